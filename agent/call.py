@@ -1,0 +1,327 @@
+"""One call: the caller's voice to the model, the model's voice to the caller, and what happened in between.
+
+This file only routes. What an event means for the conversation is decided in `agent.dialog`, what happens to
+samples in `agent.media`, what goes over the wire in `agent.live`.
+
+Tasks, all owned by `Call.run` and ended with it: the Live session, the listener to the caller's track, and one
+task per tool call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from agent import events
+from agent.clock import Clock, monotonic
+from agent.dialog.transcript import Revision, Transcript
+from agent.dialog.turns import Turns
+from agent.errors import LiveError, LiveRefused, MediaError
+from agent.live import wire
+from agent.live.session import LiveClient, LiveSession
+from agent.live.uplink import Audio, ToolResult, TypedText
+from agent.media.chunker import Chunker
+from agent.media.downlink import VoiceReader
+from agent.media.fir import Pcm
+from agent.media.inbound import CallerTrack, listen
+from agent.media.level import SpeechLevel
+from agent.media.playout import Playout
+from agent.media.track import AgentVoiceTrack
+from agent.settings import Settings
+from agent.tools.declare import Tool
+from agent.tools.runner import run_tool
+
+logger = logging.getLogger(__name__)
+
+Observer = Callable[[events.Event], None]
+
+
+class Call:
+    """Caller + agent until hang-up.
+
+    Args:
+        call_id: names the call in logs and URLs.
+        client: the Live API's client.
+        settings: the service's settings.
+        tools: what the model may call.
+        offline_demo: the Live server is the local emulator.
+        phase_s: see `AgentVoiceTrack`.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        *,
+        client: LiveClient,
+        settings: Settings,
+        tools: Sequence[Tool] = (),
+        offline_demo: bool = False,
+        phase_s: float = 0.0,
+        clock: Clock = monotonic,
+    ) -> None:
+        self.call_id = call_id
+        self.playout = Playout()
+        self.voice = AgentVoiceTrack(self.playout, phase_s=phase_s, on_speaking=self._voice_changed)
+        self.transcript = Transcript()
+        self.ready: events.AgentReady | None = None
+        "Set once the Live session is set up."
+        self.ended: events.CallEnded | None = None
+        "Set once the call is over."
+        self.live = LiveSession(
+            client,
+            settings,
+            declarations=[tool.declaration() for tool in tools],
+            on_ready=self._live_ready,
+            on_fact=self._route,
+        )
+        self._model = settings.model
+        self._tools = tools
+        self._offline_demo = offline_demo
+        self._clock = clock
+        self._observers: list[Observer] = []
+        self._turns = Turns()
+        self._reader = VoiceReader()
+        self._arrived_samples = 0  # of the newest generation's voice
+        self._turn_over = False  # the model's turn is complete but its voice still plays
+        self._level = SpeechLevel()
+        self._chunker = Chunker()
+        self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tool_tasks: dict[str, asyncio.Task[None]] = {}
+
+    # the call's life
+
+    def observe(self, observer: Observer) -> None:
+        """Have every event from now on handed to ``observer``, in order; it must not block or raise."""
+        self._observers.append(observer)
+
+    async def run(self, caller: CallerTrack | None) -> events.CallEnded:
+        """Hold the call until somebody ends it.
+
+        Args:
+            caller: the caller's audio track; None if the caller only listens.
+
+        Returns:
+            How it ended, after the observers were told.
+        """
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._start(self._hold_live(), "live")
+                if caller is not None:
+                    self._start(self._listen(caller), "listen")
+                ended = await self._end
+                for task in self._tasks:
+                    task.cancel()
+        except BaseException:
+            self._tell_end(events.CallEnded("internal_error", "The service failed.", "agent"))
+            raise
+        finally:
+            self.voice.stop()
+        self._tell_end(ended)
+        return ended
+
+    def hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
+        """End the call; the first reason counts. See `events.CallEnded`."""
+        if not self._end.done():
+            self._end.set_result(events.CallEnded(reason, detail, fault))
+
+    def type_text(self, text: str, *, run_immediately: bool = True) -> None:
+        """Pass on what the caller typed.
+
+        Args:
+            text: what was typed.
+            run_immediately: cut off what the agent is saying.
+        """
+        for revision in self.transcript.typed(text):
+            self._emit_revision(revision)
+        if run_immediately:
+            self._interrupt()
+        self.live.uplink.put(TypedText(text))
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        assert self._group is not None
+        task = self._group.create_task(work, name=f"call-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _tell_end(self, ended: events.CallEnded) -> None:
+        for revision in (self.transcript.finish("caller"), self.transcript.finish("agent")):
+            self._emit_revision(revision)
+        self.ended = ended
+        self._emit(ended)
+
+    def _emit(self, event: events.Event) -> None:
+        for observer in self._observers:
+            observer(event)
+
+    # caller to model
+
+    async def _listen(self, caller: CallerTrack) -> None:
+        """Ends when the caller's track does."""
+        try:
+            await listen(caller, self.hear)
+        except MediaError as error:
+            self.hang_up("media_error", f"The caller's audio cannot be used: {error}.", "caller")
+
+    def hear(self, pcm: Pcm) -> None:
+        """Take the caller's next audio: int16, shape ``(samples,)``, mono, 16 kHz."""
+        was_speaking = self._level.speaking
+        loud = self._level.push(pcm)
+        speaking = self._level.speaking
+        if speaking != was_speaking:
+            self._emit(events.CallerStartedSpeaking() if speaking else events.CallerStoppedSpeaking())
+        chunk = self._chunker.push(pcm, urgent=speaking or loud)
+        if chunk is not None:
+            self.live.uplink.put(Audio(chunk.tobytes()))
+
+    # model to caller
+
+    async def _hold_live(self) -> None:
+        """Ends the call when the Live session is refused or lost."""
+        try:
+            await self.live.run()
+        except LiveError as error:
+            reason = "live_refused" if isinstance(error, LiveRefused) else "live_lost"
+            self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
+
+    def _live_ready(self) -> None:
+        self.ready = events.AgentReady(self._model, self._offline_demo)
+        self._emit(self.ready)
+
+    def _route(self, fact: wire.Fact) -> None:
+        match fact:
+            case wire.Speech(pcm_bytes, rate_hz):
+                self._speak(pcm_bytes, rate_hz)
+            case wire.OutputTranscript(text):
+                self._caption(text)
+            case wire.InputTranscript(text, finished):
+                self._emit_revision(self.transcript.add("caller", text))
+                if finished:
+                    self._emit_revision(self.transcript.finish("caller"))
+            case wire.Text(text):
+                self._caption(text)
+            case wire.Interrupted():
+                self._interrupt()
+            case wire.GenerationComplete():
+                self._complete_generation()
+            case wire.TurnComplete(reason):
+                self._complete_turn(reason)
+            case wire.ToolCall(call_id, name, arguments):
+                self._call_tool(call_id, name, arguments)
+            case wire.ToolCallsCancelled(call_ids):
+                for call_id in call_ids:
+                    self._cancel_tool(call_id)
+            case wire.GoAway(time_left_s):
+                logger.info("call %s: the Live server will close in %s s", self.call_id, time_left_s)
+
+    def _speak(self, pcm_bytes: bytes, rate_hz: int) -> None:
+        generation = self._output_arrived()
+        try:
+            pcm = self._reader.read(pcm_bytes, rate_hz)
+        except MediaError as error:
+            logger.warning("call %s: dropped audio of the model: %s", self.call_id, error)
+            return
+        self._arrived_samples += len(pcm)
+        self.voice.push(pcm, generation=generation)
+
+    def _caption(self, text: str) -> None:
+        self._output_arrived()
+        if self._turns.generating:  # words of a generation that was cut are not heard
+            self._emit_revision(self.transcript.add("agent", text, arrived_samples=self._arrived_samples))
+
+    def _output_arrived(self) -> int:
+        before = self._turns.generation
+        generation = self._turns.output_arrived(self._clock())
+        if generation != before:
+            self._finish_agent_turn()
+            self._reader.reset()
+            self._arrived_samples = 0
+            self._emit(events.GenerationStarted(generation))
+        return generation
+
+    def _interrupt(self) -> None:
+        cuts_something = self._turns.generating or self.playout.queued_samples > 0
+        generation = self._turns.cut(self._clock())
+        flushed = self.voice.flush(generation)
+        revision = self.transcript.interrupt(flushed.heard_samples)
+        self._turn_over = False
+        if cuts_something:
+            self._emit(events.AgentInterrupted(flushed.generation, flushed.heard_samples, flushed.dropped_samples))
+        self._emit_revision(revision)
+
+    def _complete_generation(self) -> None:
+        if self._turns.generating:
+            self._emit_revision(self.transcript.finish("caller"))
+        self._emit(events.GenerationCompleted(self._turns.generation))
+
+    def _complete_turn(self, reason: str | None) -> None:
+        if self._turns.generating:
+            self._emit_revision(self.transcript.finish("caller"))
+        generation = self._turns.turn_completed()
+        self._turn_over = True
+        if self.playout.queued_samples == 0:
+            self._finish_agent_turn()
+        self._emit(events.TurnCompleted(generation, reason))
+
+    def _finish_agent_turn(self) -> None:
+        self._turn_over = False
+        self._emit_revision(self.transcript.finish("agent"))
+
+    def _voice_changed(self, speaking: bool) -> None:
+        generation = self.playout.generation
+        if speaking:
+            self._emit(events.AgentStartedSpeaking(generation))
+            return
+        if self._turn_over:
+            self._finish_agent_turn()
+        self._emit(events.AgentStoppedSpeaking(generation))
+
+    def _emit_revision(self, revision: Revision | None) -> None:
+        match revision:
+            case None:
+                pass
+            case Revision(speaker="caller"):
+                self._emit(
+                    events.CallerTranscribed(
+                        revision.turn_id, revision.revision, revision.text, revision.final, revision.typed
+                    )
+                )
+            case Revision():
+                self._emit(
+                    events.AgentTranscribed(
+                        revision.turn_id,
+                        revision.revision,
+                        revision.text,
+                        revision.final,
+                        revision.interrupted,
+                        revision.unheard_text,
+                    )
+                )
+
+    # tools
+
+    def _call_tool(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
+        self._emit(events.ToolCalled(call_id, name, arguments))
+        self._tool_tasks[call_id] = self._start(self._answer_tool(call_id, name, arguments), "tool")
+
+    async def _answer_tool(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
+        """Ends when the tool has been answered, or was cancelled by the model or the call's end."""
+        try:
+            answer = await run_tool(self._tools, name, arguments)
+        except asyncio.CancelledError:
+            self._emit(events.ToolFinished(call_id, name, "cancelled"))
+            raise
+        finally:
+            self._tool_tasks.pop(call_id, None)
+        self.live.uplink.put(ToolResult(call_id, name, answer.response))
+        self._emit(events.ToolFinished(call_id, name, answer.outcome, answer.response))
+
+    def _cancel_tool(self, call_id: str) -> None:
+        task = self._tool_tasks.get(call_id)
+        if task is not None:
+            task.cancel()

@@ -1,0 +1,226 @@
+"""The emulator as a server: loopback, TLS, one coroutine per session."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import random
+import re
+import ssl
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from aiohttp import WSMsgType, web
+
+from agent.emulator import tls
+from agent.emulator.brain import OnTurn
+from agent.emulator.handles import Handles
+from agent.emulator.hooks import Hooks
+from agent.emulator.line import Line
+from agent.emulator.record import SessionRecord
+from agent.emulator.session import Demo, Session
+from agent.emulator.speech import SpeechCutter
+from agent.emulator.transcribe import Transcriber, recognition_installed
+from agent.emulator.voice import Voice
+from agent.emulator.wire import REFUSED, WireError
+from agent.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_PATH = re.compile(
+    r"/ws/google\.(?:ai\.generativelanguage|cloud\.aiplatform)\.v\w+\."
+    r"(?:GenerativeService\.|LlmBidiService/)BidiGenerateContent(?:Constrained)?"
+)
+_MAX_FRAME_BYTES = 16 << 20
+_MAX_SESSIONS = 512
+_MAX_RECORDS = 512
+_CLOSE_DEADLINE_S = 2.0
+_GOING_AWAY = 1001
+
+DEFAULT_PACE = 2.0
+
+
+class Emulator:
+    """A running server; made by ``running_emulator``."""
+
+    def __init__(self, demo: Demo, folder: Path, *, hooks: Callable[[], Hooks] | None, record_s: float) -> None:
+        self.url = ""
+        """``https://HOST:PORT``, for the SDK's ``base_url``."""
+        self.ca_file = folder / "cert.pem"
+        """The certificate to trust."""
+        self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_RECORDS)
+        """The newest sessions, oldest first, ended ones too."""
+        self._demo = demo
+        self._folder = folder
+        self._hooks = hooks
+        self._record_s = record_s
+        self._open: set[web.WebSocketResponse] = set()
+        self._changed: set[asyncio.Future[None]] = set()
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A client's context that trusts this server."""
+        return tls.client_context(self.ca_file)
+
+    async def wait_for(self, holds: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+        """Ends as soon as ``holds()`` is true; it is asked after each change of a session's record.
+
+        Raises:
+            TimeoutError: it did not become true in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            while not holds():
+                future = asyncio.get_running_loop().create_future()
+                self._changed.add(future)
+                try:
+                    await future
+                finally:
+                    self._changed.discard(future)
+
+    def _notify(self) -> None:
+        for future in self._changed:
+            if not future.done():
+                future.set_result(None)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        path = re.sub(r"/{2,}", "/", request.path).rstrip("/")
+        if not _PATH.fullmatch(path):
+            raise web.HTTPNotFound(text="This is a Live API emulator; it serves BidiGenerateContent only.")
+        if len(self._open) >= _MAX_SESSIONS:
+            raise web.HTTPServiceUnavailable(text="Too many sessions.", headers={"Retry-After": "5"})
+        socket = web.WebSocketResponse(
+            max_msg_size=_MAX_FRAME_BYTES, compress=False, timeout=_CLOSE_DEADLINE_S, decode_text=True
+        )
+        await socket.prepare(request)
+        record = SessionRecord(path, keep_audio_s=self._record_s, on_change=self._notify)
+        self.sessions.append(record)
+        self._open.add(socket)
+        try:
+            await self._serve_session(request, socket, record)
+        finally:
+            self._open.discard(socket)
+            record.ended()
+        return socket
+
+    async def _serve_session(
+        self, request: web.Request, socket: web.WebSocketResponse, record: SessionRecord
+    ) -> None:
+        hooks = self._hooks() if self._hooks is not None else None
+        transport = cast("asyncio.WriteTransport | None", request.transport)
+        line = Line(socket, transport, hooks=hooks, record=record)
+
+        async def read() -> str | bytes | None:
+            frame = await socket.receive()
+            return frame.data if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
+
+        try:
+            if not _has_key(request):
+                raise WireError(REFUSED, "API key not valid. Please pass a valid API key.")  # noqa: TRY301
+            await Session(line, record, self._demo).run(read)
+        except WireError as error:
+            log.info("session refused: %d %s", error.code, error.reason)
+            await line.close(error.code, error.reason)
+        except ConnectionError:
+            log.debug("the client left")
+
+    async def _close_sessions(self) -> None:
+        async with asyncio.TaskGroup() as closing:
+            for socket in tuple(self._open):
+                closing.create_task(socket.close(code=_GOING_AWAY, message=b"The emulator stops."))
+
+    async def _listen(self, host: str, port: int) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._serve)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_DEADLINE_S)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port, ssl_context=tls.server_context(self._folder))
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        bound = runner.addresses[0]
+        self.url = f"https://[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"https://{bound[0]}:{bound[1]}"
+        return runner
+
+
+@asynccontextmanager
+async def running_emulator(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    pace: float = DEFAULT_PACE,
+    await_playback: bool = True,
+    speech_recognition: bool = False,
+    speech_programs: bool = True,
+    on_turn: OnTurn | None = None,
+    hooks: Callable[[], Hooks] | None = None,
+    record_s: float = 120.0,
+    wall: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+    seed: int | None = None,
+) -> AsyncIterator[Emulator]:
+    """A server for as long as the context lasts.
+
+    Args:
+        host: a loopback address.
+        port: 0 takes any free one.
+        pace: times real time at which speech is sent.
+        await_playback: send turnComplete when a client that plays in real time has heard all, as the Live API does;
+            False sends it at once.
+        speech_recognition: listen with pocketsphinx, if it is installed.
+        speech_programs: let flite or espeak-ng say what the speech pack cannot.
+        on_turn: a script that is asked before the built-in brain.
+        hooks: makes each session's hooks: faults, delays, closes.
+        record_s: how much received sound each session's record keeps; 0 keeps none.
+        wall: the time of day.
+        seed: for dice that fall the same way each time.
+
+    Raises:
+        ConfigError: the host is not loopback, the pace is not positive, or the port is taken.
+    """
+    _check(host, pace)
+    transcriber = Transcriber() if speech_recognition and recognition_installed() else None
+    demo = Demo(
+        cutter=SpeechCutter(Voice(programs=speech_programs)),
+        handles=Handles(),
+        transcriber=transcriber,
+        pace=pace,
+        await_playback=await_playback,
+        on_turn=on_turn,
+        wall=wall,
+        rng=random.Random(seed),  # noqa: S311 - dice of a demo
+    )
+    with tempfile.TemporaryDirectory(prefix="talkspurt-emulator-") as name:
+        tls.write_certificate(Path(name))
+        emulator = Emulator(demo, Path(name), hooks=hooks, record_s=record_s)
+        runner = await emulator._listen(host, port)
+        try:
+            yield emulator
+        finally:
+            await emulator._close_sessions()
+            await runner.cleanup()
+            if transcriber is not None:
+                transcriber.close()
+
+
+def _check(host: str, pace: float) -> None:
+    if host != "localhost":
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            raise ConfigError(f"--host {host}: the emulator has no access control and listens on loopback only")
+    if not 0 < pace < float("inf"):
+        raise ConfigError(f"--pace {pace}: must be a positive number")
+
+
+def _has_key(request: web.Request) -> bool:
+    """Any key will do; none is refused, as Google does."""
+    headers = request.headers
+    return bool(headers.get("x-goog-api-key") or headers.get("Authorization") or request.query.get("key"))

@@ -1,0 +1,414 @@
+"""One Live API session, from setup to close.
+
+Rules:
+* The first message is the setup; there is exactly one.
+* The reader is the session's own coroutine. At most one turn runs, as a task of the session's group: it ends with
+  turnComplete, or is cancelled by an interruption or with the session.
+* A turn that is interrupted ends with interrupted, turnComplete; one that is not, with generationComplete,
+  turnComplete. A voice turn that the caller continues before the model began to answer is joined with what follows.
+* A handle is issued after each turnComplete, if the client asked for handles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+import numpy as np
+
+from agent.emulator import wire
+from agent.emulator.brain import Brain, Call, OnTurn, Play, Raw, Reply, Say, Turn
+from agent.emulator.calls import OpenCalls
+from agent.emulator.handles import Handles
+from agent.emulator.hearing import (
+    DEFAULT_SILENCE_MS,
+    Hearing,
+    HearingFact,
+    MarkedHearing,
+    SpeechEnded,
+    SpeechPaused,
+    SpeechStarted,
+    join_speech,
+)
+from agent.emulator.hooks import Moment
+from agent.emulator.line import Line
+from agent.emulator.mouth import Mouth
+from agent.emulator.pcm import resample_chunk
+from agent.emulator.picture import picture_size
+from agent.emulator.record import SessionRecord
+from agent.emulator.speech import SpeechCutter
+from agent.emulator.transcribe import Transcriber
+from agent.emulator.wire import FunctionResult, WireError
+
+_MIN_VOICE_S = 0.12  # shorter is a click, not a turn
+_MAX_WAITING = 8
+_TOKENS_PER_AUDIO_S = 25
+_TOKENS_PER_PICTURE = 258
+
+Prompt: TypeAlias = str | SpeechEnded | FunctionResult
+"""What makes the model speak."""
+Read: TypeAlias = Callable[[], Awaitable[str | bytes | None]]
+"""The next frame of the client; None at the end."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What all sessions of a server share."""
+
+    cutter: SpeechCutter
+    handles: Handles
+    transcriber: Transcriber | None
+    pace: float
+    await_playback: bool
+    on_turn: OnTurn | None
+    wall: Callable[[], datetime]
+    rng: random.Random
+    setup_timeout_s: float = 30.0
+    tool_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class _Early:
+    """A transcription that was begun at a pause; its task ends with the recogniser's deadline."""
+
+    pause: SpeechPaused
+    words: asyncio.Task[str | None]
+
+
+class Session:
+    """Made when the client is connected; ``run`` is its whole life."""
+
+    def __init__(self, line: Line, record: SessionRecord, demo: Demo) -> None:
+        self._line = line
+        self._record = record
+        self._demo = demo
+        self._brain = Brain(demo.rng)
+        self._calls = OpenCalls()
+        self._turn: asyncio.Task[None] | None = None
+        self._waiting: deque[Prompt] = deque(maxlen=_MAX_WAITING)
+        self._current: Prompt | None = None
+        self._answering = False
+        self._completing = False
+        self._paused: SpeechEnded | None = None
+        self._early: _Early | None = None
+        self._pictures = 0
+        self._picture_size: tuple[int, int] | None = None
+        self._prompt_tokens = {"TEXT": 0, "AUDIO": 0, "IMAGE": 0}
+        self._audio_in_s = 0.0
+
+    async def run(self, read: Read) -> None:
+        """Serve until the client leaves, or breaks the protocol.
+
+        Raises:
+            WireError: the session shall close with its code.
+            ConnectionError: the client is gone.
+        """
+        await self._line.at(Moment.CONNECTED)
+        await self._begin_session(await self._first(read))
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                hooks = self._tasks.create_task(self._line.run_hooks(), name="emulator hooks")
+                try:
+                    await self._read_all(read)
+                finally:
+                    hooks.cancel()
+                    self._cancel_work()
+        except* (WireError, ConnectionError) as group:
+            raise _first_of(group) from group
+
+    def _cancel_work(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+        if self._early is not None:
+            self._early.words.cancel()
+
+    # --- setup
+
+    async def _first(self, read: Read) -> wire.Setup:
+        try:
+            async with asyncio.timeout(self._demo.setup_timeout_s):
+                frame = await read()
+        except TimeoutError as error:
+            raise WireError(wire.REFUSED, "No setup was received in time.") from error
+        if frame is None:
+            raise ConnectionResetError("the client left before its setup")
+        messages = wire.parse(frame)
+        if not messages or not isinstance(messages[0], wire.Setup):
+            raise WireError(wire.INVALID, "setup must be the first message and only the first.")
+        self._record.got(messages[0])
+        return messages[0]
+
+    async def _begin_session(self, setup: wire.Setup) -> None:
+        self._setup = setup
+        self._functions = dict(setup.functions)
+        if setup.handle is not None:
+            history = self._demo.handles.history(setup.handle)
+            if history is None:
+                raise WireError(wire.REFUSED, "BidiGenerateContent session not found.")
+            self._brain.remember(history)
+        keep = self._demo.transcriber is not None
+        if self._demo.transcriber is not None:
+            self._demo.transcriber.prepare()
+        silence_ms = DEFAULT_SILENCE_MS if setup.silence_ms is None else setup.silence_ms
+        self._hearing = (
+            MarkedHearing(keep_audio=keep)
+            if setup.manual_activity
+            else Hearing(silence_ms=silence_ms, keep_audio=keep)
+        )
+        self._mouth = Mouth(
+            self._line,
+            self._demo.cutter,
+            text_only=setup.modality == "TEXT",
+            transcribe=setup.transcribe_output,
+            pace=self._demo.pace,
+            await_playback=self._demo.await_playback,
+        )
+        await self._line.at(Moment.SETUP_RECEIVED)
+        await self._line.say(wire.setup_complete(f"emulator-{id(self):x}"))
+        await self._line.at(Moment.READY)
+
+    # --- reading
+
+    async def _read_all(self, read: Read) -> None:
+        while (frame := await read()) is not None:
+            for message in wire.parse(frame):
+                self._record.got(message)
+                await self._take(message)
+            await self._line.at(Moment.MESSAGE_RECEIVED)
+
+    async def _take(self, message: wire.ClientMessage) -> None:
+        match message:
+            case wire.Audio():
+                await self._take_audio(message)
+            case wire.Picture():
+                self._take_picture(message)
+            case wire.Text(text):
+                await self._take_text(text)
+            case wire.ActivityStarted() | wire.ActivityEnded():
+                await self._take_mark(started=isinstance(message, wire.ActivityStarted))
+            case wire.AudioStreamEnded():
+                await self._heard(self._hearing.end())
+            case wire.Content():
+                await self._take_content(message)
+            case wire.ToolResponse(results):
+                for result in results:
+                    await self._take_result(result)
+            case wire.ContextUpdate(functions):
+                self._functions = self._functions if functions is None else dict(functions)
+            case wire.Setup():
+                raise WireError(wire.INVALID, "setup must be the first message and only the first.")
+
+    async def _take_audio(self, message: wire.Audio) -> None:
+        pcm = np.frombuffer(message.pcm, dtype="<i2")
+        self._audio_in_s += pcm.size / message.rate_hz
+        facts = self._hearing.feed(resample_chunk(pcm, message.rate_hz))
+        if facts:
+            await self._heard(facts)
+
+    def _take_picture(self, message: wire.Picture) -> None:
+        self._pictures += 1
+        self._picture_size = picture_size(message.data)
+        self._prompt_tokens["IMAGE"] += _TOKENS_PER_PICTURE
+
+    async def _take_text(self, text: str) -> None:
+        if text.strip():
+            if self._setup.barge_in:
+                await self._interrupt()
+            self._begin(text)
+
+    async def _take_mark(self, *, started: bool) -> None:
+        if not isinstance(self._hearing, MarkedHearing):
+            raise WireError(wire.INVALID, "Activity marks need automatic activity detection to be disabled.")
+        await self._heard(self._hearing.start() if started else self._hearing.end())
+
+    async def _take_content(self, message: wire.Content) -> None:
+        for picture in message.pictures:
+            self._take_picture(picture)
+        turns = message.turns
+        if not message.turn_complete:
+            self._brain.remember(turns)
+            return
+        await self._interrupt()
+        self._brain.remember(turns)
+        if turns and turns[-1][0] == "model":
+            return  # a history that ends with the model's own words asks nothing
+        self._begin(self._brain.take_question() or "hello")
+
+    async def _take_result(self, result: FunctionResult) -> None:
+        if not self._calls.answer(result) or result.scheduling == "SILENT":
+            return
+        if result.scheduling == "INTERRUPT" and not self._hearing.speaking:
+            await self._interrupt()
+        if self._hearing.speaking:
+            self._waiting.append(result)
+        else:
+            self._begin(result)
+
+    async def _heard(self, facts: Sequence[HearingFact]) -> None:
+        for fact in facts:
+            match fact:
+                case SpeechStarted():
+                    await self._line.at(Moment.SPEECH_STARTED)
+                    if self._setup.barge_in:
+                        await self._interrupt(by_voice=True)
+                case SpeechPaused():
+                    self._transcribe_early(fact)
+                case SpeechEnded():
+                    await self._line.at(Moment.SPEECH_ENDED)
+                    self._end_of_speech(fact)
+
+    def _end_of_speech(self, fact: SpeechEnded) -> None:
+        if self._paused is not None:
+            fact, self._paused = join_speech(self._paused, fact), None
+        if fact.voice_s >= _MIN_VOICE_S:
+            self._begin(fact)
+        elif self._waiting:
+            self._begin(self._waiting.popleft())
+
+    # --- turns
+
+    def _begin(self, prompt: Prompt) -> None:
+        """Answer now, or after the turn that is running."""
+        if self._turn is not None and not self._turn.done():
+            self._waiting.append(prompt)
+        else:
+            self._turn = self._tasks.create_task(self._answer_all(prompt), name="emulator turn")
+
+    async def _interrupt(self, *, by_voice: bool = False) -> None:
+        """Cut the running turn, if there is one; a voice that goes on takes back what it had asked."""
+        turn = self._turn
+        if turn is None or turn.done():
+            return
+        if not self._completing:
+            turn.cancel()
+        await asyncio.wait([turn])
+        if not turn.cancelled():
+            return
+        if by_voice and not self._answering and isinstance(self._current, SpeechEnded):
+            self._paused = self._current
+            return
+        await self._line.at(Moment.INTERRUPTED)
+        abandoned = self._calls.forget()
+        if abandoned:
+            await self._line.say(wire.tool_call_cancellation(abandoned))
+        await self._line.say(wire.interrupted())
+        await self._end_turn()
+
+    async def _answer_all(self, prompt: Prompt) -> None:
+        """One turn, and then those that waited for its end; cancelled by an interruption and with the session."""
+        while True:
+            self._current = prompt
+            await self._answer(prompt)
+            if not self._waiting:
+                return
+            prompt = self._waiting.popleft()
+
+    async def _answer(self, prompt: Prompt) -> None:
+        self._answering = self._completing = False
+        self._mouth.begin_turn()
+        turn = await self._turn_of(prompt)
+        await self._line.at(Moment.TURN_STARTED)
+        self._answering = True
+        if isinstance(prompt, SpeechEnded) and turn.text and self._setup.transcribe_input:
+            await self._echo_words(turn.text)
+        while awaited := await self._deliver(self._reply(turn)):
+            results = await self._calls.wait(awaited, self._demo.tool_timeout_s)
+            turn = replace(self._bare_turn(), results=results, unanswered=not results)
+        await self._line.say(wire.generation_complete())
+        await self._mouth.played()
+        self._completing = True
+        await self._end_turn()
+
+    async def _end_turn(self) -> None:
+        await self._line.say(wire.turn_complete(self._usage()))
+        if self._setup.resumable:
+            await self._line.say(wire.resumption_update(self._demo.handles.issue(self._brain.history)))
+        await self._line.at(Moment.TURN_COMPLETED)
+
+    async def _turn_of(self, prompt: Prompt) -> Turn:
+        match prompt:
+            case str():
+                self._prompt_tokens["TEXT"] += 1 + len(prompt) // 4
+                return replace(self._bare_turn(), text=prompt)
+            case FunctionResult():
+                return replace(self._bare_turn(), results=(prompt,))
+            case SpeechEnded():
+                return replace(self._bare_turn(), text=await self._words(prompt), voice_s=prompt.voice_s)
+
+    async def _words(self, speech: SpeechEnded) -> str | None:
+        early, self._early = self._early, None
+        if early is not None and early.pause.end_samples == speech.end_samples and not speech.joined:
+            return await early.words
+        transcriber = self._demo.transcriber
+        return await transcriber.words(speech.pcm) if transcriber is not None else None
+
+    def _transcribe_early(self, pause: SpeechPaused) -> None:
+        """Begin while the silence window runs; of no use if the caller goes on."""
+        if self._early is not None:
+            self._early.words.cancel()
+        if self._demo.transcriber is not None:
+            words = self._tasks.create_task(self._demo.transcriber.words(pause.pcm), name="emulator transcription")
+            self._early = _Early(pause, words)
+
+    def _bare_turn(self) -> Turn:
+        return Turn(
+            wall=self._demo.wall(),
+            functions=self._functions,
+            pictures=self._pictures,
+            picture_size=self._picture_size,
+        )
+
+    async def _echo_words(self, text: str) -> None:
+        for number, word in enumerate(text.split()):
+            await self._line.say(wire.input_transcription(f" {word}" if number else word))
+
+    def _reply(self, turn: Turn) -> Reply:
+        scripted = self._demo.on_turn(turn) if self._demo.on_turn is not None else None
+        return self._brain.reply(turn) if scripted is None else scripted
+
+    async def _deliver(self, reply: Reply) -> tuple[str, ...]:
+        """Send a reply; returns the calls that the turn waits for."""
+        awaited: list[str] = []
+        calls: list[Call] = []
+        for part in (*reply, None):
+            if isinstance(part, Call):
+                calls.append(part)
+                continue
+            if calls:
+                awaited += await self._ask(calls)
+                calls = []
+            match part:
+                case Say(text):
+                    await self._mouth.say(text)
+                case Play(pcm):
+                    await self._mouth.play(pcm)
+                case Raw(message):
+                    await self._line.say(message)
+        return tuple(awaited)
+
+    async def _ask(self, calls: Sequence[Call]) -> list[str]:
+        """Call functions side by side, in one message."""
+        background = [bool(self._functions.get(call.name)) for call in calls]
+        ids = [self._calls.open(background=behind) for behind in background]
+        await self._line.say(
+            wire.tool_call([(call_id, call.name, call.args) for call_id, call in zip(ids, calls, strict=True)])
+        )
+        await self._line.at(Moment.TOOL_CALLED)
+        return [call_id for call_id, behind in zip(ids, background, strict=True) if not behind]
+
+    def _usage(self) -> wire.Json:
+        """Estimates, as every count here is: nobody is billed."""
+        prompt = self._prompt_tokens | {"AUDIO": round(self._audio_in_s * _TOKENS_PER_AUDIO_S)}
+        spoken = round(self._mouth.spoken_s * _TOKENS_PER_AUDIO_S)
+        return wire.usage(prompt, {"AUDIO": spoken, "TEXT": self._mouth.words})
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a session; what follows from it is of no interest."""
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

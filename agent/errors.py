@@ -1,0 +1,75 @@
+"""What can go wrong, by whose fault it is and what to do next.
+
+AgentError
+├── ConfigError   the operator's setting: exit code 2, names the setting and where it came from
+├── OfferError    the client's request: answered with a 4xx or 503
+├── LiveError     the Gemini Live session
+│   ├── LiveRefused   the server will not have this session: retrying does not help
+│   └── LiveLost      a working session went away: retrying may help
+├── ToolError     a tool's own failure: told to the model, not to the log body
+└── MediaError    the media cannot be decoded or encoded
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class AgentError(Exception):
+    """Base of every error that talkspurt raises on purpose."""
+
+
+class ConfigError(AgentError):
+    """The operator set something that cannot work."""
+
+
+class OfferError(AgentError):
+    """The client's request cannot be served.
+
+    Args:
+        status: the HTTP status to answer with.
+        code: a short machine-readable word, e.g. ``no_acceptable_audio``.
+        detail: one sentence for the client's developer.
+        retry_after_s: seconds after which the client may try again, for 429 and 503.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class LiveError(AgentError):
+    """The Gemini Live session failed.
+
+    Args:
+        detail: one sentence saying what happened and whose fault it was.
+        fault: ``operator`` (key, model, setting, quota), ``live`` (the Live server) or ``network``.
+        code: the WebSocket close code or HTTP status, when there was one.
+    """
+
+    def __init__(
+        self, detail: str, *, fault: Literal["operator", "live", "network"], code: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fault: Literal["operator", "live", "network"] = fault
+        self.code = code
+
+
+class LiveRefused(LiveError):
+    """The Live server refused the session for good: wrong key, model, setting or quota."""
+
+
+class LiveLost(LiveError):
+    """The Live session was lost: network, server restart, deadline."""
+
+
+class ToolError(AgentError):
+    """A tool failed; the message is given to the model as the tool's result."""
+
+
+class MediaError(AgentError):
+    """Media could not be decoded or encoded."""

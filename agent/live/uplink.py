@@ -1,0 +1,93 @@
+"""What waits to be sent to the Live server: the only queue between the caller and the model.
+
+Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. Everything
+else (text, tool results) keeps its place among the audio and is never dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.errors import LiveLost
+
+MAX_QUEUED_BYTES = 16_000 * 2  # 1 s of 16 kHz 16-bit audio
+MAX_QUEUED_OTHERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A chunk of the caller's voice: little-endian 16-bit mono 16 kHz."""
+
+    pcm_bytes: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedText:
+    """Text of the caller."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer to a tool call."""
+
+    call_id: str
+    name: str
+    response: dict[str, Any] = field(repr=False)
+
+
+Item = Audio | TypedText | ToolResult
+
+
+class Uplink:
+    """A queue for one consumer."""
+
+    def __init__(self) -> None:
+        self.dropped_bytes = 0
+        "Audio that was dropped because it waited too long."
+        self._items: deque[Item] = deque()
+        self._audio_bytes = 0
+        self._others = 0
+        self._filled = asyncio.Event()
+
+    def put(self, item: Item) -> None:
+        """Queue an item; audio beyond the bound pushes out the oldest audio.
+
+        Raises:
+            LiveLost: far too much besides audio waits: the server has stopped reading.
+        """
+        if isinstance(item, Audio):
+            self._audio_bytes += len(item.pcm_bytes)
+            while self._audio_bytes > MAX_QUEUED_BYTES and self._drop_oldest_audio():
+                pass
+        elif self._others >= MAX_QUEUED_OTHERS:
+            raise LiveLost("the Live server has stopped reading", fault="live")
+        else:
+            self._others += 1
+        self._items.append(item)
+        self._filled.set()
+
+    async def get(self) -> Item:
+        """Wait for the oldest item and take it."""
+        while not self._items:
+            self._filled.clear()
+            await self._filled.wait()
+        item = self._items.popleft()
+        if isinstance(item, Audio):
+            self._audio_bytes -= len(item.pcm_bytes)
+        else:
+            self._others -= 1
+        return item
+
+    def _drop_oldest_audio(self) -> bool:
+        for index, item in enumerate(self._items):
+            if isinstance(item, Audio):
+                del self._items[index]
+                self._audio_bytes -= len(item.pcm_bytes)
+                self.dropped_bytes += len(item.pcm_bytes)
+                return True
+        return False

@@ -1,0 +1,155 @@
+"""The Live server's messages as plain facts, in the order in which they are to be acted on.
+
+One message may carry several: `interrupted` comes first, because audio in the same message belongs to the
+generation that it cuts, and the turn's end comes last. All parts of a message are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.genai import types
+
+DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
+_RATE = re.compile(r"rate=(\d{4,6})")
+_SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Audio of the model: little-endian 16-bit mono."""
+
+    pcm_bytes: bytes = field(repr=False)
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of the model, in TEXT modality."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InputTranscript:
+    """Words of the caller."""
+
+    text: str = field(repr=False)
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTranscript:
+    """Words of the agent's voice."""
+
+    text: str = field(repr=False)
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The caller interrupted the generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationComplete:
+    """All of the generation was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnComplete:
+    """The model waits for the caller."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model calls a tool."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsCancelled:
+    """The model no longer wants these results."""
+
+    call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The server will close the connection."""
+
+    time_left_s: float | None
+
+
+Fact = (
+    Speech
+    | Text
+    | InputTranscript
+    | OutputTranscript
+    | Interrupted
+    | GenerationComplete
+    | TurnComplete
+    | ToolCall
+    | ToolCallsCancelled
+    | GoAway
+)
+
+
+def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
+    """Read one message; what this service has no use for is passed over."""
+    content = message.server_content
+    if content is not None:
+        yield from _content_facts(content)
+    if message.tool_call is not None:
+        for call in message.tool_call.function_calls or ():
+            yield ToolCall(call.id or "", call.name or "", call.args or {})
+    if message.tool_call_cancellation is not None:
+        yield ToolCallsCancelled(tuple(message.tool_call_cancellation.ids or ()))
+    if message.go_away is not None:
+        yield GoAway(_seconds(message.go_away.time_left))
+    if content is not None and content.turn_complete:
+        reason = content.turn_complete_reason
+        yield TurnComplete(reason.value if reason is not None else None)
+
+
+def _content_facts(content: types.LiveServerContent) -> Iterator[Fact]:
+    if content.interrupted:
+        yield Interrupted()
+    heard = content.input_transcription
+    if heard is not None and (heard.text or heard.finished):
+        yield InputTranscript(heard.text or "", bool(heard.finished))
+    said = content.output_transcription
+    if said is not None and (said.text or said.finished):
+        yield OutputTranscript(said.text or "", bool(said.finished))
+    if content.model_turn is not None:
+        for part in content.model_turn.parts or ():
+            yield from _part_facts(part)
+    if content.generation_complete:
+        yield GenerationComplete()
+
+
+def _part_facts(part: types.Part) -> Iterator[Fact]:
+    blob = part.inline_data
+    if blob is not None and blob.data and (blob.mime_type or "audio/pcm").startswith("audio/"):
+        yield Speech(blob.data, _rate_hz(blob.mime_type))
+    if part.text and not part.thought:
+        yield Text(part.text)
+
+
+def _rate_hz(mime_type: str | None) -> int:
+    found = _RATE.search(mime_type or "")
+    return int(found[1]) if found else DEFAULT_RATE_HZ
+
+
+def _seconds(duration: str | None) -> float | None:
+    """Read a protobuf duration such as ``9.5s``; the SDK hands it on as text."""
+    found = _SECONDS.match(duration or "")
+    return float(found[1]) if found else None

@@ -1,0 +1,49 @@
+"""Cut the caller's audio into messages: small while somebody speaks, large in silence.
+
+A message costs the same whatever it holds, so silence travels in 100 ms chunks. Speech travels in 20 ms
+chunks, and the first frame of speech takes all that was held back along with it: it never waits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.media.fir import Pcm
+
+UPLINK_RATE_HZ = 16_000  # one rate per session: the Live server takes a change of rate for an error
+FRAME_SAMPLES = UPLINK_RATE_HZ // 50
+SILENT_CHUNK_SAMPLES = UPLINK_RATE_HZ // 10
+
+
+class Chunker:
+    """Collect 16 kHz audio and release it in chunks; no sample is lost or reordered."""
+
+    def __init__(self) -> None:
+        self._held: list[NDArray[np.int16]] = []
+        self._held_samples = 0
+
+    def push(self, pcm: Pcm, *, urgent: bool) -> Pcm | None:
+        """Add audio.
+
+        Args:
+            pcm: int16, shape ``(samples,)``, mono, 16 kHz; may be empty.
+            urgent: True while somebody speaks.
+
+        Returns:
+            The next chunk, or None while it is being collected.
+        """
+        if len(pcm):
+            self._held.append(pcm)
+            self._held_samples += len(pcm)
+        enough = FRAME_SAMPLES if urgent else SILENT_CHUNK_SAMPLES
+        return self.take() if self._held_samples >= enough else None
+
+    def take(self) -> Pcm | None:
+        """Release whatever is held, at the end of a call for instance."""
+        if not self._held:
+            return None
+        chunk = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        self._held = []
+        self._held_samples = 0
+        return chunk

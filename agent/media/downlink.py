@@ -1,0 +1,46 @@
+"""The model's audio as it comes: bytes at the rate that its mime type names, to 24 kHz samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.media.fir import FirResampler, Pcm
+from agent.media.playout import VOICE_RATE_HZ
+
+
+class VoiceReader:
+    """Read one session's audio; a sample cut in two by a message boundary is put together again."""
+
+    def __init__(self) -> None:
+        self._resampler: FirResampler | None = None
+        self._odd_byte = b""
+
+    def read(self, pcm_bytes: bytes, rate_hz: int) -> Pcm:
+        """Convert the next bytes.
+
+        Args:
+            pcm_bytes: little-endian 16-bit mono at ``rate_hz``.
+            rate_hz: the rate that the server named: untrusted.
+
+        Returns:
+            int16, shape ``(samples,)``, mono, 24 kHz.
+
+        Raises:
+            MediaError: nobody speaks at such a rate.
+        """
+        if self._odd_byte:
+            pcm_bytes = self._odd_byte + pcm_bytes
+        whole = len(pcm_bytes) & ~1
+        self._odd_byte = pcm_bytes[whole:]
+        pcm = np.frombuffer(pcm_bytes, "<i2", count=whole // 2)
+        if rate_hz == VOICE_RATE_HZ:
+            self._resampler = None
+            return pcm
+        if self._resampler is None or self._resampler.rate_in_hz != rate_hz:
+            self._resampler = FirResampler(rate_hz, VOICE_RATE_HZ)
+        return self._resampler.push(pcm)
+
+    def reset(self) -> None:
+        """Forget what is half read, at a new generation for instance."""
+        self._resampler = None
+        self._odd_byte = b""

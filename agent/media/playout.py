@@ -1,0 +1,156 @@
+"""The agent's voice between the model, which sends in bursts, and the wire, which takes 20 ms at a time.
+
+Rules:
+  1. Every sample that was accepted is heard once or dropped once: pushed = heard + dropped + queued.
+  2. Speech belongs to a generation. Generations are numbered upwards; flushing one refuses all that
+     arrives late for it, or for an older one.
+  3. Heard means handed to the wire by `pull`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.media.fir import Pcm
+
+VOICE_RATE_HZ = 24_000
+FRAME_SAMPLES = VOICE_RATE_HZ // 50
+MAX_QUEUED_SAMPLES = 600 * VOICE_RATE_HZ  # 10 min, 29 MB: a longer reply is a fault of the model
+FADE_SAMPLES = VOICE_RATE_HZ * 5 // 1000  # a flush fades out over 5 ms: a hard cut clicks
+
+_FADE = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What became of a generation that was cut off.
+
+    Attributes:
+        generation: the newest generation that was flushed.
+        heard_samples: samples of it that were sent, the fade included.
+        dropped_samples: samples of it that were not.
+    """
+
+    generation: int
+    heard_samples: int
+    dropped_samples: int
+
+
+class Playout:
+    """Queue speech by generation and hand it out in frames."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        "The newest generation that speech was queued for or that was flushed."
+        self.queued_samples = 0
+        self.heard_samples = 0
+        "Samples of `generation` that were pulled."
+        self.dropped_samples = 0
+        "Samples of `generation` that were flushed or refused."
+        self.total_heard_samples = 0
+        self.total_dropped_samples = 0
+        self._queue: deque[tuple[int, Pcm]] = deque()
+        self._offset = 0  # samples of the first queued item that were pulled
+        self._flushed_to = -1
+
+    def push(self, pcm: Pcm, *, generation: int) -> bool:
+        """Queue speech.
+
+        Args:
+            pcm: int16, shape ``(samples,)``, mono, 24 kHz; may be empty.
+            generation: the generation it belongs to; never lower than that of speech already queued.
+
+        Returns:
+            False if it was dropped: its generation was flushed, or the queue is full.
+        """
+        if generation > self.generation:
+            self._begin(generation)
+        if generation <= self._flushed_to or self.queued_samples + len(pcm) > MAX_QUEUED_SAMPLES:
+            self._drop(len(pcm), generation)
+            return False
+        if len(pcm):
+            self._queue.append((generation, pcm))
+            self.queued_samples += len(pcm)
+        return True
+
+    def pull(self, samples: int = FRAME_SAMPLES) -> Pcm | None:
+        """Take the next samples for the wire.
+
+        Args:
+            samples: how many.
+
+        Returns:
+            int16, shape ``(samples,)``, mono, 24 kHz, filled up with zeros; None when nothing is queued.
+        """
+        if not self._queue:
+            return None
+        generation, first = self._queue[0]
+        if len(first) - self._offset > samples:  # within one item: a view, no copy
+            frame = first[self._offset : self._offset + samples]
+            self._offset += samples
+            self._heard(samples, generation)
+            return frame
+        frame = np.zeros(samples, np.int16)
+        self._fill(frame)
+        return frame
+
+    def flush(self, generation: int | None = None) -> tuple[Flushed, Pcm | None]:
+        """Throw away all queued speech and refuse what arrives late.
+
+        Args:
+            generation: refuse up to this one; the newest seen if None.
+
+        Returns:
+            The counts, and the last 5 ms that were queued, faded out, to be sent before silence. They count
+            as heard. None if nothing was queued.
+        """
+        if generation is not None and generation > self.generation:
+            self._begin(generation)
+        fade = self._fade_out()
+        for queued_generation, pcm in self._queue:
+            self._drop(len(pcm) - self._offset, queued_generation)
+            self._offset = 0  # only the first item was pulled from
+        self._queue.clear()
+        self.queued_samples = 0
+        self._flushed_to = max(self._flushed_to, self.generation)
+        return Flushed(self.generation, self.heard_samples, self.dropped_samples), fade
+
+    def _begin(self, generation: int) -> None:
+        """Count for a new generation from here; what is still queued of older ones is played first."""
+        self.generation = generation
+        self.heard_samples = 0
+        self.dropped_samples = 0
+
+    def _fade_out(self) -> Pcm | None:
+        if not self._queue:
+            return None
+        tail = np.zeros(FADE_SAMPLES, np.int16)
+        self._fill(tail)
+        return (tail * _FADE).astype(np.int16)
+
+    def _fill(self, frame: Pcm) -> None:
+        filled = 0
+        while self._queue and filled < len(frame):
+            generation, pcm = self._queue[0]
+            part = pcm[self._offset : self._offset + len(frame) - filled]
+            frame[filled : filled + len(part)] = part
+            filled += len(part)
+            self._offset += len(part)
+            self._heard(len(part), generation)
+            if self._offset == len(pcm):
+                self._queue.popleft()
+                self._offset = 0
+
+    def _heard(self, samples: int, generation: int) -> None:
+        self.queued_samples -= samples
+        self.total_heard_samples += samples
+        if generation == self.generation:
+            self.heard_samples += samples
+
+    def _drop(self, samples: int, generation: int) -> None:
+        self.total_dropped_samples += samples
+        if generation == self.generation:
+            self.dropped_samples += samples

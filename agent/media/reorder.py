@@ -1,0 +1,202 @@
+"""Put a caller's RTP packets in order and account for every moment of RTP time. Pure.
+
+A speech model has no playout clock, so there is no playout delay here: what is in order is released at once.
+
+Rules:
+  1. A packet in order is released at once.
+  2. Behind a gap in the sequence, at most `MAX_HELD` packets are held, for at most `MAX_HOLD_S`; then what is
+     missing is declared lost and the held packets are released.
+  3. Between two released packets the difference of their timestamps is made up exactly: lost packets and pauses of
+     the sender (DTX, mute, hold) become a `Missing` of that length. Sequence numbers decide only whether to wait.
+  4. A sender that has paused for `PAUSE_S` is made up for as time passes, so that the model hears the pause; it is
+     deducted when the sender goes on.
+  5. A new SSRC, or a jump too far to be loss, starts the stream anew.
+  6. What was released once is never released again: duplicates and latecomers are dropped and counted.
+
+So the time released always equals the RTP time that passed, to the sample (rules 3 and 4), whatever arrived.
+Wrap-around: RFC 3550 section 5.1; sequence numbers are 16 bits, timestamps 32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MAX_HELD = 3
+MAX_HOLD_S = 0.08
+PAUSE_S = 0.1
+MAX_JUMP_PACKETS = 1000
+MAX_JUMP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One RTP packet.
+
+    Attributes:
+        ssrc: who sends.
+        sequence: 16 bits.
+        timestamp: 32 bits, of the codec's RTP clock.
+        payload: the codec's data.
+        ticks: its length on the RTP clock.
+    """
+
+    ssrc: int
+    sequence: int
+    timestamp: int
+    payload: bytes = field(repr=False)
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Time without packets.
+
+    Attributes:
+        ticks: its length on the RTP clock.
+        lost: True if packets were lost in it, False if the sender paused.
+        next_payload: the packet right behind it, which may carry its end (FEC); None if there is none.
+    """
+
+    ticks: int
+    lost: bool
+    next_payload: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The stream began anew: decoders forget the past."""
+
+
+Released = Packet | Missing | Restarted
+
+
+@dataclass(slots=True)
+class ReorderStats:
+    """Counters, in packets."""
+
+    received: int = 0
+    late: int = 0
+    "Duplicates, and packets that came after they were given up."
+    lost: int = 0
+    reordered: int = 0
+    restarts: int = 0
+
+
+class Reorder:
+    """Order the packets of one stream.
+
+    Args:
+        clock_hz: the codec's RTP clock.
+    """
+
+    def __init__(self, clock_hz: int) -> None:
+        self.stats = ReorderStats()
+        self._clock_hz = clock_hz
+        self._ssrc: int | None = None
+        self._next_sequence = 0
+        self._next_timestamp = 0
+        self._held: dict[int, Packet] = {}  # by sequence number, none of them next
+        self._held_since = 0.0
+        self._arrived_at = 0.0  # of the newest packet
+        self._paused_at = 0.0  # up to when a pause was made up for
+        self._ahead_ticks = 0  # made up for, not yet deducted
+
+    def push(self, packet: Packet, now: float) -> list[Released]:
+        """Take a packet.
+
+        Args:
+            packet: untrusted.
+            now: monotonic seconds.
+
+        Returns:
+            What can be released.
+        """
+        self.stats.received += 1
+        self._arrived_at = self._paused_at = now
+        if packet.ssrc != self._ssrc:
+            return self._restart(packet)
+        step = _difference16(packet.sequence, self._next_sequence)
+        if step == 0:
+            return self._release_in_order(packet)
+        jump_s = _difference32(packet.timestamp, self._next_timestamp) / self._clock_hz
+        if abs(step) > MAX_JUMP_PACKETS or abs(jump_s) > MAX_JUMP_S:
+            return self._restart(packet)
+        if step < 0 or packet.sequence in self._held:
+            self.stats.late += 1
+            return []
+        if not self._held:
+            self._held_since = now
+        self._held[packet.sequence] = packet
+        return self._give_up_gap() if len(self._held) >= MAX_HELD else []
+
+    def poll(self, now: float) -> list[Released]:
+        """Release what time alone releases (rules 2 and 4); to be called some ten times a second."""
+        if self._ssrc is None:
+            return []
+        if self._held:
+            return self._give_up_gap() if now - self._held_since >= MAX_HOLD_S else []
+        if now - self._arrived_at < PAUSE_S:
+            return []
+        ticks = round((now - self._paused_at) * self._clock_hz)
+        self._paused_at = now
+        self._ahead_ticks += ticks
+        return [Missing(ticks, lost=False)] if ticks > 0 else []
+
+    def _release_in_order(self, packet: Packet) -> list[Released]:
+        if abs(_difference32(packet.timestamp, self._next_timestamp)) > MAX_JUMP_S * self._clock_hz:
+            return self._restart(packet)
+        released: list[Released] = []
+        self._release(packet, released, lost=False)
+        if self._held:
+            self.stats.reordered += 1
+            self._release_held(released)
+        return released
+
+    def _give_up_gap(self) -> list[Released]:
+        """Declare lost what is missing before the first held packet, and release from there on (rule 2)."""
+        first = min(self._held.values(), key=lambda held: _difference16(held.sequence, self._next_sequence))
+        self.stats.lost += _difference16(first.sequence, self._next_sequence)
+        released: list[Released] = []
+        del self._held[first.sequence]
+        self._release(first, released, lost=True)
+        self._release_held(released)
+        return released
+
+    def _release_held(self, released: list[Released]) -> None:
+        while (packet := self._held.pop(self._next_sequence, None)) is not None:
+            self._release(packet, released, lost=False)
+
+    def _release(self, packet: Packet, released: list[Released], *, lost: bool) -> None:
+        missing = _difference32(packet.timestamp, self._next_timestamp)
+        if missing > 0:  # rule 3, less what rule 4 made up already
+            deducted = min(missing, self._ahead_ticks)
+            missing -= deducted
+        self._ahead_ticks = 0
+        if missing > 0:
+            released.append(Missing(missing, lost, packet.payload if lost else None))
+        released.append(packet)
+        self._next_sequence = (packet.sequence + 1) & 0xFFFF
+        self._next_timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
+
+    def _restart(self, packet: Packet) -> list[Released]:
+        """Begin anew with this packet (rule 5); what is held of the old stream comes first."""
+        released: list[Released] = []
+        while self._held:
+            released += self._give_up_gap()
+        if self._ssrc is not None:
+            self.stats.restarts += 1
+            released.append(Restarted())
+        self._ssrc = packet.ssrc
+        self._next_sequence = packet.sequence
+        self._next_timestamp = packet.timestamp
+        self._ahead_ticks = 0
+        self._release(packet, released, lost=False)
+        return released
+
+
+def _difference16(later: int, earlier: int) -> int:
+    return ((later - earlier + 0x8000) & 0xFFFF) - 0x8000
+
+
+def _difference32(later: int, earlier: int) -> int:
+    return ((later - earlier + 0x80000000) & 0xFFFFFFFF) - 0x80000000

@@ -1,0 +1,187 @@
+"""The agent's voice as an outbound track: a clock that paces packets out of the playout.
+
+It returns finished packets (`av.Packet`): encoded here, so there is no executor hop and nothing queued behind
+the track, and a flush takes effect with the next packet.
+
+Pacing rules:
+  1. Packets leave on an absolute grid of 20 ms with a random phase per call; being late does not shift it.
+  2. More than 60 ms late: the missed slots are skipped and the RTP timestamp jumps; no burst.
+  3. A talkspurt starts at once: speech that arrives while the agent is silent wakes the track, and the grid is
+     moved to that moment with the RTP timestamp contiguous. The time taken in advance (< 20 ms) is given back
+     in the next silence, so that the receiver's buffer does not grow from turn to turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from agent.media.encode import SILENCE, VoiceEncoder, voice_encoder
+from agent.media.fir import Pcm
+from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
+
+FRAME_S = 0.02
+LATE_S = 0.06  # later than this, slots are skipped: a burst inflates the receiver's buffer for seconds
+HANGOVER_FRAMES = 5  # real silence before cached packets, or the receiver stretches the last sound
+
+
+@dataclass(slots=True)
+class VoiceStats:
+    """Counters of one outbound voice."""
+
+    frames: int = 0
+    late_frames: int = 0
+    "Frames whose slot had passed by more than 60 ms."
+    skipped_slots: int = 0
+
+
+class AgentVoiceTrack(MediaStreamTrack):
+    """Send what is in a `Playout`, silence otherwise.
+
+    Args:
+        playout: where the speech is queued.
+        phase_s: offset of the 20 ms grid, random in 0 to 0.02, so that calls do not encode at one moment.
+        on_speaking: called with True when the first sample of a talkspurt is sent, with False after its last.
+    """
+
+    kind = "audio"
+
+    def __init__(
+        self, playout: Playout, *, phase_s: float = 0.0, on_speaking: Callable[[bool], None] | None = None
+    ) -> None:
+        super().__init__()
+        self.stats = VoiceStats()
+        self._playout = playout
+        self._phase_s = phase_s
+        self._on_speaking = on_speaking
+        self._encoder: VoiceEncoder | None = None
+        self._due: float | None = None
+        self._media_s = 0.0  # media time of the next frame
+        self._advance_s = 0.0  # how far the grid is ahead of its original phase
+        self._silent_frames = HANGOVER_FRAMES
+        self._speaking = False
+        self._fade: Pcm | None = None
+        self._wake: asyncio.Future[None] | None = None
+
+    def use_codec(self, name: str) -> None:
+        """Choose the codec; to be called once negotiated, before the first `recv`.
+
+        Args:
+            name: the codec's name in SDP: ``opus``, ``PCMU``, ``PCMA``, ``G722``.
+
+        Raises:
+            MediaError: the codec is none of them.
+        """
+        self._encoder = voice_encoder(name)
+
+    def push(self, pcm: Pcm, *, generation: int) -> bool:
+        """Queue speech as `Playout.push` does, and send it at once if the agent was silent."""
+        accepted = self._playout.push(pcm, generation=generation)
+        if accepted and len(pcm) and self._wake is not None and not self._speaking and not self._wake.done():
+            self._wake.set_result(None)
+        return accepted
+
+    def flush(self, generation: int | None = None) -> Flushed:
+        """Cut off the speech that is queued; 5 ms of it are faded out in the next packet."""
+        flushed, self._fade = self._playout.flush(generation)
+        self._set_speaking(False)
+        return flushed
+
+    async def recv(self) -> av.Packet[Any]:
+        """Return the next 20 ms, encoded, when they are due.
+
+        Raises:
+            MediaStreamError: the track was stopped.
+        """
+        if self.readyState != "live":
+            raise MediaStreamError
+        assert self._encoder is not None, "use_codec comes first"
+        await self._wait_for_slot()
+        pcm = self._next_pcm()
+        packet: av.Packet[Any] = av.Packet(self._encoder.silence if pcm is None else self._encoder.encode(pcm))
+        packet.pts = round(self._media_s * self._encoder.clock_hz)
+        packet.time_base = Fraction(1, self._encoder.clock_hz)
+        self._media_s += FRAME_S
+        self.stats.frames += 1
+        return packet
+
+    def stop(self) -> None:
+        """End the track; a pending `recv` raises."""
+        super().stop()
+        if self._wake is not None and not self._wake.done():
+            self._wake.cancel()
+
+    async def _wait_for_slot(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._due is None:
+            self._due = now + self._phase_s
+        if self._may_give_back():
+            self._due += self._advance_s
+            self._advance_s = 0.0
+        early_s = self._due - now
+        if early_s < -LATE_S:
+            self.stats.late_frames += 1
+            slots = int(-early_s / FRAME_S)
+            self.stats.skipped_slots += slots
+            self._due += slots * FRAME_S
+            self._media_s += slots * FRAME_S
+        elif early_s > 0 and not self._talkspurt_waits():
+            await self._sleep_until(self._due)
+            early_s = self._due - loop.time()
+        if early_s > 0 and self._talkspurt_waits():
+            self._due -= early_s
+            self._advance_s += early_s
+        self._due += FRAME_S
+
+    async def _sleep_until(self, when: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_at(when, _resolve, self._wake)
+        try:
+            await self._wake
+        except asyncio.CancelledError:
+            if self.readyState != "live":
+                raise MediaStreamError from None
+            raise
+        finally:
+            timer.cancel()
+            self._wake = None
+
+    def _talkspurt_waits(self) -> bool:
+        return not self._speaking and self._playout.queued_samples > 0
+
+    def _may_give_back(self) -> bool:
+        return self._advance_s > 0 and self._silent_frames >= HANGOVER_FRAMES and not self._talkspurt_waits()
+
+    def _next_pcm(self) -> Pcm | None:
+        """Return 20 ms of voice, or None for silence after the hangover."""
+        fade, self._fade = self._fade, None
+        pcm = self._playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
+        self._set_speaking(pcm is not None)
+        if fade is not None:
+            pcm = np.concatenate((fade, SILENCE[len(fade) :] if pcm is None else pcm))
+        if pcm is not None:
+            self._silent_frames = 0
+            return pcm
+        self._silent_frames += 1
+        return SILENCE if self._silent_frames <= HANGOVER_FRAMES else None
+
+    def _set_speaking(self, speaking: bool) -> None:
+        if speaking != self._speaking:
+            self._speaking = speaking
+            if self._on_speaking is not None:
+                self._on_speaking(speaking)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,5 @@
+"""`python -m signaling` is the command `talkspurt`."""
+
+from signaling.cli import main
+
+main()

@@ -1,0 +1,107 @@
+"""The service put together: routes, the agent that answers, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from agent.errors import ConfigError
+from agent.live.config import LiveEndpoint
+from agent.live.session import live_client
+from agent.settings import Settings
+from agent.tools.demo import WEATHER
+from signaling import assets, health, ice, whip
+from signaling.calls import Calls
+from signaling.cors import add_cors, preflight_middleware
+from signaling.dialects import rtvi
+from signaling.offer import Agent, Door
+from signaling.offline import emulator_process
+from signaling.peer import note_closed_connects
+from signaling.problem import MAX_BODY_BYTES, problem_middleware
+from signaling.tokens import check_exposure
+
+logger = logging.getLogger(__name__)
+
+
+def build_app(settings: Settings, agent: Agent, calls: Calls) -> web.Application:
+    """Return the application; the caller owns ``calls`` and ends them."""
+    app = web.Application(middlewares=[problem_middleware, preflight_middleware], client_max_size=MAX_BODY_BYTES)
+    door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
+    app.add_routes(whip.routes(settings, door, calls))
+    app.add_routes(ice.routes(settings))
+    app.add_routes(health.routes(calls))
+    app.add_routes(assets.routes())
+    add_cors(app, settings.cors_origins)
+    return app
+
+
+@asynccontextmanager
+async def endpoint(settings: Settings) -> AsyncIterator[LiveEndpoint]:
+    """Decide who answers: Gemini with a key, the emulator's own process without."""
+    if settings.google_api_key is not None:
+        yield LiveEndpoint(settings.google_api_key.get_secret_value())
+        return
+    async with emulator_process() as local:
+        yield local
+
+
+@asynccontextmanager
+async def running(settings: Settings, live: LiveEndpoint) -> AsyncIterator[str]:
+    """Run the service; yields the page's address. Ends every call on exit.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    note_closed_connects(asyncio.get_running_loop())
+    calls = Calls(settings)
+    client = live_client(live, settings)
+    agent = Agent(client, (WEATHER,), live.offline_demo)
+    runner = web.AppRunner(build_app(settings, agent, calls), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
+                "choose another with --port or TALKSPURT_PORT"
+            ) from None
+        yield _address(runner)
+    finally:
+        await calls.drain(settings.drain_timeout_s)
+        await runner.cleanup()
+        await client.aio.aclose()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: a setting does not allow it.
+    """
+    check_exposure(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with endpoint(settings) as live, running(settings, live) as address:
+        if live.offline_demo:
+            logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
+        else:
+            logger.info("calls are answered by %s", settings.model)
+        logger.info("talkspurt is ready: open %s", address)
+        await stop.wait()
+        logger.info("shutting down: draining calls for up to %g s", settings.drain_timeout_s)
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  only printed
+        host = "localhost"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -1,0 +1,205 @@
+"""The calls of this process: who owns them, how they are found, how they end.
+
+`Calls` owns one task per call (`_own`); it ends when the call has ended and its peer connection is closed.
+Nothing else in the service knows in which process a call lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from aiortc import MediaStreamTrack, RTCPeerConnection
+
+from agent.call import Call
+from agent.errors import OfferError
+from agent.events import Fault
+from agent.settings import Settings
+from signaling.peer import close_peer
+
+logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 5.0
+GREETING_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 5
+
+
+@dataclass(eq=False, slots=True)
+class Leg:
+    """A call and the peer connection that carries it.
+
+    Attributes:
+        call: the call.
+        pc: its peer connection.
+        caller_track: the caller's audio; None if the caller only listens.
+        ufrag: ICE user name fragment of the offer, to tell a restart from a trickle.
+        etag: names the ICE generation (RFC 9725 section 4.4), quotes included.
+        wants_events: the offer has a data channel, so the client can be told why a call ended early.
+        greeted: set once a dialect has taken over the data channel, or it never will.
+        last_words: awaited before the peer connection closes, to let the last messages out.
+        timer: ends the call when the connection does not come (back) in time.
+    """
+
+    call: Call
+    pc: RTCPeerConnection
+    caller_track: MediaStreamTrack | None
+    ufrag: str | None
+    etag: str
+    wants_events: bool
+    greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    last_words: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+
+
+class Calls:
+    """Own the calls of this process.
+
+    Args:
+        settings: the service's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._legs: dict[str, Leg] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._legs)
+
+    @property
+    def draining(self) -> bool:
+        """True once no further call is accepted."""
+        return self._draining
+
+    @property
+    def full(self) -> bool:
+        """True while as many calls run as are allowed."""
+        return len(self._legs) >= self._settings.max_calls
+
+    def check_capacity(self) -> None:
+        """Refuse a call that there is no room for.
+
+        Raises:
+            OfferError: 503.
+        """
+        if self._draining:
+            raise OfferError(503, "draining", "The service is shutting down.", retry_after_s=RETRY_AFTER_S)
+        if self.full:
+            raise OfferError(
+                503, "full", f"All {self._settings.max_calls} calls are in use.", retry_after_s=RETRY_AFTER_S
+            )
+
+    def get(self, call_id: str) -> Leg:
+        """Find a call that has not ended.
+
+        Raises:
+            OfferError: 404.
+        """
+        leg = self._legs.get(call_id)
+        if leg is None:
+            raise OfferError(404, "unknown_call", "There is no such call; it may have ended.")
+        return leg
+
+    def start(self, leg: Leg) -> None:
+        """Take over a call and run it."""
+        self._legs[leg.call.call_id] = leg
+        self._idle.clear()
+        self._watch(leg)
+        task = asyncio.create_task(self._own(leg), name=f"call-{leg.call.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Accept no more calls, give the running ones time to end, then end them."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.info("draining: %d calls still run after %g s; ending them", len(self._legs), timeout_s)
+        for leg in list(self._legs.values()):
+            leg.call.hang_up("shutdown", "The service is shutting down.", "operator")
+        await asyncio.gather(*self._tasks)
+
+    async def _own(self, leg: Leg) -> None:
+        """Run the call to its end; whatever happens in it stays in it."""
+        call = leg.call
+        logger.info("call %s: started", call.call_id)
+        try:
+            ended = await call.run(leg.caller_track)
+            logger.log(
+                logging.WARNING if ended.is_error else logging.INFO,
+                "call %s: ended: %s (fault: %s): %s",
+                call.call_id,
+                ended.reason,
+                ended.fault,
+                ended.detail,
+            )
+            if ended.is_error and leg.wants_events:
+                await self._wait_for_ear(leg)
+        except Exception:
+            logger.exception("call %s: failed", call.call_id)
+        finally:
+            await self._close(leg)
+
+    async def _wait_for_ear(self, leg: Leg) -> None:
+        """A call that failed at once still tells its client why: let the data channel open first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_TIMEOUT_S):
+                await leg.greeted.wait()
+
+    async def _close(self, leg: Leg) -> None:
+        self._cancel_timer(leg)
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                for finish in leg.last_words:
+                    await finish()
+                await close_peer(leg.pc)
+        except TimeoutError:
+            logger.warning("call %s: its peer connection did not close in time", leg.call.call_id)
+        finally:
+            del self._legs[leg.call.call_id]
+            if not self._legs:
+                self._idle.set()
+
+    def _watch(self, leg: Leg) -> None:
+        """End the call when its media connection does, or never comes."""
+        call, settings = leg.call, self._settings
+
+        def changed() -> None:
+            match leg.pc.connectionState:
+                case "connected":
+                    self._cancel_timer(leg)
+                case "failed":
+                    leg.greeted.set()
+                    self._end_after(
+                        leg, settings.ice_grace_s, "ice_lost", "The connection to the caller was lost.", "network"
+                    )
+                case "closed":
+                    leg.greeted.set()
+                    call.hang_up("caller_left", "The caller closed the connection.", "caller")
+
+        leg.pc.on("connectionstatechange", changed)
+        self._end_after(
+            leg,
+            settings.connect_timeout_s,
+            "never_connected",
+            f"No media connection came about within {settings.connect_timeout_s:g} s.",
+            "network",
+        )
+
+    def _end_after(self, leg: Leg, delay_s: float, reason: str, detail: str, fault: Fault) -> None:
+        self._cancel_timer(leg)
+        loop = asyncio.get_running_loop()
+        leg.timer = loop.call_later(delay_s, leg.call.hang_up, reason, detail, fault)
+
+    def _cancel_timer(self, leg: Leg) -> None:
+        if leg.timer is not None:
+            leg.timer.cancel()
+            leg.timer = None

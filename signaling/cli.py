@@ -1,0 +1,75 @@
+"""The command `talkspurt`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from agent.emulator.command import main as emulator_main
+from agent.errors import ConfigError
+from agent.settings import Settings, load_settings
+from signaling.app import serve
+
+app = typer.Typer(
+    name="talkspurt",
+    help="A Gemini Live agent on a call, from a browser, a phone or a load test.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep `serve` a subcommand while it is the only one."""
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port [default: 8080]; 0 takes any.")] = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Listen beyond loopback without a server key.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [default: info].")] = None,
+) -> None:
+    """Run the service; the local emulator answers when GOOGLE_API_KEY is not set."""
+    settings = load_settings({"host": host, "port": port, "insecure": insecure, "log_level": log_level})
+    _log_to_stderr(settings)
+    asyncio.run(serve(settings))
+
+
+@app.command()
+def emulate(
+    port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes any.")] = 8443,
+    pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = 2.0,
+    speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
+) -> None:
+    """Run the local Live API server alone; prints its address and certificate as one JSON line."""
+    arguments = ["--port", str(port), "--pace", str(pace)]
+    if not speech_recognition:
+        arguments.append("--no-speech-recognition")
+    raise typer.Exit(emulator_main(arguments))
+
+
+def main() -> None:
+    """Run the command; a configuration that cannot work ends it with exit code 2 and one line."""
+    try:
+        app()
+    except ConfigError as error:
+        print(f"talkspurt: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for noisy in ("aiortc", "aioice", "google_genai", "websockets", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,231 @@
+"""RTVI 2.1 over the data channel `chat`: what Pipecat's clients and our own page speak. See docs/events.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from aiortc import RTCDataChannel
+
+from agent import events
+from agent.errors import LiveLost
+from agent.media.playout import VOICE_RATE_HZ
+from signaling.calls import Leg
+
+logger = logging.getLogger(__name__)
+
+LABEL = "chat"
+PROTOCOL_VERSION = "2.1.0"
+MAX_MESSAGE_CHARS = 64 << 10
+MAX_TEXT_CHARS = 16 << 10
+MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
+LAST_WORDS_TIMEOUT_S = 0.5
+LIBRARY = "talkspurt"
+
+
+def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
+    """Take over a data channel of a call; see `signaling.offer.Dialect`."""
+    talk = _Talk(leg, channel)
+    channel.on("message", talk.message_came)
+    leg.call.observe(talk.event_came)
+    if leg.call.ended is not None:  # it failed before the channel was open
+        talk.event_came(leg.call.ended)
+    leg.last_words.append(talk.finish)
+
+
+class _Talk:
+    """The conversation on one channel."""
+
+    def __init__(self, leg: Leg, channel: RTCDataChannel) -> None:
+        self._call = leg.call
+        self._channel = channel
+        self._ready: events.AgentReady | None = leg.call.ready
+        self._hello_id: str | None = None  # of client-ready; None before it came
+        self._introduced = False
+        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
+
+    def message_came(self, data: str | bytes) -> None:
+        """Read one message of the client: untrusted."""
+        if not isinstance(data, str) or data.startswith("ping"):
+            return
+        message = _parse(data)
+        if message is None:
+            return
+        content = message.get("data")
+        content = content if isinstance(content, dict) else {}
+        message_id = str(message.get("id", ""))[:64]
+        match message.get("type"):
+            case "client-ready":
+                self._hello_id = message_id
+                self._introduce()
+            case "send-text":
+                self._type_text(message_id, content)
+            case "disconnect-bot":
+                self._call.hang_up("hung_up", "The caller hung up.", "caller")
+            case kind:
+                self._answer_error(message_id, f"{str(kind)[:64]} is not supported here")
+
+    def event_came(self, event: events.Event) -> None:
+        """Tell the client what happened."""
+        if isinstance(event, events.AgentReady):
+            self._ready = event
+            self._introduce()
+        for kind, data in rtvi_messages(event):
+            self._send(kind, data, at_once=isinstance(event, events.CallEnded))
+
+    async def finish(self) -> None:
+        """Wait a moment for what was written to leave."""
+        if self._channel.readyState != "open" or self._channel.bufferedAmount == 0:
+            return
+        emptied = asyncio.Event()
+        self._channel.bufferedAmountLowThreshold = 0
+        self._channel.on("bufferedamountlow", emptied.set)
+        try:
+            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
+                await emptied.wait()
+        except TimeoutError:
+            logger.debug("call %s: the last messages were not taken in time", self._call.call_id)
+
+    def _introduce(self) -> None:
+        """Send bot-ready once both sides are there, then what had to wait for it."""
+        if self._ready is None or self._hello_id is None:
+            return
+        about = {
+            "library": LIBRARY,
+            "library_version": version(LIBRARY),
+            "model": self._ready.model,
+            "offline_demo": self._ready.offline_demo,
+        }
+        self._introduced = True
+        self._write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
+        while self._waiting:
+            self._write(self._waiting.popleft())
+
+    def _type_text(self, message_id: str, content: dict[str, Any]) -> None:
+        text = content.get("content")
+        options = content.get("options")
+        run_immediately = not isinstance(options, dict) or options.get("run_immediately", True) is not False
+        if not isinstance(text, str) or not text.strip():
+            self._answer_error(message_id, "send-text needs data.content, a text that is not empty")
+        elif len(text) > MAX_TEXT_CHARS:
+            self._answer_error(message_id, f"the text is longer than {MAX_TEXT_CHARS} characters")
+        else:
+            try:
+                self._call.type_text(text.strip(), run_immediately=run_immediately)
+            except LiveLost as error:
+                self._answer_error(message_id, error.detail)
+
+    def _answer_error(self, message_id: str, error: str) -> None:
+        self._write(_message("error-response", {"error": error}, message_id))
+
+    def _send(self, kind: str, data: dict[str, Any] | None, *, at_once: bool) -> None:
+        text = _message(kind, data)
+        if self._introduced or at_once:
+            self._write(text)
+        else:
+            self._waiting.append(text)
+
+    def _write(self, text: str) -> None:
+        if self._channel.readyState == "open":
+            self._channel.send(text)
+
+
+def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]]:
+    """Return the type and data of the RTVI messages that tell of an event."""
+    match event:
+        case events.CallerStartedSpeaking():
+            return [("user-started-speaking", None)]
+        case events.CallerStoppedSpeaking():
+            return [("user-stopped-speaking", None)]
+        case events.CallerTranscribed():
+            return [("user-transcription", _caller_text(event))]
+        case events.AgentTranscribed():
+            return [("bot-output", _agent_text(event))]
+        case events.GenerationStarted():
+            return [("bot-llm-started", None)]
+        case events.GenerationCompleted():
+            return [("bot-llm-stopped", None)]
+        case events.AgentStartedSpeaking():
+            return [("bot-started-speaking", None)]
+        case events.AgentStoppedSpeaking():
+            return [("bot-stopped-speaking", None)]
+        case events.AgentInterrupted():
+            per_ms = VOICE_RATE_HZ // 1000
+            heard_ms, dropped_ms = event.heard_samples // per_ms, event.dropped_samples // per_ms
+            return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
+        case events.ToolCalled():
+            call = {"tool_call_id": event.call_id, "function_name": event.name}
+            return [
+                ("llm-function-call-started", {"function_name": event.name}),
+                ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
+            ]
+        case events.ToolFinished():
+            ended = {"cancelled": event.outcome == "cancelled", "result": event.result}
+            call = {"tool_call_id": event.call_id, "function_name": event.name}
+            return [("llm-function-call-stopped", {**call, **ended})]
+        case events.CallEnded():
+            return _farewell(event)
+        case events.AgentReady() | events.TurnCompleted():
+            return []
+
+
+def _caller_text(event: events.CallerTranscribed) -> dict[str, Any]:
+    return {
+        "text": event.text,
+        "user_id": "caller",
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "final": event.final,
+        "turn_id": event.turn_id,
+        "revision": event.revision,
+        "typed": event.typed,
+    }
+
+
+def _agent_text(event: events.AgentTranscribed) -> dict[str, Any]:
+    return {
+        "text": event.text,
+        "segment_id": event.turn_id,
+        "revision": event.revision,
+        "output_type": "turn",
+        "aggregated_by": "turn",
+        "will_be_spoken": True,
+        "spoken_status": "completed" if event.final else "in-progress",
+        "interrupted": event.interrupted,
+        "unheard_text": event.unheard_text,
+    }
+
+
+def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]]:
+    why = {"reason": event.reason, "fault": event.fault}
+    messages: list[tuple[str, dict[str, Any] | None]] = []
+    if event.is_error:
+        messages.append(("error", {"error": event.detail, "fatal": True, **why}))
+    messages.append(("server-message", {"type": "call-ended", "detail": event.detail, **why}))
+    return messages
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """Return an RTVI message; None for anything else (Pipecat's signalling, garbage)."""
+    if len(text) > MAX_MESSAGE_CHARS:
+        return None
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or message.get("label") != "rtvi-ai":
+        return None
+    return message
+
+
+def _message(kind: str, data: dict[str, Any] | None, message_id: str | None = None) -> str:
+    message: dict[str, Any] = {"label": "rtvi-ai", "type": kind}
+    if message_id is not None:
+        message["id"] = message_id
+    if data is not None:
+        message["data"] = data
+    return json.dumps(message, default=str)

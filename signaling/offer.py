@@ -1,0 +1,174 @@
+"""The one way in: an SDP offer becomes an answer and a call, whatever HTTP dialect brought it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import OperationError
+from aiortc.sdp import candidate_from_sdp
+
+from agent.call import Call
+from agent.errors import OfferError
+from agent.live.session import LiveClient
+from agent.settings import Settings
+from agent.tools.declare import Tool
+from signaling import sdp
+from signaling.calls import Calls, Leg
+from signaling.peer import close_peer
+from signaling.tokens import new_call_id
+
+logger = logging.getLogger(__name__)
+
+NEGOTIATION_TIMEOUT_S = 10.0  # gathering may ask a STUN server
+FRAME_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What answers the calls of this service.
+
+    Attributes:
+        client: the Live API's client.
+        tools: what the model may call.
+        offline_demo: the Live server is the local emulator.
+    """
+
+    client: LiveClient
+    tools: Sequence[Tool]
+    offline_demo: bool
+
+
+Dialect = Callable[[Leg, RTCDataChannel], None]
+"""Takes over a data channel of a call: reads it, and observes the call to write to it."""
+
+
+class Door:
+    """Accept offers for one service.
+
+    Args:
+        settings: the service's settings.
+        agent: what answers.
+        calls: where the calls live.
+        dialects: by data channel label.
+    """
+
+    def __init__(self, settings: Settings, agent: Agent, calls: Calls, dialects: dict[str, Dialect]) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._calls = calls
+        self._dialects = dialects
+
+    async def accept_offer(self, offer: str) -> tuple[str, Leg]:
+        """Answer an offer and start its call.
+
+        Args:
+            offer: the client's SDP: untrusted.
+
+        Returns:
+            The answer's SDP and the running call.
+
+        Raises:
+            OfferError: 400, 422 or 503; nothing was started.
+        """
+        self._calls.check_capacity()
+        sdp.check_offer(offer)
+        pc = RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[RTCIceServer(urls=url) for url in self._settings.ice_servers],
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,  # by default aiortc loses the second video section
+            )
+        )
+        try:
+            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                return await self._negotiate(pc, offer)
+        except BaseException as error:
+            await close_peer(pc)
+            if isinstance(error, TimeoutError):
+                raise OfferError(503, "negotiation_timeout", "The offer took too long to answer.") from None
+            raise
+
+    async def _negotiate(self, pc: RTCPeerConnection, offer: str) -> tuple[str, Leg]:
+        call = Call(
+            new_call_id(),
+            client=self._agent.client,
+            settings=self._settings,
+            tools=self._agent.tools,
+            offline_demo=self._agent.offline_demo,
+            phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
+        )
+        leg = Leg(
+            call,
+            pc,
+            caller_track=None,
+            ufrag=sdp.ice_ufrag(offer),
+            etag=f'"{secrets.token_hex(8)}"',
+            wants_events=any(section.kind == "application" for section in sdp.media_sections(offer)),
+        )
+        self._wire(leg)
+        try:
+            await pc.setRemoteDescription(RTCSessionDescription(sdp.without_mdns(offer), "offer"))
+        except (ValueError, OperationError, IndexError, KeyError, AssertionError) as error:
+            # aiortc's parser answers malformed lines with whatever it stumbles over.
+            raise _unusable(error) from error
+        pc.addTrack(call.voice)
+        await pc.setLocalDescription(await pc.createAnswer())
+        self._calls.check_capacity()  # others may have come in while this one was negotiated
+        answer = pc.localDescription.sdp
+        call.voice.use_codec(sdp.negotiated_audio_codec(answer))
+        self._calls.start(leg)
+        return answer, leg
+
+    def _wire(self, leg: Leg) -> None:
+        """Connect what the peer connection brings: the caller's voice and the data channel."""
+
+        def track_came(track: MediaStreamTrack) -> None:
+            if track.kind == "audio" and leg.caller_track is None:
+                leg.caller_track = track
+
+        def channel_came(channel: RTCDataChannel) -> None:
+            dialect = self._dialects.get(channel.label)
+            if dialect is None:
+                logger.info("call %s: no dialect for a data channel of that label", leg.call.call_id)
+                return
+            dialect(leg, channel)
+            leg.greeted.set()
+
+        leg.pc.on("track", track_came)
+        leg.pc.on("datachannel", channel_came)
+
+
+async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:
+    """Give the peer connection what was trickled; unusable candidates are passed over (RFC 9725 section 4.4.1)."""
+    for trickled in fragment.candidates:
+        try:
+            candidate = candidate_from_sdp(trickled.candidate.removeprefix("candidate:"))
+        except (ValueError, IndexError, AssertionError):
+            logger.debug("call %s: passed over a candidate that cannot be read", leg.call.call_id)
+            continue
+        if trickled.mid is None:
+            candidate.sdpMLineIndex = 0
+        else:
+            candidate.sdpMid = trickled.mid
+        await leg.pc.addIceCandidate(candidate)
+    if fragment.end_of_candidates:
+        await leg.pc.addIceCandidate(None)
+
+
+def _unusable(error: Exception) -> OfferError:
+    if isinstance(error, OperationError):
+        return OfferError(422, "no_common_codec", f"The offer cannot be accepted: {error}.")
+    return OfferError(400, "invalid_sdp", f"The SDP cannot be used: {type(error).__name__} while reading it.")

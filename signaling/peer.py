@@ -1,0 +1,47 @@
+"""Close a peer connection so that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from aiortc import RTCPeerConnection
+from aiortc.exceptions import InvalidStateError
+
+logger = logging.getLogger(__name__)
+
+_STEP_S = 0.02
+_MOST_STEPS = 50  # 1 s: a DTLS handshake that lost a packet
+
+
+async def close_peer(pc: RTCPeerConnection) -> None:
+    """Close a peer connection in any state.
+
+    A connection that is about to come about is let, for up to a second. Closed in the middle of it, aioice 0.13
+    may keep a consent task for ever (closed between the last check's success and the end of
+    `Connection.connect`), and aiortc 1.16 starts senders and receivers that nobody stops (closed during the
+    DTLS handshake).
+    """
+    for _ in range(_MOST_STEPS):
+        if pc.connectionState != "connecting":
+            break
+        await asyncio.sleep(_STEP_S)
+    await pc.close()
+
+
+def note_closed_connects(loop: asyncio.AbstractEventLoop) -> None:
+    """Log at debug level what aiortc leaves as an unhandled error when a connection is closed while connecting.
+
+    Its own task then tries to start the transport that was closed. Every other unhandled error is reported as ever.
+    """
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        task = context.get("future")
+        name = getattr(task.get_coro(), "__qualname__", "") if isinstance(task, asyncio.Task) else ""
+        if isinstance(context.get("exception"), InvalidStateError) and name == "RTCPeerConnection.__connect":
+            logger.debug("a peer connection was closed while it was connecting")
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(report)

@@ -1,0 +1,74 @@
+"""HTTP errors in one shape that every client's SDK shows (RFC 9457, plus OpenAI's ``error`` object)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from agent.errors import OfferError
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 64 << 10  # an offer has some 10 KiB
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_TITLES = {
+    400: "Bad request",
+    401: "Not authorised",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    412: "Precondition failed",
+    413: "Body too large",
+    415: "Unsupported media type",
+    422: "Offer cannot be accepted",
+    428: "Precondition required",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Not available",
+}
+
+
+def problem(status: int, code: str, detail: str, *, retry_after_s: int | None = None) -> web.Response:
+    """Return an ``application/problem+json`` response.
+
+    Args:
+        status: the HTTP status.
+        code: a short machine-readable word.
+        detail: one sentence for a person.
+        retry_after_s: for 429 and 503.
+    """
+    title = _TITLES.get(status, "Error")
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "error": {"message": detail, "type": title.lower().replace(" ", "_"), "code": code},
+    }
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+
+
+@web.middleware
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error in the problem shape; what nobody foresaw is logged and answered 500."""
+    try:
+        return await handler(request)
+    except OfferError as error:
+        return problem(error.status, error.code, error.detail, retry_after_s=error.retry_after_s)
+    except web.HTTPRequestEntityTooLarge:
+        return problem(413, "body_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        response = problem(error.status, error.reason.lower().replace(" ", "_"), f"{error.reason}.")
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        return problem(500, "internal_error", "The service failed; its log says why.")

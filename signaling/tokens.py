@@ -1,0 +1,53 @@
+"""Who may call: a bearer token, compared in constant time (RFC 6750 section 2.1)."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import secrets
+
+from aiohttp import web
+
+from agent.errors import ConfigError, OfferError
+from agent.settings import Settings
+
+
+def new_call_id() -> str:
+    """Return an unguessable id: 128 random bits."""
+    return f"rtc_{secrets.token_urlsafe(16)}"
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to serve strangers by accident.
+
+    Raises:
+        ConfigError: the address is not loopback, no server key is set and nobody said ``--insecure``.
+    """
+    if settings.server_key is None and not settings.insecure and not _is_loopback(settings.host):
+        raise ConfigError(
+            f"host {settings.host} is reachable by others, who could call at your cost: set TALKSPURT_SERVER_KEY, "
+            "or say --insecure if everybody may"
+        )
+
+
+def authorise(request: web.Request, settings: Settings) -> None:
+    """Let a request pass that carries the server key, or any if none is set.
+
+    Raises:
+        OfferError: 401.
+    """
+    if settings.server_key is None:
+        return
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    expected = settings.server_key.get_secret_value()
+    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
+        raise OfferError(401, "unauthorised", "Send the server key as Authorization: Bearer <key>.")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

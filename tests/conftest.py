@@ -1,0 +1,44 @@
+"""The service and the emulator, running for real; shared by the tests that cross a network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from agent.emulator import Emulator, running_emulator
+from agent.live.config import LiveEndpoint
+from agent.settings import Settings
+from signaling.app import running
+
+ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own key or settings must not leak into a test."""
+    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """The local Live server, without speech recognition."""
+    async with running_emulator(speech_recognition=False) as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def service(emulator: Emulator) -> ServiceFactory:
+    """Start a service that talks to the emulator: ``async with service(max_calls=1) as url``."""
+
+    @asynccontextmanager
+    async def start(**changes: object) -> AsyncIterator[str]:
+        values = {"port": 0, "drain_timeout_s": 0.1, **changes}
+        settings = Settings(**values)  # type: ignore[arg-type]
+        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
+        async with running(settings, endpoint) as url:
+            yield url
+
+    return start

@@ -1,0 +1,323 @@
+"""aiortc against the service on this machine's own address: what the model hears, what the caller hears."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from contextlib import AsyncExitStack
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.emulator import Emulator, Hooks, Moment, Play, Raw, Turn, Wire, message, running_emulator
+from agent.live.config import LiveEndpoint
+from agent.media.fir import Pcm
+from agent.settings import Settings
+from signaling.app import running
+from signaling.caller import dial
+from tests.conftest import ServiceFactory
+
+STORY = "tell me a long story"
+
+
+def tone(frequency_hz: float, rate_hz: int, seconds: float, amplitude: float = 8000) -> Pcm:
+    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
+    return (amplitude * np.sin(angle)).astype(np.int16)
+
+
+def spectrum_peak_hz(pcm: Pcm, rate_hz: int) -> float:
+    spectrum: NDArray[np.float64] = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
+    return float(np.argmax(spectrum) * rate_hz / len(pcm))
+
+
+def rms(pcm: Pcm) -> float:
+    return float(np.sqrt(np.mean(pcm.astype(float) ** 2))) if len(pcm) else 0.0
+
+
+async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
+    async with service() as url, dial(url) as caller:
+        ready = await caller.message("bot-ready")
+        assert ready["about"]["offline_demo"] is True
+        caller.type("what is twelve plus thirty")
+        await caller.message("bot-stopped-speaking", timeout_s=15)
+        said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        assert "42" in said["text"]
+        assert rms(caller.heard_pcm()) > 300
+        kinds = [m["type"] for m in caller.messages]
+        assert kinds.index("bot-llm-started") < kinds.index("bot-started-speaking")
+        assert kinds.index("bot-started-speaking") < kinds.index("bot-stopped-speaking")
+
+
+async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emulator) -> None:
+    """The tone arrives as that tone, and as much time arrives as has passed."""
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.microphone.play(tone(1000, 48_000, 2.0))
+        await caller.microphone.played()
+        session = emulator.sessions[0]
+        await emulator.wait_for(lambda: session.audio_samples_in >= 2.0 * 16_000)
+        assert session.audio_rate_hz == 16_000
+        heard = session.audio
+        loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
+        speech = heard[loud[0] + 1600 : loud[-1] - 1600]
+        assert abs(spectrum_peak_hz(speech, 16_000) - 1000) < 5
+        assert 1.5 * 16_000 < loud[-1] - loud[0] < 2.2 * 16_000
+
+
+async def test_interruption_by_voice(service: ServiceFactory) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type(STORY)
+        await caller.message("bot-started-speaking")
+        await caller.until(lambda: rms(caller.heard_pcm()[-24_000:]) > 300)
+        rng = np.random.default_rng(1)
+        caller.microphone.play((rng.normal(0, 4000, 48_000)).astype(np.int16))
+        cut = await caller.message("bot-interrupted")
+        assert cut["heard_ms"] > 0
+        assert cut["dropped_ms"] > 0
+        final = await caller.message("bot-output", lambda data: data["interrupted"])
+        assert final["text"]
+        assert final["unheard_text"]
+        started = [m for m in caller.messages if m["type"] == "user-started-speaking"]
+        assert started
+
+
+async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
+    """What was queued is not heard: the line is silent until the next answer."""
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type(STORY)
+        await caller.message("bot-started-speaking")
+        await caller.until(lambda: len(caller.heard) > 50)
+        frames = len(caller.heard)
+        caller.type("what is one plus one")
+        await caller.message("bot-interrupted")
+        await caller.message("bot-output", lambda data: "2" in data["text"] and not data["interrupted"])
+        await caller.message("bot-stopped-speaking", after=len(caller.messages), timeout_s=15)
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        assert len(caller.heard) - frames < 50 * 12  # 20 s of story are gone
+
+
+async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, emulator: Emulator) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        called = await caller.message("llm-function-call-in-progress")
+        assert called["function_name"] == "get_weather"
+        assert called["arguments"] == {"city": "Paris"}
+        done = await caller.message("llm-function-call-stopped")
+        assert done["result"]["output"]["made_up"] is True
+        await caller.message("bot-output", lambda data: "degrees" in data["text"])
+        assert len(emulator.sessions[0].tool_results) == 1
+
+
+async def test_hang_up_by_the_caller_ends_the_session(service: ServiceFactory, emulator: Emulator) -> None:
+    async with service() as url:
+        async with dial(url) as caller:
+            await caller.message("bot-ready")
+        await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
+
+
+async def test_a_caller_who_just_leaves(service: ServiceFactory, emulator: Emulator) -> None:
+    """No DELETE: the closed DTLS connection ends the call."""
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        await caller.pc.close()
+        await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
+
+
+async def test_hang_up_over_the_data_channel(service: ServiceFactory) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.send("disconnect-bot")
+        farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
+        assert farewell["reason"] == "hung_up"
+        await caller.ended(timeout_s=5)
+
+
+async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator) -> None:
+    async with AsyncExitStack() as stack:
+        stopping = AsyncExitStack()
+        url = await stopping.enter_async_context(service())
+        caller = await stack.enter_async_context(dial(url, hang_up=False))
+        await caller.message("bot-ready")
+        await stopping.aclose()
+        farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
+        assert farewell["reason"] == "shutdown"
+        assert farewell["fault"] == "operator"
+        assert not emulator.sessions[0].open
+
+
+class Refusing(Hooks):
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        if moment is Moment.CONNECTED:
+            await wire.close(1007, "The model does not exist.")
+
+
+class Losing(Hooks):
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        if moment is Moment.TURN_STARTED:
+            await wire.close(1011, "Internal error.")
+
+
+class Mute(Hooks):
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        if moment is Moment.SETUP_RECEIVED:
+            await asyncio.Event().wait()
+
+
+async def _ending(hooks: type[Hooks], **changes: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fatal error and the farewell of a call whose Live session goes wrong."""
+    async with running_emulator(hooks=hooks) as emulator:
+        settings = Settings(port=0, **changes)  # type: ignore[arg-type]
+        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
+        async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
+            if hooks is Losing:
+                await caller.message("bot-ready")
+                caller.type("hello")
+            error = await caller.message("error", lambda data: data["fatal"])
+            return error, await caller.message("server-message")
+
+
+async def test_a_refused_session_says_whose_fault_it_was() -> None:
+    error, farewell = await _ending(Refusing)
+    assert "The model does not exist." in error["error"]
+    assert farewell["reason"] == "live_refused"
+    assert farewell["fault"] == "operator"
+
+
+async def test_a_lost_session_says_whose_fault_it_was() -> None:
+    error, farewell = await _ending(Losing)
+    assert "1011" in error["error"]
+    assert farewell["reason"] == "live_lost"
+    assert farewell["fault"] == "live"
+
+
+async def test_set_up_has_a_time_limit() -> None:
+    error, farewell = await _ending(Mute, setup_timeout_s=0.3)
+    assert "0.3 s" in error["error"]
+    assert farewell["fault"] == "live"
+
+
+async def test_a_server_that_is_not_there() -> None:
+    endpoint = LiveEndpoint("test-key", "https://127.0.0.1:9")
+    async with running(Settings(port=0), endpoint) as url, dial(url, hang_up=False) as caller:
+        farewell = await caller.message("server-message")
+        assert farewell["reason"] == "live_lost"
+        assert farewell["fault"] == "network"
+
+
+def _audio(pcm: Pcm, rate_hz: int) -> dict[str, Any]:
+    data = base64.b64encode(pcm.tobytes()).decode()
+    return {"inlineData": {"mimeType": f"audio/pcm;rate={rate_hz}", "data": data}}
+
+
+@pytest.mark.parametrize("rate_hz", [24_000, 16_000, 48_000])
+async def test_all_parts_of_a_message_are_heard_at_any_rate(rate_hz: int) -> None:
+    parts = [_audio(tone(700, rate_hz, 0.5), rate_hz) for _ in range(3)]
+    content = {"modelTurn": {"role": "model", "parts": parts}}
+
+    def script(_turn: Turn) -> tuple[Raw, ...]:
+        return (Raw(message("audio", {"serverContent": content})),)
+
+    async with running_emulator(on_turn=script) as emulator:
+        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
+        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
+            await caller.message("bot-ready")
+            caller.type("play")
+            await caller.message("bot-stopped-speaking")
+            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+            heard = caller.heard_pcm()
+            loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
+            assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
+            assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
+
+
+async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
+    """`interrupted` and a chunk of the same generation in one message: only the next generation is heard."""
+    story, late, answer = tone(400, 24_000, 8.0), tone(1500, 24_000, 1.0), tone(3000, 24_000, 1.0)
+
+    def script(turn: Turn) -> tuple[Play | Raw, ...]:
+        if turn.text == "story":
+            return (Play(story),)
+        return (Play(answer),)
+
+    class LateChunks(Hooks):
+        async def before_send(self, wire: Wire, message_: Any) -> Any:
+            if message_.kind != "interrupted":
+                return message_
+            content = {"interrupted": True, "modelTurn": {"parts": [_audio(late, 24_000)]}}
+            await wire.send(message("interrupted", {"serverContent": content}))
+            await wire.send(message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}}))
+            return None
+
+    async with running_emulator(on_turn=script, hooks=LateChunks) as emulator:
+        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
+        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
+            await caller.message("bot-ready")
+            caller.type("story")
+            await caller.message("bot-started-speaking")
+            await caller.until(lambda: len(caller.heard) > 50)
+            after = len(caller.messages)
+            caller.type("answer")
+            await caller.message("bot-interrupted")
+            await caller.message("bot-started-speaking", after=after)
+            await caller.message("bot-stopped-speaking", after=len(caller.messages))
+            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+            heard = caller.heard_pcm()
+            assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
+            assert band_power(heard, 400) > 100 * band_power(heard, 1500)
+
+
+def band_power(pcm: Pcm, frequency_hz: float) -> float:
+    spectrum = np.abs(np.fft.rfft(pcm)) ** 2
+    hz = np.fft.rfftfreq(len(pcm), 1 / 48_000)
+    return float(spectrum[np.abs(hz - frequency_hz) < 40].sum())
+
+
+async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emulator) -> None:
+    """A WHIP publisher (sendonly) is heard, though it will not hear the agent."""
+    async with service() as url, dial(url, listens=False) as caller:
+        await caller.message("bot-ready")
+        caller.microphone.play(tone(500, 48_000, 0.5))
+        await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 8000)
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722"])
+async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: str) -> None:
+    async with service() as url, dial(url, codec=codec) as caller:
+        await caller.message("bot-ready")
+        caller.microphone.play(tone(1000, 48_000, 1.0))
+        await caller.microphone.played()
+        await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 20_000)
+        heard = emulator.sessions[0].audio
+        loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
+        assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
+        caller.type("what is one plus one")
+        await caller.message("bot-stopped-speaking", timeout_s=15)
+        assert rms(caller.heard_pcm()) > 200
+        assert caller.heard_rate_hz == (16_000 if codec == "G722" else 8_000)
+
+
+async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        for text in (
+            "",
+            "{",
+            "[]",
+            "null",
+            '{"label":"rtvi-ai"}',
+            '{"label":"rtvi-ai","type":7,"data":[1]}',
+            "x" * 60_000,
+        ):
+            caller.send_text(text)
+        caller.send("send-text", {"content": 5}, "a7")
+        error = await caller.until(
+            lambda: next((m for m in caller.messages if m["type"] == "error-response" and m["id"] == "a7"), None)
+        )
+        assert "content" in error["data"]["error"]
+        caller.type("what is one plus one")
+        await caller.message("bot-output", lambda data: "2" in data["text"])

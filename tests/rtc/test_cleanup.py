@@ -1,0 +1,151 @@
+"""However and whenever a call ends, nothing of it is left: no task, no thread, no file descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+from aiortc import RTCPeerConnection, RTCSessionDescription
+
+from agent.emulator import Emulator
+from signaling.caller import dial
+from signaling.peer import close_peer
+from tests.conftest import ServiceFactory
+
+CYCLES = 50
+SDP = {"Content-Type": "application/sdp"}
+
+
+async def offer_and_delete(url: str) -> None:
+    """Hung up before a packet was sent."""
+    pc = RTCPeerConnection()
+    pc.addTransceiver("audio")
+    pc.createDataChannel("chat")
+    await pc.setLocalDescription(await pc.createOffer())
+    async with aiohttp.ClientSession(url) as http:
+        async with http.post("/whip", data=pc.localDescription.sdp, headers=SDP) as response:
+            location = response.headers["Location"]
+        async with http.delete(location) as response:
+            assert response.status == 200
+    await close_peer(pc)
+
+
+async def offer_and_vanish(url: str) -> None:
+    """The caller got the answer and was never seen again."""
+    pc = RTCPeerConnection()
+    pc.addTransceiver("audio")
+    await pc.setLocalDescription(await pc.createOffer())
+    async with (
+        aiohttp.ClientSession(url) as http,
+        http.post("/whip", data=pc.localDescription.sdp, headers=SDP) as response,
+    ):
+        assert response.status == 201
+    await close_peer(pc)
+
+
+async def delete_while_connecting(url: str) -> None:
+    pc = RTCPeerConnection()
+    pc.addTransceiver("audio")
+    pc.createDataChannel("chat")
+    await pc.setLocalDescription(await pc.createOffer())
+    async with aiohttp.ClientSession(url) as http:
+        async with http.post("/whip", data=pc.localDescription.sdp, headers=SDP) as response:
+            answer, location = await response.text(), response.headers["Location"]
+        await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        async with http.delete(location) as response:
+            assert response.status == 200
+    await close_peer(pc)
+
+
+async def connect_and_hang_up(url: str) -> None:
+    async with dial(url):
+        pass
+
+
+async def talk_and_leave(url: str) -> None:
+    """In the middle of the agent's speech, without a DELETE."""
+    async with dial(url, hang_up=False) as caller:
+        await caller.message("bot-ready")
+        caller.type("tell me a long story")
+        await caller.message("bot-started-speaking")
+
+
+async def use_a_tool_and_leave(url: str) -> None:
+    async with dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Rome")
+        await caller.message("llm-function-call-started")
+
+
+async def bad_offer(url: str) -> None:
+    async with (
+        aiohttp.ClientSession(url) as http,
+        http.post("/whip", data="v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n", headers=SDP) as response,
+    ):
+        assert response.status in (400, 422)
+
+
+STAGES: list[Callable[[str], Awaitable[None]]] = [
+    offer_and_delete,
+    offer_and_vanish,
+    delete_while_connecting,
+    connect_and_hang_up,
+    talk_and_leave,
+    use_a_tool_and_leave,
+    bad_offer,
+]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def settle(url: str, emulator: Emulator) -> tuple[int, int, Counter[str]]:
+    """Wait until no call is left and return open files, threads and tasks by name."""
+    async with aiohttp.ClientSession(url) as http, asyncio.timeout(20):
+        while True:
+            async with http.get("/readyz") as response:
+                if (await response.json())["calls"] == 0:
+                    break
+            await asyncio.sleep(0.05)
+    await emulator.wait_for(lambda: not any(session.open for session in emulator.sessions))
+    await asyncio.sleep(0.3)  # closed sockets of the HTTP client leave the loop
+    gc.collect()
+    tasks = Counter(str(task.get_coro().__qualname__) for task in asyncio.all_tasks())  # type: ignore[union-attr]
+    return open_files(), media_threads(), tasks
+
+
+def media_threads() -> int:
+    """Count threads; those of the event loop's executor come and stay as they please."""
+    return sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate())
+
+
+async def test_nothing_is_left_after_many_calls(service: ServiceFactory, emulator: Emulator) -> None:
+    async with service(connect_timeout_s=1.0, ice_grace_s=0.2) as url:
+        for stage in STAGES:  # once each, so that what is set up for good is there
+            await stage(url)
+        files, threads, tasks = await settle(url, emulator)
+        for cycle in range(CYCLES):
+            await STAGES[cycle % len(STAGES)](url)
+        files_after, threads_after, tasks_after = await settle(url, emulator)
+        assert tasks_after == tasks
+        assert threads_after == threads
+        assert files_after <= files
+
+
+async def test_shutdown_leaves_nothing(service: ServiceFactory, emulator: Emulator) -> None:
+    before = set(asyncio.all_tasks())
+    threads = media_threads()
+    async with service() as url:
+        await talk_and_leave(url)
+        await offer_and_vanish(url)
+    await emulator.wait_for(lambda: not any(session.open for session in emulator.sessions))
+    await asyncio.sleep(0.2)
+    left = {task for task in asyncio.all_tasks() if not task.done()} - before
+    assert not left
+    assert media_threads() == threads

@@ -1,0 +1,41 @@
+"""Chunks: small in speech, large in silence, nothing lost."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.media.chunker import FRAME_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
+
+
+def frame(value: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    return np.full(FRAME_SAMPLES, value, np.int16)
+
+
+def test_silence_travels_in_100_ms() -> None:
+    chunker = Chunker()
+    chunks = [chunker.push(frame(i), urgent=False) for i in range(10)]
+    sizes = [None if chunk is None else len(chunk) for chunk in chunks]
+    assert sizes == [None, None, None, None, SILENT_CHUNK_SAMPLES] * 2
+
+
+def test_the_first_frame_of_speech_never_waits() -> None:
+    chunker = Chunker()
+    chunker.push(frame(1), urgent=False)
+    chunk = chunker.push(frame(2), urgent=True)
+    assert chunk is not None
+    assert len(chunk) == 2 * FRAME_SAMPLES
+    assert chunker.push(frame(3), urgent=True) is not None
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.booleans()), max_size=50))
+def test_no_sample_is_lost_or_reordered(pieces: list[tuple[int, bool]]) -> None:
+    chunker = Chunker()
+    sent: list[int] = []
+    number = 0
+    for size, urgent in pieces:
+        chunk = chunker.push((np.arange(number, number + size) % 30_000).astype(np.int16), urgent=urgent)
+        number += size
+        sent += [] if chunk is None else chunk.tolist()
+    rest = chunker.take()
+    sent += [] if rest is None else rest.tolist()
+    assert sent == [i % 30_000 for i in range(number)]

@@ -1,0 +1,157 @@
+"""The energy detector: speech starts and ends where it does, in quiet, in noise, at any chunk size."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.emulator.hearing import (
+    Hearing,
+    HearingFact,
+    MarkedHearing,
+    SpeechEnded,
+    SpeechPaused,
+    SpeechStarted,
+    join_speech,
+)
+from agent.emulator.pcm import HEARD_HZ, Pcm, level_speech, resample_chunk, resample_whole, trim_silence
+from agent.emulator.voice import speech_pack
+
+
+def noise(seconds: float, level_db: float, seed: int = 1) -> Pcm:
+    samples = np.random.default_rng(seed).normal(0, 32768 * 10 ** (level_db / 20), int(seconds * HEARD_HZ))
+    return np.clip(samples, -32768, 32767).astype(np.int16)
+
+
+def silence(seconds: float) -> Pcm:
+    return np.zeros(int(seconds * HEARD_HZ), dtype=np.int16)
+
+
+def caller(text: str) -> Pcm:
+    return resample_whole(speech_pack().caller_phrase(text), 24_000, HEARD_HZ)
+
+
+def listen(hearing: Hearing, pcm: Pcm, chunk: int = 640) -> list[HearingFact]:
+    return [fact for at in range(0, pcm.size, chunk) for fact in hearing.feed(pcm[at : at + chunk])]
+
+
+def test_one_sentence_is_one_utterance() -> None:
+    speech = caller("what time is it")
+    started, paused, ended = listen(Hearing(), np.concatenate((silence(1), speech, silence(1))))
+    assert isinstance(started, SpeechStarted)
+    assert isinstance(paused, SpeechPaused)
+    assert isinstance(ended, SpeechEnded)
+    assert paused.end_samples == ended.end_samples
+    assert abs(started.at_samples / HEARD_HZ - 1) < 0.15
+    assert abs(ended.end_samples / HEARD_HZ - 1 - speech.size / HEARD_HZ) < 0.15
+    assert speech.size <= ended.pcm.size <= speech.size + HEARD_HZ
+
+
+@pytest.mark.parametrize("silence_ms", [200, 500, 900])
+def test_the_silence_window_is_honoured(silence_ms: int) -> None:
+    hearing = Hearing(silence_ms=silence_ms)
+    pcm = np.concatenate((noise(0.5, -20), silence(2)))
+    for at in range(0, pcm.size, 320):
+        if any(isinstance(fact, SpeechEnded) for fact in hearing.feed(pcm[at : at + 320])):
+            assert at + 320 == int(0.5 * HEARD_HZ) + silence_ms * 16
+            return
+    pytest.fail("speech did not end")
+
+
+def test_speech_is_heard_over_noise_and_ends_in_it() -> None:
+    background = noise(8, -45)
+    speech = caller("tell me a long story")
+    background[5 * HEARD_HZ : 5 * HEARD_HZ + speech.size] += speech
+    hearing = Hearing(keep_audio=False)
+    listen(hearing, background[: 5 * HEARD_HZ])
+    assert not hearing.speaking
+    assert [type(fact) for fact in listen(hearing, background[5 * HEARD_HZ :])] == [SpeechStarted, SpeechEnded]
+
+
+def test_steady_noise_becomes_the_floor() -> None:
+    hearing = Hearing()
+    listen(hearing, noise(6, -35))
+    assert not hearing.speaking
+    assert -40 < hearing.floor_db < -33
+    assert listen(hearing, noise(5, -35, seed=2)) == []
+
+
+def test_digital_silence_does_not_lower_the_floor() -> None:
+    hearing = Hearing()
+    listen(hearing, noise(6, -42))
+    floor = hearing.floor_db
+    listen(hearing, silence(10))
+    assert hearing.floor_db == floor
+
+
+def test_a_click_is_not_speech() -> None:
+    assert listen(Hearing(), np.concatenate((silence(0.5), noise(0.03, -10), silence(1)))) == []
+
+
+def test_closing_the_microphone_ends_speech() -> None:
+    hearing = Hearing()
+    listen(hearing, noise(0.4, -20))
+    (ended,) = hearing.end()
+    assert isinstance(ended, SpeechEnded)
+    assert hearing.end() == []
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(1, 4000), min_size=1, max_size=20))
+def test_chunk_sizes_do_not_matter(sizes: list[int]) -> None:
+    pcm = np.concatenate((silence(0.3), noise(0.6, -20), silence(0.8)))
+    whole = listen(Hearing(keep_audio=False), pcm, pcm.size)
+    hearing, facts, at = Hearing(keep_audio=False), [], 0
+    while at < pcm.size:
+        size = sizes[at % len(sizes)]
+        facts += hearing.feed(pcm[at : at + size])
+        at += size
+    assert [(type(a), getattr(a, "end_samples", 0)) for a in facts] == [
+        (type(b), getattr(b, "end_samples", 0)) for b in whole
+    ]
+
+
+def test_an_endless_utterance_keeps_its_last_30_seconds() -> None:
+    hearing = Hearing()
+    beat = np.concatenate((noise(0.8, -20), noise(0.2, -60)))  # pauses too short to end it
+    for _ in range(40):
+        listen(hearing, beat)
+    (ended,) = hearing.end()
+    assert isinstance(ended, SpeechEnded)
+    assert ended.pcm.size <= 30 * HEARD_HZ
+    assert ended.voice_s > 38
+
+
+def test_marks_take_the_place_of_the_detector() -> None:
+    hearing = MarkedHearing()
+    hearing.feed(noise(1, -20))
+    assert [type(fact) for fact in hearing.start()] == [SpeechStarted]
+    assert hearing.start() == []
+    hearing.feed(silence(0.5))
+    (ended,) = hearing.end()
+    assert isinstance(ended, SpeechEnded)
+    assert (ended.voice_s, ended.pcm.size) == (0.5, HEARD_HZ // 2)
+    assert hearing.end() == []
+
+
+def test_joined_utterances_span_both() -> None:
+    first = SpeechEnded(0, 100, np.ones(100, dtype=np.int16))
+    joined = join_speech(first, SpeechEnded(400, 500, np.full(100, 2, dtype=np.int16)))
+    assert (joined.start_samples, joined.end_samples, joined.pcm.size) == (0, 500, 200)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])
+def test_resampling_keeps_length_and_pitch(rate_hz: int) -> None:
+    tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz)).astype(np.int16)
+    for made in (resample_chunk(tone, rate_hz), resample_whole(tone, rate_hz, HEARD_HZ)):
+        assert made.size == HEARD_HZ
+        assert int(np.argmax(np.abs(np.fft.rfft(made)))) == 440
+
+
+def test_loudness_and_trimming() -> None:
+    quiet = np.concatenate((silence(0.5), noise(1, -40), silence(0.5)))
+    trimmed = trim_silence(quiet, HEARD_HZ)
+    assert trimmed.size < 1.1 * HEARD_HZ
+    levelled = level_speech(trimmed).astype(float) / 32768
+    assert -21 < 20 * np.log10(np.sqrt(np.mean(levelled**2))) < -19
+    assert np.array_equal(level_speech(silence(0.1)), silence(0.1))

@@ -1,0 +1,197 @@
+"""The Live API's JSON, message by message; client frames as google-genai 3.4 was seen to send them."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.emulator import wire
+
+
+def one(frame: str) -> wire.ClientMessage:
+    (message,) = wire.parse(frame)
+    return message
+
+
+def setup(**fields: object) -> wire.Setup:
+    message = one(json.dumps({"setup": {"model": "models/m", **fields}}))
+    assert isinstance(message, wire.Setup)
+    return message
+
+
+def test_setup_with_every_default() -> None:
+    plain = setup()
+    assert (plain.model, plain.modality, plain.barge_in) == ("models/m", "AUDIO", True)
+    assert not plain.resumable
+    assert not plain.manual_activity
+    assert plain.handle is None
+
+
+def test_setup_in_the_sdks_mixed_case() -> None:
+    full = setup(
+        generationConfig={"responseModalities": ["TEXT"]},
+        inputAudioTranscription={},
+        sessionResumption={"handle": "h1"},
+        realtimeInputConfig={
+            "automatic_activity_detection": {"disabled": True, "silence_duration_ms": 300},
+            "activity_handling": "NO_INTERRUPTION",
+        },
+        tools=[
+            {"googleSearch": {}},
+            {
+                "functionDeclarations": [
+                    {"name": "get_weather", "parameters_json_schema": {"snake_key": {}}},
+                    {"name": "slow", "behavior": "NON_BLOCKING"},
+                ]
+            },
+        ],
+    )
+    assert full.modality == "TEXT"
+    assert full.transcribe_input
+    assert not full.transcribe_output
+    assert full.manual_activity
+    assert full.silence_ms == 300
+    assert not full.barge_in
+    assert full.handle == "h1"
+    assert full.functions == {"get_weather": False, "slow": True}
+    assert full.raw["tools"][1]["functionDeclarations"][0]["parametersJsonSchema"] == {"snake_key": {}}
+
+
+@pytest.mark.parametrize("model", ["", "models/", "  ", None, 3])
+def test_setup_without_a_model_is_refused(model: object) -> None:
+    with pytest.raises(wire.WireError) as refused:
+        wire.parse(json.dumps({"setup": {"model": model}}))
+    assert refused.value.code == 1007
+
+
+def test_audio_comes_in_url_safe_base64() -> None:
+    frame = '{"realtime_input": {"audio": {"data": "-__-AA==", "mime_type": "audio/pcm;rate=16000"}}}'
+    assert one(frame) == wire.Audio(b"\xfb\xff\xfe\x00", 16_000)
+    assert one(frame.replace("-__-", "+//+")) == wire.Audio(b"\xfb\xff\xfe\x00", 16_000)
+
+
+def test_deprecated_media_chunks_still_come_in() -> None:
+    frame = '{"realtime_input": {"mediaChunks": [{"data": "AAE=", "mime_type": "audio/pcm;rate=16000"}]}}'
+    assert one(frame) == wire.Audio(b"\x00\x01", 16_000)
+
+
+@pytest.mark.parametrize("mime", ["", "audio/pcm", "audio/pcm;rate=", "audio/pcm;rate=96000", "audio/ogg"])
+def test_audio_of_an_odd_kind_is_refused(mime: str) -> None:
+    with pytest.raises(wire.WireError):
+        wire.parse(json.dumps({"realtime_input": {"audio": {"data": "AAE=", "mime_type": mime}}}))
+
+
+@pytest.mark.parametrize("data", ["A", "!!!!", "AA=="])
+def test_broken_audio_data_is_refused(data: str) -> None:
+    with pytest.raises(wire.WireError):
+        wire.parse(json.dumps({"realtime_input": {"audio": {"data": data, "mime_type": "audio/pcm;rate=16000"}}}))
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ({"text": "hello"}, wire.Text("hello")),
+        ({"activityStart": {}}, wire.ActivityStarted()),
+        ({"activityEnd": {}}, wire.ActivityEnded()),
+        ({"audioStreamEnd": True}, wire.AudioStreamEnded()),
+        (
+            {"video": {"data": "_9j_2Q==", "mime_type": "image/jpeg"}},
+            wire.Picture(b"\xff\xd8\xff\xd9", "image/jpeg"),
+        ),
+    ],
+)
+def test_realtime_input(body: object, wanted: wire.ClientMessage) -> None:
+    assert one(json.dumps({"realtime_input": body})) == wanted
+
+
+def test_client_content_with_history_and_a_picture() -> None:
+    turns = [
+        {"role": "user", "parts": [{"text": "hi"}, {"inlineData": {"data": "__79", "mime_type": "image/jpeg"}}]},
+        {"role": "model", "parts": [{"text": "hello"}]},
+    ]
+    content = one(json.dumps({"client_content": {"turns": turns, "turnComplete": False}}))
+    assert isinstance(content, wire.Content)
+    assert content.turns == (("user", "hi"), ("model", "hello"))
+    assert not content.turn_complete
+    assert content.pictures == (wire.Picture(b"\xff\xfe\xfd", "image/jpeg"),)
+
+
+def test_tool_response_keeps_the_applications_keys() -> None:
+    sent = {
+        "id": "c1",
+        "name": "x",
+        "will_continue": True,
+        "scheduling": "SILENT",
+        "response": {"temp_c": {"a_b": 1}},
+    }
+    response = one(json.dumps({"tool_response": {"functionResponses": [sent]}}))
+    assert response == wire.ToolResponse((wire.FunctionResult("c1", "x", {"temp_c": {"a_b": 1}}, True, "SILENT"),))
+
+
+def test_context_update_replaces_or_clears_tools() -> None:
+    declared = {"tools": {"tools": [{"functionDeclarations": [{"name": "a"}]}]}}
+    assert one(json.dumps({"contextUpdate": declared})) == wire.ContextUpdate({"a": False})
+    assert one('{"contextUpdate": {"tools": {"tools": []}}}') == wire.ContextUpdate({})
+    assert one('{"contextUpdate": {"systemInstruction": {"parts": []}}}') == wire.ContextUpdate(None)
+
+
+@pytest.mark.parametrize("frame", ["", "nonsense", "[]", "3", '{"brandNew": {}}', '{"setup": 3}', b"\xff\xfe"])
+def test_what_is_no_client_message_is_refused(frame: str | bytes) -> None:
+    with pytest.raises(wire.WireError) as refused:
+        wire.parse(frame)
+    assert refused.value.code == 1007
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "setup",
+                    "model",
+                    "tools",
+                    "realtime_input",
+                    "audio",
+                    "data",
+                    "mime_type",
+                    "text",
+                    "turns",
+                    "parts",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(_json)
+def test_any_json_is_parsed_or_refused_but_never_fails(value: object) -> None:
+    with contextlib.suppress(wire.WireError):
+        wire.parse(json.dumps(value))
+
+
+def test_server_messages_look_like_googles() -> None:
+    assert wire.audio(b"\x01\x00").json == {
+        "serverContent": {
+            "modelTurn": {
+                "role": "model",
+                "parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AQA="}}],
+            }
+        }
+    }
+    assert wire.go_away(9.5).json == {"goAway": {"timeLeft": "9.5s"}}
+    assert wire.resumption_update("H").json == {"sessionResumptionUpdate": {"newHandle": "H", "resumable": True}}
+    assert wire.turn_complete(wire.usage({"AUDIO": 10, "TEXT": 0}, {"AUDIO": 20})).json["usageMetadata"] == {
+        "promptTokenCount": 10,
+        "responseTokenCount": 20,
+        "totalTokenCount": 30,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
+        "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
+    }

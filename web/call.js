@@ -1,0 +1,298 @@
+/**
+ * One call: peer connection, WHIP signalling (RFC 9725) and the data channel. Knows nothing of the page.
+ *
+ * Events: `state` {state, reason, title, detail}, `message` (an RTVI message), `stream` (the agent's voice), `log`.
+ * A call that is `ended` or `failed` is over for good; a new one is a new object.
+ */
+
+import { Problem, request } from "./http.js";
+import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
+import { fragment } from "./sdpfrag.js";
+
+/** @typedef {import("./rtvi.js").Message} Message */
+/** @typedef {import("./state.js").CallState} CallState */
+/** @typedef {{state: CallState, reason: string, title: string, detail: string}} StateChange */
+/** @typedef {{from: "caller" | "service" | "page", type: string, data?: unknown}} LogEntry */
+
+/**
+ * The offer's m-lines. The service tells them apart by their place, so the order is fixed: camera and screen
+ * (`{name, kind: "video", direction: "sendonly"}`) come after the microphone, with or without a track.
+ * @type {{name: string, kind: "audio" | "video", direction: RTCRtpTransceiverDirection}[]}
+ */
+const LINES = [{ name: "microphone", kind: "audio", direction: "sendrecv" }];
+
+const TRICKLE_MS = 50;
+const READY_TIMEOUT_MS = 20_000;
+const FAREWELL_MS = 1500;
+
+export class Call extends EventTarget {
+  /** @type {RTCPeerConnection | null} */
+  pc = null;
+  /** @type {CallState} */
+  state = "idle";
+  /** The service's URL of this call: trickle and hang-up go there. */
+  /** @type {URL | null} */
+  #url = null;
+  #etag = "";
+  /** @type {RTCDataChannel | null} */
+  #channel = null;
+  #ready = false;
+  /** @type {import("./sdpfrag.js").Candidate[]} */
+  #candidates = [];
+  #gathered = false;
+  #trickling = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #readyTimer;
+  /** @type {StateChange | null} What the service said last about the end; told when the channel closes. */
+  #farewell = null;
+
+  get over() {
+    return this.state === "ended" || this.state === "failed";
+  }
+
+  /**
+   * Resolves when the service accepted the offer; the call is `connected` later, at bot-ready.
+   * @param {Record<string, MediaStreamTrack | null>} tracks by the name of their m-line
+   * @throws {Problem} the service refused; the state is then `failed`
+   */
+  async start(tracks) {
+    this.#become("connecting", "", "Contacting the service…");
+    try {
+      await this.#offer(tracks);
+    } catch (error) {
+      if (this.over) return;
+      const problem = error instanceof Problem ? error : new Problem(0, "The call could not be set up", String(error));
+      this.#finish("failed", `http_${problem.status}`, problem.title, problem.detail);
+      throw problem;
+    }
+  }
+
+  /** @param {Record<string, MediaStreamTrack | null>} tracks */
+  async #offer(tracks) {
+    const iceServers = await this.#iceServers();
+    if (this.over) return;
+    const pc = (this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
+    for (const { name, kind, direction } of LINES) {
+      pc.addTransceiver(tracks[name] ?? kind, { direction });
+    }
+    pc.addEventListener("track", ({ track }) => this.#emit("stream", new MediaStream([track])));
+    pc.addEventListener("connectionstatechange", () => this.#onConnection());
+    pc.addEventListener("icecandidate", ({ candidate }) => this.#onCandidate(candidate));
+    this.#watch((this.#channel = pc.createDataChannel(CHANNEL, { ordered: true })));
+    await pc.setLocalDescription();
+
+    const response = await request("whip", {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp" },
+      body: pc.localDescription?.sdp ?? "",
+    });
+    const location = response.headers.get("Location");
+    if (location) this.#url = new URL(location, response.url);
+    this.#etag = response.headers.get("ETag") ?? "";
+    this.#log("page", "offer-accepted", { status: response.status, location, link: response.headers.get("Link") });
+    // Hung up while the offer was on its way: the service has a call by now and must be told.
+    if (this.over) return this.#delete();
+    await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    this.#become("connecting", "", "Connecting the audio…");
+    this.#readyTimer = setTimeout(() => {
+      if (this.state !== "connecting") return;
+      const joined = pc.connectionState === "connected";
+      this.#finish("failed", joined ? "agent_silent" : "no_route", "The call did not connect", joined
+        ? "The service answered, but the agent did not get ready."
+        : "The service answered, but no audio path to it was found. A firewall may block UDP.");
+    }, READY_TIMEOUT_MS);
+    void this.#trickle();
+  }
+
+  /** @returns {Promise<RTCIceServer[]>} none when the service has none to offer */
+  async #iceServers() {
+    try {
+      const body = await (await request("v1/ice-servers", {}, 4)).json();
+      return isRecord(body) && Array.isArray(body.iceServers) ? body.iceServers : [];
+    } catch (error) {
+      this.#log("page", "no-ice-servers", String(error));
+      return [];
+    }
+  }
+
+  // ---- trickle ICE
+
+  /** @param {RTCIceCandidate | null} candidate */
+  #onCandidate(candidate) {
+    // The empty string is Firefox's end of one m-line's candidates; null ends them all.
+    if (candidate === null) this.#gathered = true;
+    else if (candidate.candidate) {
+      this.#candidates.push({ mid: candidate.sdpMid ?? "0", candidate: candidate.candidate });
+    }
+    if (this.#url) void this.#trickle();
+  }
+
+  /** Sends what was gathered, a batch at a time and one request at a time, until the end was sent. */
+  async #trickle() {
+    const pc = this.pc;
+    if (this.#trickling || !pc || !this.#url) return;
+    this.#trickling = true;
+    while (!this.over && (this.#candidates.length || this.#gathered)) {
+      await new Promise((wake) => setTimeout(wake, TRICKLE_MS));
+      if (this.over) return;
+      const complete = this.#gathered;
+      const batch = this.#candidates.splice(0);
+      try {
+        await request(this.#url, {
+          method: "PATCH",
+          headers: { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": this.#etag },
+          body: fragment(pc.localDescription?.sdp ?? "", batch, complete),
+        });
+        this.#log("page", "candidates-sent", { count: batch.length, complete });
+      } catch (error) {
+        // Not fatal: the service learns our address from the connectivity checks as well.
+        this.#log("page", "candidates-refused", String(error));
+      }
+      if (complete) return; // and stay "trickling": nothing may follow the end
+    }
+    this.#trickling = false;
+  }
+
+  // ---- the data channel
+
+  /** @param {RTCDataChannel} channel */
+  #watch(channel) {
+    channel.addEventListener("open", () => {
+      this.#become("connecting", "", "Waiting for the agent…");
+      this.send(clientReady());
+    });
+    channel.addEventListener("message", ({ data }) => {
+      const message = decode(data);
+      if (message && !this.over) this.#onMessage(message);
+    });
+    channel.addEventListener("close", () => {
+      const end = this.#farewell;
+      if (end) this.#finish(end.state, end.reason, end.title, end.detail);
+      else this.#finish(this.#ready ? "ended" : "failed", "service_left", "The service ended the call", "It gave no reason.");
+    });
+  }
+
+  /**
+   * @param {Message} message
+   * @returns {boolean} false if the call cannot carry it now
+   */
+  send(message) {
+    if (this.#channel?.readyState !== "open") return false;
+    this.#channel.send(encode(message));
+    this.#log("caller", message.type, message.data);
+    return true;
+  }
+
+  /** @param {Message} message */
+  #onMessage(message) {
+    const { type, data } = message;
+    this.#log("service", type, data);
+    if (type === "bot-ready") {
+      this.#ready = true;
+      clearTimeout(this.#readyTimer);
+      this.#become("connected");
+    }
+    this.#emit("message", message);
+    if (type === "error" && data.fatal === true) {
+      this.#sayFarewell(text(data.reason) || "error", text(data.error));
+    } else if (type === "server-message" && data.type === "call-ended") {
+      this.#sayFarewell(text(data.reason), text(data.detail));
+    }
+  }
+
+  /**
+   * The service said that the call is over. Its channel closes next; if it forgets to, we do.
+   * @param {string} reason
+   * @param {string} detail
+   */
+  #sayFarewell(reason, detail) {
+    const first = this.#farewell === null;
+    this.#farewell = {
+      state: this.#ready ? "ended" : "failed",
+      reason,
+      title: this.#ready ? "The call ended" : "The call did not connect",
+      detail: detail || this.#farewell?.detail || reason,
+    };
+    if (!first) return;
+    setTimeout(() => {
+      const end = this.#farewell;
+      if (end) this.#finish(end.state, end.reason, end.title, end.detail);
+    }, FAREWELL_MS);
+  }
+
+  // ---- states and the end
+
+  #onConnection() {
+    const to = this.pc?.connectionState;
+    this.#log("page", "connection", to);
+    if (to === "connected" && this.state === "reconnecting") this.#become("connected");
+    else if (to === "disconnected" && this.state === "connected") {
+      this.#become("reconnecting", "network", "Waiting for the network to come back…");
+    } else if (to === "failed") {
+      this.#finish("failed", "lost", this.#ready ? "Connection lost" : "The call did not connect", this.#ready
+        ? "The network did not come back. You can call again."
+        : "No audio path to the service was found. A firewall may block UDP.");
+    }
+  }
+
+  /**
+   * @param {string} name name of the m-line
+   * @param {MediaStreamTrack | null} track takes the place of the present one, without renegotiation
+   */
+  async replaceTrack(name, track) {
+    const line = LINES.findIndex((one) => one.name === name);
+    await this.pc?.getTransceivers()[line]?.sender.replaceTrack(track);
+  }
+
+  hangUp() {
+    this.#finish("ended", "hung_up", "You hung up");
+  }
+
+  /**
+   * @param {CallState} state
+   * @param {string} reason
+   * @param {string} title
+   */
+  #finish(state, reason, title, detail = "") {
+    if (this.over) return;
+    clearTimeout(this.#readyTimer);
+    this.#become(state, reason, title, detail);
+    this.#delete();
+    this.#channel?.close();
+    this.pc?.close();
+  }
+
+  /** Tells the service. `keepalive` lets the request outlive the page. */
+  #delete() {
+    if (!this.#url) return;
+    request(this.#url, { method: "DELETE", keepalive: true }).catch((error) => {
+      this.#log("page", "delete-refused", String(error)); // 404: the service ended the call first
+    });
+    this.#url = null;
+  }
+
+  /** @param {CallState} state */
+  #become(state, reason = "", title = "", detail = "") {
+    if (this.over) return;
+    this.state = state;
+    this.#emit("state", { state, reason, title, detail });
+    this.#log("page", `call-${state}`, [title, detail].filter(Boolean).join(": ") || undefined);
+  }
+
+  /**
+   * @param {LogEntry["from"]} from
+   * @param {string} type
+   * @param {unknown} [data]
+   */
+  #log(from, type, data) {
+    this.#emit("log", { from, type, data });
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} detail
+   */
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}

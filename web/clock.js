@@ -1,0 +1,81 @@
+/** What runs while caller and agent are connected: the call's time, its figures, and a screen that stays on. */
+
+import { byId } from "./dom.js";
+import { clockWords } from "./state.js";
+import { summarise } from "./stats.js";
+
+const FIGURES = ["answer", "rtt", "loss", "jitter"];
+
+export class CallClock {
+  #time = byId("call-time", HTMLElement);
+  #sinceMs = 0;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+  /** @type {import("./stats.js").Figures | null} */
+  #last = null;
+  /** @type {WakeLockSentinel | null} A phone that dims its screen would freeze the page. */
+  #screen = null;
+
+  constructor() {
+    // The lock is lost whenever the page is out of sight.
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible" && this.running) void this.#keepScreenOn();
+    });
+  }
+
+  get running() {
+    return this.#timer !== undefined;
+  }
+
+  get words() {
+    return clockWords((performance.now() - this.#sinceMs) / 1000);
+  }
+
+  /** @param {RTCPeerConnection} pc does nothing while running: a call that was reached again goes on */
+  start(pc) {
+    if (this.running) return;
+    this.#sinceMs = performance.now();
+    this.#last = null;
+    for (const name of FIGURES) this.figure(name, null, "");
+    this.#time.textContent = this.words;
+    this.#time.hidden = false;
+    this.#timer = setInterval(() => void this.#tick(pc), 1000);
+    void this.#keepScreenOn();
+  }
+
+  /** The figures stay readable. */
+  stop() {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#time.hidden = true;
+    void this.#screen?.release();
+    this.#screen = null;
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  async #tick(pc) {
+    this.#time.textContent = this.words;
+    const reports = await pc.getStats();
+    if (!this.running) return;
+    this.#last = summarise(reports.values(), this.#last);
+    this.figure("rtt", this.#last.rttMs, "ms");
+    this.figure("loss", this.#last.lossPercent, "%");
+    this.figure("jitter", this.#last.jitterMs, "ms");
+  }
+
+  /**
+   * @param {string} name
+   * @param {number | null} value
+   * @param {"ms" | "%" | ""} unit
+   */
+  figure(name, value, unit) {
+    const digits = unit === "%" && value !== null && value > 0 && value < 9.95 ? 1 : 0;
+    byId(`figure-${name}`, HTMLElement).textContent = value === null ? "–" : `${value.toFixed(digits)} ${unit}`;
+  }
+
+  async #keepScreenOn() {
+    const lock = (await navigator.wakeLock?.request("screen").catch(() => null)) ?? null;
+    if (this.running) this.#screen = lock;
+    else void lock?.release();
+  }
+}

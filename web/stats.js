@@ -1,0 +1,51 @@
+/** Figures of a running call. `AnswerTime` and `summarise` are pure. */
+
+/** From the caller's last word to the agent's first, as seen from here. */
+export class AnswerTime {
+  /** @type {number | null} */
+  #askedMs = null;
+
+  /**
+   * @param {string} type type of an RTVI message, or "send-text" for typed words
+   * @param {number} nowMs
+   * @returns {number | null} ms, once per answer
+   */
+  on(type, nowMs) {
+    if (type === "user-stopped-speaking" || type === "send-text") this.#askedMs = nowMs;
+    else if (type === "user-started-speaking") this.#askedMs = null;
+    else if (type === "bot-started-speaking" && this.#askedMs !== null) {
+      const tookMs = nowMs - this.#askedMs;
+      this.#askedMs = null;
+      return tookMs;
+    }
+    return null;
+  }
+}
+
+/** @typedef {{rttMs: number | null, jitterMs: number | null, lossPercent: number | null, lost: number, received: number}} Figures */
+
+/**
+ * @param {Iterable<any>} reports of RTCPeerConnection.getStats()
+ * @param {Figures | null} before the figures of the last time: loss is that of the time between
+ * @returns {Figures}
+ */
+export function summarise(reports, before) {
+  /** @type {Figures} */
+  const now = { rttMs: null, jitterMs: null, lossPercent: null, lost: 0, received: 0 };
+  let theirs = null;
+  for (const report of reports) {
+    if (report.type === "inbound-rtp" && report.kind === "audio") {
+      [now.lost, now.received] = [report.packetsLost ?? 0, report.packetsReceived ?? 0];
+      now.jitterMs = 1000 * (report.jitter ?? 0);
+    } else if (report.type === "remote-inbound-rtp" && report.kind === "audio") {
+      theirs = report.fractionLost ?? null;
+    } else if (report.type === "candidate-pair" && report.nominated && report.currentRoundTripTime !== undefined) {
+      now.rttMs = 1000 * report.currentRoundTripTime;
+    }
+  }
+  const lost = Math.max(0, now.lost - (before?.lost ?? 0));
+  const due = lost + now.received - (before?.received ?? 0);
+  // The worse direction counts: one is what we hear, the other what the service hears.
+  if (due > 0) now.lossPercent = 100 * Math.max(lost / due, theirs ?? 0);
+  return now;
+}

@@ -1,0 +1,231 @@
+/** What both sides said: turns are replaced in place while they grow; tools are cards between them. */
+
+import { make } from "./dom.js";
+import { text } from "./rtvi.js";
+
+/** @typedef {{row: HTMLElement, body: HTMLElement, revision: number}} Turn */
+
+export class Transcript {
+  /** @type {Map<string, Turn>} */
+  #turns = new Map();
+  /** @type {Map<string, HTMLElement>} */
+  #tools = new Map();
+  /** Typed turns the service has not confirmed yet, oldest first. @type {string[]} */
+  #typed = [];
+  #calls = 0;
+
+  /**
+   * @param {HTMLElement} list shows the turns; not a live region, partials would chatter
+   * @param {HTMLElement} announcer live region that is given the final texts
+   * @param {HTMLElement} latest button that leads back to the newest turn
+   */
+  constructor(list, announcer, latest) {
+    this.list = list;
+    this.announcer = announcer;
+    this.latest = latest;
+    list.addEventListener("scroll", () => (latest.hidden = this.#atEnd()));
+    latest.addEventListener("click", () => this.#follow());
+    new ResizeObserver(() => latest.hidden && this.#follow()).observe(list);
+  }
+
+  /** A new call: earlier ones stay readable, above a line. */
+  begin() {
+    if (this.#calls++ && this.list.querySelector("[data-turn], [data-tool]")) {
+      this.list.append(make("li", { class: "divider" }, "New call"));
+    }
+    this.#turns.clear();
+    this.#tools.clear();
+    this.#typed = [];
+  }
+
+  /** The call is over: nothing grows any more. */
+  finish() {
+    for (const { row } of this.#turns.values()) row.dataset.final = "true";
+    for (const card of this.#tools.values()) if (card.dataset.state === "running") setToolState(card, "cancelled");
+  }
+
+  /** @param {import("./rtvi.js").Message} message */
+  on({ type, id, data }) {
+    switch (type) {
+      case "user-transcription":
+        return this.#onCaller(data);
+      case "bot-output":
+        return this.#onAgent(data);
+      case "llm-function-call-started":
+      case "llm-function-call-in-progress":
+      case "llm-function-call-stopped":
+        return this.#onTool(type, data);
+      case "error-response":
+        return this.#onRefused(id);
+    }
+  }
+
+  /**
+   * Shows typed words at once; the service's echo of them takes this turn over.
+   * @param {string} id the message's id
+   * @param {string} words
+   */
+  typed(id, words) {
+    this.#typed.push(id);
+    this.#write(this.#turn(id, "caller", true), words, "", false);
+  }
+
+  /** @param {Record<string, unknown>} data */
+  #onCaller(data) {
+    const id = text(data.turn_id) || "caller";
+    const mine = data.typed === true && !this.#turns.has(id) ? this.#typed.shift() : undefined;
+    const turn = mine === undefined ? undefined : this.#turns.get(mine);
+    if (mine !== undefined && turn) {
+      this.#turns.delete(mine);
+      this.#turns.set(id, turn);
+      turn.row.dataset.turn = id;
+    }
+    this.#revise(id, "caller", data, text(data.text), "", data.final === true, data.typed === true);
+  }
+
+  /** @param {Record<string, unknown>} data */
+  #onAgent(data) {
+    const unheard = data.interrupted === true ? text(data.unheard_text) : "";
+    const final = data.spoken_status === "completed" || data.interrupted === true;
+    const id = text(data.segment_id) || "agent";
+    const turn = this.#revise(id, "agent", data, text(data.text), unheard, final, false);
+    if (turn && data.interrupted === true) turn.row.dataset.interrupted = "true";
+  }
+
+  /**
+   * @param {string} id
+   * @param {"caller" | "agent"} speaker
+   * @param {Record<string, unknown>} data
+   * @param {string} words
+   * @param {string} unheard
+   * @param {boolean} final
+   * @param {boolean} typed
+   */
+  #revise(id, speaker, data, words, unheard, final, typed) {
+    const revision = Number(data.revision ?? 0);
+    const known = this.#turns.get(id);
+    if (!known && !words && !unheard) return undefined; // a noise that became no words
+    const turn = known ?? this.#turn(id, speaker, typed);
+    if (revision < turn.revision) return undefined;
+    turn.revision = revision;
+    this.#write(turn, words, unheard, final);
+    return turn;
+  }
+
+  /**
+   * @param {string} id
+   * @param {"caller" | "agent"} speaker
+   * @param {boolean} typed
+   * @returns {Turn}
+   */
+  #turn(id, speaker, typed) {
+    const body = make("p", { class: "words" });
+    const name = make("span", { class: "speaker" }, speaker === "agent" ? "Agent" : "You");
+    if (typed) name.append(make("span", { class: "hint" }, " typed"));
+    const row = make("li", { class: "turn", "data-turn": id, "data-speaker": speaker, "data-interrupted": "false" }, name, body);
+    const turn = { row, body, revision: 0 };
+    this.#turns.set(id, turn);
+    this.#add(row);
+    return turn;
+  }
+
+  /**
+   * @param {Turn} turn
+   * @param {string} words
+   * @param {string} unheard
+   * @param {boolean} final
+   */
+  #write(turn, words, unheard, final) {
+    const follow = this.latest.hidden;
+    const wasFinal = turn.row.dataset.final === "true";
+    turn.row.dataset.final = String(final);
+    turn.body.replaceChildren(words);
+    if (unheard) {
+      const gap = words && !/\s$/.test(words) && !/^\s/.test(unheard) ? " " : "";
+      turn.body.append(gap, make("del", { title: "Not heard: you interrupted" }, unheard));
+    }
+    if (final && !wasFinal && words) {
+      const who = turn.row.dataset.speaker === "agent" ? "Agent" : "You";
+      this.announcer.append(make("p", {}, `${who}: ${words}`));
+      while (this.announcer.childElementCount > 3) this.announcer.firstElementChild?.remove();
+    }
+    if (follow) this.#follow();
+  }
+
+  /**
+   * @param {string} type
+   * @param {Record<string, unknown>} data
+   */
+  #onTool(type, data) {
+    const id = text(data.tool_call_id);
+    if (!id) return; // "-started" names no call yet; "-in-progress" follows at once
+    let card = this.#tools.get(id);
+    if (!card) {
+      card = make("li", { class: "tool", "data-tool": id },
+        make("details", {},
+          make("summary", {}, make("span", { class: "tool-name" }, "Tool"), make("span", { class: "tool-state" })),
+          make("pre", { class: "tool-arguments" }), make("pre", { class: "tool-result" })));
+      setToolState(card, "running");
+      this.#tools.set(id, card);
+      this.#add(card);
+    }
+    put(card, ".tool-name", text(data.function_name));
+    put(card, ".tool-arguments", pretty("Asked", data.arguments));
+    if (type === "llm-function-call-stopped") {
+      put(card, ".tool-result", pretty("Answered", data.result));
+      setToolState(card, data.cancelled === true ? "cancelled" : "done");
+    }
+  }
+
+  /** @param {string} id of a request the service could not carry out */
+  #onRefused(id) {
+    if (!this.#typed.includes(id)) return;
+    this.#typed = this.#typed.filter((one) => one !== id);
+    this.#turns.get(id)?.row.querySelector(".hint")?.replaceChildren(" not delivered");
+  }
+
+  /** @param {HTMLElement} row */
+  #add(row) {
+    const follow = this.latest.hidden;
+    this.list.append(row);
+    if (follow) this.#follow();
+  }
+
+  #atEnd() {
+    return this.list.scrollTop + this.list.clientHeight >= this.list.scrollHeight - 48;
+  }
+
+  #follow() {
+    this.list.scrollTop = this.list.scrollHeight;
+    this.latest.hidden = true;
+  }
+}
+
+/** @type {Record<string, string>} */
+const TOOL_WORDS = { running: "Running…", done: "Done", cancelled: "Cancelled" };
+
+/**
+ * @param {HTMLElement} card
+ * @param {string} state
+ */
+function setToolState(card, state) {
+  card.dataset.state = state;
+  put(card, ".tool-state", TOOL_WORDS[state] ?? state);
+}
+
+/**
+ * @param {HTMLElement} card
+ * @param {string} selector
+ * @param {string} words
+ */
+function put(card, selector, words) {
+  if (words) card.querySelector(selector)?.replaceChildren(words);
+}
+
+/**
+ * @param {string} label
+ * @param {unknown} value
+ */
+function pretty(label, value) {
+  return value === undefined || value === null ? "" : `${label}: ${JSON.stringify(value, null, 2)}`;
+}
