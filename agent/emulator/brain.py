@@ -193,7 +193,7 @@ def _sight(brain: Brain, turn: Turn, match: re.Match[str]) -> Reply:
         return (Say(phrases.NO_PICTURE),)
     so_far = f"I have {turn.pictures} {_plural('picture', turn.pictures)} so far."
     if turn.picture_size is None:
-        return (Say(f"I received a picture that I cannot read. {so_far}"),)
+        return (Say(f"{phrases.UNREADABLE_PICTURE} {so_far}"),)
     width, height = turn.picture_size
     return (Say(f"I received a picture of {width} by {height} pixels. {so_far}"),)
 

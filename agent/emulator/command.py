@@ -66,7 +66,7 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The extra ``speed``'s loop, which takes a quarter off a session's cost; else asyncio's own."""
+    """The extra ``speed``'s loop, which takes some 15 % off a session's cost; else asyncio's own."""
     try:
         import uvloop
     except ImportError:

@@ -9,7 +9,9 @@ ABILITIES = (
     "what I see, or a long story that you can interrupt."
 )
 NOT_UNDERSTOOD = f"I am the offline demo model, and I did not understand that. {ABILITIES}"
-NO_RECOGNITION = "but I am the offline demo without speech recognition. Please type to me."
+NO_RECOGNITION_PIECES = ("but I am the offline demo without speech recognition.", "Please type to me.")
+NO_RECOGNITION = " ".join(NO_RECOGNITION_PIECES)
+UNREADABLE_PICTURE = "I received a picture that I cannot read."
 NOT_CAUGHT = "I heard you, but I did not catch any words. Please say that again, or type to me."
 WELCOME = "You are welcome."
 GOODBYE = "Goodbye! It was nice talking to you."
@@ -76,16 +78,16 @@ def below_hundred(n: int) -> str:
 
 
 SENTENCES: tuple[str, ...] = (
-    *(GREETING, WHO, ABILITIES, NO_RECOGNITION, NOT_CAUGHT, WELCOME, GOODBYE, STOPPED, FINE),
+    *(GREETING, WHO, ABILITIES, *NO_RECOGNITION_PIECES, NOT_CAUGHT, WELCOME, GOODBYE, STOPPED, FINE),
     "I am the offline demo model, and I did not understand that.",
-    *(NO_WEATHER_TOOL, WHICH_CITY, NO_PICTURE, NO_NAME, NOTHING_SAID, ZERO_DIVISION, TOO_LARGE),
+    *(NO_WEATHER_TOOL, WHICH_CITY, NO_PICTURE, UNREADABLE_PICTURE, NO_NAME, NOTHING_SAID, ZERO_DIVISION, TOO_LARGE),
     *(TOOL_DONE, TOOL_FAILED, TOOL_SILENT, LOOKING_UP, NO_SUCH_TOOL, NOT_ALOUD, HEADS, TAILS),
     *STORY,
 )
 
 PIECES: tuple[str, ...] = (
     *("it is", "today is", "you rolled a", "the answer is", "I heard you for", "seconds", "second"),
-    *("I received a picture of", "by", "pixels", "pictures so far", "I have", "nice to meet you"),
+    *("I received a picture of", "by", "pixels", "picture so far", "pictures so far", "I have", "nice to meet you"),
     *("your name is", "you said", "in the morning", "in the afternoon", "in the evening", "o'clock", "oh"),
     *("plus", "minus", "times", "divided by", "is", "and", "point", "hundred", "thousand", "million"),
     *("degrees", "in", "the weather in", "the tool says", "sunny", "cloudy", "rainy", "clear", "windy"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -31,16 +32,24 @@ class SpeechCutter:
         self._voice = voice
         self._cache: OrderedDict[str, Speech] = OrderedDict()
         self._cached_chunks = 0
+        self._making = asyncio.Lock()  # many sessions ask for one phrase at once: it is made once, one at a time
 
     async def speech(self, text: str) -> Speech:
+        known = self._known(text)
+        if known is not None:
+            return known
+        async with self._making:
+            return self._known(text) or self._keep(text, cut(await self._voice.say(text), text))
+
+    def _known(self, text: str) -> Speech | None:
         known = self._cache.get(text)
         if known is not None:
             self._cache.move_to_end(text)
-            return known
-        made = cut(await self._voice.say(text), text)
-        if self._cache.get(text) is None:
-            self._cache[text] = made
-            self._cached_chunks += len(made.steps)
+        return known
+
+    def _keep(self, text: str, made: Speech) -> Speech:
+        self._cache[text] = made
+        self._cached_chunks += len(made.steps)
         while self._cached_chunks > _MAX_CACHED_CHUNKS:
             _, dropped = self._cache.popitem(last=False)
             self._cached_chunks -= len(dropped.steps)
