@@ -25,7 +25,7 @@ from agent.live.uplink import Audio, ToolResult, TypedText
 from agent.media.chunker import Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
-from agent.media.inbound import CallerTrack, listen
+from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel
 from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
@@ -99,11 +99,11 @@ class Call:
         """Have every event from now on handed to ``observer``, in order; it must not block or raise."""
         self._observers.append(observer)
 
-    async def run(self, caller: CallerTrack | None) -> events.CallEnded:
+    async def run(self, ear: Ear | None) -> events.CallEnded:
         """Hold the call until somebody ends it.
 
         Args:
-            caller: the caller's audio track; None if the caller only listens.
+            ear: hands the caller's voice to `hear`; None if the caller only listens.
 
         Returns:
             How it ended, after the observers were told.
@@ -111,8 +111,8 @@ class Call:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start(self._hold_live(), "live")
-                if caller is not None:
-                    self._start(self._listen(caller), "listen")
+                if ear is not None:
+                    self._start(self._listen(ear), "listen")
                 ended = await self._end
                 for task in self._tasks:
                     task.cancel()
@@ -161,10 +161,10 @@ class Call:
 
     # caller to model
 
-    async def _listen(self, caller: CallerTrack) -> None:
-        """Ends when the caller's track does."""
+    async def _listen(self, ear: Ear) -> None:
+        """Ends with the call, or when the caller's track does."""
         try:
-            await listen(caller, self.hear)
+            await ear.listen()
         except MediaError as error:
             self.hang_up("media_error", f"The caller's audio cannot be used: {error}.", "caller")
 

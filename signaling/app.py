@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -13,12 +14,15 @@ from aiohttp import web
 from agent.errors import ConfigError
 from agent.live.config import LiveEndpoint
 from agent.live.session import live_client
+from agent.media import opus, tap
 from agent.settings import Settings
+from agent.stats import watch_loop
 from agent.tools.demo import WEATHER
 from signaling import assets, health, ice, whip
 from signaling.calls import Calls
 from signaling.cors import add_cors, preflight_middleware
 from signaling.dialects import rtvi
+from signaling.metrics import Metrics
 from signaling.offer import Agent, Door
 from signaling.offline import emulator_process
 from signaling.peer import note_closed_connects
@@ -28,13 +32,14 @@ from signaling.tokens import check_exposure
 logger = logging.getLogger(__name__)
 
 
-def build_app(settings: Settings, agent: Agent, calls: Calls) -> web.Application:
+def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) -> web.Application:
     """Return the application; the caller owns ``calls`` and ends them."""
     app = web.Application(middlewares=[problem_middleware, preflight_middleware], client_max_size=MAX_BODY_BYTES)
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))
     app.add_routes(ice.routes(settings))
     app.add_routes(health.routes(calls))
+    app.add_routes(metrics.routes())
     app.add_routes(assets.routes())
     add_cors(app, settings.cors_origins)
     return app
@@ -61,8 +66,11 @@ async def running(settings: Settings, live: LiveEndpoint) -> AsyncIterator[str]:
     calls = Calls(settings)
     client = live_client(live, settings)
     agent = Agent(client, (WEATHER,), live.offline_demo)
-    runner = web.AppRunner(build_app(settings, agent, calls), access_log=None, handle_signals=False)
+    metrics = Metrics(calls)
+    app = build_app(settings, agent, calls, metrics)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
+    lag_watch = asyncio.create_task(watch_loop(metrics.note_lag), name="loop-lag")
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:
@@ -77,6 +85,7 @@ async def running(settings: Settings, live: LiveEndpoint) -> AsyncIterator[str]:
         await calls.drain(settings.drain_timeout_s)
         await runner.cleanup()
         await client.aio.aclose()
+        lag_watch.cancel()
 
 
 async def serve(settings: Settings) -> None:
@@ -95,9 +104,21 @@ async def serve(settings: Settings) -> None:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:
             logger.info("calls are answered by %s", settings.model)
+        _say_what_is_missing()
+        # What start-up made stays: a full collection over it would stop the loop for some 70 ms.
+        gc.collect()
+        gc.freeze()
         logger.info("talkspurt is ready: open %s", address)
         await stop.wait()
         logger.info("shutting down: draining calls for up to %g s", settings.drain_timeout_s)
+
+
+def _say_what_is_missing() -> None:
+    reason = tap.why_not()
+    if reason is not None:
+        logger.warning("lost packets will delay callers: aiortc cannot be tapped: %s", reason)
+    if not opus.available():
+        logger.warning("libopus is missing: PyAV serves instead, at a higher cost and without concealment")
 
 
 def _address(runner: web.AppRunner) -> str:

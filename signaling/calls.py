@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from aiortc import MediaStreamTrack, RTCPeerConnection
+from aiortc import RTCPeerConnection
 
 from agent.call import Call
 from agent.errors import OfferError
 from agent.events import Fault
+from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
+from agent.media.inbound import Ear
 from agent.settings import Settings
+from agent.stats import CallStats, media_stats
 from signaling.peer import close_peer
 
 logger = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ class Leg:
     Attributes:
         call: the call.
         pc: its peer connection.
-        caller_track: the caller's audio; None if the caller only listens.
+        ear: where the caller is heard; None if the caller only listens.
         ufrag: ICE user name fragment of the offer, to tell a restart from a trickle.
         etag: names the ICE generation (RFC 9725 section 4.4), quotes included.
         wants_events: the offer has a data channel, so the client can be told why a call ended early.
@@ -45,7 +49,7 @@ class Leg:
 
     call: Call
     pc: RTCPeerConnection
-    caller_track: MediaStreamTrack | None
+    ear: Ear | None
     ufrag: str | None
     etag: str
     wants_events: bool
@@ -62,7 +66,11 @@ class Calls:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.started = 0
+        self.ended: Counter[str] = Counter()
+        "Calls that ended, by reason."
         self._settings = settings
+        self._of_ended = CallStats()
         self._legs: dict[str, Leg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -81,6 +89,13 @@ class Calls:
     def full(self) -> bool:
         """True while as many calls run as are allowed."""
         return len(self._legs) >= self._settings.max_calls
+
+    def stats(self) -> CallStats:
+        """Add up the counters of all calls since the start, ended ones too."""
+        total = replace(self._of_ended)
+        for leg in self._legs.values():
+            total.add(_leg_stats(leg))
+        return total
 
     def check_capacity(self) -> None:
         """Refuse a call that there is no room for.
@@ -108,6 +123,7 @@ class Calls:
 
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
+        self.started += 1
         self._legs[leg.call.call_id] = leg
         self._idle.clear()
         self._watch(leg)
@@ -132,7 +148,7 @@ class Calls:
         call = leg.call
         logger.info("call %s: started", call.call_id)
         try:
-            ended = await call.run(leg.caller_track)
+            ended = await call.run(leg.ear)
             logger.log(
                 logging.WARNING if ended.is_error else logging.INFO,
                 "call %s: ended: %s (fault: %s): %s",
@@ -165,6 +181,8 @@ class Calls:
             logger.warning("call %s: its peer connection did not close in time", leg.call.call_id)
         finally:
             del self._legs[leg.call.call_id]
+            self._of_ended.add(_leg_stats(leg))
+            self.ended[leg.call.ended.reason if leg.call.ended else "unknown"] += 1
             if not self._legs:
                 self._idle.set()
 
@@ -203,3 +221,10 @@ class Calls:
         if leg.timer is not None:
             leg.timer.cancel()
             leg.timer = None
+
+
+def _leg_stats(leg: Leg) -> CallStats:
+    stats = media_stats(leg.ear, leg.call.voice)
+    stats.uplink_dropped_s = leg.call.live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
+    stats.unreadable_messages = leg.call.live.unreadable_messages
+    return stats

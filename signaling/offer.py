@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiortc import (
-    MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
@@ -22,8 +21,10 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import candidate_from_sdp
 
 from agent.call import Call
+from agent.clock import monotonic
 from agent.errors import OfferError
 from agent.live.session import LiveClient
+from agent.media.inbound import Ear, open_ear
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling import sdp
@@ -113,7 +114,7 @@ class Door:
         leg = Leg(
             call,
             pc,
-            caller_track=None,
+            ear=None,
             ufrag=sdp.ice_ufrag(offer),
             etag=f'"{secrets.token_hex(8)}"',
             wants_events=any(section.kind == "application" for section in sdp.media_sections(offer)),
@@ -129,15 +130,12 @@ class Door:
         self._calls.check_capacity()  # others may have come in while this one was negotiated
         answer = pc.localDescription.sdp
         call.voice.use_codec(sdp.negotiated_audio_codec(answer))
+        leg.ear = _ear(leg, answer)
         self._calls.start(leg)
-        return answer, leg
+        return sdp.with_opus_wishes(answer), leg
 
     def _wire(self, leg: Leg) -> None:
-        """Connect what the peer connection brings: the caller's voice and the data channel."""
-
-        def track_came(track: MediaStreamTrack) -> None:
-            if track.kind == "audio" and leg.caller_track is None:
-                leg.caller_track = track
+        """Connect the data channel that the caller may bring."""
 
         def channel_came(channel: RTCDataChannel) -> None:
             dialect = self._dialects.get(channel.label)
@@ -147,8 +145,15 @@ class Door:
             dialect(leg, channel)
             leg.greeted.set()
 
-        leg.pc.on("track", track_came)
         leg.pc.on("datachannel", channel_came)
+
+
+def _ear(leg: Leg, answer: str) -> Ear | None:
+    """Listen to the first audio section that the caller sends on."""
+    for transceiver in leg.pc.getTransceivers():
+        if transceiver.kind == "audio" and transceiver.receiver.track is not None:
+            return open_ear(transceiver.receiver, sdp.audio_payloads(answer), hear=leg.call.hear, clock=monotonic)
+    return None
 
 
 async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:

@@ -6,6 +6,7 @@ client's developer can act on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from agent.errors import OfferError
 AUDIO_CODECS = ("opus", "g722", "pcmu", "pcma")
 _STATIC_PAYLOADS = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 table 4: valid without an rtpmap
 MAX_MEDIA_SECTIONS = 16
+OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
+_OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,18 @@ class MediaSection:
         """True if the client turned the section down (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
         return self.port == 0 and "a=bundle-only" not in self.lines
 
-    def codecs(self) -> list[str]:
-        """Return the names of its codecs in lower case, in the order offered."""
+    def payloads(self) -> dict[str, str]:
+        """Return the names of its codecs in lower case by payload type, in the order offered."""
         names = dict(_STATIC_PAYLOADS)
         for line in self.lines:
             if line.startswith("a=rtpmap:"):
                 payload, _, encoding = line[len("a=rtpmap:") :].partition(" ")
                 names[payload] = encoding.split("/")[0].lower()
-        return [names[payload] for payload in self.lines[0].split()[3:] if payload in names]
+        return {payload: names[payload] for payload in self.lines[0].split()[3:] if payload in names}
+
+    def codecs(self) -> list[str]:
+        """Return the names of its codecs in lower case, in the order offered."""
+        return list(self.payloads().values())
 
 
 def media_sections(sdp: str) -> list[MediaSection]:
@@ -113,6 +120,31 @@ def negotiated_audio_codec(answer: str) -> str:
         if section.kind == "audio" and not section.rejected and section.codecs():
             return section.codecs()[0]
     raise OfferError(422, "no_acceptable_audio", "No audio section of the offer could be accepted.")
+
+
+def audio_payloads(answer: str) -> dict[int, str]:
+    """Return the codecs' names by payload type over all audio sections of an answer."""
+    return {
+        int(payload): name
+        for section in media_sections(answer)
+        if section.kind == "audio"
+        for payload, name in section.payloads().items()
+        if payload.isdecimal()
+    }
+
+
+def with_opus_wishes(answer: str) -> str:
+    """Add to an answer what we want of the caller's Opus (RFC 7587 section 6.1); aiortc's answers say nothing.
+
+    Wide-band is all that the model takes, and FEC lets a lost packet be recovered from the next one.
+    """
+    edited = []
+    for line in answer.splitlines(keepends=True):
+        edited.append(line)
+        found = _OPUS_RTPMAP.match(line)
+        if found and f"a=fmtp:{found[1]} " not in answer:
+            edited.append(f"a=fmtp:{found[1]} {OPUS_WISHES}\r\n")
+    return "".join(edited)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
+import { MAX_FPS } from "./video.js";
 
 /** @typedef {import("./rtvi.js").Message} Message */
 /** @typedef {import("./state.js").CallState} CallState */
@@ -15,11 +16,15 @@ import { fragment } from "./sdpfrag.js";
 /** @typedef {{from: "caller" | "service" | "page", type: string, data?: unknown}} LogEntry */
 
 /**
- * The offer's m-lines. The service tells them apart by their place, so the order is fixed: camera and screen
- * (`{name, kind: "video", direction: "sendonly"}`) come after the microphone, with or without a track.
- * @type {{name: string, kind: "audio" | "video", direction: RTCRtpTransceiverDirection}[]}
+ * The offer's m-lines. The service tells them apart by their place, so the order is fixed; they are there with or
+ * without a track. The bit rates leave room for a key frame a second: the agent looks at nothing else.
+ * @type {{name: string, kind: "audio" | "video", direction: RTCRtpTransceiverDirection, maxBitrate?: number}[]}
  */
-const LINES = [{ name: "microphone", kind: "audio", direction: "sendrecv" }];
+const LINES = [
+  { name: "microphone", kind: "audio", direction: "sendrecv" },
+  { name: "camera", kind: "video", direction: "sendonly", maxBitrate: 400_000 },
+  { name: "screen", kind: "video", direction: "sendonly", maxBitrate: 1_500_000 },
+];
 
 const TRICKLE_MS = 50;
 const READY_TIMEOUT_MS = 20_000;
@@ -240,8 +245,27 @@ export class Call extends EventTarget {
    * @param {MediaStreamTrack | null} track takes the place of the present one, without renegotiation
    */
   async replaceTrack(name, track) {
-    const line = LINES.findIndex((one) => one.name === name);
-    await this.pc?.getTransceivers()[line]?.sender.replaceTrack(track);
+    const sender = this.#transceiver(name)?.sender;
+    if (!sender || this.over) return;
+    // Limited before the first frame is sent: not every camera can capture as slowly as it is asked to.
+    const maxBitrate = LINES.find((one) => one.name === name)?.maxBitrate;
+    if (track && maxBitrate) {
+      await limit(sender, maxBitrate).catch((error) => this.#log("page", "limits-refused", { name, error: String(error) }));
+    }
+    if (!this.over) await sender.replaceTrack(track);
+  }
+
+  /**
+   * @param {string} name name of an m-line that we send on
+   * @returns {boolean} false until the service accepted that m-line in its answer, and if it did not
+   */
+  carries(name) {
+    return ["sendonly", "sendrecv"].includes(this.#transceiver(name)?.currentDirection ?? "");
+  }
+
+  /** @param {string} name name of the m-line */
+  #transceiver(name) {
+    return this.pc?.getTransceivers()[LINES.findIndex((one) => one.name === name)];
   }
 
   hangUp() {
@@ -295,4 +319,15 @@ export class Call extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/**
+ * @param {RTCRtpSender} sender of video
+ * @param {number} maxBitrate
+ */
+async function limit(sender, maxBitrate) {
+  const parameters = sender.getParameters();
+  for (const encoding of parameters.encodings) Object.assign(encoding, { maxBitrate, maxFramerate: MAX_FPS });
+  // Few sharp pictures are worth more to the agent than many soft ones. Not in TypeScript's types yet.
+  await sender.setParameters(Object.assign(parameters, { degradationPreference: "maintain-resolution" }));
 }

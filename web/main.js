@@ -8,6 +8,7 @@ import { Problem, key } from "./http.js";
 import { Log } from "./log.js";
 import { Meter } from "./meter.js";
 import { Orb } from "./orb.js";
+import { Pictures } from "./pictures.js";
 import { isRecord, sendText, text } from "./rtvi.js";
 import { CALL_WORDS, HOLD_MS, agentWords, isQuietEnd, nextAgentState } from "./state.js";
 import { AnswerTime } from "./stats.js";
@@ -36,6 +37,7 @@ const $ = {
   bannerAction: byId("error-action", HTMLButtonElement),
   settings: byId("settings", HTMLDialogElement),
   micPicker: byId("mic-picker", HTMLSelectElement),
+  cameraPicker: byId("camera-picker", HTMLSelectElement),
   speakerPicker: byId("speaker-picker", HTMLSelectElement),
   processing: byId("processing", HTMLInputElement),
   scheme: byId("scheme", HTMLSelectElement),
@@ -44,6 +46,7 @@ const $ = {
 };
 
 const microphone = new Microphone();
+const pictures = new Pictures();
 const clock = new CallClock();
 const choices = new Store(() => localStorage);
 const micMeter = new Meter();
@@ -122,6 +125,7 @@ function showCall({ state, reason, title, detail }) {
   $.hangup.hidden = !busy;
   if (hadFocus) (busy ? $.hangup : $.connect).focus();
   $.text.disabled = $.send.disabled = !joined;
+  pictures.follow(joined ? call : null);
   $.micCheck.hidden = busy;
   $.callReason.textContent = title || (state === "connected" && !interruptedOnce ? "Just talk. You can interrupt at any time." : "");
   if (state === "connected" && call?.pc) clock.start(call.pc);
@@ -135,6 +139,7 @@ function showCall({ state, reason, title, detail }) {
 /** Gives everything back that a call holds. */
 function release() {
   microphone.close();
+  pictures.follow(null);
   transcript.finish();
   showAgent("idle");
   $.audio.srcObject = null;
@@ -149,6 +154,7 @@ function onMessage(message) {
   const { type, data } = message;
   transcript.on(message);
   showAgent(nextAgentState(agentState, type));
+  if (type.startsWith("llm-function-call")) holdAgent();
   const tookMs = answerTime.on(type, performance.now());
   if (tookMs !== null) clock.figure("answer", tookMs, "ms");
   if (type === "bot-interrupted" && !interruptedOnce) {
@@ -163,6 +169,8 @@ function onMessage(message) {
       `Service: ${text(about.library)} ${text(about.library_version)}`,
       `RTVI ${text(data.version)}`,
     ].join(" · ");
+  } else if (type === "server-message" && data.type === "picture-sent") {
+    pictures.seen(data);
   } else if ((type === "error" && data.fatal !== true) || type === "error-response") {
     showBanner("The service reports a problem", text(data.error));
   }
@@ -174,13 +182,18 @@ let agentTimer;
 /** @param {AgentState} state */
 function showAgent(state) {
   if (state === agentState) return;
-  clearTimeout(agentTimer);
   agentState = state;
   $.agentState.dataset.state = document.body.dataset.agent = state;
   $.agentState.textContent = agentWords(state, call?.state ?? "idle");
-  const hold = HOLD_MS[state];
-  if (hold) agentTimer = setTimeout(() => showAgent("listening"), hold);
+  holdAgent();
   animate();
+}
+
+function holdAgent() {
+  clearTimeout(agentTimer);
+  const hold = HOLD_MS[agentState];
+  if (!hold || (agentState === "thinking" && transcript.toolRunning)) return;
+  agentTimer = setTimeout(() => showAgent("listening"), hold);
 }
 
 // ---- the agent's voice
@@ -203,7 +216,7 @@ $.hear.addEventListener("click", () => {
   if ($.audio.srcObject instanceof MediaStream) void play($.audio.srcObject);
 });
 
-// ---- the microphone and the speakers
+// ---- the microphone, the speakers, the camera and the screen
 
 async function openMicrophone() {
   audioContext ??= new AudioContext();
@@ -244,6 +257,8 @@ async function refreshDevices() {
   const inputs = devices.filter(({ kind }) => kind === "audioinput");
   const outputs = devices.filter(({ kind }) => kind === "audiooutput");
   fillPicker($.micPicker, inputs, microphone.deviceId, "Microphone");
+  const cameras = devices.filter(({ kind }) => kind === "videoinput");
+  fillPicker($.cameraPicker, cameras, pictures.camera.deviceId, "Camera");
   fillPicker($.speakerPicker, outputs, choices.get("speaker"), "Speakers");
   byId("speaker-row", HTMLElement).hidden = !("setSinkId" in $.audio);
 }
@@ -263,6 +278,18 @@ navigator.mediaDevices?.addEventListener("devicechange", async () => {
 $.micPicker.addEventListener("change", () => {
   microphone.deviceId = choices.set("microphone", $.micPicker.value);
   microphone.reopen().catch(showTrouble);
+});
+$.cameraPicker.addEventListener("change", () => {
+  pictures.camera.deviceId = choices.set("camera", $.cameraPicker.value);
+  pictures.camera.reopen().catch((error) => {
+    const { title, detail } = explain(error, "camera");
+    showBanner(title, detail);
+  });
+});
+pictures.camera.addEventListener("change", () => void refreshDevices());
+pictures.addEventListener("trouble", (event) => {
+  const { title, detail } = detailOf(event);
+  showBanner(title, detail);
 });
 $.speakerPicker.addEventListener("change", () => {
   choices.set("speaker", $.speakerPicker.value);
@@ -296,6 +323,8 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.key === "m" && !event.repeat) $.mute.click();
+  else if (event.key === "c" && !event.repeat) byId("camera", HTMLButtonElement).click();
+  else if (event.key === "s" && !event.repeat) byId("screen", HTMLButtonElement).click();
   else if (event.key === "Escape") hangUp();
   else if (event.key === "/" && !$.text.disabled) {
     event.preventDefault();
@@ -403,6 +432,7 @@ addEventListener("resize", animate);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", animate);
 
 microphone.deviceId = choices.get("microphone");
+pictures.camera.deviceId = choices.get("camera");
 microphone.processing = choices.get("processing") !== "off";
 $.processing.checked = microphone.processing;
 $.scheme.value = document.documentElement.dataset.scheme = choices.get("scheme");

@@ -35,7 +35,7 @@ export function agentWords(agent, call) {
 /** @type {Partial<Record<AgentState, number>>} */
 export const HOLD_MS = {
   interrupted: 1200,
-  // A cough looks like a turn to the level meter, and no answer follows it.
+  // A cough looks like a turn to the level meter, and no answer follows it. Not while a tool runs: that takes its time.
   thinking: 12000,
 };
 

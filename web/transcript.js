@@ -1,7 +1,7 @@
 /** What both sides said: turns are replaced in place while they grow; tools are cards between them. */
 
 import { make } from "./dom.js";
-import { text } from "./rtvi.js";
+import { isRecord, text } from "./rtvi.js";
 
 /** @typedef {{row: HTMLElement, body: HTMLElement, revision: number}} Turn */
 
@@ -36,6 +36,11 @@ export class Transcript {
     this.#turns.clear();
     this.#tools.clear();
     this.#typed = [];
+  }
+
+  /** True while a tool of this call runs. */
+  get toolRunning() {
+    return [...this.#tools.values()].some((card) => card.dataset.state === "running");
   }
 
   /** The call is over: nothing grows any more. */
@@ -173,7 +178,8 @@ export class Transcript {
     put(card, ".tool-arguments", pretty("Asked", data.arguments));
     if (type === "llm-function-call-stopped") {
       put(card, ".tool-result", pretty("Answered", data.result));
-      setToolState(card, data.cancelled === true ? "cancelled" : "done");
+      const failed = isRecord(data.result) && (data.result.error ?? null) !== null;
+      setToolState(card, data.cancelled === true ? "cancelled" : failed ? "failed" : "done");
     }
   }
 
@@ -202,7 +208,7 @@ export class Transcript {
 }
 
 /** @type {Record<string, string>} */
-const TOOL_WORDS = { running: "Running…", done: "Done", cancelled: "Cancelled" };
+const TOOL_WORDS = { running: "Running…", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 
 /**
  * @param {HTMLElement} card

@@ -13,7 +13,8 @@ from typing import Any
 
 from agent.errors import LiveLost
 
-MAX_QUEUED_BYTES = 16_000 * 2  # 1 s of 16 kHz 16-bit audio
+BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
+MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
 MAX_QUEUED_OTHERS = 256
 
 

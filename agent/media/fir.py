@@ -44,8 +44,8 @@ def _design(rate_in_hz: int, rate_out_hz: int) -> tuple[NDArray[np.float32], int
     per_phase = int(np.ceil(taps_exact / up))
     taps = firwin(per_phase * up, CUTOFF * lower, window=("kaiser", beta), fs=design_rate) * up
 
-    blocks = -(-MIN_BLOCK_SAMPLES // down)
-    step, outputs = down * blocks, up * blocks
+    step = _block_samples(rate_in_hz, down)
+    outputs = step // down * up
     matrix = np.zeros((step + per_phase - 1, outputs))
     for output in range(outputs):
         # Output n sits at n * down on the common (up-sampled) grid; every up-th grid point is an input.
@@ -53,6 +53,15 @@ def _design(rate_in_hz: int, rate_out_hz: int) -> tuple[NDArray[np.float32], int
         weights = taps[phase::up]
         matrix[newest : newest + per_phase, output] = weights[::-1]
     return matrix.astype(np.float32), step, per_phase - 1
+
+
+def _block_samples(rate_in_hz: int, down: int) -> int:
+    """Choose a block that divides 20 ms of input, if one does, so that no part of a frame is held back."""
+    frame = rate_in_hz // 50
+    for step in range(-(-MIN_BLOCK_SAMPLES // down) * down, frame + 1, down):
+        if frame % step == 0:
+            return step
+    return -(-MIN_BLOCK_SAMPLES // down) * down
 
 
 class FirResampler:

@@ -1,25 +1,32 @@
-"""The caller's voice from decoded frames: any rate and channel count to 16 kHz mono, with no time missing.
+"""The caller's voice to 16 kHz mono, 20 ms at a time, with no time missing.
 
-aiortc drops what was lost or not sent and shows it only as a jump of ``frame.pts``. Such gaps are filled with
-silence here, so that the model's clock never runs behind the caller's.
+Two ways in: RTP packets from the tap (`PacketInlet`), and decoded frames (`FrameInlet`) where aiortc cannot be
+tapped. aiortc drops what was lost or not sent and shows it only as a jump of ``frame.pts``; such gaps are filled
+with silence, so that the model's clock never runs behind the caller's. `open_ear` chooses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
-from aiortc import MediaStreamTrack
+from aiortc import MediaStreamTrack, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtpPacket
 
+from agent.clock import Clock
 from agent.errors import MediaError
-from agent.media.chunker import UPLINK_RATE_HZ
+from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
+from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
+from agent.media.reorder import Packet, Released, Reorder, ReorderStats, Restarted
+from agent.media.tap import tap_audio
 
-CallerTrack = MediaStreamTrack
-
+POLL_S = 0.1
 LONGEST_GAP_S = 30.0  # a longer jump is a new stream, not time that passed
 
 
@@ -29,7 +36,12 @@ class InboundStats:
 
     samples: int = 0
     filled_samples: int = 0
-    "Samples that were missing and were filled with silence."
+    "Samples of pauses that were filled with silence."
+    concealed_samples: int = 0
+    "Samples that were lost and were recovered, concealed or silenced."
+    payload_bytes: int = 0
+    unreadable: int = 0
+    "Packets that are not what their codec says."
     restarts: int = 0
     "Times that the stream's timestamps jumped to somewhere else."
 
@@ -73,6 +85,16 @@ class FrameInlet:
         self.stats.samples += len(pcm)
         return pcm
 
+    async def listen(self, track: MediaStreamTrack, on_pcm: Callable[[Pcm], None]) -> None:
+        """Hand the caller's voice on until the track ends."""
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.AudioFrame)
+            on_pcm(self.push(frame))
+
     def _missing(self, frame: av.AudioFrame) -> int:
         """Return how many samples at the frame's rate are missing before it."""
         if frame.pts is None:
@@ -87,13 +109,143 @@ class FrameInlet:
         return gap
 
 
-async def listen(track: CallerTrack, on_pcm: Callable[[Pcm], None]) -> InboundStats:
-    """Hand the caller's voice to ``on_pcm`` (as `FrameInlet.push` returns it) until the track ends."""
-    inlet = FrameInlet()
-    while True:
-        try:
-            frame = await track.recv()
-        except MediaStreamError:
-            return inlet.stats
-        assert isinstance(frame, av.AudioFrame)
-        on_pcm(inlet.push(frame))
+class PacketInlet:
+    """Turn RTP packets into 16 kHz mono, 20 ms at a time, with no time missing.
+
+    Args:
+        payloads: the codec's name in SDP by payload type, as negotiated.
+    """
+
+    def __init__(self, payloads: Mapping[int, str]) -> None:
+        self.stats = InboundStats()
+        self._codecs = {payload: name.lower() for payload, name in payloads.items() if name.lower() in CODECS}
+        self._codec = ""
+        self._reorder: Reorder | None = None
+        self._decoder: Decoder | None = None
+        self._ticks = 0  # released so far
+        self._handed = 0  # samples handed on so far
+        self._short = np.zeros(0, np.int16)  # less than a frame, not handed on yet
+
+    @property
+    def reorder_stats(self) -> ReorderStats:
+        """Packet counters of the stream."""
+        return self._reorder.stats if self._reorder is not None else ReorderStats()
+
+    def push(self, packet: RtpPacket, now: float) -> list[Pcm]:
+        """Take a packet as it comes: untrusted.
+
+        Returns:
+            int16, shape ``(320,)`` each, mono, 16 kHz: what can be heard now.
+        """
+        name = self._codecs.get(packet.payload_type)
+        if name is None:
+            return []
+        if name != self._codec or self._reorder is None:
+            self._use(name)
+            assert self._reorder is not None
+        self.stats.payload_bytes += len(packet.payload)
+        ticks = CODECS[name].ticks(packet.payload)
+        if ticks == 0:
+            self.stats.unreadable += 1
+            return []
+        return self._hear(
+            self._reorder.push(
+                Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, ticks), now
+            )
+        )
+
+    def poll(self, now: float) -> list[Pcm]:
+        """Return what time alone releases; to be called some ten times a second."""
+        return self._hear(self._reorder.poll(now)) if self._reorder is not None else []
+
+    async def listen(self, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
+        """Call `poll` until cancelled; packets come by `push`."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            for pcm in self.poll(clock()):
+                on_pcm(pcm)
+
+    def _use(self, name: str) -> None:
+        codec = CODECS[name]
+        self._codec, self._decoder = name, codec.decoder()
+        before = self.reorder_stats
+        self._reorder = Reorder(codec.clock_hz)
+        self._reorder.stats = before
+        self._ticks = self._handed = 0
+
+    def _hear(self, released: list[Released]) -> list[Pcm]:
+        if not released:
+            return []
+        parts = [self._short] if len(self._short) else []
+        for item in released:
+            parts += self._decode(item)
+        pcm = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else self._short
+        whole = len(pcm) - len(pcm) % FRAME_SAMPLES
+        self._short = pcm[whole:]
+        return [pcm[start : start + FRAME_SAMPLES] for start in range(0, whole, FRAME_SAMPLES)]
+
+    def _decode(self, item: Released) -> list[Pcm]:
+        """Return an item's samples, as many as its time is long, to the sample over the stream's life."""
+        decoder, stats = self._decoder, self.stats
+        assert decoder is not None
+        if isinstance(item, Restarted):
+            decoder.reset()
+            stats.restarts += 1
+            return []
+        self._ticks += item.ticks
+        due = self._ticks * UPLINK_RATE_HZ // CODECS[self._codec].clock_hz - self._handed
+        if isinstance(item, Packet):
+            try:
+                pcm = decoder.decode(item.payload)
+            except MediaError:
+                stats.unreadable += 1
+                pcm = decoder.make_up(max(due, 0), lost=True, next_payload=None)
+        else:
+            pcm = decoder.make_up(max(due, 0), lost=item.lost, next_payload=item.next_payload)
+            if item.lost:
+                stats.concealed_samples += len(pcm)
+            else:
+                stats.filled_samples += len(pcm)
+        self._handed += len(pcm)
+        stats.samples += len(pcm)
+        return [pcm]
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """Where a call hears its caller.
+
+    Attributes:
+        listen: to be awaited while the call lasts; hands on 16 kHz mono.
+        tapped: packets come straight from the network; False when aiortc's frames are used.
+        stats: of the samples.
+        packets: of the packets; all zero when aiortc's frames are used.
+    """
+
+    listen: Callable[[], Coroutine[Any, Any, None]]
+    tapped: bool
+    stats: InboundStats
+    packets: Callable[[], ReorderStats]
+
+
+def open_ear(
+    receiver: RTCRtpReceiver, payloads: Mapping[int, str], *, hear: Callable[[Pcm], None], clock: Clock
+) -> Ear:
+    """Take over a receiver's audio, by the tap if it can be; before media flows.
+
+    Args:
+        receiver: aiortc's, after negotiation.
+        payloads: the codec's name in SDP by payload type, as negotiated.
+        hear: takes int16, shape ``(samples,)``, mono, 16 kHz.
+        clock: monotonic seconds.
+    """
+    packets = PacketInlet(payloads)
+
+    def take(packet: RtpPacket) -> None:
+        for pcm in packets.push(packet, clock()):
+            hear(pcm)
+
+    if tap_audio(receiver, take):
+        return Ear(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
+    frames = FrameInlet()
+    return Ear(lambda: frames.listen(receiver.track, hear), False, frames.stats, ReorderStats)

@@ -4,13 +4,14 @@ A speech model has no playout clock, so there is no playout delay here: what is 
 
 Rules:
   1. A packet in order is released at once.
-  2. Behind a gap in the sequence, at most `MAX_HELD` packets are held, for at most `MAX_HOLD_S`; then what is
-     missing is declared lost and the held packets are released.
+  2. Behind a gap in the sequence, packets are held until `MAX_HELD` have come or `MAX_HOLD_S` has passed; then
+     what is missing is declared lost and the held packets are released.
   3. Between two released packets the difference of their timestamps is made up exactly: lost packets and pauses of
      the sender (DTX, mute, hold) become a `Missing` of that length. Sequence numbers decide only whether to wait.
   4. A sender that has paused for `PAUSE_S` is made up for as time passes, so that the model hears the pause; it is
      deducted when the sender goes on.
-  5. A new SSRC, or a jump too far to be loss, starts the stream anew.
+  5. A new SSRC, a jump that time cannot explain, or nothing but latecomers starts the stream anew: timestamps
+     run at most `MAX_LEAD_S` ahead of arrival, so that no sender can have hours of silence made up.
   6. What was released once is never released again: duplicates and latecomers are dropped and counted.
 
 So the time released always equals the RTP time that passed, to the sample (rules 3 and 4), whatever arrived.
@@ -24,8 +25,10 @@ from dataclasses import dataclass, field
 MAX_HELD = 3
 MAX_HOLD_S = 0.08
 PAUSE_S = 0.1
-MAX_JUMP_PACKETS = 1000
-MAX_JUMP_S = 30.0
+MAX_JUMP_PACKETS = 3000  # 60 s of 20 ms packets
+MAX_LEAD_S = 2.0
+MAX_LATE_IN_A_ROW = 10
+MOST_AHEAD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,11 @@ class Reorder:
         self._next_timestamp = 0
         self._held: dict[int, Packet] = {}  # by sequence number, none of them next
         self._held_since = 0.0
+        self._released_at = 0.0  # when time was last accounted for
         self._arrived_at = 0.0  # of the newest packet
         self._paused_at = 0.0  # up to when a pause was made up for
         self._ahead_ticks = 0  # made up for, not yet deducted
+        self._late_in_a_row = 0
 
     def push(self, packet: Packet, now: float) -> list[Released]:
         """Take a packet.
@@ -112,77 +117,85 @@ class Reorder:
             What can be released.
         """
         self.stats.received += 1
-        self._arrived_at = self._paused_at = now
-        if packet.ssrc != self._ssrc:
-            return self._restart(packet)
+        self._arrived_at = now
+        self._paused_at = now + packet.ticks / self._clock_hz
         step = _difference16(packet.sequence, self._next_sequence)
-        if step == 0:
-            return self._release_in_order(packet)
-        jump_s = _difference32(packet.timestamp, self._next_timestamp) / self._clock_hz
-        if abs(step) > MAX_JUMP_PACKETS or abs(jump_s) > MAX_JUMP_S:
-            return self._restart(packet)
+        if packet.ssrc != self._ssrc or abs(step) > MAX_JUMP_PACKETS:
+            return self._restart(packet, now)
         if step < 0 or packet.sequence in self._held:
             self.stats.late += 1
-            return []
+            self._late_in_a_row += 1
+            return self._restart(packet, now) if self._late_in_a_row >= MAX_LATE_IN_A_ROW else []
+        if not self._is_plausible(packet, now):
+            return self._restart(packet, now)
+        if step == 0:
+            return self._release_in_order(packet, now)
         if not self._held:
             self._held_since = now
         self._held[packet.sequence] = packet
-        return self._give_up_gap() if len(self._held) >= MAX_HELD else []
+        return self._give_up_gap(now) if len(self._held) >= MAX_HELD else []
 
     def poll(self, now: float) -> list[Released]:
         """Release what time alone releases (rules 2 and 4); to be called some ten times a second."""
         if self._ssrc is None:
             return []
         if self._held:
-            return self._give_up_gap() if now - self._held_since >= MAX_HOLD_S else []
+            return self._give_up_gap(now) if now - self._held_since >= MAX_HOLD_S else []
         if now - self._arrived_at < PAUSE_S:
             return []
         ticks = round((now - self._paused_at) * self._clock_hz)
+        if ticks <= 0:
+            return []
         self._paused_at = now
         self._ahead_ticks += ticks
-        return [Missing(ticks, lost=False)] if ticks > 0 else []
+        return [Missing(ticks, lost=False)]
 
-    def _release_in_order(self, packet: Packet) -> list[Released]:
-        if abs(_difference32(packet.timestamp, self._next_timestamp)) > MAX_JUMP_S * self._clock_hz:
-            return self._restart(packet)
+    def _is_plausible(self, packet: Packet, now: float) -> bool:
+        """Hold the packet's timestamp against the time that has passed (rule 5)."""
+        jump_s = _difference32(packet.timestamp, self._next_timestamp) / self._clock_hz
+        return -MAX_LEAD_S <= jump_s <= now - self._released_at + MAX_LEAD_S
+
+    def _release_in_order(self, packet: Packet, now: float) -> list[Released]:
         released: list[Released] = []
-        self._release(packet, released, lost=False)
+        self._release(packet, released, now, lost=False)
         if self._held:
             self.stats.reordered += 1
-            self._release_held(released)
+            self._release_held(released, now)
         return released
 
-    def _give_up_gap(self) -> list[Released]:
+    def _give_up_gap(self, now: float) -> list[Released]:
         """Declare lost what is missing before the first held packet, and release from there on (rule 2)."""
         first = min(self._held.values(), key=lambda held: _difference16(held.sequence, self._next_sequence))
         self.stats.lost += _difference16(first.sequence, self._next_sequence)
         released: list[Released] = []
         del self._held[first.sequence]
-        self._release(first, released, lost=True)
-        self._release_held(released)
+        self._release(first, released, now, lost=True)
+        self._release_held(released, now)
         return released
 
-    def _release_held(self, released: list[Released]) -> None:
+    def _release_held(self, released: list[Released], now: float) -> None:
         while (packet := self._held.pop(self._next_sequence, None)) is not None:
-            self._release(packet, released, lost=False)
+            self._release(packet, released, now, lost=False)
 
-    def _release(self, packet: Packet, released: list[Released], *, lost: bool) -> None:
+    def _release(self, packet: Packet, released: list[Released], now: float, *, lost: bool) -> None:
         missing = _difference32(packet.timestamp, self._next_timestamp)
-        if missing > 0:  # rule 3, less what rule 4 made up already
-            deducted = min(missing, self._ahead_ticks)
+        if self._ahead_ticks:  # rule 4; a sender that stopped its clock in the pause never takes it all
+            deducted = min(max(missing, 0), self._ahead_ticks)
             missing -= deducted
-        self._ahead_ticks = 0
-        if missing > 0:
+            self._ahead_ticks = min(self._ahead_ticks - deducted, int(MOST_AHEAD_S * self._clock_hz))
+        if missing > 0:  # rule 3
             released.append(Missing(missing, lost, packet.payload if lost else None))
         released.append(packet)
+        self._released_at = now
+        self._late_in_a_row = 0
         self._next_sequence = (packet.sequence + 1) & 0xFFFF
         self._next_timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
 
-    def _restart(self, packet: Packet) -> list[Released]:
+    def _restart(self, packet: Packet, now: float) -> list[Released]:
         """Begin anew with this packet (rule 5); what is held of the old stream comes first."""
         released: list[Released] = []
         while self._held:
-            released += self._give_up_gap()
+            released += self._give_up_gap(now)
         if self._ssrc is not None:
             self.stats.restarts += 1
             released.append(Restarted())
@@ -190,7 +203,7 @@ class Reorder:
         self._next_sequence = packet.sequence
         self._next_timestamp = packet.timestamp
         self._ahead_ticks = 0
-        self._release(packet, released, lost=False)
+        self._release(packet, released, now, lost=False)
         return released
 
 

@@ -41,6 +41,7 @@ class VoiceStats:
     late_frames: int = 0
     "Frames whose slot had passed by more than 60 ms."
     skipped_slots: int = 0
+    payload_bytes: int = 0
 
 
 class AgentVoiceTrack(MediaStreamTrack):
@@ -59,7 +60,7 @@ class AgentVoiceTrack(MediaStreamTrack):
     ) -> None:
         super().__init__()
         self.stats = VoiceStats()
-        self._playout = playout
+        self.playout = playout
         self._phase_s = phase_s
         self._on_speaking = on_speaking
         self._encoder: VoiceEncoder | None = None
@@ -84,14 +85,14 @@ class AgentVoiceTrack(MediaStreamTrack):
 
     def push(self, pcm: Pcm, *, generation: int) -> bool:
         """Queue speech as `Playout.push` does, and send it at once if the agent was silent."""
-        accepted = self._playout.push(pcm, generation=generation)
+        accepted = self.playout.push(pcm, generation=generation)
         if accepted and len(pcm) and self._wake is not None and not self._speaking and not self._wake.done():
             self._wake.set_result(None)
         return accepted
 
     def flush(self, generation: int | None = None) -> Flushed:
         """Cut off the speech that is queued; 5 ms of it are faded out in the next packet."""
-        flushed, self._fade = self._playout.flush(generation)
+        flushed, self._fade = self.playout.flush(generation)
         self._set_speaking(False)
         return flushed
 
@@ -106,11 +107,13 @@ class AgentVoiceTrack(MediaStreamTrack):
         assert self._encoder is not None, "use_codec comes first"
         await self._wait_for_slot()
         pcm = self._next_pcm()
-        packet: av.Packet[Any] = av.Packet(self._encoder.silence if pcm is None else self._encoder.encode(pcm))
+        payload = self._encoder.silence if pcm is None else self._encoder.encode(pcm)
+        packet: av.Packet[Any] = av.Packet(payload)
         packet.pts = round(self._media_s * self._encoder.clock_hz)
         packet.time_base = Fraction(1, self._encoder.clock_hz)
         self._media_s += FRAME_S
         self.stats.frames += 1
+        self.stats.payload_bytes += len(payload)
         return packet
 
     def stop(self) -> None:
@@ -157,7 +160,7 @@ class AgentVoiceTrack(MediaStreamTrack):
             self._wake = None
 
     def _talkspurt_waits(self) -> bool:
-        return not self._speaking and self._playout.queued_samples > 0
+        return not self._speaking and self.playout.queued_samples > 0
 
     def _may_give_back(self) -> bool:
         return self._advance_s > 0 and self._silent_frames >= HANGOVER_FRAMES and not self._talkspurt_waits()
@@ -165,7 +168,7 @@ class AgentVoiceTrack(MediaStreamTrack):
     def _next_pcm(self) -> Pcm | None:
         """Return 20 ms of voice, or None for silence after the hangover."""
         fade, self._fade = self._fade, None
-        pcm = self._playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
+        pcm = self.playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
         self._set_speaking(pcm is not None)
         if fade is not None:
             pcm = np.concatenate((fade, SILENCE[len(fade) :] if pcm is None else pcm))

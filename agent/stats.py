@@ -1,0 +1,78 @@
+"""Counters of calls, added up for the operator. Pure but for `watch_loop`.
+
+The media path counts in plain integers of its own; they are gathered here only when somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from agent.media.chunker import UPLINK_RATE_HZ
+from agent.media.inbound import Ear
+from agent.media.playout import VOICE_RATE_HZ
+from agent.media.track import AgentVoiceTrack
+
+LAG_STEP_S = 0.1
+
+
+@dataclass(slots=True)
+class CallStats:
+    """What one call, or many, came to. Audio seconds are of the caller's voice at 16 kHz, the agent's at 24 kHz."""
+
+    inbound_packets: int = 0
+    inbound_bytes: int = 0
+    inbound_lost_packets: int = 0
+    inbound_late_packets: int = 0
+    inbound_reordered_packets: int = 0
+    inbound_unreadable_packets: int = 0
+    inbound_audio_s: float = 0.0
+    inbound_concealed_s: float = 0.0
+    inbound_filled_s: float = 0.0
+    outbound_packets: int = 0
+    outbound_bytes: int = 0
+    outbound_late_packets: int = 0
+    outbound_skipped_slots: int = 0
+    heard_s: float = 0.0
+    dropped_s: float = 0.0
+    uplink_dropped_s: float = 0.0
+    unreadable_messages: int = 0
+
+    def add(self, other: CallStats) -> None:
+        """Add another's counters to these."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+def media_stats(ear: Ear | None, voice: AgentVoiceTrack) -> CallStats:
+    """Read the counters of a call's media."""
+    stats = CallStats(
+        outbound_packets=voice.stats.frames,
+        outbound_bytes=voice.stats.payload_bytes,
+        outbound_late_packets=voice.stats.late_frames,
+        outbound_skipped_slots=voice.stats.skipped_slots,
+        heard_s=voice.playout.total_heard_samples / VOICE_RATE_HZ,
+        dropped_s=voice.playout.total_dropped_samples / VOICE_RATE_HZ,
+    )
+    if ear is not None:
+        packets, samples = ear.packets(), ear.stats
+        stats.inbound_packets = packets.received
+        stats.inbound_bytes = samples.payload_bytes
+        stats.inbound_lost_packets = packets.lost
+        stats.inbound_late_packets = packets.late
+        stats.inbound_reordered_packets = packets.reordered
+        stats.inbound_unreadable_packets = samples.unreadable
+        stats.inbound_audio_s = samples.samples / UPLINK_RATE_HZ
+        stats.inbound_concealed_s = samples.concealed_samples / UPLINK_RATE_HZ
+        stats.inbound_filled_s = samples.filled_samples / UPLINK_RATE_HZ
+    return stats
+
+
+async def watch_loop(on_lag: Callable[[float], None]) -> None:
+    """Report ten times a second how many seconds late the event loop was; until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_STEP_S
+        await asyncio.sleep(LAG_STEP_S)
+        on_lag(max(0.0, loop.time() - due))

@@ -1,0 +1,63 @@
+"""What Prometheus reads: calls, media counters, how late the event loop runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agent.media import opus, tap
+from signaling.calls import Calls
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Metrics:
+    """One service's registry; nothing is global."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_CallsCollector(calls))
+        lag = Histogram(
+            "talkspurt_loop_lag_seconds",
+            "How late the event loop ran a timer.",
+            buckets=_LAG_BUCKETS_S,
+            registry=self._registry,
+        )
+        self.note_lag = lag.observe
+        "Takes how late the event loop was, in seconds."
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of the metrics."""
+
+        async def metrics(_request: web.Request) -> web.Response:
+            return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
+
+        return [web.get("/metrics", metrics)]
+
+
+class _CallsCollector(Collector):
+    """Reads the calls' own counters when it is asked, and costs nothing otherwise."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
+        yield GaugeMetricFamily(
+            "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
+        )
+        yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
+        yield CounterMetricFamily("talkspurt_calls_started", "Calls that were accepted.", self._calls.started)
+        ended = CounterMetricFamily("talkspurt_calls_ended", "Calls that ended, by reason.", labels=["reason"])
+        for reason, count in self._calls.ended.items():
+            ended.add_metric([reason], count)
+        yield ended
+        for name, value in asdict(self._calls.stats()).items():
+            name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name
+            yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)

@@ -1,0 +1,161 @@
+/** Camera and screen on the page: their buttons, their previews, and what the agent saw of them. */
+
+import { explain, explainScreen } from "./devices.js";
+import { byId } from "./dom.js";
+import { VideoSource } from "./video.js";
+
+/** @typedef {import("./call.js").Call} Call */
+/** @typedef {import("./devices.js").Trouble} Trouble */
+/** @typedef {import("./video.js").SourceName} SourceName */
+/** @typedef {{width: number, height: number, bytes: number, atMs: number}} Seen */
+
+const WORDS = {
+  camera: { start: "Turn the camera on (c)", stop: "Turn the camera off (c)", noun: "camera" },
+  screen: { start: "Share your screen (s)", stop: "Stop sharing your screen (s)", noun: "screen" },
+};
+
+/** Event: `trouble` {title, detail}. */
+export class Pictures extends EventTarget {
+  /** @type {Picture[]} */
+  #pictures;
+  #box = byId("pictures", HTMLElement);
+  camera = new VideoSource("camera");
+  screen = new VideoSource("screen");
+
+  constructor() {
+    super();
+    this.#pictures = [this.camera, this.screen].map((source) => new Picture(source));
+    for (const picture of this.#pictures) {
+      picture.source.addEventListener("change", () => {
+        this.#box.hidden = !this.#pictures.some(({ source }) => source.stream);
+      });
+      picture.addEventListener("trouble", (event) => {
+        if (event instanceof CustomEvent) this.dispatchEvent(new CustomEvent("trouble", { detail: event.detail }));
+      });
+    }
+  }
+
+  /** @param {Call | null} call the one that carries the pictures; null: none does, and everything is switched off */
+  follow(call) {
+    for (const picture of this.#pictures) picture.follow(call);
+  }
+
+  /** @param {Record<string, unknown>} data of the service's `picture-sent` */
+  seen({ source, width, height, bytes }) {
+    const seen = { width: Number(width), height: Number(height), bytes: Number(bytes), atMs: performance.now() };
+    for (const picture of this.#pictures) if (picture.source.name === source) picture.seen(seen);
+  }
+}
+
+/** One of the two. Event: `trouble` {title, detail}. */
+class Picture extends EventTarget {
+  /** @type {Call | null} */
+  #call = null;
+  /** @type {Seen | null} */
+  #seen = null;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #timer;
+
+  /** @param {VideoSource} source */
+  constructor(source) {
+    super();
+    this.source = source;
+    this.button = byId(source.name, HTMLButtonElement);
+    this.tile = byId(`${source.name}-tile`, HTMLElement);
+    this.preview = byId(`${source.name}-preview`, HTMLVideoElement);
+    this.caption = byId(`${source.name}-seen`, HTMLElement);
+    // Phones have no screen to share; a button for it would only disappoint.
+    this.button.hidden = source.name === "screen" && !!navigator.mediaDevices && !("getDisplayMedia" in navigator.mediaDevices);
+    this.button.addEventListener("click", () => this.#toggle());
+    this.preview.addEventListener("resize", () => this.#fit());
+    source.addEventListener("change", () => this.#show());
+    source.addEventListener("lost", () => {
+      // Whoever stops a share in the browser's bar knows that they did.
+      if (source.name === "camera") this.#trouble({ title: "The camera stopped", detail: "It was unplugged, blocked, or taken by another program." });
+    });
+    this.#show();
+  }
+
+  /** @param {Call | null} call */
+  follow(call) {
+    this.#call = call;
+    if (!call?.carries(this.source.name)) this.source.close();
+    this.#showButton();
+  }
+
+  /** @param {Seen} seen */
+  seen(seen) {
+    if (!this.source.stream) return; // on its way while the picture was switched off
+    this.#seen = seen;
+    this.#showSeen();
+  }
+
+  #toggle() {
+    if (this.source.stream) return this.source.close();
+    this.source.open().catch((error) => {
+      const trouble = this.source.name === "screen" ? explainScreen(error) : explain(error, "camera");
+      if (trouble) this.#trouble(trouble);
+    });
+  }
+
+  #show() {
+    const { stream, track, name } = this.source;
+    this.#showButton();
+    if (this.preview.srcObject === stream && this.tile.hidden === !stream) return;
+    this.#call?.replaceTrack(name, track).catch((error) => {
+      this.source.close();
+      this.#trouble({ title: `The ${WORDS[name].noun} cannot be sent`, detail: String(error) });
+    });
+    this.tile.hidden = !stream;
+    this.preview.srcObject = stream;
+    // Refused only when the page is going away, or another stream took this one's place.
+    if (stream) this.preview.play().catch(() => undefined);
+    this.#seen = null;
+    this.#showSeen();
+    clearInterval(this.#timer);
+    if (stream) this.#timer = setInterval(() => this.#showSeen(), 1000);
+  }
+
+  #showButton() {
+    const { stream, asking, name } = this.source;
+    const refused = this.#call !== null && !this.#call.carries(name);
+    const words = WORDS[name];
+    this.button.disabled = !this.#call || refused || asking;
+    this.button.setAttribute("aria-pressed", String(!!stream));
+    this.button.toggleAttribute("data-refused", refused);
+    if (refused) this.button.title = `This agent does not look at your ${words.noun}`;
+    else if (!this.#call) this.button.title = `${words.start.replace(/ \(.\)$/, "")}: during a call`;
+    else this.button.title = stream ? words.stop : words.start;
+  }
+
+  #showSeen() {
+    const words = seenWords(this.#seen, performance.now());
+    if (this.caption.textContent !== words) this.caption.textContent = words;
+  }
+
+  /** The tile takes the picture's shape, within reason: the words below need some width. */
+  #fit() {
+    const { videoWidth, videoHeight } = this.preview;
+    if (!videoWidth || !videoHeight) return;
+    this.tile.style.setProperty("--ratio", Math.min(1.9, Math.max(1.25, videoWidth / videoHeight)).toFixed(3));
+  }
+
+  /** @param {Trouble} trouble */
+  #trouble(trouble) {
+    this.dispatchEvent(new CustomEvent("trouble", { detail: trouble }));
+  }
+}
+
+/**
+ * @param {Seen | null} seen
+ * @param {number} nowMs
+ * @returns {string} such as "Agent sees: 640×480, 14 KB, 2 s ago"
+ */
+export function seenWords(seen, nowMs) {
+  if (!seen) return "Agent has not looked yet";
+  const ageS = Math.round((nowMs - seen.atMs) / 1000);
+  // A picture a second is as fresh as it gets; counting 0, 1, 0, 1 would only flicker.
+  const age = ageS < 2 ? "now" : ageS < 90 ? `${ageS} s ago` : `${Math.round(ageS / 60)} min ago`;
+  const size = seen.bytes < 1000 ? `${seen.bytes} B` : `${Math.round(seen.bytes / 1000)} KB`;
+  return `Agent sees: ${seen.width}×${seen.height}, ${size}, ${age}`;
+}
