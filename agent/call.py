@@ -241,6 +241,7 @@ class Call:
             self._finish_agent_turn()
             self._reader.reset()
             self._arrived_samples = 0
+            self.voice.generating = True
             self._emit(events.GenerationStarted(generation))
         return generation
 
@@ -255,6 +256,7 @@ class Call:
         self._emit_revision(revision)
 
     def _complete_generation(self) -> None:
+        self.voice.generating = False
         if self._turns.generating:
             self._emit_revision(self.transcript.finish("caller"))
         self._emit(events.GenerationCompleted(self._turns.generation))
@@ -263,6 +265,7 @@ class Call:
         if self._turns.generating:
             self._emit_revision(self.transcript.finish("caller"))
         generation = self._turns.turn_completed()
+        self.voice.generating = False
         self._turn_over = True
         if self.playout.queued_samples == 0:
             self._finish_agent_turn()

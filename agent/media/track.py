@@ -6,9 +6,9 @@ the track, and a flush takes effect with the next packet.
 Pacing rules:
   1. Packets leave on an absolute grid of 20 ms with a random phase per call; being late does not shift it.
   2. More than 60 ms late: the missed slots are skipped and the RTP timestamp jumps; no burst.
-  3. A talkspurt starts at once: speech that arrives while the agent is silent wakes the track, and the grid is
-     moved to that moment with the RTP timestamp contiguous. The time taken in advance (< 20 ms) is given back
-     in the next silence, so that the receiver's buffer does not grow from turn to turn.
+  3. A talkspurt starts at once (but see `agent.media.pace`): speech that arrives while the agent is silent wakes
+     the track, and the grid is moved to that moment with the RTP timestamp contiguous. The time taken in advance
+     (< 20 ms) is given back in the next silence, so that the receiver's buffer does not grow from turn to turn.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from agent.media.encode import SILENCE, VoiceEncoder, voice_encoder
 from agent.media.fir import Pcm
+from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
 
 FRAME_S = 0.02
@@ -60,6 +61,8 @@ class AgentVoiceTrack(MediaStreamTrack):
     ) -> None:
         super().__init__()
         self.stats = VoiceStats()
+        self.generating = False
+        "To be set while the model is generating: speech that runs out then has run dry."
         self.playout = playout
         self._phase_s = phase_s
         self._on_speaking = on_speaking
@@ -70,6 +73,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._silent_frames = HANGOVER_FRAMES
         self._speaking = False
         self._fade: Pcm | None = None
+        self._pace = Pace()
         self._wake: asyncio.Future[None] | None = None
 
     def use_codec(self, name: str) -> None:
@@ -86,13 +90,16 @@ class AgentVoiceTrack(MediaStreamTrack):
     def push(self, pcm: Pcm, *, generation: int) -> bool:
         """Queue speech as `Playout.push` does, and send it at once if the agent was silent."""
         accepted = self.playout.push(pcm, generation=generation)
-        if accepted and len(pcm) and self._wake is not None and not self._speaking and not self._wake.done():
-            self._wake.set_result(None)
+        if accepted and len(pcm):
+            self._pace.pushed(self.playout.queued_samples, asyncio.get_running_loop().time())
+            if self._wake is not None and not self._wake.done() and self._talkspurt_waits():
+                self._wake.set_result(None)
         return accepted
 
     def flush(self, generation: int | None = None) -> Flushed:
         """Cut off the speech that is queued; 5 ms of it are faded out in the next packet."""
         flushed, self._fade = self.playout.flush(generation)
+        self.generating = False
         self._set_speaking(False)
         return flushed
 
@@ -160,7 +167,9 @@ class AgentVoiceTrack(MediaStreamTrack):
             self._wake = None
 
     def _talkspurt_waits(self) -> bool:
-        return not self._speaking and self.playout.queued_samples > 0
+        return not self._speaking and self._pace.may_begin(
+            self.playout.queued_samples, asyncio.get_running_loop().time()
+        )
 
     def _may_give_back(self) -> bool:
         return self._advance_s > 0 and self._silent_frames >= HANGOVER_FRAMES and not self._talkspurt_waits()
@@ -168,7 +177,9 @@ class AgentVoiceTrack(MediaStreamTrack):
     def _next_pcm(self) -> Pcm | None:
         """Return 20 ms of voice, or None for silence after the hangover."""
         fade, self._fade = self._fade, None
-        pcm = self.playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
+        pcm: Pcm | None = None
+        if self._speaking or self._talkspurt_waits():
+            pcm = self.playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
         self._set_speaking(pcm is not None)
         if fade is not None:
             pcm = np.concatenate((fade, SILENCE[len(fade) :] if pcm is None else pcm))
@@ -181,6 +192,8 @@ class AgentVoiceTrack(MediaStreamTrack):
     def _set_speaking(self, speaking: bool) -> None:
         if speaking != self._speaking:
             self._speaking = speaking
+            if not speaking:
+                self._pace.ended(ran_dry=self.generating)
             if self._on_speaking is not None:
                 self._on_speaking(speaking)
 

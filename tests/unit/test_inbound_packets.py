@@ -1,0 +1,193 @@
+"""RTP packets of every codec to 16 kHz, over a network that loses and mixes up: real codecs on both ends."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import av
+import numpy as np
+import pytest
+from aiortc.rtp import RtpPacket
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from agent.media import opus
+from agent.media.decode import opus_ticks
+from agent.media.encode import voice_encoder
+from agent.media.fir import Pcm
+from agent.media.inbound import PacketInlet
+from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
+
+PAYLOADS = {111: "opus", 9: "g722", 0: "pcmu", 8: "pcma"}
+BY_NAME = {name: payload for payload, name in PAYLOADS.items()}
+CODECS = pytest.mark.parametrize("codec", ["opus", "pcmu", "pcma", "g722"])
+
+
+def tone(seconds: float, frequency_hz: float = 1000.0) -> Pcm:
+    time_s = np.arange(int(VOICE_RATE_HZ * seconds)) / VOICE_RATE_HZ
+    return (10_000 * np.sin(2 * np.pi * frequency_hz * time_s)).astype(np.int16)
+
+
+def rtp_stream(codec: str, pcm: Pcm, *, sequence: int = 0, timestamp: int = 0) -> list[RtpPacket]:
+    encoder = voice_encoder(codec)
+    packets = []
+    for number in range(len(pcm) // FRAME_SAMPLES):
+        packet = RtpPacket(
+            payload_type=BY_NAME[codec],
+            sequence_number=(sequence + number) & 0xFFFF,
+            timestamp=(timestamp + number * encoder.clock_hz // 50) & 0xFFFFFFFF,
+            ssrc=1,
+            payload=encoder.encode(pcm[number * FRAME_SAMPLES :][:FRAME_SAMPLES]),
+        )
+        packets.append(packet)
+    return packets
+
+
+def hear(
+    packets: list[RtpPacket], arrives: Callable[[int], bool] = lambda _number: True
+) -> tuple[Pcm, PacketInlet]:
+    inlet = PacketInlet(PAYLOADS)
+    heard: list[Pcm] = []
+    for number, packet in enumerate(packets):
+        if arrives(number):
+            heard += inlet.push(packet, number * 0.02)
+    assert all(len(frame) == 320 for frame in heard)
+    return np.concatenate(heard), inlet
+
+
+def snr_db(pcm: Pcm, frequency_hz: float = 1000.0) -> float:
+    wave: NDArray[np.float64] = pcm.astype(float)
+    angle = 2 * np.pi * frequency_hz * np.arange(len(wave)) / 16_000
+    basis = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    fitted = basis @ np.linalg.lstsq(basis, wave, rcond=None)[0]
+    return float(10 * np.log10(np.sum(fitted**2) / np.sum((wave - fitted) ** 2)))
+
+
+@CODECS
+def test_a_clean_stream_keeps_its_time_and_its_sound(codec: str) -> None:
+    heard, inlet = hear(rtp_stream(codec, tone(2.0)))
+    assert len(heard) == 2 * 16_000
+    assert snr_db(heard[3200:-640]) > 25
+    assert inlet.stats.unreadable == 0
+
+
+@CODECS
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
+def test_loss_takes_no_time_away(codec: str, share: float) -> None:
+    rng = random.Random(5)
+    packets = rtp_stream(codec, tone(6.0))
+    heard, inlet = hear(packets, lambda n: not 0 < n < len(packets) - 3 or rng.random() > share)
+    assert len(heard) == 6 * 16_000
+    assert inlet.reorder_stats.lost > 0
+    assert inlet.stats.concealed_samples == inlet.reorder_stats.lost * 320
+
+
+@CODECS
+def test_wraps_and_swaps(codec: str) -> None:
+    packets = rtp_stream(codec, tone(3.0), sequence=65_500, timestamp=2**32 - 24_000)
+    for number in range(10, 140, 10):
+        packets[number], packets[number + 1] = packets[number + 1], packets[number]
+    heard, inlet = hear(packets)
+    assert len(heard) == 3 * 16_000
+    assert inlet.reorder_stats.lost == 0
+    assert snr_db(heard[3200:-640]) > 25
+
+
+@pytest.mark.skipif(not opus.available(), reason="concealment needs the system's libopus")
+def test_a_lost_opus_packet_is_concealed() -> None:
+    """A hole of silence would cost far more than what libopus makes up."""
+    packets = rtp_stream("opus", tone(2.0))
+    whole, _ = hear(packets)
+    heard, _ = hear(packets, lambda number: number % 25 != 12)
+    assert len(heard) == len(whole)
+    lost = np.concatenate([heard[n * 320 : (n + 1) * 320] for n in range(12, 100, 25)]).astype(float)
+    assert np.sqrt(np.mean(lost**2)) > 2000
+
+
+@pytest.mark.skipif(not opus.available(), reason="FEC needs the system's libopus")
+def test_fec_recovers_a_lost_packet() -> None:
+    """Packets with in-band FEC, as Chromium sends once it sees loss: the lost 20 ms come out of the next packet."""
+    codec = av.CodecContext.create("libopus", "w")
+    assert isinstance(codec, av.AudioCodecContext)
+    codec.sample_rate, codec.format, codec.layout, codec.bit_rate = 48_000, "s16", "mono", 32_000
+    codec.options = {"application": "voip", "fec": "1", "packet_loss": "20"}
+    rng = np.random.default_rng(1)
+    time_s = np.arange(48_000 * 2) / 48_000
+    sweep = np.sin(2 * np.pi * (300 + 500 * time_s) * time_s) * (6000 + 4000 * np.sin(2 * np.pi * 3 * time_s))
+    pcm = (sweep + rng.normal(0, 50, len(sweep))).astype(np.int16)
+    packets = []
+    for number in range(100):
+        frame = av.AudioFrame.from_ndarray(pcm[number * 960 :][:960].reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, number * 960
+        payload = b"".join(bytes(p) for p in codec.encode(frame))
+        packets.append(RtpPacket(111, 0, number, number * 960, 1, payload))
+    whole, _ = hear(packets)
+    lost = set(range(20, 90, 10))
+    with_fec, _ = hear(packets, lambda number: number not in lost)
+    error = [float(np.mean((whole[n * 320 :][:320].astype(float) - with_fec[n * 320 :][:320]) ** 2)) for n in lost]
+    power = [float(np.mean(whole[n * 320 :][:320].astype(float) ** 2)) for n in lost]
+    assert 10 * np.log10(sum(power) / sum(error)) > 3  # concealment alone of a sweep is far below
+
+
+def test_dtx_is_silence_of_the_same_length() -> None:
+    """The sender says nothing for a second: its sequence goes on where it was, its timestamp a second later."""
+    packets = rtp_stream("opus", tone(2.0))
+    sent = packets[:30] + packets[80:]
+    for number, packet in enumerate(sent):
+        packet.sequence_number = number
+    heard, inlet = hear(sent)
+    assert len(heard) == 2 * 16_000
+    assert inlet.stats.filled_samples == 50 * 320
+    assert not heard[31 * 320 : 79 * 320].any()
+
+
+def test_opus_lengths_from_the_table_of_contents() -> None:
+    """RFC 6716 section 3.1: configuration, stereo flag, frame count code."""
+    assert opus_ticks(bytes([0b00000000])) == 480  # SILK 10 ms
+    assert opus_ticks(bytes([0b00011000])) == 2880  # SILK 60 ms
+    assert opus_ticks(bytes([0b01100000])) == 480  # hybrid 10 ms
+    assert opus_ticks(bytes([0b11111000])) == 960  # CELT 20 ms
+    assert opus_ticks(bytes([0b11100000])) == 120  # CELT 2.5 ms
+    assert opus_ticks(bytes([0b11111001])) == 1920  # two frames
+    assert opus_ticks(bytes([0b11111011, 3])) == 2880  # three frames by count
+    assert opus_ticks(bytes([0b11111011, 48])) == 0  # longer than 120 ms
+    assert opus_ticks(b"") == 0
+
+
+def test_a_change_of_codec_is_followed() -> None:
+    inlet = PacketInlet(PAYLOADS)
+    first = rtp_stream("opus", tone(0.5))
+    second = rtp_stream("pcmu", tone(0.5), sequence=25, timestamp=77)
+    heard = [f for n, p in enumerate(first + second) for f in inlet.push(p, n * 0.02)]
+    assert sum(len(f) for f in heard) == 16_000
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_mutated_packets_do_no_harm(data: st.DataObject) -> None:
+    """No exception escapes, and what is handed on stays bounded by time."""
+    codec = data.draw(st.sampled_from(list(BY_NAME)))
+    inlet = PacketInlet(PAYLOADS)
+    handed = 0
+    for number, packet in enumerate(rtp_stream(codec, tone(0.4))):
+        if data.draw(st.booleans()):
+            packet.payload = data.draw(st.binary(max_size=1300))
+        if data.draw(st.integers(0, 9)) == 0:
+            packet.sequence_number = data.draw(st.integers(0, 65_535))
+            packet.timestamp = data.draw(st.integers(0, 2**32 - 1))
+        packet.payload_type = data.draw(st.sampled_from([*PAYLOADS, 127, BY_NAME[codec]]))
+        handed += sum(len(frame) for frame in inlet.push(packet, number * 0.02))
+    assert handed < 20 * (2.5 * 16_000)
+
+
+@pytest.mark.skipif(not opus.available(), reason="compares both Opus decoders")
+def test_both_opus_decoders_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    packets = rtp_stream("opus", tone(1.0, 700))
+    native, _ = hear(packets)
+    monkeypatch.setattr(opus, "available", lambda: False)
+    fallback, _ = hear(packets)
+    assert abs(len(native) - len(fallback)) <= 320
+    for pcm in (native, fallback):
+        assert snr_db(pcm[3200:12_800], 700) > 25
