@@ -9,11 +9,14 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 from agent.emulator.command import main as emulator_main
 from agent.errors import ConfigError
 from agent.settings import Settings, load_settings
 from signaling.app import serve
+from signaling.doctor import examine
 
 app = typer.Typer(
     name="talkspurt",
@@ -43,6 +46,27 @@ def serve_command(
     _log_to_stderr(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings))
+
+
+@app.command()
+def doctor(
+    host: Annotated[str | None, typer.Option(help="Address to try [default: 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port to try [default: 8080].")] = None,
+) -> None:
+    """Say what is missing or misconfigured; exit code 1 if something keeps calls from working."""
+    settings = load_settings({"host": host, "port": port})
+    colours = {"good": "green", "fallback": "yellow", "bad": "red"}
+
+    async def print_findings() -> bool:
+        healthy = True
+        async for finding in examine(settings):
+            verdict = f"[{colours[finding.verdict]}]{finding.verdict:8}[/]"
+            Console().print(f"{verdict} {finding.subject}: {escape(finding.detail)}", soft_wrap=True)
+            healthy = healthy and finding.verdict != "bad"
+        return healthy
+
+    if not asyncio.run(print_findings()):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,0 +1,144 @@
+"""`talkspurt doctor`: what is missing, what is misconfigured, and what runs at less than its best."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import agent
+import signaling
+from agent.errors import ConfigError, LiveError
+from agent.live.config import LiveEndpoint
+from agent.live.session import LiveSession, live_client
+from agent.media import opus, tap
+from agent.settings import Settings
+from signaling.app import endpoint
+from signaling.assets import WEB_FOLDER
+from signaling.tokens import check_exposure
+
+Verdict = Literal["good", "fallback", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        verdict: ``fallback`` works, but not at its best.
+        subject: what was looked at.
+        detail: what was found, and what to do about it.
+    """
+
+    verdict: Verdict
+    subject: str
+    detail: str
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Look at everything, quickest first."""
+    yield _packages()
+    yield _page()
+    yield _tap()
+    yield _libopus()
+    yield _uvloop()
+    yield _exposure(settings)
+    yield _port(settings)
+    yield _interfaces()
+    try:
+        async with endpoint(settings) as live:
+            yield await _live(settings, live)
+    except ConfigError as error:
+        yield Finding("bad", "emulator", str(error))
+
+
+def _packages() -> Finding:
+    """`agent` and `signaling` are also the names of foreign packages on the registry."""
+    ours = Path(__file__).parent.parent
+    for package in (agent, signaling):
+        if Path(str(package.__file__)).parent.parent != ours:
+            return Finding("bad", "packages", f"{package.__file__} is not talkspurt's: use a venv of its own")
+    return Finding("good", "packages", f"agent and signaling are talkspurt's, in {ours}")
+
+
+def _page() -> Finding:
+    if (WEB_FOLDER / "index.html").is_file():
+        return Finding("good", "page", str(WEB_FOLDER))
+    return Finding("bad", "page", f"{WEB_FOLDER / 'index.html'} is missing: install talkspurt anew")
+
+
+def _tap() -> Finding:
+    reason = tap.why_not()
+    if reason is None:
+        return Finding("good", "inbound audio", "packets are taken before aiortc's jitter buffer")
+    return Finding("fallback", "inbound audio", f"aiortc's own frames, 80 to 280 ms late: {reason}")
+
+
+def _libopus() -> Finding:
+    if opus.available():
+        return Finding("good", "libopus", str(opus.version()))
+    return Finding("fallback", "libopus", "missing, PyAV serves instead: apt-get install libopus0")
+
+
+def _uvloop() -> Finding:
+    if importlib.util.find_spec("uvloop") is not None:
+        return Finding("good", "event loop", "uvloop")
+    return Finding("fallback", "event loop", "asyncio's own: pip install 'talkspurt[speed]' saves 5 to 20 %")
+
+
+def _exposure(settings: Settings) -> Finding:
+    try:
+        check_exposure(settings)
+    except ConfigError as error:
+        return Finding("bad", "exposure", str(error))
+    key = "with a server key" if settings.server_key is not None else "without a server key"
+    return Finding("good", "exposure", f"listens on {settings.host} {key}")
+
+
+def _port(settings: Settings) -> Finding:
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, *_rest, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return Finding("bad", "port", f"cannot listen on {where}: {error.strerror or error}; try --port")
+    return Finding("good", "port", f"{where} is free")
+
+
+def _interfaces() -> Finding:
+    """Aiortc offers no loopback candidate, so a machine with loopback only connects no call."""
+    from aioice.ice import get_host_addresses
+
+    addresses = get_host_addresses(use_ipv4=True, use_ipv6=True)
+    if addresses:
+        return Finding("good", "media address", ", ".join(addresses))
+    return Finding("bad", "media address", "only loopback: no call can connect; bring a network interface up")
+
+
+async def _live(settings: Settings, live: LiveEndpoint) -> Finding:
+    """Set up one session and close it again."""
+    who = "local emulator" if live.offline_demo else settings.model
+    ready = asyncio.Event()
+    client = live_client(live, settings)
+    session = LiveSession(client, settings, on_ready=ready.set, on_fact=lambda _fact: None)
+    holding = asyncio.create_task(session.run())
+    waiting = asyncio.create_task(ready.wait())
+    try:
+        await asyncio.wait((holding, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if ready.is_set():
+            return Finding("good", "Live session", f"the {who} confirmed a session")
+        await holding
+        return Finding("bad", "Live session", f"the {who} ended the session at once")
+    except LiveError as error:
+        return Finding("bad", "Live session", error.detail)
+    finally:
+        for task in (holding, waiting):
+            task.cancel()
+        await asyncio.gather(holding, waiting, return_exceptions=True)
+        await client.aio.aclose()
