@@ -3,8 +3,8 @@
 This file only routes. What an event means for the conversation is decided in `agent.dialog`, what happens to
 samples in `agent.media`, what goes over the wire in `agent.live`.
 
-Tasks, all owned by `Call.run` and ended with it: the Live session, the listener to the caller's track, and one
-task per tool call.
+Tasks, all owned by `Call.run` and ended with it: the Live session, the listener to the caller's track, one watcher
+per camera and screen, and one task per tool call.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from agent import events
@@ -21,7 +22,7 @@ from agent.dialog.turns import Turns
 from agent.errors import LiveError, LiveRefused, MediaError
 from agent.live import wire
 from agent.live.session import LiveClient, LiveSession
-from agent.live.uplink import Audio, ToolResult, TypedText
+from agent.live.uplink import Audio, Picture, ToolResult, TypedText
 from agent.media.chunker import Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
@@ -29,11 +30,16 @@ from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel
 from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
+from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
 from agent.tools.declare import Tool
-from agent.tools.runner import run_tool
+from agent.tools.runner import ToolAnswer, run_tool
 
 logger = logging.getLogger(__name__)
+
+STALE_TEXT_S = 1.5
+MAX_OPEN_TOOL_CALLS = 16
+TOOLS_END_S = 2.0  # a cancelled tool that has not ended by then is left to itself
 
 Observer = Callable[[events.Event], None]
 
@@ -76,7 +82,10 @@ class Call:
             declarations=[tool.declaration() for tool in tools],
             on_ready=self._live_ready,
             on_fact=self._route,
+            on_picture=self._picture_sent,
         )
+        self.eyes: list[Eye] = []
+        "Where the caller is seen; to be filled before `run`."
         self._model = settings.model
         self._tools = tools
         self._offline_demo = offline_demo
@@ -84,14 +93,14 @@ class Call:
         self._observers: list[Observer] = []
         self._turns = Turns()
         self._reader = VoiceReader()
-        self._arrived_samples = 0  # of the newest generation's voice
-        self._turn_over = False  # the model's turn is complete but its voice still plays
+        self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
+        self._caller_text_at = 0.0
         self._level = SpeechLevel()
         self._chunker = Chunker()
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tool_tasks: dict[str, asyncio.Task[None]] = {}
+        self._tool_tasks: dict[str, asyncio.Task[ToolAnswer]] = {}
 
     # the call's life
 
@@ -113,6 +122,8 @@ class Call:
                 self._start(self._hold_live(), "live")
                 if ear is not None:
                     self._start(self._listen(ear), "listen")
+                for eye in self.eyes:
+                    self._start(eye.watch(), eye.name)
                 ended = await self._end
                 for task in self._tasks:
                     task.cancel()
@@ -121,6 +132,7 @@ class Call:
             raise
         finally:
             self.voice.stop()
+            await self._end_tools()
         self._tell_end(ended)
         return ended
 
@@ -150,12 +162,15 @@ class Call:
         return task
 
     def _tell_end(self, ended: events.CallEnded) -> None:
-        for revision in (self.transcript.finish("caller"), self.transcript.finish("agent")):
-            self._emit_revision(revision)
-        self.ended = ended
+        self._emit_revision(self.transcript.finish("caller"))
+        for generation in self.transcript.open_generations():
+            self._emit_revision(self.transcript.finish("agent", generation))
         self._emit(ended)
+        self.ended = ended
 
     def _emit(self, event: events.Event) -> None:
+        if self.ended is not None:  # nothing follows the end
+            return
         for observer in self._observers:
             observer(event)
 
@@ -173,11 +188,21 @@ class Call:
         was_speaking = self._level.speaking
         loud = self._level.push(pcm)
         speaking = self._level.speaking
-        if speaking != was_speaking:
-            self._emit(events.CallerStartedSpeaking() if speaking else events.CallerStoppedSpeaking())
+        if speaking and not was_speaking:
+            self._finish_stale_caller_turn()
+            self._emit(events.CallerStartedSpeaking())
+        elif was_speaking and not speaking:
+            self._emit(events.CallerStoppedSpeaking())
         chunk = self._chunker.push(pcm, urgent=speaking or loud)
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes()))
+
+    def see(self, jpeg: Jpeg) -> None:
+        """Take what the caller shows now."""
+        self.live.uplink.put(Picture(jpeg.source, jpeg.width, jpeg.height, jpeg.data))
+
+    def _picture_sent(self, picture: Picture) -> None:
+        self._emit(events.PictureSent(picture.source, picture.width, picture.height, len(picture.jpeg_bytes)))
 
     # model to caller
 
@@ -186,8 +211,11 @@ class Call:
         try:
             await self.live.run()
         except LiveError as error:
-            reason = "live_refused" if isinstance(error, LiveRefused) else "live_lost"
-            self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
+            self._lose_live(error)
+
+    def _lose_live(self, error: LiveError) -> None:
+        reason = "live_refused" if isinstance(error, LiveRefused) else "live_lost"
+        self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
 
     def _live_ready(self) -> None:
         self.ready = events.AgentReady(self._model, self._offline_demo)
@@ -200,6 +228,7 @@ class Call:
             case wire.OutputTranscript(text):
                 self._caption(text)
             case wire.InputTranscript(text, finished):
+                self._caller_text_at = self._clock()
                 self._emit_revision(self.transcript.add("caller", text))
                 if finished:
                     self._emit_revision(self.transcript.finish("caller"))
@@ -226,21 +255,21 @@ class Call:
         except MediaError as error:
             logger.warning("call %s: dropped audio of the model: %s", self.call_id, error)
             return
-        self._arrived_samples += len(pcm)
+        self._arrived_samples[generation] = self._arrived_samples.get(generation, 0) + len(pcm)
         self.voice.push(pcm, generation=generation)
 
     def _caption(self, text: str) -> None:
-        self._output_arrived()
+        generation = self._output_arrived()
         if self._turns.generating:  # words of a generation that was cut are not heard
-            self._emit_revision(self.transcript.add("agent", text, arrived_samples=self._arrived_samples))
+            arrived = self._arrived_samples.get(generation, 0)
+            self._emit_revision(self.transcript.add("agent", text, generation=generation, arrived_samples=arrived))
 
     def _output_arrived(self) -> int:
         before = self._turns.generation
         generation = self._turns.output_arrived(self._clock())
         if generation != before:
-            self._finish_agent_turn()
+            self._finish_heard_turns()
             self._reader.reset()
-            self._arrived_samples = 0
             self.voice.generating = True
             self._emit(events.GenerationStarted(generation))
         return generation
@@ -248,12 +277,11 @@ class Call:
     def _interrupt(self) -> None:
         cuts_something = self._turns.generating or self.playout.queued_samples > 0
         generation = self._turns.cut(self._clock())
-        flushed = self.voice.flush(generation)
-        revision = self.transcript.interrupt(flushed.heard_samples)
-        self._turn_over = False
-        if cuts_something:
-            self._emit(events.AgentInterrupted(flushed.generation, flushed.heard_samples, flushed.dropped_samples))
-        self._emit_revision(revision)
+        for cut in self.voice.flush(generation):
+            if cuts_something:
+                self._emit(events.AgentInterrupted(cut.generation, cut.heard_samples, cut.dropped_samples))
+            arrived = self._arrived_samples.pop(cut.generation, 0)
+            self._emit_revision(self.transcript.interrupt(cut.generation, cut.heard_samples, arrived))
 
     def _complete_generation(self) -> None:
         self.voice.generating = False
@@ -266,22 +294,28 @@ class Call:
             self._emit_revision(self.transcript.finish("caller"))
         generation = self._turns.turn_completed()
         self.voice.generating = False
-        self._turn_over = True
-        if self.playout.queued_samples == 0:
-            self._finish_agent_turn()
+        self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
 
-    def _finish_agent_turn(self) -> None:
-        self._turn_over = False
-        self._emit_revision(self.transcript.finish("agent"))
+    def _finish_heard_turns(self) -> None:
+        """End the agent's turns that are complete and were heard to their end."""
+        for generation in self.transcript.open_generations():
+            complete = generation < self._turns.generation or not self._turns.open
+            if complete and not self.playout.queued_in(generation):
+                self._arrived_samples.pop(generation, None)
+                self._emit_revision(self.transcript.finish("agent", generation))
+
+    def _finish_stale_caller_turn(self) -> None:
+        """End a turn of words that came in late, after the model's turn: what is said now is another one."""
+        if self._clock() - self._caller_text_at > STALE_TEXT_S:
+            self._emit_revision(self.transcript.finish("caller"))
 
     def _voice_changed(self, speaking: bool) -> None:
         generation = self.playout.generation
         if speaking:
             self._emit(events.AgentStartedSpeaking(generation))
             return
-        if self._turn_over:
-            self._finish_agent_turn()
+        self._finish_heard_turns()
         self._emit(events.AgentStoppedSpeaking(generation))
 
     def _emit_revision(self, revision: Revision | None) -> None:
@@ -309,22 +343,34 @@ class Call:
     # tools
 
     def _call_tool(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
+        if call_id in self._tool_tasks or len(self._tool_tasks) >= MAX_OPEN_TOOL_CALLS:
+            logger.warning("call %s: a tool call is ignored: its id is in use, or too many are open", self.call_id)
+            return
         self._emit(events.ToolCalled(call_id, name, arguments))
-        self._tool_tasks[call_id] = self._start(self._answer_tool(call_id, name, arguments), "tool")
+        task = asyncio.create_task(run_tool(self._tools, name, arguments), name="call-tool")
+        self._tool_tasks[call_id] = task
+        task.add_done_callback(partial(self._tool_ended, call_id, name))
 
-    async def _answer_tool(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
-        """Ends when the tool has been answered, or was cancelled by the model or the call's end."""
-        try:
-            answer = await run_tool(self._tools, name, arguments)
-        except asyncio.CancelledError:
+    def _tool_ended(self, call_id: str, name: str, task: asyncio.Task[ToolAnswer]) -> None:
+        del self._tool_tasks[call_id]
+        if task.cancelled():
             self._emit(events.ToolFinished(call_id, name, "cancelled"))
-            raise
-        finally:
-            self._tool_tasks.pop(call_id, None)
-        self.live.uplink.put(ToolResult(call_id, name, answer.response))
+            return
+        answer = task.result()
+        try:
+            self.live.uplink.put(ToolResult(call_id, name, answer.response))
+        except LiveError as error:
+            self._lose_live(error)
         self._emit(events.ToolFinished(call_id, name, answer.outcome, answer.response))
 
     def _cancel_tool(self, call_id: str) -> None:
         task = self._tool_tasks.get(call_id)
         if task is not None:
             task.cancel()
+
+    async def _end_tools(self) -> None:
+        tasks = list(self._tool_tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks and (await asyncio.wait(tasks, timeout=TOOLS_END_S))[1]:
+            logger.warning("call %s: a tool does not end although it was cancelled", self.call_id)

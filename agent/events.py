@@ -149,6 +149,20 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureSent:
+    """A picture of what the caller shows was sent to the model."""
+
+    source: str
+    "``camera`` or ``screen``."
+    width: int
+    "In pixels, as sent."
+    height: int
+    "In pixels, as sent."
+    bytes: int
+    "Length of the JPEG."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -179,5 +193,6 @@ Event = (
     | TurnCompleted
     | ToolCalled
     | ToolFinished
+    | PictureSent
     | CallEnded
 )

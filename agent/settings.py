@@ -1,12 +1,13 @@
 """Every setting of the service, read in this one place.
 
-Order: command-line flags, then the environment, then ``talkspurt.toml`` in the working directory, then the
-default. A setting ``ice_grace_s`` is ``--ice-grace-s``, ``TALKSPURT_ICE_GRACE_S`` or ``ice_grace_s = 5``.
+Order: command-line flags (those that there are), then the environment, then ``talkspurt.toml`` in the working
+directory, then the default. A setting ``port`` is ``--port``, ``TALKSPURT_PORT`` or ``port = 8080``.
 """
 
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -33,7 +35,12 @@ class Settings(BaseSettings):
     """The settings; see `load_settings`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, toml_file=TOML_FILE, extra="forbid", frozen=True, populate_by_name=True
+        env_prefix=ENV_PREFIX,
+        toml_file=TOML_FILE,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
     )
 
     # where the service listens
@@ -79,11 +86,21 @@ class Settings(BaseSettings):
         30.0, gt=0, description="Seconds from the answer until media must flow, or the call ends."
     )
     ice_grace_s: float = Field(
-        5.0, ge=0, description="Seconds that a call outlives the loss of its media connection."
+        15.0, gt=0, description="Seconds without any packet from the caller after which the call ends."
     )
     max_calls: int = Field(100, ge=1, description="Calls at once; further offers are answered 503.")
     drain_timeout_s: float = Field(
-        10.0, ge=0, description="Seconds that running calls get to end by themselves on SIGTERM."
+        5.0, ge=0, description="Seconds that running calls get to end by themselves on SIGTERM."
+    )
+    video_fps: float = Field(
+        1.0,
+        ge=0,
+        le=5,
+        description="Pictures a second of camera and of screen that the model gets at most; 0 turns video off.",
+    )
+    video_max_px: int = Field(768, ge=64, le=4096, description="Longest side of a picture; larger ones are scaled.")
+    video_skip_unchanged: bool = Field(
+        True, description="Send a picture only if it looks different from the one sent last."
     )
     ice_servers: list[str] = Field([], description="STUN URLs for callers and service, e.g. stun:host:3478.")
 
@@ -114,8 +131,11 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigError("; ".join(_complaint(item, given) for item in error.errors())) from None
-    except ValueError as error:  # a TOML file that is no TOML, JSON that is no JSON in the environment
-        raise ConfigError(f"settings: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{TOML_FILE} is not TOML: {error}") from None
+    except SettingsError as error:  # its cause says what is wrong with the JSON of a list
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "settings")
+        raise ConfigError(f"{_source(name, given)}: expected a JSON list: {error.__cause__}") from None
 
 
 def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
@@ -131,7 +151,6 @@ def _source(name: str, flags: Mapping[str, Any]) -> str:
     """Say where the offending value of a setting came from."""
     if name in flags:
         return f"flag --{name.replace('_', '-')}"
-    variable = name if name in os.environ else f"{ENV_PREFIX}{name.upper()}"
-    if variable in os.environ:
-        return f"environment variable {variable}"
-    return f"{TOML_FILE}: {name}"
+    wanted = (name.upper(), f"{ENV_PREFIX}{name.upper()}")
+    variable = next((found for found in os.environ if found.upper() in wanted), None)
+    return f"{TOML_FILE}: {name}" if variable is None else f"environment variable {variable}"

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -32,6 +32,13 @@ from signaling.tokens import check_exposure
 logger = logging.getLogger(__name__)
 
 
+Outage = Callable[[], str | None]
+
+
+def _no_outage() -> None:
+    return None
+
+
 def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) -> web.Application:
     """Return the application; the caller owns ``calls`` and ends them."""
     app = web.Application(middlewares=[problem_middleware, preflight_middleware], client_max_size=MAX_BODY_BYTES)
@@ -46,24 +53,28 @@ def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) 
 
 
 @asynccontextmanager
-async def endpoint(settings: Settings) -> AsyncIterator[LiveEndpoint]:
-    """Decide who answers: Gemini with a key, the emulator's own process without."""
+async def endpoint(settings: Settings) -> AsyncIterator[tuple[LiveEndpoint, Outage]]:
+    """Decide who answers: Gemini with a key, the emulator's own process without.
+
+    Yields:
+        Where the Live server is, and a function that says why it cannot be used now, or None.
+    """
     if settings.google_api_key is not None:
-        yield LiveEndpoint(settings.google_api_key.get_secret_value())
+        yield LiveEndpoint(settings.google_api_key.get_secret_value()), _no_outage
         return
     async with emulator_process() as local:
         yield local
 
 
 @asynccontextmanager
-async def running(settings: Settings, live: LiveEndpoint) -> AsyncIterator[str]:
+async def running(settings: Settings, live: LiveEndpoint, outage: Outage = _no_outage) -> AsyncIterator[str]:
     """Run the service; yields the page's address. Ends every call on exit.
 
     Raises:
         ConfigError: the address cannot be listened on.
     """
     note_closed_connects(asyncio.get_running_loop())
-    calls = Calls(settings)
+    calls = Calls(settings, outage)
     client = live_client(live, settings)
     agent = Agent(client, (WEATHER,), live.offline_demo)
     metrics = Metrics(calls)
@@ -99,7 +110,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with endpoint(settings) as live, running(settings, live) as address:
+    async with endpoint(settings) as (live, outage), running(settings, live, outage) as address:
         if live.offline_demo:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:
@@ -110,6 +121,8 @@ async def serve(settings: Settings) -> None:
         gc.freeze()
         logger.info("talkspurt is ready: open %s", address)
         await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second signal does not wait for the calls
         logger.info("shutting down: draining calls for up to %g s", settings.drain_timeout_s)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
@@ -13,7 +13,15 @@ from urllib.parse import urljoin
 import aiohttp
 import av
 import numpy as np
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError
 
 from agent.errors import OfferError
@@ -189,6 +197,8 @@ async def dial(
     microphone: Microphone | None = None,
     key: str | None = None,
     codec: str | None = None,
+    videos: Sequence[MediaStreamTrack] = (),
+    video_codec: str | None = None,
     listens: bool = True,
     hang_up: bool = True,
 ) -> AsyncIterator[Caller]:
@@ -199,6 +209,8 @@ async def dial(
         microphone: what to say; silence if None.
         key: bearer token.
         codec: offer this audio codec only: opus, PCMU, PCMA or G722.
+        videos: what to show: the camera, then the screen.
+        video_codec: offer this video codec only: VP8 or H264.
         listens: False offers sendonly, as a WHIP publisher does.
         hang_up: False leaves on exit without a DELETE.
 
@@ -206,7 +218,8 @@ async def dial(
         OfferError: the service answered with an error; carries its status.
         TimeoutError: no media connection came about.
     """
-    pc = RTCPeerConnection()
+    # By default an offering aiortc loses the second video section, and with MAX_BUNDLE what follows the channel.
+    pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
     caller = Caller(pc, microphone or Microphone())
     connected = asyncio.Event()
     listening: list[asyncio.Task[None]] = []
@@ -219,11 +232,9 @@ async def dial(
 
     pc.on("connectionstatechange", state_changed)
     transceiver = pc.addTransceiver(caller.microphone, direction="sendrecv" if listens else "sendonly")
-    if codec is not None:
-        capabilities = RTCRtpSender.getCapabilities("audio")
-        transceiver.setCodecPreferences(
-            [found for found in capabilities.codecs if found.mimeType.lower() == f"audio/{codec}".lower()]
-        )
+    _prefer(transceiver, codec)
+    for video in videos:
+        _prefer(pc.addTransceiver(video, direction="sendonly"), video_codec)
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     try:
         async with aiohttp.ClientSession(headers=headers) as http:
@@ -240,8 +251,20 @@ async def dial(
                         pass  # 404 if the call has ended already
     finally:
         await close_peer(pc)
-        caller.microphone.stop()
-        await asyncio.gather(*listening)
+        for track in (caller.microphone, *videos):
+            track.stop()
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
+
+
+def _prefer(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
+    """Offer one codec only, if one is given."""
+    if codec is None:
+        return
+    wanted = f"{transceiver.kind}/{codec}".lower()
+    capabilities = RTCRtpSender.getCapabilities(transceiver.kind)
+    transceiver.setCodecPreferences([found for found in capabilities.codecs if found.mimeType.lower() == wanted])
 
 
 async def _offer(http: aiohttp.ClientSession, url: str, offer: str) -> tuple[str, str]:

@@ -10,24 +10,27 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from aiortc import RTCPeerConnection
 
 from agent.call import Call
+from agent.clock import monotonic
 from agent.errors import OfferError
-from agent.events import Fault
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
 from agent.settings import Settings
 from agent.stats import CallStats, media_stats
 from signaling.peer import close_peer
+from signaling.watch import watch_connection
 
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
 GREETING_TIMEOUT_S = 5.0
+END_TIMEOUT_S = 15.0  # more than all the others of one call
 RETRY_AFTER_S = 5
 
 
@@ -44,7 +47,6 @@ class Leg:
         wants_events: the offer has a data channel, so the client can be told why a call ended early.
         greeted: set once a dialect has taken over the data channel, or it never will.
         last_words: awaited before the peer connection closes, to let the last messages out.
-        timer: ends the call when the connection does not come (back) in time.
     """
 
     call: Call
@@ -55,7 +57,6 @@ class Leg:
     wants_events: bool
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
     last_words: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    timer: asyncio.TimerHandle | None = None
 
 
 class Calls:
@@ -63,12 +64,17 @@ class Calls:
 
     Args:
         settings: the service's settings.
+        outage: see the attribute.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outage: Callable[[], str | None] = lambda: None) -> None:
         self.started = 0
         self.ended: Counter[str] = Counter()
         "Calls that ended, by reason."
+        self.video_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
+        "Makes the pictures of all calls; its thread starts with the first."
+        self.outage = outage
+        "Says why no call can be answered now; None if one can."
         self._settings = settings
         self._of_ended = CallStats()
         self._legs: dict[str, Leg] = {}
@@ -105,6 +111,9 @@ class Calls:
         """
         if self._draining:
             raise OfferError(503, "draining", "The service is shutting down.", retry_after_s=RETRY_AFTER_S)
+        outage = self.outage()
+        if outage is not None:
+            raise OfferError(503, "unavailable", outage, retry_after_s=RETRY_AFTER_S)
         if self.full:
             raise OfferError(
                 503, "full", f"All {self._settings.max_calls} calls are in use.", retry_after_s=RETRY_AFTER_S
@@ -117,7 +126,7 @@ class Calls:
             OfferError: 404.
         """
         leg = self._legs.get(call_id)
-        if leg is None:
+        if leg is None or leg.call.ended is not None:
             raise OfferError(404, "unknown_call", "There is no such call; it may have ended.")
         return leg
 
@@ -126,7 +135,6 @@ class Calls:
         self.started += 1
         self._legs[leg.call.call_id] = leg
         self._idle.clear()
-        self._watch(leg)
         task = asyncio.create_task(self._own(leg), name=f"call-{leg.call.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -141,12 +149,17 @@ class Calls:
             logger.info("draining: %d calls still run after %g s; ending them", len(self._legs), timeout_s)
         for leg in list(self._legs.values()):
             leg.call.hang_up("shutdown", "The service is shutting down.", "operator")
-        await asyncio.gather(*self._tasks)
+        if self._tasks:
+            _done, stuck = await asyncio.wait(self._tasks, timeout=END_TIMEOUT_S)
+            if stuck:
+                logger.error("draining: %d calls did not end; they are given up", len(stuck))
+        self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
 
     async def _own(self, leg: Leg) -> None:
         """Run the call to its end; whatever happens in it stays in it."""
         call = leg.call
         logger.info("call %s: started", call.call_id)
+        watch = asyncio.create_task(self._watch(leg), name=f"watch-{call.call_id}")
         try:
             ended = await call.run(leg.ear)
             logger.log(
@@ -162,6 +175,7 @@ class Calls:
         except Exception:
             logger.exception("call %s: failed", call.call_id)
         finally:
+            watch.cancel()
             await self._close(leg)
 
     async def _wait_for_ear(self, leg: Leg) -> None:
@@ -171,7 +185,6 @@ class Calls:
                 await leg.greeted.wait()
 
     async def _close(self, leg: Leg) -> None:
-        self._cancel_timer(leg)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 for finish in leg.last_words:
@@ -179,6 +192,8 @@ class Calls:
                 await close_peer(leg.pc)
         except TimeoutError:
             logger.warning("call %s: its peer connection did not close in time", leg.call.call_id)
+        except Exception:
+            logger.exception("call %s: its peer connection did not close", leg.call.call_id)
         finally:
             del self._legs[leg.call.call_id]
             self._of_ended.add(_leg_stats(leg))
@@ -186,41 +201,10 @@ class Calls:
             if not self._legs:
                 self._idle.set()
 
-    def _watch(self, leg: Leg) -> None:
-        """End the call when its media connection does, or never comes."""
-        call, settings = leg.call, self._settings
-
-        def changed() -> None:
-            match leg.pc.connectionState:
-                case "connected":
-                    self._cancel_timer(leg)
-                case "failed":
-                    leg.greeted.set()
-                    self._end_after(
-                        leg, settings.ice_grace_s, "ice_lost", "The connection to the caller was lost.", "network"
-                    )
-                case "closed":
-                    leg.greeted.set()
-                    call.hang_up("caller_left", "The caller closed the connection.", "caller")
-
-        leg.pc.on("connectionstatechange", changed)
-        self._end_after(
-            leg,
-            settings.connect_timeout_s,
-            "never_connected",
-            f"No media connection came about within {settings.connect_timeout_s:g} s.",
-            "network",
-        )
-
-    def _end_after(self, leg: Leg, delay_s: float, reason: str, detail: str, fault: Fault) -> None:
-        self._cancel_timer(leg)
-        loop = asyncio.get_running_loop()
-        leg.timer = loop.call_later(delay_s, leg.call.hang_up, reason, detail, fault)
-
-    def _cancel_timer(self, leg: Leg) -> None:
-        if leg.timer is not None:
-            leg.timer.cancel()
-            leg.timer = None
+    async def _watch(self, leg: Leg) -> None:
+        """Ends the call when its connection is gone; ends then, or with the call."""
+        await watch_connection(leg.pc, leg.call, self._settings, monotonic)
+        leg.greeted.set()
 
 
 def _leg_stats(leg: Leg) -> CallStats:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,11 +75,14 @@ def emulate(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes any.")] = 8443,
     pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = 2.0,
     speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
+    faults: Annotated[Path | None, typer.Option(help="Fault script: what shall go wrong, and when.")] = None,
 ) -> None:
     """Run the local Live API server alone; prints its address and certificate as one JSON line."""
     arguments = ["--port", str(port), "--pace", str(pace)]
     if not speech_recognition:
         arguments.append("--no-speech-recognition")
+    if faults is not None:
+        arguments += ["--faults", str(faults)]
     raise typer.Exit(emulator_main(arguments))
 
 

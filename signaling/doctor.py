@@ -50,7 +50,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _port(settings)
     yield _interfaces()
     try:
-        async with endpoint(settings) as live:
+        async with endpoint(settings) as (live, _outage):
             yield await _live(settings, live)
     except ConfigError as error:
         yield Finding("bad", "emulator", str(error))

@@ -15,9 +15,10 @@ from aiortc import (
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.exceptions import OperationError
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import candidate_from_sdp
 
 from agent.call import Call
@@ -25,6 +26,7 @@ from agent.clock import monotonic
 from agent.errors import OfferError
 from agent.live.session import LiveClient
 from agent.media.inbound import Ear, open_ear
+from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling import sdp
@@ -36,6 +38,11 @@ logger = logging.getLogger(__name__)
 
 NEGOTIATION_TIMEOUT_S = 10.0  # gathering may ask a STUN server
 FRAME_S = 0.02
+
+AIORTC_ERRORS = (InternalError, InvalidAccessError, InvalidStateError, OperationError)
+STUMBLES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, *AIORTC_ERRORS)
+"""What aiortc raises over SDP that is malformed: whatever it stumbles over."""
+VIDEO_SOURCES: tuple[SourceName, ...] = ("camera", "screen")  # by the order of the offer's video sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,11 @@ class Door:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
                 return await self._negotiate(pc, offer)
         except BaseException as error:
-            await close_peer(pc)
+            await _discard(pc)
             if isinstance(error, TimeoutError):
                 raise OfferError(503, "negotiation_timeout", "The offer took too long to answer.") from None
+            if isinstance(error, STUMBLES):
+                raise _unusable(error) from error
             raise
 
     async def _negotiate(self, pc: RTCPeerConnection, offer: str) -> tuple[str, Leg]:
@@ -120,17 +129,15 @@ class Door:
             wants_events=any(section.kind == "application" for section in sdp.media_sections(offer)),
         )
         self._wire(leg)
-        try:
-            await pc.setRemoteDescription(RTCSessionDescription(sdp.without_mdns(offer), "offer"))
-        except (ValueError, OperationError, IndexError, KeyError, AssertionError) as error:
-            # aiortc's parser answers malformed lines with whatever it stumbles over.
-            raise _unusable(error) from error
+        await pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(offer), "offer"))
         pc.addTrack(call.voice)
+        self._turn_down_video(pc)
         await pc.setLocalDescription(await pc.createAnswer())
         self._calls.check_capacity()  # others may have come in while this one was negotiated
         answer = pc.localDescription.sdp
         call.voice.use_codec(sdp.negotiated_audio_codec(answer))
         leg.ear = _ear(leg, answer)
+        self._wire_video(leg, answer)
         self._calls.start(leg)
         return sdp.with_opus_wishes(answer), leg
 
@@ -139,13 +146,42 @@ class Door:
 
         def channel_came(channel: RTCDataChannel) -> None:
             dialect = self._dialects.get(channel.label)
-            if dialect is None:
-                logger.info("call %s: no dialect for a data channel of that label", leg.call.call_id)
+            if dialect is None or leg.greeted.is_set():
+                logger.info("call %s: a data channel is ignored: unknown label, or not the first", leg.call.call_id)
                 return
             dialect(leg, channel)
             leg.greeted.set()
 
         leg.pc.on("datachannel", channel_came)
+
+    def _turn_down_video(self, pc: RTCPeerConnection) -> None:
+        """Answer ``inactive`` to video that nobody would look at: then it is not even sent."""
+        wanted = len(VIDEO_SOURCES) if self._settings.video_fps else 0
+        for transceiver in _video(pc)[wanted:]:
+            transceiver.direction = "inactive"
+
+    def _wire_video(self, leg: Leg, answer: str) -> None:
+        """Look at what the caller shows on the first two video sections."""
+        settings, payloads = self._settings, sdp.video_payloads(answer)
+        for name, transceiver in zip(VIDEO_SOURCES, _video(leg.pc), strict=False):
+            if transceiver.direction == "inactive" or transceiver.receiver.track is None:
+                continue
+            source = VideoSource(
+                name,
+                payloads,
+                fps=settings.video_fps,
+                max_px=settings.video_max_px,
+                skip_unchanged=settings.video_skip_unchanged,
+                see=leg.call.see,
+                worker=self._calls.video_worker,
+                clock=monotonic,
+            )
+            leg.call.eyes.append(open_eye(transceiver.receiver, source))
+
+
+def _video(pc: RTCPeerConnection) -> list[RTCRtpTransceiver]:
+    """Return the video sections in the order of the offer."""
+    return [transceiver for transceiver in pc.getTransceivers() if transceiver.kind == "video"]
 
 
 def _ear(leg: Leg, answer: str) -> Ear | None:
@@ -169,8 +205,15 @@ async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:
         else:
             candidate.sdpMid = trickled.mid
         await leg.pc.addIceCandidate(candidate)
-    if fragment.end_of_candidates:
-        await leg.pc.addIceCandidate(None)
+    # The end of candidates is not passed on: with none left aioice would give up before the caller's checks arrive.
+
+
+async def _discard(pc: RTCPeerConnection) -> None:
+    """Close a connection that was half negotiated, as far as aiortc can."""
+    try:
+        await close_peer(pc)
+    except STUMBLES as error:
+        logger.debug("a half negotiated connection did not close cleanly: %s", type(error).__name__)
 
 
 def _unusable(error: Exception) -> OfferError:

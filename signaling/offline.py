@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from agent.errors import ConfigError
 from agent.live.config import LiveEndpoint
+
+logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
 
 @asynccontextmanager
-async def emulator_process() -> AsyncIterator[LiveEndpoint]:
+async def emulator_process() -> AsyncIterator[tuple[LiveEndpoint, Callable[[], str | None]]]:
     """Run the emulator on a free port of loopback; it ends with this context, or with this process.
+
+    Yields:
+        Where it is, and a function that says why it is not there any more, or None while it is.
 
     Raises:
         ConfigError: it did not start.
@@ -34,9 +40,20 @@ async def emulator_process() -> AsyncIterator[LiveEndpoint]:
         start_new_session=True,  # Ctrl-C is for the service, which drains its calls first
     )
     try:
-        yield await _endpoint(process)
+        live = await _endpoint(process)
+        mourner = asyncio.create_task(_report_death(process), name="emulator-watch")
+        try:
+            yield live, lambda: None if process.returncode is None else "The local emulator has ended."
+        finally:
+            mourner.cancel()
     finally:
         await _stop(process)
+
+
+async def _report_death(process: asyncio.subprocess.Process) -> None:
+    """Ends when the process does, which nobody asked it to, or is cancelled before it is asked."""
+    code = await process.wait()
+    logger.error("the local emulator has ended with code %d: no call can be answered; restart the service", code)
 
 
 async def _endpoint(process: asyncio.subprocess.Process) -> LiveEndpoint:

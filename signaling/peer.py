@@ -31,9 +31,10 @@ async def close_peer(pc: RTCPeerConnection) -> None:
 
 
 def note_closed_connects(loop: asyncio.AbstractEventLoop) -> None:
-    """Log at debug level what aiortc leaves as an unhandled error when a connection is closed while connecting.
+    """Log at debug level what is left as an unhandled error when a call ends while it is connecting.
 
-    Its own task then tries to start the transport that was closed. Every other unhandled error is reported as ever.
+    aiortc's own task then tries to start the transport that was closed, and uvloop's TLS reports the connection
+    that went away in its handshake. Every other unhandled error is reported as ever.
     """
 
     def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -41,6 +42,8 @@ def note_closed_connects(loop: asyncio.AbstractEventLoop) -> None:
         name = getattr(task.get_coro(), "__qualname__", "") if isinstance(task, asyncio.Task) else ""
         if isinstance(context.get("exception"), InvalidStateError) and name == "RTCPeerConnection.__connect":
             logger.debug("a peer connection was closed while it was connecting")
+        elif str(context.get("message", "")).startswith("Fatal error on SSL protocol"):
+            logger.debug("a Live session was given up while it was connecting")
         else:
             loop.default_exception_handler(context)
 

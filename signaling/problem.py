@@ -50,6 +50,8 @@ def problem(status: int, code: str, detail: str, *, retry_after_s: int | None = 
         "error": {"message": detail, "type": title.lower().replace(" ", "_"), "code": code},
     }
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
 
 
@@ -62,6 +64,8 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return problem(error.status, error.code, error.detail, retry_after_s=error.retry_after_s)
     except web.HTTPRequestEntityTooLarge:
         return problem(413, "body_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    except web.RequestPayloadError:
+        return problem(400, "unreadable_body", "The body is not what its Content-Encoding says.")
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -15,6 +15,8 @@ from agent.errors import OfferError
 AUDIO_CODECS = ("opus", "g722", "pcmu", "pcma")
 _STATIC_PAYLOADS = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 table 4: valid without an rtpmap
 MAX_MEDIA_SECTIONS = 16
+_ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+_DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
@@ -37,6 +39,21 @@ class MediaSection:
     def rejected(self) -> bool:
         """True if the client turned the section down (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
         return self.port == 0 and "a=bundle-only" not in self.lines
+
+    @property
+    def silent(self) -> bool:
+        """True if nobody would speak or listen on it."""
+        return self.rejected or "a=inactive" in self.lines
+
+    def missing_rtpmaps(self) -> list[str]:
+        """Return the rtpmap lines of static payload types that the client left out, as it may."""
+        offered = self.lines[0].split()[3:]
+        mapped = {line.split()[0].removeprefix("a=rtpmap:") for line in self.lines if line.startswith("a=rtpmap:")}
+        return [
+            f"a=rtpmap:{payload} {name.upper()}/8000"
+            for payload, name in _STATIC_PAYLOADS.items()
+            if payload in offered and payload not in mapped
+        ]
 
     def payloads(self) -> dict[str, str]:
         """Return the names of its codecs in lower case by payload type, in the order offered."""
@@ -64,14 +81,16 @@ def media_sections(sdp: str) -> list[MediaSection]:
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
     if len(starts) > MAX_MEDIA_SECTIONS:
         raise OfferError(400, "invalid_sdp", f"The SDP has more than {MAX_MEDIA_SECTIONS} media sections.")
-    return [_section(lines[start:end]) for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    ends = [*starts[1:], len(lines)]
+    return [_section(lines[start:end]) for start, end in zip(starts, ends, strict=False)]
 
 
 def _section(lines: list[str]) -> MediaSection:
     fields = lines[0][2:].split()
-    if len(fields) < 4 or not fields[1].split("/")[0].isdecimal():
+    port = fields[1].split("/")[0] if len(fields) >= 4 else ""
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5):
         raise OfferError(400, "invalid_sdp", "The SDP has a malformed m= line.")
-    return MediaSection(fields[0], int(fields[1].split("/")[0]), tuple(lines))
+    return MediaSection(fields[0], int(port), tuple(lines))
 
 
 def check_offer(sdp: str) -> None:
@@ -81,12 +100,13 @@ def check_offer(sdp: str) -> None:
         OfferError: 400 if it is not SDP with DTLS and ICE, 422 if no audio in it is acceptable.
     """
     audio = [section for section in media_sections(sdp) if section.kind == "audio"]
-    usable = [section for section in audio if not section.rejected]
     if not audio:
         raise OfferError(422, "no_acceptable_audio", "The offer has no audio section; a call needs one.")
-    if not usable:
-        raise OfferError(422, "no_acceptable_audio", "All audio sections of the offer are rejected (port 0).")
-    if not any(codec in AUDIO_CODECS for section in usable for codec in section.codecs()):
+    if audio[0].silent:  # the agent's voice is bound to the first one
+        raise OfferError(
+            422, "no_acceptable_audio", "The first audio section of the offer is rejected (port 0) or inactive."
+        )
+    if not any(codec in AUDIO_CODECS for codec in audio[0].codecs()):
         raise OfferError(
             422, "no_acceptable_audio", "The offer has no common audio codec: opus, G722, PCMU or PCMA."
         )
@@ -95,13 +115,32 @@ def check_offer(sdp: str) -> None:
             raise OfferError(400, "invalid_sdp", f"The SDP has no {attribute[2:-1]}: WebRTC needs it.")
 
 
-def without_mdns(sdp: str) -> str:
-    """Remove candidates with ``.local`` names.
+def for_aiortc(sdp: str) -> str:
+    """Return an offer as aiortc can take it.
 
-    aioice would try to resolve them for a second before the answer. Browsers behind the same NAT still
-    connect: their checks reach us and make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
+    Candidates with ``.local`` names go: aioice would try to resolve them for a second before the answer. Browsers
+    behind the same NAT still connect: their checks reach us and make the pair (peer-reflexive, RFC 8445 section
+    7.3.1.3). ``end-of-candidates`` goes too: aioice gives up at once when it is told that none will come. What RFC
+    8866 lets an offer leave out is written in: the direction, and the rtpmap of static payload types.
     """
-    return "".join(line for line in sdp.splitlines(keepends=True) if not is_mdns_candidate(line))
+    lines = [
+        line
+        for line in sdp.replace("\r\n", "\n").split("\n")
+        if line and not is_mdns_candidate(line) and line != "a=end-of-candidates"
+    ]
+    first = next((index for index, line in enumerate(lines) if line.startswith("m=")), len(lines))
+    session, media = lines[:first], "\n".join(lines[first:])
+    default = next((line for line in session if line in _DIRECTIONS), "a=sendrecv")
+    edited = [line for line in session if line not in _DIRECTIONS]
+    for section in media_sections("v=0\n" + media):
+        # Over it aiortc estimates the caller's bit rate from the gaps between packets; at one frame a second that
+        # talks the caller down to nothing (REMB).
+        edited += [line for line in section.lines if section.kind != "video" or _ABS_SEND_TIME not in line]
+        if section.kind in ("audio", "video") and not any(line in _DIRECTIONS for line in section.lines):
+            edited.append(default)
+        if section.kind == "audio":
+            edited += section.missing_rtpmaps()
+    return "\r\n".join(edited) + "\r\n"
 
 
 def is_mdns_candidate(line: str) -> bool:
@@ -124,12 +163,24 @@ def negotiated_audio_codec(answer: str) -> str:
 
 def audio_payloads(answer: str) -> dict[int, str]:
     """Return the codecs' names by payload type over all audio sections of an answer."""
+    return _payloads(answer, "audio")
+
+
+def video_payloads(answer: str) -> dict[int, str]:
+    """Return the codecs' names by payload type over all video sections of an answer.
+
+    In a bundle a payload type means the same in all of them (RFC 8843 section 9.1).
+    """
+    return _payloads(answer, "video")
+
+
+def _payloads(answer: str, kind: str) -> dict[int, str]:
     return {
         int(payload): name
         for section in media_sections(answer)
-        if section.kind == "audio"
+        if section.kind == kind
         for payload, name in section.payloads().items()
-        if payload.isdecimal()
+        if payload.isascii() and payload.isdecimal() and len(payload) <= 3
     }
 
 

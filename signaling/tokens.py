@@ -40,7 +40,8 @@ def authorise(request: web.Request, settings: Settings) -> None:
         return
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     expected = settings.server_key.get_secret_value()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
+    given = token.strip().encode(errors="surrogateescape")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected.encode()):
         raise OfferError(401, "unauthorised", "Send the server key as Authorization: Bearer <key>.")
 
 

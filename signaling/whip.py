@@ -96,8 +96,8 @@ async def _text(request: web.Request) -> str:
 
 def _check_generation(request: web.Request, etag: str, *, restarts: bool) -> None:
     """Hold the request's If-Match against the ICE generation (RFC 9725 section 4.4)."""
-    if_match = request.headers.get("If-Match")
-    if if_match is None:
+    if_match = ",".join(request.headers.getall("If-Match", []))
+    if not if_match:
         raise OfferError(428, "if_match_required", "Send the ETag of the call in an If-Match header.")
     if if_match.strip() == "*" or restarts:
         raise OfferError(422, "ice_restart_unsupported", "ICE restart is not supported: start a new call.")

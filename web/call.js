@@ -78,7 +78,8 @@ export class Call extends EventTarget {
     if (this.over) return;
     const pc = (this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
     for (const { name, kind, direction } of LINES) {
-      pc.addTransceiver(tracks[name] ?? kind, { direction });
+      const transceiver = pc.addTransceiver(tracks[name] ?? kind, { direction });
+      if (kind === "video") withoutSendTime(transceiver);
     }
     pc.addEventListener("track", ({ track }) => this.#emit("stream", new MediaStream([track])));
     pc.addEventListener("connectionstatechange", () => this.#onConnection());
@@ -107,6 +108,16 @@ export class Call extends EventTarget {
         : "The service answered, but no audio path to it was found. A firewall may block UDP.");
     }, READY_TIMEOUT_MS);
     void this.#trickle();
+    await this.#limit();
+  }
+
+  /** Limits what video may cost, before there is any: not every camera can capture as slowly as it is asked to. */
+  async #limit() {
+    for (const { name, maxBitrate } of LINES) {
+      const sender = this.#transceiver(name)?.sender;
+      if (!maxBitrate || !sender || !this.carries(name)) continue;
+      await limit(sender, maxBitrate).catch((error) => this.#log("page", "limit-refused", `${name}: ${error}`));
+    }
   }
 
   /** @returns {Promise<RTCIceServer[]>} none when the service has none to offer */
@@ -245,14 +256,7 @@ export class Call extends EventTarget {
    * @param {MediaStreamTrack | null} track takes the place of the present one, without renegotiation
    */
   async replaceTrack(name, track) {
-    const sender = this.#transceiver(name)?.sender;
-    if (!sender || this.over) return;
-    // Limited before the first frame is sent: not every camera can capture as slowly as it is asked to.
-    const maxBitrate = LINES.find((one) => one.name === name)?.maxBitrate;
-    if (track && maxBitrate) {
-      await limit(sender, maxBitrate).catch((error) => this.#log("page", "limits-refused", { name, error: String(error) }));
-    }
-    if (!this.over) await sender.replaceTrack(track);
+    if (!this.over) await this.#transceiver(name)?.sender.replaceTrack(track);
   }
 
   /**
@@ -328,6 +332,20 @@ export class Call extends EventTarget {
 async function limit(sender, maxBitrate) {
   const parameters = sender.getParameters();
   for (const encoding of parameters.encodings) Object.assign(encoding, { maxBitrate, maxFramerate: MAX_FPS });
-  // Few sharp pictures are worth more to the agent than many soft ones. Not in TypeScript's types yet.
-  await sender.setParameters(Object.assign(parameters, { degradationPreference: "maintain-resolution" }));
+  // Few sharp pictures are worth more to the agent than many soft ones.
+  parameters.degradationPreference = "maintain-resolution";
+  await sender.setParameters(parameters);
+}
+
+/**
+ * Leaves the time of sending out of the offer, where the browser can (Chromium, Safari). From it aiortc estimates how
+ * much may be sent, and takes two pictures a second for a slow network: 60 kbit/s, too few to read a screen by.
+ * Without it the browser goes by the loss that is reported back, and pictures are sharp after a few seconds.
+ * @param {any} transceiver newer than TypeScript's types
+ */
+function withoutSendTime(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  if (!extensions || !transceiver.setHeaderExtensionsToNegotiate) return;
+  for (const one of extensions) if (one.uri.endsWith("/abs-send-time")) one.direction = "stopped";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

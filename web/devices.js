@@ -119,13 +119,13 @@ export function fillPicker(select, devices, chosen, noun) {
  */
 export function explain(error, device = "microphone") {
   const name = error instanceof DOMException ? error.name : "";
-  const Device = device === "camera" ? "Camera" : "Microphone";
+  const setting = device === "camera" ? "Camera" : "Microphone";
   const again = device === "camera" ? "press Camera again" : "call again";
   switch (name) {
     case "NotAllowedError":
       return {
         title: `The ${device} is blocked`,
-        detail: `Allow it for this page: open the site settings beside the address, set ${Device} to Allow, and ${again}.`,
+        detail: `Allow it for this page: open the site settings beside the address, set ${setting} to Allow, and ${again}.`,
       };
     case "NotFoundError":
       return {

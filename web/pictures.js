@@ -1,7 +1,7 @@
 /** Camera and screen on the page: their buttons, their previews, and what the agent saw of them. */
 
 import { explain, explainScreen } from "./devices.js";
-import { byId } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { VideoSource } from "./video.js";
 
 /** @typedef {import("./call.js").Call} Call */
@@ -27,7 +27,7 @@ export class Pictures extends EventTarget {
     this.#pictures = [this.camera, this.screen].map((source) => new Picture(source));
     for (const picture of this.#pictures) {
       picture.source.addEventListener("change", () => {
-        this.#box.hidden = !this.#pictures.some(({ source }) => source.stream);
+        this.#box.hidden = this.#pictures.every(({ tile }) => tile.hidden);
       });
       picture.addEventListener("trouble", (event) => {
         if (event instanceof CustomEvent) this.dispatchEvent(new CustomEvent("trouble", { detail: event.detail }));
@@ -71,7 +71,8 @@ class Picture extends EventTarget {
     source.addEventListener("change", () => this.#show());
     source.addEventListener("lost", () => {
       // Whoever stops a share in the browser's bar knows that they did.
-      if (source.name === "camera") this.#trouble({ title: "The camera stopped", detail: "It was unplugged, blocked, or taken by another program." });
+      if (source.name === "screen") return;
+      this.#trouble({ title: "The camera stopped", detail: "It was unplugged, blocked, or taken by another program." });
     });
     this.#show();
   }
@@ -99,14 +100,15 @@ class Picture extends EventTarget {
   }
 
   #show() {
-    const { stream, track, name } = this.source;
-    this.#showButton();
-    if (this.preview.srcObject === stream && this.tile.hidden === !stream) return;
+    const { stream, track, asking, name } = this.source;
+    // While it is opened, or opened again, what is shown stays.
+    if (asking || this.preview.srcObject === stream) return this.#showButton();
     this.#call?.replaceTrack(name, track).catch((error) => {
       this.source.close();
       this.#trouble({ title: `The ${WORDS[name].noun} cannot be sent`, detail: String(error) });
     });
     this.tile.hidden = !stream;
+    this.#showButton();
     this.preview.srcObject = stream;
     // Refused only when the page is going away, or another stream took this one's place.
     if (stream) this.preview.play().catch(() => undefined);
@@ -117,20 +119,26 @@ class Picture extends EventTarget {
   }
 
   #showButton() {
-    const { stream, asking, name } = this.source;
+    const { asking, name } = this.source;
+    const on = !this.tile.hidden;
     const refused = this.#call !== null && !this.#call.carries(name);
     const words = WORDS[name];
-    this.button.disabled = !this.#call || refused || asking;
-    this.button.setAttribute("aria-pressed", String(!!stream));
+    this.button.disabled = !this.#call || refused;
+    this.button.setAttribute("aria-pressed", String(on));
+    this.button.setAttribute("aria-busy", String(asking));
     this.button.toggleAttribute("data-refused", refused);
     if (refused) this.button.title = `This agent does not look at your ${words.noun}`;
     else if (!this.#call) this.button.title = `${words.start.replace(/ \(.\)$/, "")}: during a call`;
-    else this.button.title = stream ? words.stop : words.start;
+    else this.button.title = on ? words.stop : words.start;
   }
 
   #showSeen() {
     const words = seenWords(this.#seen, performance.now());
-    if (this.caption.textContent !== words) this.caption.textContent = words;
+    if (this.caption.textContent === words) return;
+    // A narrow tile breaks the line after the first comma, and not within the size or the age.
+    const comma = words.indexOf(", ") + 1 || words.length;
+    const [size, rest] = [words.slice(0, comma), words.slice(comma + 1)];
+    this.caption.replaceChildren(make("span", {}, size), ...(rest ? [" ", make("span", {}, rest)] : []));
   }
 
   /** The tile takes the picture's shape, within reason: the words below need some width. */

@@ -1,18 +1,25 @@
 """What was said, turn by turn, from the fragments that the model streams.
 
 Rules:
-  1. One open turn per speaker; a revision carries the turn's whole text, so that it replaces the one before.
+  1. One open turn of the caller, and one per generation of the agent's; a revision carries the turn's whole
+     text, so that it replaces the one before.
   2. One final revision per turn, and nothing after it; a turn without text has no revision at all.
-  3. An interrupted turn of the agent ends with what was heard: each fragment remembers how many samples of
-     voice had arrived when it did, and those beyond the samples really sent are cut.
+  3. An interrupted turn of the agent ends with what was heard. Each fragment remembers how many samples of voice
+     had arrived when it did; between these marks text and voice are taken to run evenly, but never faster than
+     anybody speaks. The cut falls behind the last whole word.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
 Speaker = Literal["caller", "agent"]
+
+MAX_KEPT_TURNS = 1000
+SAMPLES_PER_S = 24_000
+FASTEST_CHARS_PER_S = 30  # hasty speech has some 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +64,31 @@ class Transcript:
     """
 
     def __init__(self) -> None:
-        self.turns: list[Revision] = []
-        self._open: dict[Speaker, _OpenTurn] = {}
+        self.turns: deque[Revision] = deque(maxlen=MAX_KEPT_TURNS)
+        self._open: dict[tuple[Speaker, int], _OpenTurn] = {}  # by speaker and generation
         self._count = 0
 
-    def add(self, speaker: Speaker, fragment: str, *, arrived_samples: int = 0) -> Revision | None:
+    def open_generations(self) -> list[int]:
+        """Return the generations of the agent's open turns, oldest first."""
+        return [generation for speaker, generation in self._open if speaker == "agent"]
+
+    def add(
+        self, speaker: Speaker, fragment: str, *, generation: int = 0, arrived_samples: int = 0
+    ) -> Revision | None:
         """Append a fragment to the speaker's open turn, beginning one if there is none.
 
         Args:
             speaker: who said it.
             fragment: text as streamed, spaces included; may be empty.
+            generation: of the agent's turn; 0 for the caller.
             arrived_samples: samples of the agent's voice that had arrived in this generation.
         """
+        turn = self._open.get((speaker, generation))
+        if turn is None:
+            fragment = fragment.lstrip()
         if not fragment:
             return None
-        turn = self._open.get(speaker) or self._begin(speaker)
-        if not turn.text:
-            fragment = fragment.lstrip()
+        turn = turn or self._begin(speaker, generation)
         turn.marks.append((arrived_samples, len(turn.text)))
         turn.text += fragment
         return self._revise(speaker, turn)
@@ -81,41 +96,43 @@ class Transcript:
     def typed(self, text: str) -> list[Revision]:
         """Add a turn that the caller typed; an open spoken one is finished first."""
         spoken = self.finish("caller")
-        turn = self._begin("caller")
+        turn = self._begin("caller", 0)
         turn.text = text
-        del self._open["caller"]
+        del self._open["caller", 0]
         final = self._revise("caller", turn, final=True, typed=True)
         self.turns.append(final)
         return [final] if spoken is None else [spoken, final]
 
-    def finish(self, speaker: Speaker) -> Revision | None:
-        """End the speaker's open turn, if there is one."""
-        turn = self._open.pop(speaker, None)
+    def finish(self, speaker: Speaker, generation: int = 0) -> Revision | None:
+        """End the speaker's open turn (of a generation), if there is one."""
+        turn = self._open.pop((speaker, generation), None)
         if turn is None:
             return None
         final = self._revise(speaker, turn, final=True)
         self.turns.append(final)
         return final
 
-    def interrupt(self, heard_samples: int) -> Revision | None:
-        """End the agent's open turn at what was heard of it.
+    def interrupt(self, generation: int, heard_samples: int, arrived_samples: int) -> Revision | None:
+        """End the agent's open turn of a generation at what was heard of it.
 
         Args:
-            heard_samples: samples of this generation that were sent.
+            generation: the generation that was cut off.
+            heard_samples: samples of this generation's voice that were sent, at 24 kHz.
+            arrived_samples: samples of it that had arrived.
         """
-        turn = self._open.pop("agent", None)
+        turn = self._open.pop(("agent", generation), None)
         if turn is None:
             return None
-        heard = turn.text[: _heard_length(turn, heard_samples)]
+        heard = turn.text[: _heard_length(turn, heard_samples, arrived_samples)]
         unheard = turn.text[len(heard) :]
         turn.text = heard.rstrip()
         final = self._revise("agent", turn, final=True, interrupted=True, unheard_text=unheard.strip())
         self.turns.append(final)
         return final
 
-    def _begin(self, speaker: Speaker) -> _OpenTurn:
+    def _begin(self, speaker: Speaker, generation: int) -> _OpenTurn:
         self._count += 1
-        turn = self._open[speaker] = _OpenTurn(f"t{self._count}")
+        turn = self._open[speaker, generation] = _OpenTurn(f"t{self._count}")
         return turn
 
     def _revise(
@@ -133,12 +150,27 @@ class Transcript:
         return Revision(speaker, turn.turn_id, turn.revision, text, final, typed, interrupted, unheard_text)
 
 
-def _heard_length(turn: _OpenTurn, heard_samples: int) -> int:
-    """Return how much of the text was heard: all fragments that came with voice sent before the cut.
+def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> int:
+    """Return the length of the text that was heard (rule 3).
 
-    A fragment's voice arrives with it or after it, so a fragment counts once voice beyond its mark was sent.
+    The first fragment is spoken from the voice's beginning, whether it came before or behind it.
     """
-    for arrived_samples, length_before in turn.marks:
-        if arrived_samples >= heard_samples:
-            return length_before
-    return len(turn.text)
+    if heard_samples >= arrived_samples > 0:
+        return len(turn.text)
+    begin = (0, 0)
+    fastest = heard_samples * FASTEST_CHARS_PER_S // SAMPLES_PER_S
+    for end in [*turn.marks[1:], (arrived_samples, len(turn.text))]:
+        if heard_samples < end[0]:
+            share = (heard_samples - begin[0]) / (end[0] - begin[0])
+            return _whole_words(turn.text, min(fastest, begin[1] + int(share * (end[1] - begin[1]))))
+        begin = end
+    return _whole_words(turn.text, min(fastest, len(turn.text)))
+
+
+def _whole_words(text: str, length: int) -> int:
+    """Return where the last word ends that lies whole within ``length``."""
+    if length >= len(text) or text[length].isspace():
+        return length
+    while length and not text[length - 1].isspace():
+        length -= 1
+    return length

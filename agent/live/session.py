@@ -14,17 +14,18 @@ from typing import Any
 from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.config import LiveEndpoint, connect_config, http_options
-from agent.live.uplink import Audio, Item, ToolResult, TypedText, Uplink
+from agent.live.uplink import Audio, Item, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 UPLINK_MIME = "audio/pcm;rate=16000"
+PICTURE_MIME = "image/jpeg"
 SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
 MAX_UNREADABLE_IN_A_ROW = 20
 REFUSING_STATUS = (400, 401, 403, 404)  # of the WebSocket upgrade; others (429, 5xx) may pass
@@ -48,6 +49,7 @@ class LiveSession:
         declarations: the tools to declare, see `connect_config`.
         on_ready: called once the server has confirmed the set-up.
         on_fact: called with each fact, in order; must not block.
+        on_picture: called with each picture once it was sent; must not block.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LiveSession:
         declarations: Sequence[Mapping[str, Any]] = (),
         on_ready: Callable[[], None],
         on_fact: Callable[[wire.Fact], None],
+        on_picture: Callable[[Picture], None] = lambda _picture: None,
     ) -> None:
         self.uplink = Uplink()
         self.unreadable_messages = 0
@@ -67,6 +70,7 @@ class LiveSession:
         self._declarations = declarations
         self._on_ready = on_ready
         self._on_fact = on_fact
+        self._on_picture = on_picture
 
     async def run(self) -> None:
         """Hold the session until cancelled or lost.
@@ -107,6 +111,10 @@ class LiveSession:
             raise _closed(code, reason, during_setup=True) from None
         except (OSError, InvalidHandshake) as error:
             raise LiveLost(f"the Live server cannot be reached: {_brief(error)}", fault="network") from None
+        except (WebSocketException, ImportError) as error:  # an address or proxy that cannot be used at all
+            raise LiveRefused(
+                f"the Live server's address or proxy cannot be used: {_brief(error)}", fault="operator"
+            ) from None
         except ValueError as error:  # the SDK's own word on a setting that this API does not have
             raise LiveRefused(f"the Live session cannot be set up: {_brief(error)}", fault="operator") from None
         try:
@@ -127,6 +135,8 @@ class LiveSession:
                 return
             except TimeoutError:
                 raise LiveLost("the Live server has stopped reading", fault="live") from None
+            if isinstance(item, Picture):
+                self._on_picture(item)
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
@@ -164,6 +174,8 @@ async def _send_item(session: AsyncSession, item: Item) -> None:
     match item:
         case Audio(pcm_bytes):
             await session.send_realtime_input(audio=types.Blob(data=pcm_bytes, mime_type=UPLINK_MIME))
+        case Picture(jpeg_bytes=data):
+            await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
         case TypedText(text):
             await session.send_realtime_input(text=text)
         case ToolResult(call_id, name, response):

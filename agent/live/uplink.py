@@ -1,7 +1,8 @@
 """What waits to be sent to the Live server: the only queue between the caller and the model.
 
-Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. Everything
-else (text, tool results) keeps its place among the audio and is never dropped.
+Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. Text and tool
+results keep their place among the audio and are never dropped. Of pictures only the newest of each source waits,
+and goes when nothing else does.
 """
 
 from __future__ import annotations
@@ -41,7 +42,17 @@ class ToolResult:
     response: dict[str, Any] = field(repr=False)
 
 
-Item = Audio | TypedText | ToolResult
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the caller shows: JPEG."""
+
+    source: str
+    width: int
+    height: int
+    jpeg_bytes: bytes = field(repr=False)
+
+
+Item = Audio | TypedText | ToolResult | Picture
 
 
 class Uplink:
@@ -50,17 +61,25 @@ class Uplink:
     def __init__(self) -> None:
         self.dropped_bytes = 0
         "Audio that was dropped because it waited too long."
-        self._items: deque[Item] = deque()
+        self.replaced_pictures = 0
+        "Pictures that were not sent because a newer one of their source came first."
+        self._items: deque[Audio | TypedText | ToolResult] = deque()
+        self._pictures: dict[str, Picture] = {}  # by source
         self._audio_bytes = 0
         self._others = 0
         self._filled = asyncio.Event()
 
     def put(self, item: Item) -> None:
-        """Queue an item; audio beyond the bound pushes out the oldest audio.
+        """Queue an item; audio beyond the bound pushes out the oldest audio, a picture the one before it.
 
         Raises:
             LiveLost: far too much besides audio waits: the server has stopped reading.
         """
+        if isinstance(item, Picture):
+            self.replaced_pictures += self._pictures.pop(item.source, None) is not None
+            self._pictures[item.source] = item
+            self._filled.set()
+            return
         if isinstance(item, Audio):
             self._audio_bytes += len(item.pcm_bytes)
             while self._audio_bytes > MAX_QUEUED_BYTES and self._drop_oldest_audio():
@@ -73,10 +92,12 @@ class Uplink:
         self._filled.set()
 
     async def get(self) -> Item:
-        """Wait for the oldest item and take it."""
-        while not self._items:
+        """Wait for the oldest item and take it; pictures come last."""
+        while not self._items and not self._pictures:
             self._filled.clear()
             await self._filled.wait()
+        if not self._items:
+            return self._pictures.pop(next(iter(self._pictures)))
         item = self._items.popleft()
         if isinstance(item, Audio):
             self._audio_bytes -= len(item.pcm_bytes)

@@ -14,7 +14,7 @@ from typing import Any
 from google.genai import types
 
 DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
-_RATE = re.compile(r"rate=(\d{4,6})")
+_RATE = re.compile(r"(?:^|[;\s])rate=(\d{4,6})(?!\d)")
 _SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
 
 

@@ -2,7 +2,8 @@
 
 A frame-by-frame conversion without state damages every frame boundary (about 35 dB SINAD with an FFT per
 frame). Here the last input samples are kept between calls, so that any cutting of the same signal gives the
-same output, sample by sample. The taps are a Kaiser window design (``scipy.signal.firwin``).
+same output to the last bit but one (BLAS adds in another order). The taps are a Kaiser window design
+(``scipy.signal.firwin``).
 
 The product works in blocks: ``down`` input samples become ``up`` output samples, and each output is a fixed
 weighted sum of its neighbourhood. Overlapping input windows (a view, no copy) times a banded matrix is one

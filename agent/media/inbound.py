@@ -93,7 +93,9 @@ class FrameInlet:
             except MediaStreamError:
                 return
             assert isinstance(frame, av.AudioFrame)
-            on_pcm(self.push(frame))
+            pcm = self.push(frame)
+            for start in range(0, len(pcm), FRAME_SAMPLES):
+                on_pcm(pcm[start : start + FRAME_SAMPLES])
 
     def _missing(self, frame: av.AudioFrame) -> int:
         """Return how many samples at the frame's rate are missing before it."""

@@ -29,7 +29,7 @@ class Flushed:
     """What became of a generation that was cut off.
 
     Attributes:
-        generation: the newest generation that was flushed.
+        generation: the generation.
         heard_samples: samples of it that were sent, the fade included.
         dropped_samples: samples of it that were not.
     """
@@ -39,6 +39,13 @@ class Flushed:
     dropped_samples: int
 
 
+@dataclass(slots=True)
+class _Count:
+    heard: int = 0
+    dropped: int = 0
+    queued: int = 0
+
+
 class Playout:
     """Queue speech by generation and hand it out in frames."""
 
@@ -46,15 +53,27 @@ class Playout:
         self.generation = 0
         "The newest generation that speech was queued for or that was flushed."
         self.queued_samples = 0
-        self.heard_samples = 0
-        "Samples of `generation` that were pulled."
-        self.dropped_samples = 0
-        "Samples of `generation` that were flushed or refused."
         self.total_heard_samples = 0
         self.total_dropped_samples = 0
         self._queue: deque[tuple[int, Pcm]] = deque()
         self._offset = 0  # samples of the first queued item that were pulled
         self._flushed_to = -1
+        self._counts = {0: _Count()}  # by generation: the newest, and those that still play
+
+    @property
+    def heard_samples(self) -> int:
+        """Samples of `generation` that were pulled."""
+        return self._counts[self.generation].heard
+
+    @property
+    def dropped_samples(self) -> int:
+        """Samples of `generation` that were flushed or refused."""
+        return self._counts[self.generation].dropped
+
+    def queued_in(self, generation: int) -> int:
+        """Return how many samples of a generation wait to be heard."""
+        count = self._counts.get(generation)
+        return 0 if count is None else count.queued
 
     def push(self, pcm: Pcm, *, generation: int) -> bool:
         """Queue speech.
@@ -73,6 +92,7 @@ class Playout:
             return False
         if len(pcm):
             self._queue.append((generation, pcm))
+            self._counts[generation].queued += len(pcm)
             self.queued_samples += len(pcm)
         return True
 
@@ -97,18 +117,19 @@ class Playout:
         self._fill(frame)
         return frame
 
-    def flush(self, generation: int | None = None) -> tuple[Flushed, Pcm | None]:
+    def flush(self, generation: int | None = None) -> tuple[list[Flushed], Pcm | None]:
         """Throw away all queued speech and refuse what arrives late.
 
         Args:
             generation: refuse up to this one; the newest seen if None.
 
         Returns:
-            The counts, and the last 5 ms that were queued, faded out, to be sent before silence. They count
-            as heard. None if nothing was queued.
+            The counts of each generation that was queued and of the newest, oldest first; and the next 5 ms of
+            what was queued, faded out, to be sent before silence. They count as heard. None if nothing was queued.
         """
         if generation is not None and generation > self.generation:
             self._begin(generation)
+        cut = [each for each, count in self._counts.items() if count.queued or each == self.generation]
         fade = self._fade_out()
         for queued_generation, pcm in self._queue:
             self._drop(len(pcm) - self._offset, queued_generation)
@@ -116,13 +137,15 @@ class Playout:
         self._queue.clear()
         self.queued_samples = 0
         self._flushed_to = max(self._flushed_to, self.generation)
-        return Flushed(self.generation, self.heard_samples, self.dropped_samples), fade
+        for count in self._counts.values():
+            count.queued = 0
+        return [Flushed(each, self._counts[each].heard, self._counts[each].dropped) for each in cut], fade
 
     def _begin(self, generation: int) -> None:
         """Count for a new generation from here; what is still queued of older ones is played first."""
+        self._counts = {each: count for each, count in self._counts.items() if count.queued}
+        self._counts[generation] = _Count()
         self.generation = generation
-        self.heard_samples = 0
-        self.dropped_samples = 0
 
     def _fade_out(self) -> Pcm | None:
         if not self._queue:
@@ -147,10 +170,11 @@ class Playout:
     def _heard(self, samples: int, generation: int) -> None:
         self.queued_samples -= samples
         self.total_heard_samples += samples
-        if generation == self.generation:
-            self.heard_samples += samples
+        count = self._counts[generation]
+        count.heard += samples
+        count.queued -= samples
 
     def _drop(self, samples: int, generation: int) -> None:
         self.total_dropped_samples += samples
-        if generation == self.generation:
-            self.dropped_samples += samples
+        if generation in self._counts:  # else it is long over
+            self._counts[generation].dropped += samples

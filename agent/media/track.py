@@ -96,7 +96,7 @@ class AgentVoiceTrack(MediaStreamTrack):
                 self._wake.set_result(None)
         return accepted
 
-    def flush(self, generation: int | None = None) -> Flushed:
+    def flush(self, generation: int | None = None) -> list[Flushed]:
         """Cut off the speech that is queued; 5 ms of it are faded out in the next packet."""
         flushed, self._fade = self.playout.flush(generation)
         self.generating = False

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
+import json
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,12 +50,39 @@ async def run_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any
             if inspect.iscoroutinefunction(tool.function):
                 output = await tool.function(**arguments)
             else:
-                output = await asyncio.to_thread(tool.function, **arguments)
+                output = await _in_thread(tool.function, arguments)
+        json.dumps(output, allow_nan=False)  # what JSON cannot hold is the tool's failure, not the call's
     except TimeoutError:
         return ToolAnswer("timeout", {"error": f"{name} took longer than {tool.timeout_s:g} s"})
     except ToolError as error:
         return ToolAnswer("error", {"error": str(error)})
-    except Exception as error:  # whatever a tool raises is told to the model; the call goes on
+    except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
         logger.warning("tool %s failed: %s", name, type(error).__name__)
         return ToolAnswer("error", {"error": f"{name} failed: {type(error).__name__}"})
     return ToolAnswer("result", {"output": output})
+
+
+async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a plain function in a thread of its own, so that it holds up neither the audio nor the service's end.
+
+    The event loop's executor would do neither: it has few threads, which name look-ups need too, and the end waits
+    for them.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        if not done.done():
+            set_outcome(outcome)
+
+    def work() -> None:
+        try:
+            setter, outcome = done.set_result, context.run(function, **arguments)
+        except (Exception, SystemExit) as error:  # it belongs to whoever awaits; a thread has nobody above it
+            setter, outcome = done.set_exception, error
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+            loop.call_soon_threadsafe(settle, setter, outcome)
+
+    threading.Thread(target=work, name="tool", daemon=True).start()
+    return await done

@@ -24,6 +24,7 @@ PROTOCOL_VERSION = "2.1.0"
 MAX_MESSAGE_CHARS = 64 << 10
 MAX_TEXT_CHARS = 16 << 10
 MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
+MAX_BUFFERED_BYTES = 512 << 10  # beyond it the client has stopped reading
 LAST_WORDS_TIMEOUT_S = 0.5
 LIBRARY = "talkspurt"
 
@@ -48,6 +49,7 @@ class _Talk:
         self._hello_id: str | None = None  # of client-ready; None before it came
         self._introduced = False
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
+        self._dropped = 0  # messages that a client too slow to take them never gets
 
     def message_came(self, data: str | bytes) -> None:
         """Read one message of the client: untrusted."""
@@ -80,6 +82,8 @@ class _Talk:
 
     async def finish(self) -> None:
         """Wait a moment for what was written to leave."""
+        if self._dropped:
+            logger.warning("call %s: %d messages were not taken by the client", self._call.call_id, self._dropped)
         if self._channel.readyState != "open" or self._channel.bufferedAmount == 0:
             return
         emptied = asyncio.Event()
@@ -131,8 +135,12 @@ class _Talk:
             self._waiting.append(text)
 
     def _write(self, text: str) -> None:
-        if self._channel.readyState == "open":
-            self._channel.send(text)
+        if self._channel.readyState != "open":
+            return
+        if self._channel.bufferedAmount > MAX_BUFFERED_BYTES:
+            self._dropped += 1
+            return
+        self._channel.send(text)
 
 
 def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]]:
@@ -158,20 +166,26 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             per_ms = VOICE_RATE_HZ // 1000
             heard_ms, dropped_ms = event.heard_samples // per_ms, event.dropped_samples // per_ms
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
-        case events.ToolCalled():
-            call = {"tool_call_id": event.call_id, "function_name": event.name}
-            return [
-                ("llm-function-call-started", {"function_name": event.name}),
-                ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
-            ]
-        case events.ToolFinished():
-            ended = {"cancelled": event.outcome == "cancelled", "result": event.result}
-            call = {"tool_call_id": event.call_id, "function_name": event.name}
-            return [("llm-function-call-stopped", {**call, **ended})]
+        case events.ToolCalled() | events.ToolFinished():
+            return _tool(event)
+        case events.PictureSent(source, width, height, size):
+            picture = {"source": source, "width": width, "height": height, "bytes": size}
+            return [("server-message", {"type": "picture-sent", **picture})]
         case events.CallEnded():
             return _farewell(event)
         case events.AgentReady() | events.TurnCompleted():
             return []
+
+
+def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:
+    call = {"tool_call_id": event.call_id, "function_name": event.name}
+    if isinstance(event, events.ToolFinished):
+        ended = {"cancelled": event.outcome == "cancelled", "result": event.result}
+        return [("llm-function-call-stopped", {**call, **ended})]
+    return [
+        ("llm-function-call-started", {"function_name": event.name}),
+        ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
+    ]
 
 
 def _caller_text(event: events.CallerTranscribed) -> dict[str, Any]:

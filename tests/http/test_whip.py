@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
@@ -82,6 +83,7 @@ async def test_hang_up(http: aiohttp.ClientSession) -> None:
 
 async def gone(http: aiohttp.ClientSession, location: str) -> None:
     for _ in range(200):
+        await asyncio.sleep(0.02)
         async with http.get(location) as response:
             if response.status == 404:
                 assert (await problem(response))["title"] == "Not found"
@@ -186,6 +188,44 @@ async def test_other_origins_may_call(http: aiohttp.ClientSession) -> None:
             assert header in response.headers["Access-Control-Expose-Headers"]
     async with http.post("/whip", data="x", headers={**SDP, **origin}) as response:
         assert response.headers["Access-Control-Allow-Origin"] == "*"  # or the page cannot read why
+
+
+async def test_a_legal_offer_without_direction_is_answered(http: aiohttp.ClientSession) -> None:
+    """RFC 8866 section 6.7: what says nothing is sendrecv."""
+    async with http.post("/whip", data=MDNS_OFFER.replace("a=sendrecv\r\n", ""), headers=SDP) as response:
+        assert response.status == 201
+        assert "a=sendrecv" in await response.text()
+
+
+LINES = MDNS_OFFER.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("removed", range(0, len(LINES), 3))
+async def test_an_offer_that_lacks_a_line_is_never_our_fault(http: aiohttp.ClientSession, removed: int) -> None:
+    offer = "".join(LINES[:removed] + LINES[removed + 1 :])
+    async with http.post("/whip", data=offer, headers=SDP) as response:
+        assert response.status in (201, 400, 422), await response.text()
+
+
+@pytest.mark.parametrize(
+    "name", ["group", "candidate", "fingerprint", "mid", "rtpmap", "fmtp", "extmap", "sctp-port"]
+)
+async def test_an_offer_with_a_cut_off_line_is_never_our_fault(http: aiohttp.ClientSession, name: str) -> None:
+    offer = re.sub(rf"a={name}:[^\r]*", f"a={name}", MDNS_OFFER)
+    async with http.post("/whip", data=offer, headers=SDP) as response:
+        assert response.status in (201, 400, 422), await response.text()
+
+
+async def test_odd_headers_are_never_our_fault(service: ServiceFactory) -> None:
+    async with service(server_key="k" * 20) as url, aiohttp.ClientSession(url) as http:
+        headers = {**SDP, "Authorization": "Bearer \udcff\udcfe"}
+        async with http.post("/whip", data=MDNS_OFFER, headers=headers) as response:
+            assert response.status == 401
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+    async with service() as url, aiohttp.ClientSession(url) as http:
+        headers = {**SDP, "Content-Encoding": "gzip"}
+        async with http.post("/whip", data=MDNS_OFFER.encode(), headers=headers) as response:
+            assert response.status == 400
 
 
 async def test_only_chosen_origins_may_call(service: ServiceFactory) -> None:

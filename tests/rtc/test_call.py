@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from contextlib import AsyncExitStack
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from numpy.typing import NDArray
 
 from agent.emulator import Emulator, Hooks, Moment, Play, Raw, Turn, Wire, message, running_emulator
@@ -17,6 +20,7 @@ from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
 from signaling.caller import dial
+from signaling.peer import close_peer
 from tests.conftest import ServiceFactory
 
 STORY = "tell me a long story"
@@ -71,7 +75,7 @@ async def test_interruption_by_voice(service: ServiceFactory) -> None:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
-        await caller.until(lambda: rms(caller.heard_pcm()[-24_000:]) > 300)
+        await caller.until(lambda: sum(rms(frame) > 300 for frame in caller.heard) > 40)
         rng = np.random.default_rng(1)
         caller.microphone.play((rng.normal(0, 4000, 48_000)).astype(np.int16))
         cut = await caller.message("bot-interrupted")
@@ -321,3 +325,57 @@ async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
         assert "content" in error["data"]["error"]
         caller.type("what is one plus one")
         await caller.message("bot-output", lambda data: "2" in data["text"])
+
+
+async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFactory) -> None:
+    """Only `.local` candidates, and the end of them said: the caller's own checks make the pair."""
+    pc = RTCPeerConnection()
+    pc.addTransceiver("audio")
+    await pc.setLocalDescription(await pc.createOffer())
+    offer = re.sub(r"(a=candidate:\S+ \d \S+ \d+) \S+", r"\1 4bf2.local", pc.localDescription.sdp)
+    assert "a=end-of-candidates" in offer
+    connected = asyncio.Event()
+    pc.on("connectionstatechange", lambda: pc.connectionState == "connected" and connected.set())  # type: ignore[func-returns-value]
+    headers = {"Content-Type": "application/sdp"}
+    async with service() as url, aiohttp.ClientSession(url) as http:
+        async with http.post("/whip", data=offer, headers=headers) as response:
+            answer = await response.text()
+        await asyncio.sleep(0.2)  # a caller on a slow line: its checks come after the answer was made
+        await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        async with asyncio.timeout(5):
+            await connected.wait()
+        await close_peer(pc)
+
+
+async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, emulator: Emulator) -> None:
+    """The caller's machine is gone: no packet comes any more, and nobody said goodbye."""
+    async with service(ice_grace_s=1.0) as url, dial(url, hang_up=False) as caller:
+        await caller.message("bot-ready")
+        transport = caller.pc.getSenders()[0].transport.transport
+        await transport._connection.close()  # the sockets only: no DTLS alert leaves
+        await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=8)
+        ended = 'talkspurt_calls_ended_total{reason="ice_lost"} 1.0'
+        async with aiohttp.ClientSession(url) as http, asyncio.timeout(10):
+            text = ""
+            while ended not in text:
+                await asyncio.sleep(0.05)
+                text = await (await http.get("/metrics")).text()
+
+
+class CancellingAtOnce(Hooks):
+    async def before_send(self, wire: Wire, message_: Any) -> Any:
+        if message_.kind != "toolCall":
+            return message_
+        await wire.send(message_)
+        await wire.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
+        return None
+
+
+async def test_a_tool_that_is_cancelled_at_once_is_reported() -> None:
+    async with running_emulator(hooks=CancellingAtOnce) as emulator:
+        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
+        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
+            await caller.message("bot-ready")
+            caller.type("what is the weather in Paris")
+            stopped = await caller.message("llm-function-call-stopped")
+            assert stopped["cancelled"] is True

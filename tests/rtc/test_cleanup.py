@@ -126,7 +126,7 @@ def media_threads() -> int:
 
 
 async def test_nothing_is_left_after_many_calls(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(connect_timeout_s=1.0, ice_grace_s=0.2) as url:
+    async with service(connect_timeout_s=1.0) as url:
         for stage in STAGES:  # once each, so that what is set up for good is there
             await stage(url)
         files, threads, tasks = await settle(url, emulator)

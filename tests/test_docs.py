@@ -1,0 +1,104 @@
+"""Every verb and setting is documented as it is, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from pydantic import AliasChoices
+from typer.models import CommandInfo
+
+from agent.settings import ENV_PREFIX, Settings
+from signaling.cli import app
+
+ROOT = Path(__file__).parent.parent
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted(ROOT.glob("*.md")) + DOCS
+SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?: \"[^\"]*\")?\)")
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def relative_links(page: Path) -> list[str]:
+    links = [link.partition("#")[0] for link in LINK.findall(prose(page))]
+    return [link for link in links if link and not re.match(r"[a-z]+:", link)]
+
+
+def verb(command: CommandInfo) -> str:
+    assert command.callback is not None
+    return command.name or command.callback.__name__.replace("_", "-")
+
+
+VERBS = [verb(command) for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_is_documented(name: str) -> None:
+    assert any(f"talkspurt {name}" in page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *DOCS])
+
+
+@pytest.mark.parametrize("command", app.registered_commands, ids=VERBS)
+def test_every_verb_says_what_it_does(command: CommandInfo) -> None:
+    assert command.help or (command.callback is not None and command.callback.__doc__)
+
+
+class Row(NamedTuple):
+    """One line of a table of docs/settings.md."""
+
+    name: str
+    variables: str
+    default: str
+    unit: str
+    reason: str
+
+
+def rows() -> list[Row]:
+    lines = SETTINGS_PAGE.read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if line.startswith("| `")]
+    return [Row(*row) for row in cells]
+
+
+def variables(name: str) -> list[str]:
+    """Return the environment variables of a setting as they are to be shown."""
+    alias = Settings.model_fields[name].validation_alias
+    if not isinstance(alias, AliasChoices):
+        return [f"{ENV_PREFIX}{name.upper()}"]
+    return [choice for choice in alias.choices if isinstance(choice, str) and choice.isupper()]
+
+
+def shown_default(name: str) -> str:
+    value = Settings.model_fields[name].get_default(call_default_factory=True)
+    if value is None:
+        return "unset"
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value).removesuffix('.0')}`"
+
+
+def test_the_settings_page_has_each_setting_once_in_order() -> None:
+    assert [row.name.strip("`") for row in rows()] == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.name.strip("`"))
+def test_a_setting_is_shown_as_it_is(row: Row) -> None:
+    name = row.name.strip("`")
+    assert re.findall(r"`([A-Z_]+)`", row.variables) == variables(name)
+    assert row.default == shown_default(name)
+    assert (row.unit == "s") == name.endswith("_s")
+    assert row.reason.endswith(".")
+
+
+def test_every_page_is_reached_from_the_readme_or_the_architecture() -> None:
+    doors = [page for page in PAGES if page.name in ("README.md", "ARCHITECTURE.md")]
+    linked = {(page.parent / link).resolve() for page in doors for link in relative_links(page)}
+    assert [page.name for page in DOCS if page.resolve() not in linked] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert [link for link in relative_links(page) if not (page.parent / link).exists()] == []

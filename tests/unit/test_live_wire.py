@@ -1,0 +1,228 @@
+"""Golden messages of the Live server, parsed by the real SDK, become facts in the order to act on them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from google.genai import _live_converters as live_converters
+from google.genai import types
+
+from agent.live.wire import (
+    Fact,
+    GenerationComplete,
+    GoAway,
+    InputTranscript,
+    Interrupted,
+    OutputTranscript,
+    Speech,
+    Text,
+    ToolCall,
+    ToolCallsCancelled,
+    TurnComplete,
+    facts,
+)
+
+# The SDK keeps an enum value that it does not know, and warns.
+pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
+
+PCM = b"\x01\x00\x02\x00"
+
+
+def read(message: dict[str, Any]) -> list[Fact]:
+    """Parse as `AsyncSession.receive` does after the socket: fields that the SDK does not know are dropped."""
+    known = live_converters._LiveServerMessage_from_mldev(message)
+    return list(facts(types.LiveServerMessage._from_response(response=known, kwargs={})))
+
+
+def content(**fields: Any) -> dict[str, Any]:
+    return {"serverContent": fields}
+
+
+def audio(pcm: bytes = PCM, mime_type: str = "audio/pcm;rate=24000") -> dict[str, Any]:
+    return {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(pcm).decode()}}
+
+
+def turn(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "model", "parts": list(parts)}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (content(modelTurn=turn(audio())), [Speech(PCM, 24_000)]),
+        (content(modelTurn={"parts": [{"text": "hi"}]}), [Text("hi")]),
+        (content(interrupted=True), [Interrupted()]),
+        (content(generationComplete=True), [GenerationComplete()]),
+        (content(turnComplete=True), [TurnComplete(None)]),
+        (content(turnComplete=True, turnCompleteReason="NEED_MORE_INPUT"), [TurnComplete("NEED_MORE_INPUT")]),
+        (content(turnComplete=True, interactionStatus="IN_PROGRESS"), [TurnComplete(None)]),
+        (content(outputTranscription={"text": "It is noon."}), [OutputTranscript("It is noon.", finished=False)]),
+        (content(outputTranscription={"finished": True}), [OutputTranscript("", finished=True)]),
+        (
+            content(inputTranscription={"text": "what time", "finished": False, "languageCode": "en-US"}),
+            [InputTranscript("what time", finished=False)],
+        ),
+        ({"goAway": {"timeLeft": "9.5s"}}, [GoAway(9.5)]),
+        ({"toolCallCancellation": {"ids": ["c1", "c2"]}}, [ToolCallsCancelled(("c1", "c2"))]),
+        (
+            {
+                "toolCall": {
+                    "functionCalls": [
+                        {"id": "c1", "name": "get_weather", "args": {"city": "Rome"}},
+                        {"id": "c2", "name": "x"},
+                    ]
+                }
+            },
+            [ToolCall("c1", "get_weather", {"city": "Rome"}), ToolCall("c2", "x", {})],
+        ),
+    ],
+)
+def test_a_golden_message_becomes_its_fact(message: dict[str, Any], expected: list[Fact]) -> None:
+    assert read(message) == expected
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"setupComplete": {"sessionId": "s1"}},
+        content(),
+        content(turnComplete=False),
+        content(interrupted=False, generationComplete=False),
+        content(waitingForInput=True),
+        content(interactionStatus="IDLE"),
+        content(modelTurn={"role": "model"}),
+        content(modelTurn=turn({"executableCode": {"language": "PYTHON", "code": "print(1)"}})),
+        content(modelTurn=turn({"text": "**Thinking**", "thought": True, "thoughtSignature": "QUJD"})),
+        content(modelTurn=turn({"inlineData": {"mimeType": "image/png", "data": "AAAA"}})),
+        content(modelTurn=turn({"inlineData": {"mimeType": "audio/pcm", "data": ""}})),
+        content(interimInputTranscription={"text": "what ti"}),
+        content(outputTranscription={}),
+        content(groundingMetadata={"webSearchQueries": ["x"]}),
+        {"usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 6, "serviceTier": "standard"}},
+        {"sessionResumptionUpdate": {"newHandle": "H-2", "resumable": True}},
+        {"voiceActivity": {"type": "NEW_TYPE", "audioOffset": "1.5s"}},
+        {"toolCall": {}},
+    ],
+)
+def test_what_this_service_has_no_use_for_is_passed_over(message: dict[str, Any]) -> None:
+    assert read(message) == []
+
+
+def test_all_parts_of_a_message_are_read() -> None:
+    message = content(modelTurn=turn(audio(b"\x01\x00"), {"text": "and"}, audio(b"\x02\x00"), audio(b"\x03\x00")))
+    assert read(message) == [
+        Speech(b"\x01\x00", 24_000),
+        Text("and"),
+        Speech(b"\x02\x00", 24_000),
+        Speech(b"\x03\x00", 24_000),
+    ]
+
+
+def test_an_interruption_comes_before_audio_of_the_same_message() -> None:
+    assert read(content(modelTurn=turn(audio()), interrupted=True)) == [Interrupted(), Speech(PCM, 24_000)]
+
+
+def test_the_words_of_a_message_come_before_its_audio() -> None:
+    """A fragment counts as heard once voice beyond it was sent, so it has to be there first."""
+    message = content(modelTurn=turn(audio()), outputTranscription={"text": "noon"})
+    assert read(message) == [OutputTranscript("noon", finished=False), Speech(PCM, 24_000)]
+
+
+def test_everything_at_once_ends_with_the_turn() -> None:
+    message = {
+        "serverContent": {
+            "turnComplete": True,
+            "generationComplete": True,
+            "modelTurn": turn(audio()),
+            "outputTranscription": {"text": "a"},
+            "inputTranscription": {"text": "b", "finished": True},
+            "interrupted": True,
+        },
+        "toolCall": {"functionCalls": [{"id": "c1", "name": "x"}]},
+        "goAway": {"timeLeft": "3s"},
+        "usageMetadata": {"totalTokenCount": 6},
+    }
+    assert read(message) == [
+        Interrupted(),
+        InputTranscript("b", finished=True),
+        OutputTranscript("a", finished=False),
+        Speech(PCM, 24_000),
+        GenerationComplete(),
+        ToolCall("c1", "x", {}),
+        GoAway(3.0),
+        TurnComplete(None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "rate_hz"),
+    [
+        ("audio/pcm", 24_000),
+        ("audio/pcm;rate=24000", 24_000),
+        ("audio/pcm; rate=16000", 16_000),
+        ("audio/pcm;channels=1;rate=48000", 48_000),
+        ("audio/pcm;rate=8000;channels=1", 8_000),
+        ("audio/pcm;rate=", 24_000),
+        ("audio/pcm;rate=fast", 24_000),
+        ("audio/pcm;rate=0", 24_000),
+    ],
+)
+def test_the_rate_is_the_one_that_the_mime_type_names(mime_type: str, rate_hz: int) -> None:
+    assert read(content(modelTurn=turn(audio(mime_type=mime_type)))) == [Speech(PCM, rate_hz)]
+
+
+def test_another_parameter_that_ends_in_rate_is_not_the_rate() -> None:
+    message = content(modelTurn=turn(audio(mime_type="audio/pcm;bitrate=384000;rate=24000")))
+    assert read(message) == [Speech(PCM, 24_000)]
+
+
+def test_a_rate_is_never_read_by_half() -> None:
+    """1.6 MHz is nobody's voice; its first six digits are a rate that would be played."""
+    message = content(modelTurn=turn(audio(mime_type="audio/pcm;rate=1600000")))
+    assert read(message) != [Speech(PCM, 160_000)]
+
+
+@pytest.mark.parametrize("data", ["+/+/", "-_-_"])
+def test_both_base64_alphabets_are_read(data: str) -> None:
+    message = content(modelTurn=turn({"inlineData": {"mimeType": "audio/pcm", "data": data}}))
+    assert read(message) == [Speech(b"\xfb\xff\xbf", 24_000)]
+
+
+@pytest.mark.parametrize(
+    ("time_left", "seconds"),
+    [("9.5s", 9.5), ("50s", 50.0), (" 3s ", 3.0), ("soon", None), ("", None), ("-1s", None), (None, None)],
+)
+def test_the_time_left_is_seconds_or_unknown(time_left: str | None, seconds: float | None) -> None:
+    assert read({"goAway": {"timeLeft": time_left}}) == [GoAway(seconds)]
+
+
+def test_unknown_fields_and_values_change_nothing() -> None:
+    message = {
+        "brandNewTop": {"a": 1},
+        "serverContent": {
+            "brandNew": 1,
+            "modelTurn": {"parts": [{"text": "a", "newPart": 1}], "newRole": 2},
+            "interactionStatus": "SOMETHING_NEW",
+        },
+    }
+    assert read(message) == [Text("a")]
+
+
+def test_an_unknown_reason_is_handed_on_as_it_is() -> None:
+    assert read(content(turnComplete=True, turnCompleteReason="BRAND_NEW")) == [TurnComplete("BRAND_NEW")]
+
+
+def test_no_word_or_argument_shows_in_a_facts_repr() -> None:
+    """Facts may reach a log; what people say must not."""
+    message = {
+        "serverContent": {
+            "modelTurn": turn({"text": "secret"}, audio(b"secret")),
+            "inputTranscription": {"text": "secret"},
+            "outputTranscription": {"text": "secret"},
+        },
+        "toolCall": {"functionCalls": [{"id": "c1", "name": "x", "args": {"pin": "secret"}}]},
+    }
+    assert "secret" not in repr(read(message))

@@ -1,0 +1,220 @@
+"""Every event has its RTVI messages, and no client can send anything but one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import events
+from signaling.dialects.rtvi import MAX_MESSAGE_CHARS, _message, _parse, rtvi_messages
+
+TOOL = {"tool_call_id": "c1", "function_name": "get_weather"}
+
+EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
+    (events.AgentReady("gemini-live-x", offline_demo=False), []),
+    (events.CallerStartedSpeaking(), [("user-started-speaking", None)]),
+    (events.CallerStoppedSpeaking(), [("user-stopped-speaking", None)]),
+    (events.AgentStartedSpeaking(1), [("bot-started-speaking", None)]),
+    (events.AgentStoppedSpeaking(1), [("bot-stopped-speaking", None)]),
+    (events.GenerationStarted(1), [("bot-llm-started", None)]),
+    (events.GenerationCompleted(1), [("bot-llm-stopped", None)]),
+    (events.TurnCompleted(1, "NEED_MORE_INPUT"), []),
+    (events.AgentInterrupted(1, 24_000, 47), [("bot-interrupted", {"heard_ms": 1000, "dropped_ms": 1})]),
+    (
+        events.AgentTranscribed("t2", 3, "It is noon.", final=False),
+        [
+            (
+                "bot-output",
+                {
+                    "text": "It is noon.",
+                    "segment_id": "t2",
+                    "revision": 3,
+                    "output_type": "turn",
+                    "aggregated_by": "turn",
+                    "will_be_spoken": True,
+                    "spoken_status": "in-progress",
+                    "interrupted": False,
+                    "unheard_text": "",
+                },
+            )
+        ],
+    ),
+    (
+        events.AgentTranscribed("t2", 4, "It is", final=True, interrupted=True, unheard_text="noon."),
+        [
+            (
+                "bot-output",
+                {
+                    "text": "It is",
+                    "segment_id": "t2",
+                    "revision": 4,
+                    "output_type": "turn",
+                    "aggregated_by": "turn",
+                    "will_be_spoken": True,
+                    "spoken_status": "completed",
+                    "interrupted": True,
+                    "unheard_text": "noon.",
+                },
+            )
+        ],
+    ),
+    (
+        events.ToolCalled("c1", "get_weather", {"city": "Rome"}),
+        [
+            ("llm-function-call-started", {"function_name": "get_weather"}),
+            ("llm-function-call-in-progress", {**TOOL, "arguments": {"city": "Rome"}}),
+        ],
+    ),
+    (
+        events.ToolFinished("c1", "get_weather", "result", {"output": 21}),
+        [("llm-function-call-stopped", {**TOOL, "cancelled": False, "result": {"output": 21}})],
+    ),
+    (
+        events.ToolFinished("c1", "get_weather", "timeout", {"error": "too slow"}),
+        [("llm-function-call-stopped", {**TOOL, "cancelled": False, "result": {"error": "too slow"}})],
+    ),
+    (
+        events.ToolFinished("c1", "get_weather", "cancelled"),
+        [("llm-function-call-stopped", {**TOOL, "cancelled": True, "result": None})],
+    ),
+    (
+        events.PictureSent("camera", 640, 480, 12_345),
+        [
+            (
+                "server-message",
+                {"type": "picture-sent", "source": "camera", "width": 640, "height": 480, "bytes": 12_345},
+            )
+        ],
+    ),
+    (
+        events.CallEnded("hung_up", "The caller hung up.", "caller"),
+        [
+            (
+                "server-message",
+                {
+                    "type": "call-ended",
+                    "detail": "The caller hung up.",
+                    "reason": "hung_up",
+                    "fault": "caller",
+                },
+            )
+        ],
+    ),
+    (
+        events.CallEnded("live_refused", "Check the key.", "operator"),
+        [
+            ("error", {"error": "Check the key.", "fatal": True, "reason": "live_refused", "fault": "operator"}),
+            (
+                "server-message",
+                {
+                    "type": "call-ended",
+                    "detail": "Check the key.",
+                    "reason": "live_refused",
+                    "fault": "operator",
+                },
+            ),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "messages"), EXAMPLES)
+def test_an_event_is_told_as(event: events.Event, messages: list[tuple[str, dict[str, Any] | None]]) -> None:
+    assert rtvi_messages(event) == messages
+
+
+def test_a_transcript_of_the_caller_is_told_with_the_time() -> None:
+    ((kind, data),) = rtvi_messages(events.CallerTranscribed("t1", 2, "hello", final=True, typed=True))
+    assert kind == "user-transcription"
+    assert data is not None
+    assert datetime.fromisoformat(data.pop("timestamp")).utcoffset() == timedelta(0)
+    assert data == {
+        "text": "hello",
+        "user_id": "caller",
+        "final": True,
+        "turn_id": "t1",
+        "revision": 2,
+        "typed": True,
+    }
+
+
+def test_no_event_was_forgotten_here() -> None:
+    shown = {type(event) for event, _ in EXAMPLES} | {events.CallerTranscribed}
+    assert shown == set(get_args(events.Event))
+
+
+def test_events_are_frozen_facts() -> None:
+    for event, _ in EXAMPLES:
+        for field in dataclasses.fields(event):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(event, field.name, None)
+
+
+def test_only_somebody_hanging_up_is_no_error() -> None:
+    reasons = ("hung_up", "caller_left", "ice_lost", "live_lost", "shutdown")
+    errors = [reason for reason in reasons if events.CallEnded(reason, "", "network").is_error]
+    assert errors == ["ice_lost", "live_lost", "shutdown"]
+
+
+def test_a_message_carries_label_type_and_what_it_has() -> None:
+    assert json.loads(_message("bot-llm-started", None)) == {"label": "rtvi-ai", "type": "bot-llm-started"}
+    assert json.loads(_message("error-response", {"error": "no"}, "7")) == {
+        "label": "rtvi-ai",
+        "type": "error-response",
+        "id": "7",
+        "data": {"error": "no"},
+    }
+
+
+def test_an_rtvi_message_is_read() -> None:
+    message = {"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.1.0"}}
+    assert _parse(json.dumps(message)) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ping: 17",
+        "{",
+        "null",
+        "[]",
+        '"rtvi-ai"',
+        "1" * 5000,
+        "[" * 60_000,
+        '{"label": "rtvi-ai"',
+        '{"type": "client-ready"}',
+        '{"label": "RTVI-AI", "type": "client-ready"}',
+        '{"label": ["rtvi-ai"], "type": "client-ready"}',
+        '{"type": "signalling", "message": {"type": "trackStatus"}}',
+        "\ud800",
+    ],
+)
+def test_anything_else_is_ignored(text: str) -> None:
+    assert _parse(text) is None
+
+
+def test_a_message_that_is_too_long_is_not_even_parsed() -> None:
+    message = json.dumps({"label": "rtvi-ai", "type": "x", "data": ""})
+    longest = message + " " * (MAX_MESSAGE_CHARS - len(message))
+    assert _parse(longest) is not None
+    assert _parse(longest + " ") is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["label", "type", "x"]), inner),
+    max_leaves=10,
+)
+
+
+@given(JSON)
+def test_only_an_object_with_the_label_is_a_message(value: Any) -> None:
+    is_message = isinstance(value, dict) and value.get("label") == "rtvi-ai"
+    assert _parse(json.dumps(value)) == (value if is_message else None)

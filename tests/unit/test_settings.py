@@ -1,0 +1,206 @@
+"""Flags, then the environment, then the file; and a complaint says where the value came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from agent.errors import ConfigError
+from agent.settings import ENV_PREFIX, TOML_FILE, Settings, load_settings
+
+SECRET = "hunter2-hunter2-hunter2"
+
+WriteToml = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.upper().startswith(ENV_PREFIX):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> WriteToml:
+    def write(text: str) -> None:
+        (tmp_path / TOML_FILE).write_text(text)
+
+    return write
+
+
+def complaint(**flags: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(flags)
+    assert caught.value.__suppress_context__  # or a traceback would show the value
+    return str(caught.value)
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.google_api_key) == ("127.0.0.1", 8080, None)
+    assert settings.model_fields_set == set()
+
+
+def test_the_file_beats_the_default(toml: WriteToml) -> None:
+    toml('port = 1\nice_servers = ["stun:a:3478"]\n')
+    settings = load_settings()
+    assert (settings.port, settings.ice_servers) == (1, ["stun:a:3478"])
+
+
+def test_the_environment_beats_the_file(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml("port = 1\nmax_calls = 7\n")
+    monkeypatch.setenv("TALKSPURT_PORT", "2")
+    settings = load_settings()
+    assert (settings.port, settings.max_calls) == (2, 7)
+
+
+def test_a_flag_beats_them_all(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml("port = 1\n")
+    monkeypatch.setenv("TALKSPURT_PORT", "2")
+    assert load_settings({"port": 3}).port == 3
+
+
+def test_a_flag_that_was_not_given_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_PORT", "2")
+    assert load_settings({"port": None, "host": None}).port == 2
+
+
+@pytest.mark.parametrize("variable", ["GOOGLE_API_KEY", "GEMINI_API_KEY"])
+def test_the_api_key_has_the_names_that_googles_tools_use(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, SECRET)
+    key = load_settings().google_api_key
+    assert key is not None
+    assert key.get_secret_value() == SECRET
+
+
+def test_of_two_api_keys_googles_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "other")
+    monkeypatch.setenv("GOOGLE_API_KEY", SECRET)
+    key = load_settings().google_api_key
+    assert key is not None
+    assert key.get_secret_value() == SECRET
+
+
+def test_an_empty_api_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``GOOGLE_API_KEY= make run`` and Compose's ``${GOOGLE_API_KEY}`` mean that there is no key."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "")
+    assert load_settings().google_api_key is None
+
+
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_CORS_ORIGINS", '["https://a.example"]')
+    assert load_settings().cors_origins == ["https://a.example"]
+
+
+def test_settings_do_not_change_afterwards() -> None:
+    settings = load_settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
+
+
+def test_a_complaint_names_the_flag() -> None:
+    assert complaint(port=-1).startswith("flag --port = -1: ")
+    assert complaint(log_level="loud").startswith("flag --log-level = 'loud': ")
+
+
+def test_a_complaint_names_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_MAX_CALLS", "many")
+    assert complaint().startswith("environment variable TALKSPURT_MAX_CALLS = 'many': ")
+
+
+def test_a_complaint_names_a_variable_in_lower_case_as_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("talkspurt_port", "http")
+    assert complaint().startswith("environment variable talkspurt_port = 'http': ")
+
+
+def test_a_complaint_names_the_file_and_the_setting_in_it(toml: WriteToml) -> None:
+    toml("port = 99999\n")
+    assert complaint().startswith("talkspurt.toml: port = 99999: ")
+
+
+def test_a_complaint_names_the_source_that_counted(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml("port = 99999\n")
+    monkeypatch.setenv("TALKSPURT_PORT", "http")
+    assert complaint().startswith("environment variable TALKSPURT_PORT = 'http': ")
+    assert complaint(port=-1).startswith("flag --port = -1: ")
+
+
+def test_all_complaints_come_at_once(toml: WriteToml) -> None:
+    toml('port = -1\nlog_level = "loud"\n')
+    assert [part.split(" = ")[0] for part in complaint().split("; ")] == [
+        "talkspurt.toml: port",
+        "talkspurt.toml: log_level",
+    ]
+
+
+def test_a_setting_that_does_not_exist_is_named(toml: WriteToml) -> None:
+    toml("prot = 8080\n")
+    assert complaint() == "talkspurt.toml: there is no setting called prot"
+
+
+def test_a_file_that_is_no_toml_is_named(toml: WriteToml) -> None:
+    toml("port\n")
+    assert TOML_FILE in complaint()
+
+
+def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_ICE_SERVERS", "stun:host:3478")
+    assert "TALKSPURT_ICE_SERVERS" in complaint()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", 65536),
+        ("server_key", "fifteen letters"),
+        ("max_calls", 0),
+        ("setup_timeout_s", 0),
+        ("setup_timeout_s", 121),
+        ("close_timeout_s", 11),
+        ("drain_timeout_s", -1),
+        ("ice_grace_s", -0.1),
+        ("ping_interval_s", 0),
+        ("api_version", "beta"),
+        ("model", ""),
+        ("log_level", "trace"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(name: str, value: object) -> None:
+    assert complaint(**{name: value}).startswith(f"flag --{name.replace('_', '-')}")
+
+
+@pytest.mark.parametrize("value", [0.0, 10.0])
+def test_the_bounds_themselves_are_allowed(value: float) -> None:
+    assert load_settings({"drain_timeout_s": value}).drain_timeout_s == value
+
+
+@pytest.mark.parametrize(
+    "text", [f'server_key = ["{SECRET}"]', f'google_api_key = ["{SECRET}"]', f'google_apikey = "{SECRET}"']
+)
+def test_a_secret_in_the_file_is_never_shown(text: str, toml: WriteToml) -> None:
+    toml(text)
+    assert SECRET not in complaint()
+
+
+def test_a_secret_in_the_environment_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_SERVER_KEY", "hunter2")
+    shown = complaint()
+    assert shown.startswith("environment variable TALKSPURT_SERVER_KEY: ")
+    assert "hunter2" not in shown
+
+
+def test_settings_print_without_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_API_KEY", SECRET)
+    settings = load_settings({"server_key": SECRET})
+    assert settings.server_key is not None
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert SECRET not in shown
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []

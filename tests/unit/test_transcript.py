@@ -1,0 +1,217 @@
+"""Fragments become turns; an interrupted turn says what was heard."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.dialog.transcript import Revision, Speaker, Transcript
+
+
+def final(revision: Revision | None) -> Revision:
+    assert revision is not None
+    assert revision.final
+    return revision
+
+
+def test_each_revision_carries_the_whole_text_so_far() -> None:
+    transcript = Transcript()
+    said = [transcript.add("agent", fragment) for fragment in ("It", " is", " noon.")]
+    assert said == [
+        Revision("agent", "t1", 1, "It"),
+        Revision("agent", "t1", 2, "It is"),
+        Revision("agent", "t1", 3, "It is noon."),
+    ]
+
+
+def test_finishing_gives_one_final_revision_with_the_same_text() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "What time is it? ")
+    assert transcript.finish("caller") == Revision("caller", "t1", 2, "What time is it?", final=True)
+    assert transcript.finish("caller") is None
+
+
+def test_the_two_speakers_have_turns_of_their_own() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "Hello")
+    transcript.add("agent", "Hi")
+    assert final(transcript.finish("caller")).text == "Hello"
+    assert final(transcript.finish("agent")).text == "Hi"
+    assert [turn.turn_id for turn in transcript.turns] == ["t1", "t2"]
+
+
+def test_the_next_fragment_after_the_end_begins_a_new_turn() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "One.")
+    transcript.finish("caller")
+    assert transcript.add("caller", " Two.") == Revision("caller", "t2", 1, "Two.")
+
+
+def test_finals_are_kept_in_the_order_in_which_the_turns_ended() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "first begun")
+    transcript.add("agent", "second begun")
+    transcript.finish("agent")
+    transcript.finish("caller")
+    assert [turn.text for turn in transcript.turns] == ["second begun", "first begun"]
+
+
+def test_an_empty_fragment_is_nothing() -> None:
+    transcript = Transcript()
+    assert transcript.add("agent", "") is None
+    assert transcript.finish("agent") is None
+    assert not transcript.turns
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", " \t\n"])
+def test_a_turn_of_blanks_has_no_revision_at_all(blank: str) -> None:
+    transcript = Transcript()
+    assert transcript.add("agent", blank) is None
+    assert transcript.finish("agent") is None
+    assert not transcript.turns
+
+
+def test_a_typed_turn_is_final_at_once() -> None:
+    assert Transcript().typed("hello") == [Revision("caller", "t1", 1, "hello", final=True, typed=True)]
+
+
+def test_typing_finishes_what_the_caller_was_saying_first() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "What ti")
+    spoken, typed = transcript.typed("what time is it")
+    assert (spoken.text, spoken.final, spoken.typed) == ("What ti", True, False)
+    assert (typed.text, typed.final, typed.typed) == ("what time is it", True, True)
+    assert transcript.finish("caller") is None
+
+
+def test_typing_leaves_the_agents_turn_open() -> None:
+    transcript = Transcript()
+    transcript.add("agent", "It is")
+    transcript.typed("stop")
+    assert transcript.add("agent", " noon.") == Revision("agent", "t1", 2, "It is noon.")
+
+
+def story() -> Transcript:
+    """The agent tells three sentences; each arrives just before its second of voice."""
+    transcript = Transcript()
+    for second, sentence in enumerate(("Once upon.", " Twice now.", " Thrice so.")):
+        transcript.add("agent", sentence, arrived_samples=second * 24_000)
+    return transcript
+
+
+@pytest.mark.parametrize(
+    ("heard_s", "heard", "unheard"),
+    [
+        (0.0, "", "Once upon. Twice now. Thrice so."),
+        (0.5, "Once", "upon. Twice now. Thrice so."),
+        (1.0, "Once upon.", "Twice now. Thrice so."),
+        (1.6, "Once upon. Twice", "now. Thrice so."),
+        (2.9, "Once upon. Twice now. Thrice", "so."),
+        (3.0, "Once upon. Twice now. Thrice so.", ""),
+    ],
+)
+def test_an_interrupted_turn_ends_with_what_was_heard(heard_s: float, heard: str, unheard: str) -> None:
+    cut = final(story().interrupt(0, int(heard_s * 24_000), 72_000))
+    assert (cut.text, cut.unheard_text) == (heard, unheard)
+    assert cut.interrupted
+
+
+@pytest.mark.parametrize("text_first", [True, False])
+def test_text_in_one_piece_is_spread_over_its_voice(text_first: bool) -> None:
+    """Before its voice or behind it: half the voice is half the words."""
+    transcript = Transcript()
+    arrived = 5 * 24_000
+    transcript.add("agent", "one two three four five six", arrived_samples=0 if text_first else arrived)
+    assert final(transcript.interrupt(0, arrived // 2, arrived)).text == "one two three"
+
+
+def test_nobody_speaks_a_page_in_a_blink() -> None:
+    """The whole text is here, of its voice only 20 ms: that much was heard of it, not all."""
+    transcript = Transcript()
+    transcript.add("agent", "word " * 100)
+    assert final(transcript.interrupt(0, 479, 480)).text == ""
+
+
+def test_an_interruption_without_an_open_turn_has_nothing_to_say() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "wait")
+    assert transcript.interrupt(0, 480, 480) is None
+    assert not transcript.turns
+
+
+def test_after_an_interruption_the_agent_begins_a_new_turn() -> None:
+    transcript = story()
+    transcript.interrupt(0, 1, 72_000)
+    assert transcript.finish("agent") is None
+    assert transcript.add("agent", "Sorry?") == Revision("agent", "t2", 1, "Sorry?")
+
+
+SPEAKERS: st.SearchStrategy[Speaker] = st.sampled_from(("caller", "agent"))
+WORDS = st.text("ab \n", min_size=1, max_size=6).filter(lambda text: bool(text.strip()))
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), SPEAKERS, WORDS, st.integers(0, 1000)),
+        st.tuples(st.just("finish"), SPEAKERS, st.just(""), st.just(0)),
+        st.tuples(st.just("typed"), st.just("caller"), WORDS, st.just(0)),
+        st.tuples(st.just("interrupt"), st.just("agent"), st.just(""), st.integers(0, 10_000)),
+    ),
+    max_size=40,
+)
+
+
+def run(transcript: Transcript, steps: list[tuple[str, Speaker, str, int]]) -> list[Revision]:
+    """Carry out the steps, then end both speakers' turns; return all revisions in order."""
+    arrived = 0
+    revisions: list[Revision | None] = []
+    for step, speaker, text, samples in steps:
+        if step == "add":
+            revisions.append(transcript.add(speaker, text, arrived_samples=arrived))
+            arrived += samples
+        elif step == "finish":
+            revisions.append(transcript.finish(speaker))
+        elif step == "typed":
+            revisions += transcript.typed(text)
+        else:
+            revisions.append(transcript.interrupt(0, samples, 10_000))
+            arrived = 0
+    revisions += [transcript.finish("caller"), transcript.finish("agent")]
+    return [revision for revision in revisions if revision is not None]
+
+
+@given(STEPS)
+def test_one_final_revision_per_turn_and_nothing_after_it(steps: list[tuple[str, Speaker, str, int]]) -> None:
+    transcript = Transcript()
+    revisions = run(transcript, steps)
+    by_turn: defaultdict[str, list[Revision]] = defaultdict(list)
+    for revision in revisions:
+        by_turn[revision.turn_id].append(revision)
+    for turn in by_turn.values():
+        assert [revision.revision for revision in turn] == list(range(1, len(turn) + 1))
+        assert [revision.final for revision in turn] == [False] * (len(turn) - 1) + [True]
+        assert len({revision.speaker for revision in turn}) == 1
+    assert list(transcript.turns) == [revision for revision in revisions if revision.final]
+
+
+@given(STEPS)
+def test_no_word_is_lost_between_heard_and_unheard(steps: list[tuple[str, Speaker, str, int]]) -> None:
+    transcript = Transcript()
+    run(transcript, steps)
+    for speaker in ("caller", "agent"):
+        said = "".join(text for step, who, text, _ in steps if who == speaker and step in ("add", "typed"))
+        kept = "".join(turn.text + turn.unheard_text for turn in transcript.turns if turn.speaker == speaker)
+        assert "".join(kept.split()) == "".join(said.split())
+
+
+@given(st.lists(st.tuples(WORDS, st.integers(0, 1000)), min_size=1, max_size=20), st.integers(0, 20_000))
+def test_who_hears_longer_hears_no_fewer_words(fragments: list[tuple[str, int]], heard_samples: int) -> None:
+    heard: list[str] = []
+    for samples in (heard_samples, heard_samples + 480):
+        transcript, arrived = Transcript(), 0
+        for text, voice in fragments:
+            transcript.add("agent", text, arrived_samples=arrived)
+            arrived += voice
+        heard.append(final(transcript.interrupt(0, samples, arrived)).text)
+    assert heard[1].startswith(heard[0])
