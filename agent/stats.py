@@ -6,13 +6,14 @@ The media path counts in plain integers of its own; they are gathered here only 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from agent.media.chunker import UPLINK_RATE_HZ
 from agent.media.inbound import Ear
 from agent.media.playout import VOICE_RATE_HZ
 from agent.media.track import AgentVoiceTrack
+from agent.media.video import Eye
 
 LAG_STEP_S = 0.1
 
@@ -36,6 +37,14 @@ class CallStats:
     outbound_skipped_slots: int = 0
     heard_s: float = 0.0
     dropped_s: float = 0.0
+    video_packets: int = 0
+    video_bytes: int = 0
+    video_key_frames: int = 0
+    video_key_frame_requests: int = 0
+    video_pictures: int = 0
+    video_unchanged: int = 0
+    video_replaced: int = 0
+    video_unreadable: int = 0
     uplink_dropped_s: float = 0.0
     unreadable_messages: int = 0
 
@@ -45,7 +54,7 @@ class CallStats:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
-def media_stats(ear: Ear | None, voice: AgentVoiceTrack) -> CallStats:
+def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) -> CallStats:
     """Read the counters of a call's media."""
     stats = CallStats(
         outbound_packets=voice.stats.frames,
@@ -66,6 +75,16 @@ def media_stats(ear: Ear | None, voice: AgentVoiceTrack) -> CallStats:
         stats.inbound_audio_s = samples.samples / UPLINK_RATE_HZ
         stats.inbound_concealed_s = samples.concealed_samples / UPLINK_RATE_HZ
         stats.inbound_filled_s = samples.filled_samples / UPLINK_RATE_HZ
+    for eye in eyes:
+        seen = eye.stats
+        stats.video_packets += seen.packets
+        stats.video_bytes += seen.payload_bytes
+        stats.video_key_frames += seen.key_frames
+        stats.video_key_frame_requests += seen.requests
+        stats.video_pictures += seen.pictures
+        stats.video_unchanged += seen.unchanged
+        stats.video_replaced += seen.replaced
+        stats.video_unreadable += seen.unreadable
     return stats
 
 

@@ -208,7 +208,7 @@ class Calls:
 
 
 def _leg_stats(leg: Leg) -> CallStats:
-    stats = media_stats(leg.ear, leg.call.voice)
+    stats = media_stats(leg.ear, leg.call.voice, leg.call.eyes)
     stats.uplink_dropped_s = leg.call.live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
     stats.unreadable_messages = leg.call.live.unreadable_messages
     return stats

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import BrowserFactory, serving
+from tests.e2e.conftest import BrowserFactory, serving, write_wav
 
 TURNS = 20
 
@@ -23,9 +24,10 @@ def buffered_ms(before: dict[str, Any], after: dict[str, Any]) -> float:
     return float(1000 * delay_s / (after["jitterBufferEmittedCount"] - before["jitterBufferEmittedCount"]))
 
 
-async def test_the_jitter_buffer_does_not_grow_from_turn_to_turn(chromium: BrowserFactory) -> None:
+async def test_the_jitter_buffer_does_not_grow_from_turn_to_turn(chromium: BrowserFactory, tmp_path: Path) -> None:
     """Each talkspurt leaves up to 20 ms early; the receiver must not pay for it."""
-    async with serving("--port", "0") as service, chromium() as browser:
+    silence = write_wav(tmp_path / "silence.wav", 300.0)  # the fake device's beeps would interrupt the agent
+    async with serving("--port", "0") as service, chromium(silence) as browser:
         page = await browser.new_page()
         await page.goto(service.url)
         await page.click("#connect")
