@@ -170,7 +170,7 @@ class Calls:
                 ended.fault,
                 ended.detail,
             )
-            if ended.is_error and leg.wants_events:
+            if ended.reason in ("live_refused", "live_lost") and leg.wants_events:
                 await self._wait_for_ear(leg)
         except Exception:
             logger.exception("call %s: failed", call.call_id)

@@ -12,7 +12,8 @@ from aiortc.exceptions import InvalidStateError
 logger = logging.getLogger(__name__)
 
 _STEP_S = 0.02
-_MOST_STEPS = 50  # 1 s: a DTLS handshake that lost a packet
+_STEPS_OF_ICE = 10  # what takes longer will not succeed in the next 20 ms
+_STEPS_OF_DTLS = 50  # 1 s: a handshake that lost a packet
 
 
 async def close_peer(pc: RTCPeerConnection) -> None:
@@ -23,8 +24,8 @@ async def close_peer(pc: RTCPeerConnection) -> None:
     `Connection.connect`), and aiortc 1.16 starts senders and receivers that nobody stops (closed during the
     DTLS handshake).
     """
-    for _ in range(_MOST_STEPS):
-        if pc.connectionState != "connecting":
+    for step in range(_STEPS_OF_DTLS):
+        if pc.connectionState != "connecting" or (step >= _STEPS_OF_ICE and pc.iceConnectionState == "checking"):
             break
         await asyncio.sleep(_STEP_S)
     await pc.close()

@@ -2,7 +2,8 @@
 
 from agent.emulator.brain import Call, OnTurn, Play, Raw, Reply, Say, Turn
 from agent.emulator.command import run
-from agent.emulator.hooks import Hooks, Moment, Wire
+from agent.emulator.faults import Fault, load_faults, parse_script
+from agent.emulator.hooks import Hooks, Moment, Refusal, Tempo, Wire
 from agent.emulator.record import SessionRecord
 from agent.emulator.server import Emulator, running_emulator
 from agent.emulator.wire import ServerMessage, message
@@ -10,18 +11,23 @@ from agent.emulator.wire import ServerMessage, message
 __all__ = [
     "Call",
     "Emulator",
+    "Fault",
     "Hooks",
     "Moment",
     "OnTurn",
     "Play",
     "Raw",
+    "Refusal",
     "Reply",
     "Say",
     "ServerMessage",
     "SessionRecord",
+    "Tempo",
     "Turn",
     "Wire",
+    "load_faults",
     "message",
+    "parse_script",
     "run",
     "running_emulator",
 ]

@@ -58,6 +58,8 @@ class Call:
 
     name: str
     args: Json
+    alone: bool = False
+    """Not in one message with the call after it."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
+from enum import Enum, auto
 
-from agent.emulator.wire import FunctionResult
+from agent.emulator.wire import REFUSED, FunctionResult, WireError
 
 _MAX_OPEN = 64
+_MAX_CLOSED = 1_024
+
+
+class Answer(Enum):
+    """What an answer is to the model."""
+
+    AWAITED = auto()
+    """A turn waits for it."""
+    NEWS = auto()
+    """It belongs to a background call: the model shall now be told."""
+    TOO_LATE = auto()
+    """The call was cancelled or given up; the client may not have known."""
+    STRANGE = auto()
+    """This session made no such call."""
 
 
 class OpenCalls:
@@ -15,8 +31,18 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self._next = 0
-        self._blocking: dict[str, asyncio.Future[FunctionResult]] = {}
+        self._blocking: dict[str, asyncio.Future[FunctionResult | None]] = {}
         self._background: dict[str, None] = {}
+        self._closed: OrderedDict[str, bool] = OrderedDict()  # True: it was answered
+
+    @property
+    def open_ids(self) -> tuple[str, ...]:
+        """Calls that the client still owes an answer."""
+        return (*(call_id for call_id, answer in self._blocking.items() if not answer.done()), *self._background)
+
+    @property
+    def in_background(self) -> bool:
+        return bool(self._background)
 
     def open(self, *, background: bool) -> str:
         """A new call's id. Of too many background calls the oldest is forgotten."""
@@ -25,39 +51,42 @@ class OpenCalls:
         if background:
             self._background[call_id] = None
             if len(self._background) > _MAX_OPEN:
-                del self._background[next(iter(self._background))]
+                self._end_background(next(iter(self._background)), answered=False)
         else:
             self._blocking[call_id] = asyncio.get_running_loop().create_future()
         return call_id
 
-    def answer(self, result: FunctionResult) -> bool:
+    def answer(self, result: FunctionResult) -> Answer:
         """Take an answer.
 
-        Returns:
-            True if it belongs to a background call, and the model shall now be told; False if a turn waits for
-            it, or nobody does.
+        Raises:
+            WireError: the call was answered already.
         """
         waiting = self._blocking.get(result.id)
-        if waiting is not None:
-            if not waiting.done() and not result.will_continue:
+        if waiting is not None and not waiting.done():
+            if not result.will_continue:
                 waiting.set_result(result)
-            return False
-        if result.id not in self._background:
-            return False
-        if not result.will_continue:
-            del self._background[result.id]
-        return True
+            return Answer.AWAITED
+        if result.id in self._background:
+            if not result.will_continue:
+                self._end_background(result.id, answered=True)
+            return Answer.NEWS
+        answered = waiting.result() is not None if waiting is not None else self._closed.get(result.id)
+        if answered:
+            raise WireError(REFUSED, f"Function call {result.id[:40]} was answered already.")
+        return Answer.STRANGE if answered is None else Answer.TOO_LATE
 
     async def wait(self, ids: Sequence[str], timeout_s: float) -> tuple[FunctionResult, ...]:
-        """The answers of blocking calls; empty if one of them did not come in time."""
+        """The answers of blocking calls; empty if one of them was cancelled, or did not come in time."""
         try:
             async with asyncio.timeout(timeout_s):
-                results = tuple([await asyncio.shield(self._blocking[call_id]) for call_id in ids])
+                answers = [await asyncio.shield(self._blocking[call_id]) for call_id in ids]
         except TimeoutError:
-            results = ()
+            answers = [None]
         # cancelled: they stay open, for ``forget`` to name them
         self._close(ids)
-        return results
+        results = tuple(answer for answer in answers if answer is not None)
+        return results if len(results) == len(answers) else ()
 
     def forget(self) -> tuple[str, ...]:
         """Give up the blocking calls of an interrupted turn; returns those that had no answer yet."""
@@ -65,6 +94,27 @@ class OpenCalls:
         self._close(tuple(self._blocking))
         return open_calls
 
+    def cancel(self) -> tuple[str, ...]:
+        """Take back all that is open, while the turn goes on; returns their ids."""
+        cancelled = self.open_ids
+        for call_id in cancelled:
+            if call_id in self._background:
+                self._end_background(call_id, answered=False)
+            else:
+                self._blocking[call_id].set_result(None)
+        return cancelled
+
+    def _end_background(self, call_id: str, *, answered: bool) -> None:
+        del self._background[call_id]
+        self._keep_closed(call_id, answered=answered)
+
     def _close(self, ids: Sequence[str]) -> None:
         for call_id in ids:
-            self._blocking.pop(call_id).cancel()
+            answer = self._blocking.pop(call_id)
+            self._keep_closed(call_id, answered=answer.done() and answer.result() is not None)
+            answer.cancel()
+
+    def _keep_closed(self, call_id: str, *, answered: bool) -> None:
+        self._closed[call_id] = answered
+        if len(self._closed) > _MAX_CLOSED:
+            self._closed.popitem(last=False)

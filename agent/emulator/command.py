@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from agent.emulator.server import DEFAULT_PACE, running_emulator
 from agent.errors import ConfigError
@@ -22,6 +23,7 @@ async def run(
     *,
     pace: float = DEFAULT_PACE,
     speech_recognition: bool = True,
+    faults: Path | None = None,
     exit_with_parent: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; when ready, print ``{"url": ..., "ca_file": ...}`` as one line on stdout.
@@ -31,6 +33,7 @@ async def run(
         port: 0 takes any free one.
         pace: times real time at which speech is sent.
         speech_recognition: listen with pocketsphinx, if it is installed.
+        faults: a fault script, see docs/faults-script.md.
         exit_with_parent: also end when stdin is closed.
 
     Raises:
@@ -44,7 +47,12 @@ async def run(
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
     try:
         async with running_emulator(
-            host=host, port=port, pace=pace, speech_recognition=speech_recognition, record_s=0
+            host=host,
+            port=port,
+            pace=pace,
+            speech_recognition=speech_recognition,
+            faults=faults or (),
+            record_s=0,
         ) as emulator:
             sys.stdout.write(json.dumps({"url": emulator.url, "ca_file": str(emulator.ca_file)}) + "\n")
             sys.stdout.flush()
@@ -83,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes any free one (default)")
     parser.add_argument("--pace", type=float, default=DEFAULT_PACE, help="times real time (default %(default)s)")
     parser.add_argument("--no-speech-recognition", action="store_true", help="do not listen with pocketsphinx")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="a fault script, see docs/faults-script.md")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin is closed")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
@@ -94,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     options.port,
                     pace=options.pace,
                     speech_recognition=not options.no_speech_recognition,
+                    faults=options.faults,
                     exit_with_parent=options.exit_with_parent,
                 )
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.emulator import wire
+from agent.emulator.hooks import Tempo
 from agent.emulator.line import Line
 from agent.emulator.pcm import Pcm
 from agent.emulator.speech import CHUNK_S, Speech, SpeechCutter, cut
@@ -39,7 +40,7 @@ class Mouth:
         self._cutter = cutter
         self._text_only = text_only
         self._transcribe = transcribe
-        self._pace = pace
+        self._usual = self._tempo = Tempo(pace, _LEAD_S)
         self._await_playback = await_playback
         self._began: float | None = None
         self.spoken_s = 0.0
@@ -48,6 +49,7 @@ class Mouth:
         """Words sent in this turn of a TEXT session."""
 
     def begin_turn(self) -> None:
+        self._tempo = self._line.tempo(self._usual)
         self._began = None
         self.spoken_s = 0.0
         self.words = 0
@@ -88,8 +90,8 @@ class Mouth:
         now = asyncio.get_running_loop().time()
         if self._began is None:
             self._began = now
-        due = self._began + self.spoken_s / self._pace
-        if due - now > _LEAD_S / self._pace:
+        due = self._began + self.spoken_s / self._tempo.times_real_time
+        if due - now > self._tempo.lead_s / self._tempo.times_real_time:
             await self._until(due)
 
     async def _until(self, when: float) -> None:

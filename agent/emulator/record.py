@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 import numpy as np
 
+from agent.emulator.handles import History
 from agent.emulator.hooks import Moment
 from agent.emulator.pcm import Pcm
 from agent.emulator.wire import (
@@ -24,23 +25,47 @@ from agent.emulator.wire import (
 
 _MAX_ITEMS = 256
 _MAX_PICTURES = 16
+_MAX_HANDLES = 1_024
 
 
 class SessionRecord:
     """One session as the server saw it.
 
     Args:
+        number: 1 for the server's first connection.
         path: the URL path that the client used.
         keep_audio_s: how much of the received sound to keep; 0 keeps none.
         on_change: called after each change.
+        clock: monotonic seconds, the event loop's own.
     """
 
-    def __init__(self, path: str, *, keep_audio_s: float, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        path: str,
+        *,
+        keep_audio_s: float,
+        on_change: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.number = number
         self.path = path
+        self.http_status: int | None = None
+        """The status that the upgrade was refused with, before there was a session."""
         self.setup: Json = {}
         """The setup with regular keys; empty until it arrived."""
         self.handle: str | None = None
         """The handle that the session was resumed from."""
+        self.lineage: tuple[int, ...] = (number,)
+        """Its own number, and those of the sessions that the dialogue comes from, newest first."""
+        self.restored: History = ()
+        """(role, text) of the dialogue that the handle brought back: empty if there was none, or it is lost."""
+        self.handles: OrderedDict[str, int] = OrderedDict()
+        """Each handle issued, in order, and how many samples had arrived before it."""
+        self.violations: list[str] = []
+        """What the client did that the Live API forbids; the newest ones."""
+        self.faults: list[str] = []
+        """The sorts of the fault script's faults that happened, in order; the newest ones."""
         self.received: Counter[str] = Counter()
         """Client messages by the name of their type in ``wire``."""
         self.sent_kinds: Counter[str] = Counter()
@@ -60,6 +85,19 @@ class SessionRecord:
         self.close_code: int | None = None
         """The code this server closed with; None if the client ended the session."""
         self.close_reason = ""
+        self.dropped = False
+        """This server dropped the connection without a word."""
+        self.connected_s = clock()
+        """When, on the event loop's clock; as are all that follow."""
+        self.ready_s: float | None = None
+        self.first_audio_s: float | None = None
+        """The caller's first sound arrived."""
+        self.last_audio_s: float | None = None
+        self.first_spoken_s: float | None = None
+        """The model's first sound was sent."""
+        self.last_spoken_s: float | None = None
+        self.ended_s: float | None = None
+        self._clock = clock
         self._keep_audio_s = keep_audio_s
         self._audio: deque[Pcm] = deque()
         self._audio_samples = 0
@@ -69,6 +107,11 @@ class SessionRecord:
     def audio(self) -> Pcm:
         """The newest sound received: int16, shape ``(samples,)``, mono, at the rate it came in."""
         return np.concatenate(self._audio) if self._audio else np.empty(0, dtype=np.int16)
+
+    @property
+    def audio_starts_at(self) -> int:
+        """How many samples came before the first one of ``audio``; 0 if all are kept."""
+        return self.audio_samples_in - self._audio_samples
 
     def got(self, message: ClientMessage) -> None:
         self.received[type(message).__name__] += 1
@@ -93,6 +136,9 @@ class SessionRecord:
 
     def sent(self, message: ServerMessage) -> None:
         self.sent_kinds[message.kind] += 1
+        if message.kind == "audio":
+            self.last_spoken_s = self._clock()
+            self.first_spoken_s = self.first_spoken_s or self.last_spoken_s
         if message.kind not in ("audio", "outputTranscription", "inputTranscription"):
             self.order.append(message.kind)
         self._on_change()
@@ -100,7 +146,36 @@ class SessionRecord:
     def reached(self, moment: Moment) -> None:
         if moment is not Moment.MESSAGE_RECEIVED:
             self.moments.append(moment)
+            if moment is Moment.READY:
+                self.ready_s = self._clock()
             self._on_change()
+
+    def resumed(self, lineage: tuple[int, ...], restored: History) -> None:
+        self.lineage = (self.number, *lineage)
+        self.restored = restored
+
+    def issued(self, handle: str) -> None:
+        self.handles[handle] = self.audio_samples_in
+        if len(self.handles) > _MAX_HANDLES:
+            self.handles.popitem(last=False)
+
+    def violated(self, what: str) -> None:
+        self.violations.append(what)
+        del self.violations[:-_MAX_ITEMS]
+        self._on_change()
+
+    def faulted(self, kind: str) -> None:
+        self.faults.append(kind)
+        del self.faults[:-_MAX_ITEMS]
+        self._on_change()
+
+    def refused(self, status: int) -> None:
+        self.http_status = status
+        self.ended()
+
+    def aborted(self) -> None:
+        self.dropped = True
+        self._on_change()
 
     def closed_with(self, code: int, reason: str) -> None:
         if self.close_code is None:
@@ -109,12 +184,15 @@ class SessionRecord:
 
     def ended(self) -> None:
         self.open = False
+        self.ended_s = self._clock()
         self._on_change()
 
     def _got_audio(self, message: Audio) -> None:
         samples = len(message.pcm) // 2
         self.audio_samples_in += samples
         self.audio_rate_hz = message.rate_hz
+        self.last_audio_s = self._clock()
+        self.first_audio_s = self.first_audio_s or self.last_audio_s
         limit = int(self._keep_audio_s * message.rate_hz)
         if not limit:
             return

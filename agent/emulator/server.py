@@ -13,17 +13,23 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 from aiohttp import WSMsgType, web
 
 from agent.emulator import tls
 from agent.emulator.brain import OnTurn
+from agent.emulator.faults import FaultSource, load_faults
 from agent.emulator.handles import Handles
-from agent.emulator.hooks import Hooks
+from agent.emulator.hooks import Hooks, Refusal
 from agent.emulator.line import Line
+from agent.emulator.pcm import Pcm
 from agent.emulator.record import SessionRecord
+from agent.emulator.scripted import FaultScript
 from agent.emulator.session import Demo, Session
 from agent.emulator.speech import SpeechCutter
 from agent.emulator.transcribe import Transcriber, recognition_installed
@@ -55,13 +61,19 @@ class Emulator:
         self.ca_file = folder / "cert.pem"
         """The certificate to trust."""
         self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_RECORDS)
-        """The newest sessions, oldest first, ended ones too."""
+        """The newest sessions, oldest first, ended and refused ones too: at first the nth has the number n."""
         self._demo = demo
         self._folder = folder
         self._hooks = hooks
         self._record_s = record_s
-        self._open: set[web.WebSocketResponse] = set()
+        self._count = 0
+        self._open: set[Line] = set()
         self._changed: set[asyncio.Future[None]] = set()
+
+    def play(self, script: FaultScript) -> None:
+        """Let a fault script act on the sessions to come, before the hooks that were given."""
+        inner = self._hooks
+        self._hooks = lambda: script.hooks(inner() if inner is not None else Hooks())
 
     def ssl_context(self) -> ssl.SSLContext:
         """A client's context that trusts this server."""
@@ -82,6 +94,25 @@ class Emulator:
                 finally:
                     self._changed.discard(future)
 
+    def chain(self, record: SessionRecord) -> tuple[SessionRecord, ...]:
+        """The sessions that a dialogue went through until ``record``, oldest first, as far as they are kept."""
+        kept = {session.number: session for session in self.sessions}
+        return tuple(kept[number] for number in reversed(record.lineage) if number in kept)
+
+    def caller_audio(self, record: SessionRecord) -> Pcm:
+        """What all sessions of ``record``'s chain received: int16, shape ``(samples,)``, mono, as it came."""
+        return np.concatenate([session.audio for session in self.chain(record)])
+
+    def model_audio(self, record: SessionRecord) -> Pcm:
+        """What the model remembers of it: a handle stands for what had arrived when it was issued, and no more."""
+        chain = self.chain(record)
+        pieces = [
+            session.audio[: max(0, session.handles[later.handle] - session.audio_starts_at)]
+            for session, later in pairwise(chain)
+            if later.handle is not None and later.handle in session.handles
+        ]
+        return np.concatenate([*pieces, record.audio])
+
     def _notify(self) -> None:
         for future in self._changed:
             if not future.done():
@@ -91,47 +122,58 @@ class Emulator:
         path = re.sub(r"/{2,}", "/", request.path).rstrip("/")
         if not _PATH.fullmatch(path):
             raise web.HTTPNotFound(text="This is a Live API emulator; it serves BidiGenerateContent only.")
+        record = self._record(path)
+        hooks = self._hooks() if self._hooks is not None else None
+        refusal = hooks.upgrade(record) if hooks is not None else None
         if len(self._open) >= _MAX_SESSIONS:
-            raise web.HTTPServiceUnavailable(text="Too many sessions.", headers={"Retry-After": "5"})
+            refusal = Refusal(503, "Too many sessions.", retry_after_s=5)
+        if refusal is not None:
+            record.refused(refusal.status)
+            return _refuse(refusal)
         socket = web.WebSocketResponse(
-            max_msg_size=_MAX_FRAME_BYTES, compress=False, timeout=_CLOSE_DEADLINE_S, decode_text=True
+            max_msg_size=_MAX_FRAME_BYTES,
+            compress=False,
+            timeout=_CLOSE_DEADLINE_S,
+            decode_text=True,
+            autoping=hooks is None,
         )
         await socket.prepare(request)
-        record = SessionRecord(path, keep_audio_s=self._record_s, on_change=self._notify)
-        self.sessions.append(record)
-        self._open.add(socket)
+        line = Line(socket, cast("asyncio.WriteTransport | None", request.transport), hooks=hooks, record=record)
+        self._open.add(line)
         try:
-            await self._serve_session(request, socket, record)
+            await self._serve_session(request, socket, line)
         finally:
-            self._open.discard(socket)
+            self._open.discard(line)
             record.ended()
         return socket
 
-    async def _serve_session(
-        self, request: web.Request, socket: web.WebSocketResponse, record: SessionRecord
-    ) -> None:
-        hooks = self._hooks() if self._hooks is not None else None
-        transport = cast("asyncio.WriteTransport | None", request.transport)
-        line = Line(socket, transport, hooks=hooks, record=record)
+    def _record(self, path: str) -> SessionRecord:
+        self._count += 1
+        clock = asyncio.get_running_loop().time
+        record = SessionRecord(self._count, path, keep_audio_s=self._record_s, on_change=self._notify, clock=clock)
+        self.sessions.append(record)
+        return record
 
-        async def read() -> str | bytes | None:
-            frame = await socket.receive()
-            return frame.data if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
-
+    async def _serve_session(self, request: web.Request, socket: web.WebSocketResponse, line: Line) -> None:
         try:
             if not _has_key(request):
                 raise WireError(REFUSED, "API key not valid. Please pass a valid API key.")  # noqa: TRY301
-            await Session(line, record, self._demo).run(read)
+            await Session(line, line.record, self._demo).run(partial(_read, socket, line))
         except WireError as error:
-            log.info("session refused: %d %s", error.code, error.reason)
+            number = line.record.number
+            if error.violation:
+                log.warning("session %d: the client broke the protocol: %d %s", number, error.code, error.reason)
+                line.record.violated(f"{error.code} {error.reason}")
+            else:
+                log.info("session %d: refused: %d %s", number, error.code, error.reason)
             await line.close(error.code, error.reason)
         except ConnectionError:
             log.debug("the client left")
 
     async def _close_sessions(self) -> None:
         async with asyncio.TaskGroup() as closing:
-            for socket in tuple(self._open):
-                closing.create_task(socket.close(code=_GOING_AWAY, message=b"The emulator stops."))
+            for line in tuple(self._open):
+                closing.create_task(line.close(_GOING_AWAY, "The emulator stops."))
 
     async def _listen(self, host: str, port: int) -> web.AppRunner:
         app = web.Application()
@@ -160,6 +202,7 @@ async def running_emulator(
     speech_programs: bool = True,
     on_turn: OnTurn | None = None,
     hooks: Callable[[], Hooks] | None = None,
+    faults: FaultSource = (),
     record_s: float = 120.0,
     wall: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     seed: int | None = None,
@@ -175,15 +218,18 @@ async def running_emulator(
         speech_recognition: listen with pocketsphinx, if it is installed.
         speech_programs: let flite or espeak-ng say what the speech pack cannot.
         on_turn: a script that is asked before the built-in brain.
-        hooks: makes each session's hooks: faults, delays, closes.
+        hooks: makes each session's hooks, for what no fault script can say.
+        faults: a fault script: its text, a file, or faults; see docs/faults-script.md.
         record_s: how much received sound each session's record keeps; 0 keeps none.
         wall: the time of day.
-        seed: for dice that fall the same way each time.
+        seed: for dice, and chances of faults, that fall the same way each time.
 
     Raises:
-        ConfigError: the host is not loopback, the pace is not positive, or the port is taken.
+        ConfigError: the host is not loopback, the pace is not positive, the port is taken, or the fault script
+            cannot be understood.
     """
     _check(host, pace)
+    script = load_faults(faults)
     transcriber = Transcriber() if speech_recognition and recognition_installed() else None
     demo = Demo(
         cutter=SpeechCutter(Voice(programs=speech_programs)),
@@ -198,6 +244,8 @@ async def running_emulator(
     with tempfile.TemporaryDirectory(prefix="talkspurt-emulator-") as name:
         tls.write_certificate(Path(name))
         emulator = Emulator(demo, Path(name), hooks=hooks, record_s=record_s)
+        if script:
+            emulator.play(FaultScript(script, emulator.sessions, random.Random(seed)))  # noqa: S311 - as above
         runner = await emulator._listen(host, port)
         try:
             yield emulator
@@ -218,6 +266,27 @@ def _check(host: str, pace: float) -> None:
             raise ConfigError(f"--host {host}: the emulator has no access control and listens on loopback only")
     if not 0 < pace < float("inf"):
         raise ConfigError(f"--pace {pace}: must be a positive number")
+
+
+async def _read(socket: web.WebSocketResponse, line: Line) -> str | bytes | None:
+    """The client's next frame; None at the end. Pings are answered here if the hooks may delay that."""
+    while True:
+        frame = await socket.receive()
+        match frame.type:
+            case WSMsgType.TEXT | WSMsgType.BINARY:
+                data: str | bytes = frame.data
+                return data
+            case WSMsgType.PING:
+                await line.pinged(bytes(frame.data))
+            case WSMsgType.PONG:
+                pass
+            case _:
+                return None
+
+
+def _refuse(refusal: Refusal) -> web.Response:
+    headers = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s is not None else None
+    return web.Response(status=refusal.status, text=refusal.reason, headers=headers)
 
 
 def _has_key(request: web.Request) -> bool:

@@ -6,12 +6,15 @@ Rules:
   turnComplete, or is cancelled by an interruption or with the session.
 * A turn that is interrupted ends with interrupted, turnComplete; one that is not, with generationComplete,
   turnComplete. A voice turn that the caller continues before the model began to answer is joined with what follows.
-* A handle is issued after each turnComplete, if the client asked for handles.
+* A handle is issued after each turnComplete, if the client asked for handles, but not while a background call is
+  open; while the model answers, the session is said not to be resumable.
+* The client is audited: what the Live API closes a session for closes it here; the rest is recorded and logged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,8 +26,8 @@ import numpy as np
 
 from agent.emulator import wire
 from agent.emulator.brain import Brain, Call, OnTurn, Play, Raw, Reply, Say, Turn
-from agent.emulator.calls import OpenCalls
-from agent.emulator.handles import Handles
+from agent.emulator.calls import Answer, OpenCalls
+from agent.emulator.handles import Handles, History
 from agent.emulator.hearing import (
     DEFAULT_SILENCE_MS,
     Hearing,
@@ -44,6 +47,8 @@ from agent.emulator.record import SessionRecord
 from agent.emulator.speech import SpeechCutter
 from agent.emulator.transcribe import Transcriber
 from agent.emulator.wire import FunctionResult, WireError
+
+log = logging.getLogger(__name__)
 
 _MIN_VOICE_S = 0.12  # shorter is a click, not a turn
 _MAX_WAITING = 8
@@ -85,6 +90,7 @@ class Session:
 
     def __init__(self, line: Line, record: SessionRecord, demo: Demo) -> None:
         self._line = line
+        line.control = self
         self._record = record
         self._demo = demo
         self._brain = Brain(demo.rng)
@@ -100,6 +106,8 @@ class Session:
         self._picture_size: tuple[int, int] | None = None
         self._prompt_tokens = {"TEXT": 0, "AUDIO": 0, "IMAGE": 0}
         self._audio_in_s = 0.0
+        self._rate_hz: int | None = None
+        self._interrupting = asyncio.Lock()
 
     async def run(self, read: Read) -> None:
         """Serve until the client leaves, or breaks the protocol.
@@ -115,6 +123,7 @@ class Session:
                 hooks = self._tasks.create_task(self._line.run_hooks(), name="emulator hooks")
                 try:
                     await self._read_all(read)
+                    self._audit_end()
                 finally:
                     hooks.cancel()
                     self._cancel_work()
@@ -126,6 +135,19 @@ class Session:
             self._turn.cancel()
         if self._early is not None:
             self._early.words.cancel()
+
+    def _audit_end(self) -> None:
+        """The client ended the session: what does it still owe?"""
+        ended_by_us = (
+            self._record.close_code is not None or self._record.dropped or self._record.sent_kinds["goAway"]
+        )
+        if not ended_by_us:
+            for call_id in self._calls.open_ids:
+                self._violated(f"function call {call_id} was never answered")
+
+    def _violated(self, what: str) -> None:
+        log.warning("session %d: the client broke the protocol: %s", self._record.number, what)
+        self._record.violated(what)
 
     # --- setup
 
@@ -146,11 +168,7 @@ class Session:
     async def _begin_session(self, setup: wire.Setup) -> None:
         self._setup = setup
         self._functions = dict(setup.functions)
-        if setup.handle is not None:
-            history = self._demo.handles.history(setup.handle)
-            if history is None:
-                raise WireError(wire.REFUSED, "BidiGenerateContent session not found.")
-            self._brain.remember(history)
+        self._brain.remember(await self._restore(setup.handle))
         keep = self._demo.transcriber is not None
         if self._demo.transcriber is not None:
             self._demo.transcriber.prepare()
@@ -171,6 +189,19 @@ class Session:
         await self._line.at(Moment.SETUP_RECEIVED)
         await self._line.say(wire.setup_complete(f"emulator-{id(self):x}"))
         await self._line.at(Moment.READY)
+
+    async def _restore(self, handle: str | None) -> History:
+        """The dialogue that goes on here; empty without a handle."""
+        if handle is None:
+            return await self._line.set_up(()) or ()
+        ticket = self._demo.handles.find(handle)
+        if ticket is not None:
+            self._record.resumed(ticket.lineage, ticket.history)
+        history = await self._line.set_up(ticket.history if ticket is not None else None)
+        if history is None:
+            raise WireError(wire.REFUSED, "BidiGenerateContent session not found.", violation=False)
+        self._record.restored = history
+        return history
 
     # --- reading
 
@@ -204,6 +235,11 @@ class Session:
                 raise WireError(wire.INVALID, "setup must be the first message and only the first.")
 
     async def _take_audio(self, message: wire.Audio) -> None:
+        if self._rate_hz not in (None, message.rate_hz):
+            raise WireError(
+                wire.INVALID, f"The audio's sample rate changed from {self._rate_hz} to {message.rate_hz} Hz."
+            )
+        self._rate_hz = message.rate_hz
         pcm = np.frombuffer(message.pcm, dtype="<i2")
         self._audio_in_s += pcm.size / message.rate_hz
         facts = self._hearing.feed(resample_chunk(pcm, message.rate_hz))
@@ -230,6 +266,10 @@ class Session:
         for picture in message.pictures:
             self._take_picture(picture)
         turns = message.turns
+        if self._setup.handle is not None and any(role == "model" for role, _ in turns):
+            raise WireError(
+                wire.INVALID, "A resumed session has its history; client_content must not bring another."
+            )
         if not message.turn_complete:
             self._brain.remember(turns)
             return
@@ -240,7 +280,13 @@ class Session:
         self._begin(self._brain.take_question() or "hello")
 
     async def _take_result(self, result: FunctionResult) -> None:
-        if not self._calls.answer(result) or result.scheduling == "SILENT":
+        answer = self._calls.answer(result)
+        if answer is Answer.STRANGE:
+            self._violated(f"an answer to function call {result.id[:40]!r}, which this session did not make")
+        if answer is not Answer.NEWS:
+            return
+        if result.scheduling == "SILENT":
+            await self._say_resumable()
             return
         if result.scheduling == "INTERRUPT" and not self._hearing.speaking:
             await self._interrupt()
@@ -281,6 +327,24 @@ class Session:
 
     async def _interrupt(self, *, by_voice: bool = False) -> None:
         """Cut the running turn, if there is one; a voice that goes on takes back what it had asked."""
+        async with self._interrupting:
+            await self._cut_turn(by_voice=by_voice)
+
+    async def interrupt(self) -> None:
+        """Cut the running turn for the hooks; what waited for its end begins."""
+        if self._interrupting.locked():
+            return  # it is being cut already
+        await self._interrupt()
+        if self._waiting and (self._turn is None or self._turn.done()):
+            self._begin(self._waiting.popleft())
+
+    async def cancel_calls(self) -> None:
+        """Take back the open function calls for the hooks."""
+        cancelled = self._calls.cancel()
+        if cancelled:
+            await self._line.say(wire.tool_call_cancellation(cancelled))
+
+    async def _cut_turn(self, *, by_voice: bool) -> None:
         turn = self._turn
         if turn is None or turn.done():
             return
@@ -291,6 +355,9 @@ class Session:
             return
         if by_voice and not self._answering and isinstance(self._current, SpeechEnded):
             self._paused = self._current
+            return
+        if by_voice and not self._answering and isinstance(self._current, str):
+            self._waiting.appendleft(self._current)  # typed, and not answered yet: a cough does not take it back
             return
         await self._line.at(Moment.INTERRUPTED)
         abandoned = self._calls.forget()
@@ -314,6 +381,8 @@ class Session:
         turn = await self._turn_of(prompt)
         await self._line.at(Moment.TURN_STARTED)
         self._answering = True
+        if self._setup.resumable:
+            await self._line.say(wire.resumption_update(None))
         if isinstance(prompt, SpeechEnded) and turn.text and self._setup.transcribe_input:
             await self._echo_words(turn.text)
         while awaited := await self._deliver(self._reply(turn)):
@@ -326,9 +395,15 @@ class Session:
 
     async def _end_turn(self) -> None:
         await self._line.say(wire.turn_complete(self._usage()))
-        if self._setup.resumable:
-            await self._line.say(wire.resumption_update(self._demo.handles.issue(self._brain.history)))
+        await self._say_resumable()
         await self._line.at(Moment.TURN_COMPLETED)
+
+    async def _say_resumable(self) -> None:
+        """Issue a handle, if this is a state to come back to."""
+        if self._setup.resumable and not self._calls.in_background:
+            handle = self._demo.handles.issue(self._brain.history, self._record.lineage)
+            self._record.issued(handle)
+            await self._line.say(wire.resumption_update(handle))
 
     async def _turn_of(self, prompt: Prompt) -> Turn:
         match prompt:
@@ -369,7 +444,7 @@ class Session:
 
     def _reply(self, turn: Turn) -> Reply:
         scripted = self._demo.on_turn(turn) if self._demo.on_turn is not None else None
-        return self._brain.reply(turn) if scripted is None else scripted
+        return self._line.reply(turn, self._brain.reply(turn) if scripted is None else scripted)
 
     async def _deliver(self, reply: Reply) -> tuple[str, ...]:
         """Send a reply; returns the calls that the turn waits for."""
@@ -378,7 +453,8 @@ class Session:
         for part in (*reply, None):
             if isinstance(part, Call):
                 calls.append(part)
-                continue
+                if not part.alone:
+                    continue
             if calls:
                 awaited += await self._ask(calls)
                 calls = []

@@ -38,12 +38,14 @@ class WireError(Exception):
     Args:
         code: the WebSocket close code.
         reason: what the close frame says.
+        violation: False when the client did nothing that it could have known to be wrong.
     """
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, *, violation: bool = True) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.violation = violation
 
 
 @dataclass(frozen=True)
@@ -378,6 +380,11 @@ def output_transcription(words: str) -> ServerMessage:
     return _server_content("outputTranscription", {"outputTranscription": {"text": words}})
 
 
+def transcription_finished(kind: str) -> ServerMessage:
+    """The end of ``inputTranscription`` or ``outputTranscription``, in a message of its own."""
+    return _server_content(kind, {kind: {"finished": True}})
+
+
 def generation_complete() -> ServerMessage:
     return _server_content("generationComplete", {"generationComplete": True})
 
@@ -403,9 +410,10 @@ def tool_call_cancellation(ids: Sequence[str]) -> ServerMessage:
     return message("toolCallCancellation", {"toolCallCancellation": {"ids": list(ids)}})
 
 
-def resumption_update(handle: str) -> ServerMessage:
-    body = {"sessionResumptionUpdate": {"newHandle": handle, "resumable": True}}
-    return message("sessionResumptionUpdate", body)
+def resumption_update(handle: str | None) -> ServerMessage:
+    """A new handle; None says that the session cannot be resumed at this moment."""
+    update: Json = {"resumable": False} if handle is None else {"newHandle": handle, "resumable": True}
+    return message("sessionResumptionUpdate", {"sessionResumptionUpdate": update})
 
 
 def go_away(left_s: float) -> ServerMessage:
