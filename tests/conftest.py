@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from agent.emulator import Emulator, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import running
+
+hypothesis.settings.register_profile("talkspurt", max_examples=40, deadline=None)  # the unit tests stay under 10 s
+hypothesis.settings.load_profile("talkspurt")
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 
