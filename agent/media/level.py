@@ -5,6 +5,8 @@ It steers the size of uplink chunks and the speaking events. It gates nothing: a
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,7 +44,7 @@ class SpeechLevel:
             return False
         samples = pcm.astype(np.float32)
         power = float(samples @ samples) / len(samples)
-        self.dbfs = 10 * np.log10(power + 1e-2).item() - 90.3
+        self.dbfs = 10 * math.log10(power + 1e-2) - 90.3
         loud = self.dbfs > max(QUIETEST_SPEECH_DBFS, self._floor_dbfs + ABOVE_FLOOR_DB)
         self._follow_floor()
         self._recent = (self._recent << 1 | loud) & 0b11111

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 MAX_HELD = 3
 MAX_HOLD_S = 0.08
-PAUSE_S = 0.1
+PAUSE_S = 0.2  # packets that are merely late by less cost no time that was made up for in vain
 MAX_JUMP_PACKETS = 3000  # 60 s of 20 ms packets
 MAX_LEAD_S = 2.0
 MAX_LATE_IN_A_ROW = 10

@@ -70,7 +70,9 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._due: float | None = None
         self._media_s = 0.0  # media time of the next frame
         self._advance_s = 0.0  # how far the grid is ahead of its original phase
-        self._silent_frames = HANGOVER_FRAMES
+        self._silent_frames = (
+            0  # real silence first here too: a decoder fed with cached packets only mutes the first word
+        )
         self._speaking = False
         self._fade: Pcm | None = None
         self._pace = Pace()

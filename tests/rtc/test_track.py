@@ -133,3 +133,13 @@ async def test_after_a_stall_there_is_no_burst() -> None:
     assert sum(gaps[stall + 1 : stall + 6]) > 0.06
     assert track.stats.late_frames == 1
     assert track.stats.skipped_slots >= 8
+
+
+async def test_the_first_word_of_a_call_is_not_muted() -> None:
+    """The decoder must have heard real silence before it: with cached packets only, the onset fades in."""
+    track, far, task = await far_end()
+    track.push(voice(200), generation=1)
+    await asyncio.sleep(0.2)
+    task.cancel()
+    loud = [sent.rms for sent in far.sent if sent.rms > 100]
+    assert loud[1] > 4000  # of 5657
