@@ -20,7 +20,7 @@ check: .venv/test.done
 	@$(BIN)/mypy
 
 unit: .venv/test.done
-	@$(BIN)/python -m pytest tests/unit tests/test_layers.py tests/test_docs.py
+	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit tests/test_layers.py tests/test_docs.py
 
 format: .venv/test.done
 	@$(BIN)/ruff format .

@@ -15,19 +15,26 @@ from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import running
 
-hypothesis.settings.register_profile("talkspurt", max_examples=40, deadline=None)  # the unit tests stay under 10 s
-hypothesis.settings.load_profile("talkspurt")
+hypothesis.settings.register_profile("thorough", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("quick", max_examples=10, deadline=None)  # for `make unit`
+hypothesis.settings.load_profile("thorough")
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 
 
+@pytest.fixture(scope="session")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests: a folder per test would cost the unit tests seconds."""
+    return tmp_path_factory.mktemp("empty")
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
     """A developer's own key or settings must not leak into a test."""
     own = [name for name in os.environ if name.startswith("TALKSPURT_")]
     for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "SSL_CERT_FILE", *own):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(empty_folder)
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_a_change_of_codec_is_followed() -> None:
     assert sum(len(f) for f in heard) == 16_000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_mutated_packets_do_no_harm(data: st.DataObject) -> None:
     """No exception escapes, and what is handed on stays bounded by time."""

@@ -210,7 +210,7 @@ def test_a_call_of_an_hour_keeps_time() -> None:
     assert total == count * TICKS
 
 
-@settings(max_examples=60)
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.floats(0.0, 0.05)), min_size=1, max_size=120),
 )
