@@ -1,5 +1,5 @@
 # make run     set up and start the service          make test    set up and run everything
-# make check   format, lint, types                   make unit    the fast tests (< 10 s)
+# make check   format, lint, types, fences, docs     make unit    the fast tests (< 10 s)
 # Settings are environment variables: TALKSPURT_PORT=9000 make run
 
 PYTHON ?= python3
@@ -18,9 +18,10 @@ check: .venv/test.done
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py
 
 unit: .venv/test.done
-	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit tests/test_layers.py tests/test_docs.py
+	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit
 
 format: .venv/test.done
 	@$(BIN)/ruff format .

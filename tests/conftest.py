@@ -15,7 +15,7 @@ from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import running
 
-hypothesis.settings.register_profile("thorough", max_examples=60, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
 hypothesis.settings.register_profile("quick", max_examples=10, deadline=None)  # for `make unit`
 hypothesis.settings.load_profile("thorough")
 
