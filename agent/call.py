@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,15 +20,17 @@ from agent import events
 from agent.clock import Clock, monotonic
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
+from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
 from agent.live import wire
-from agent.live.session import LiveClient, LiveSession
-from agent.live.uplink import Audio, Picture, ToolResult, TypedText
-from agent.media.chunker import Chunker
+from agent.live.link import LinkPorts, LiveLink, Replaced
+from agent.live.session import LiveClient, Said
+from agent.live.uplink import Audio, Note, Picture, ToolResult, TypedText
+from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
 from agent.media.inbound import Ear
-from agent.media.level import SpeechLevel
+from agent.media.level import SpeechLevel, is_audible
 from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
@@ -40,6 +43,8 @@ logger = logging.getLogger(__name__)
 STALE_TEXT_S = 1.5
 MAX_OPEN_TOOL_CALLS = 16
 TOOLS_END_S = 2.0  # a cancelled tool that has not ended by then is left to itself
+WATCH_STEP_S = 0.5
+NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
 
 Observer = Callable[[events.Event], None]
 
@@ -76,13 +81,22 @@ class Call:
         "Set once the Live session is set up."
         self.ended: events.CallEnded | None = None
         "Set once the call is over."
-        self.live = LiveSession(
+        self.live = LiveLink(
             client,
             settings,
-            declarations=[tool.declaration() for tool in tools],
-            on_ready=self._live_ready,
-            on_fact=self._route,
-            on_picture=self._picture_sent,
+            [tool.declaration() for tool in tools],
+            LinkPorts(
+                on_ready=self._live_ready,
+                on_fact=self._route,
+                on_picture=self._picture_sent,
+                on_ending=self._session_ending,
+                on_ended=self._session_ended,
+                on_replaced=self._session_replaced,
+                history=self._history,
+                is_quiet=self._is_quiet,
+            ),
+            clock=clock,
+            rng=random.Random(call_id),  # noqa: S311  jitter of attempts
         )
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
@@ -97,6 +111,9 @@ class Call:
         self._caller_text_at = 0.0
         self._level = SpeechLevel()
         self._chunker = Chunker()
+        self._watchdog = Watchdog(settings.answer_timeout_s, transcribed=settings.input_transcription)
+        self._told_turns = 0  # of the transcript, when the model last completed a turn
+        self._turn_reason: str | None = None
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,6 +137,7 @@ class Call:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start(self._hold_live(), "live")
+                self._start(self._watch_silence(), "silence")
                 if ear is not None:
                     self._start(self._listen(ear), "listen")
                 for eye in self.eyes:
@@ -153,6 +171,7 @@ class Call:
         if run_immediately:
             self._interrupt()
         self.live.uplink.put(TypedText(text))
+        self._watchdog.caller_asked(self._clock())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
@@ -190,12 +209,15 @@ class Call:
         speaking = self._level.speaking
         if speaking and not was_speaking:
             self._finish_stale_caller_turn()
+            self._watchdog.caller_started(self._clock())
             self._emit(events.CallerStartedSpeaking())
         elif was_speaking and not speaking:
+            self._watchdog.caller_stopped(self._clock())
             self._emit(events.CallerStoppedSpeaking())
-        chunk = self._chunker.push(pcm, urgent=speaking or loud)
+        speech = speaking or loud
+        chunk = self._chunker.push(pcm, urgent=speech)
         if chunk is not None:
-            self.live.uplink.put(Audio(chunk.tobytes()))
+            self.live.uplink.put(Audio(chunk.tobytes(), speech))
 
     def see(self, jpeg: Jpeg) -> None:
         """Take what the caller shows now."""
@@ -221,7 +243,61 @@ class Call:
         self.ready = events.AgentReady(self._model, self._offline_demo)
         self._emit(self.ready)
 
+    def _session_ending(self, time_left_s: float) -> None:
+        self._chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES
+        self._emit(events.SessionEnding(time_left_s))
+
+    def _session_ended(self, loss: LiveError | None, unsent: Sequence[ToolResult]) -> None:
+        """What is queued of the agent's voice plays on; what is owed to the caller is owed still."""
+        self._chunker.silent_chunk_samples = SILENT_CHUNK_SAMPLES
+        self._watchdog.pause("session", self._clock())
+        if loss is not None:
+            self._emit(events.SessionLost(loss.detail, loss.fault))
+        if self._turns.session_ended():
+            self.transcript.expect_again()
+            if self.voice.generating:
+                self._complete_generation()
+            self._finish_heard_turns()
+            self._emit(events.TurnCompleted(self._turns.generation, "session_ended"))
+
+    def _session_replaced(self, how: Replaced) -> None:
+        self._watchdog.proceed("session", self._clock())
+        for eye in self.eyes:
+            eye.forget()
+        outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
+        self._emit(events.SessionReplaced(how.resumed, outage_ms, replayed_ms))
+        if how.told_turns:
+            self._emit(events.ContextRebuilt(how.told_turns))
+        elif not how.resumed and self._turns.generation:
+            self._emit(events.ContextLost())
+
+    def _history(self, complete_only: bool) -> list[Said]:
+        turns = self.transcript.history(self._told_turns if complete_only else None)
+        return [Said(speaker, text) for speaker, text in turns]
+
+    def _is_quiet(self) -> bool:
+        busy = self._turns.open or self._tool_tasks or self._level.speaking or self._watchdog.owed
+        return not busy
+
+    async def _watch_silence(self) -> None:
+        """Ends with the call."""
+        while True:
+            await asyncio.sleep(WATCH_STEP_S)
+            self._act(self._watchdog.tick(self._clock()))
+
+    def _act(self, alarm: Alarm | None) -> None:
+        """Do something about an agent that does not answer."""
+        if alarm is None:
+            return
+        logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, alarm.cause, alarm.step)
+        self._emit(events.AgentFellSilent(alarm.cause, alarm.step, self._turn_reason))
+        if alarm.nudge:
+            self.live.uplink.put(Note(NUDGE))
+        if alarm.step in ("resume", "rebuild"):
+            self.live.replace(rebuild=alarm.step == "rebuild")
+
     def _route(self, fact: wire.Fact) -> None:
+        self._watchdog.message_came(self._clock())
         match fact:
             case wire.Speech(pcm_bytes, rate_hz):
                 self._speak(pcm_bytes, rate_hz)
@@ -229,6 +305,7 @@ class Call:
                 self._caption(text)
             case wire.InputTranscript(text, finished):
                 self._caller_text_at = self._clock()
+                self._watchdog.words_came(self._clock())
                 self._emit_revision(self.transcript.add("caller", text))
                 if finished:
                     self._emit_revision(self.transcript.finish("caller"))
@@ -245,8 +322,8 @@ class Call:
             case wire.ToolCallsCancelled(call_ids):
                 for call_id in call_ids:
                     self._cancel_tool(call_id)
-            case wire.GoAway(time_left_s):
-                logger.info("call %s: the Live server will close in %s s", self.call_id, time_left_s)
+            case wire.GoAway() | wire.Resumable():
+                pass  # the link sees to it
 
     def _speak(self, pcm_bytes: bytes, rate_hz: int) -> None:
         generation = self._output_arrived()
@@ -255,6 +332,7 @@ class Call:
         except MediaError as error:
             logger.warning("call %s: dropped audio of the model: %s", self.call_id, error)
             return
+        self._watchdog.agent_spoke(self._clock(), audible=is_audible(pcm))
         self._arrived_samples[generation] = self._arrived_samples.get(generation, 0) + len(pcm)
         self.voice.push(pcm, generation=generation)
 
@@ -275,6 +353,7 @@ class Call:
         return generation
 
     def _interrupt(self) -> None:
+        self._watchdog.agent_interrupted(self._clock())
         cuts_something = self._turns.generating or self.playout.queued_samples > 0
         generation = self._turns.cut(self._clock())
         for cut in self.voice.flush(generation):
@@ -293,9 +372,12 @@ class Call:
         if self._turns.generating:
             self._emit_revision(self.transcript.finish("caller"))
         generation = self._turns.turn_completed()
+        self._told_turns = self.transcript.count
+        self._turn_reason = reason
         self.voice.generating = False
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
+        self._act(self._watchdog.turn_completed(self._clock()))
 
     def _finish_heard_turns(self) -> None:
         """End the agent's turns that are complete and were heard to their end."""
@@ -337,6 +419,7 @@ class Call:
                         revision.final,
                         revision.interrupted,
                         revision.unheard_text,
+                        revision.estimated,
                     )
                 )
 
@@ -346,6 +429,7 @@ class Call:
         if call_id in self._tool_tasks or len(self._tool_tasks) >= MAX_OPEN_TOOL_CALLS:
             logger.warning("call %s: a tool call is ignored: its id is in use, or too many are open", self.call_id)
             return
+        self._watchdog.pause("tools", self._clock())
         self._emit(events.ToolCalled(call_id, name, arguments))
         task = asyncio.create_task(run_tool(self._tools, name, arguments), name="call-tool")
         self._tool_tasks[call_id] = task
@@ -353,6 +437,8 @@ class Call:
 
     def _tool_ended(self, call_id: str, name: str, task: asyncio.Task[ToolAnswer]) -> None:
         del self._tool_tasks[call_id]
+        if not self._tool_tasks:
+            self._watchdog.proceed("tools", self._clock())
         if task.cancelled():
             self._emit(events.ToolFinished(call_id, name, "cancelled"))
             return

@@ -48,15 +48,25 @@ class LiveError(AgentError):
         detail: one sentence saying what happened and whose fault it was.
         fault: ``operator`` (key, model, setting, quota), ``live`` (the Live server) or ``network``.
         code: the WebSocket close code or HTTP status, when there was one.
+        reason: the server's own words, if it gave a reason.
+        during_setup: the server had not confirmed the session yet.
     """
 
     def __init__(
-        self, detail: str, *, fault: Literal["operator", "live", "network"], code: int | None = None
+        self,
+        detail: str,
+        *,
+        fault: Literal["operator", "live", "network"],
+        code: int | None = None,
+        reason: str = "",
+        during_setup: bool = False,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.fault: Literal["operator", "live", "network"] = fault
         self.code = code
+        self.reason = reason
+        self.during_setup = during_setup
 
 
 class LiveRefused(LiveError):

@@ -66,6 +66,8 @@ class AgentTranscribed:
     "True on the final revision of a turn that the caller interrupted."
     unheard_text: str = ""
     "What was generated in an interrupted turn but not heard."
+    estimated: bool = False
+    "True if where the text was cut is an estimate; the samples that were heard are exact in any case."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class TurnCompleted:
     generation: int
     "The generation that made up the turn."
     reason: str | None
-    "The server's ``turnCompleteReason``, if it gave one."
+    "The server's ``turnCompleteReason``, if it gave one; ``session_ended`` if the rest of the turn will not come."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,61 @@ class PictureSent:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionEnding:
+    """The Live server announced that it will close the session; another one takes over before that."""
+
+    time_left_s: float
+    "Seconds that the server gave."
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The Live session ended unexpectedly; another one is being sought."""
+
+    detail: str
+    "What happened, for a person."
+    fault: Fault
+    "Whose doing it was."
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReplaced:
+    """Another Live session took over."""
+
+    resumed: bool
+    "True if the server restored the session's state; False if it is a fresh one."
+    outage_ms: int
+    "How long there was no session. What the caller said meanwhile was kept."
+    replayed_ms: int
+    "How much of the caller's voice was sent again."
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRebuilt:
+    """A fresh session was told what was said so far, as heard; the model remembers the words only."""
+
+    turns: int
+    "How many turns it was told."
+
+
+@dataclass(frozen=True, slots=True)
+class ContextLost:
+    """A fresh session knows nothing of what was said before: there is no transcript to tell it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFellSilent:
+    """The caller waits for an answer that does not come; something is done about it."""
+
+    cause: Literal["no_answer", "empty_turn", "inaudible", "no_message"]
+    "What was noticed."
+    step: Literal["nudge", "resume", "rebuild", "apologise"]
+    "What is done: ask the model, resume the session, build a fresh one, or only say so."
+    reason: str | None
+    "The server's ``turnCompleteReason`` of the latest turn, if it gave one."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -194,5 +251,11 @@ Event = (
     | ToolCalled
     | ToolFinished
     | PictureSent
+    | SessionEnding
+    | SessionLost
+    | SessionReplaced
+    | ContextRebuilt
+    | ContextLost
+    | AgentFellSilent
     | CallEnded
 )

@@ -70,6 +70,18 @@ class Settings(BaseSettings):
     language: str | None = Field(None, description="BCP 47 code, e.g. en-GB; the model's own choice if unset.")
     input_transcription: bool = Field(True, description="Ask for a transcript of the caller.")
     output_transcription: bool = Field(True, description="Ask for a transcript of the agent.")
+    compression_trigger_tokens: int = Field(
+        25_600, ge=1_000, description="Length of the context at which the oldest of it is dropped."
+    )
+    compression_target_tokens: int = Field(
+        12_800, ge=500, description="Length of the context that is left then; less than the trigger."
+    )
+    answer_timeout_s: float = Field(
+        10.0, ge=0, description="Seconds after which a caller who got no answer is taken care of; 0 never does."
+    )
+    recovery_s: float = Field(
+        30.0, ge=0, description="Seconds within which a lost Live session must be running again, or the call ends."
+    )
     setup_timeout_s: float = Field(
         15.0, gt=0, le=120, description="Seconds within which the Live server must confirm the session."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import socket
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ import agent
 import signaling
 from agent.errors import ConfigError, LiveError
 from agent.live.config import LiveEndpoint
-from agent.live.session import LiveSession, live_client
+from agent.live.session import live_client, try_session
 from agent.media import opus, tap
 from agent.settings import Settings
 from signaling.app import endpoint
@@ -124,21 +123,11 @@ def _interfaces() -> Finding:
 async def _live(settings: Settings, live: LiveEndpoint) -> Finding:
     """Set up one session and close it again."""
     who = "local emulator" if live.offline_demo else settings.model
-    ready = asyncio.Event()
     client = live_client(live, settings)
-    session = LiveSession(client, settings, on_ready=ready.set, on_fact=lambda _fact: None)
-    holding = asyncio.create_task(session.run())
-    waiting = asyncio.create_task(ready.wait())
     try:
-        await asyncio.wait((holding, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if ready.is_set():
-            return Finding("good", "Live session", f"the {who} confirmed a session")
-        await holding
-        return Finding("bad", "Live session", f"the {who} ended the session at once")
+        await try_session(client, settings)
+        return Finding("good", "Live session", f"the {who} confirmed a session")
     except LiveError as error:
         return Finding("bad", "Live session", error.detail)
     finally:
-        for task in (holding, waiting):
-            task.cancel()
-        await asyncio.gather(holding, waiting, return_exceptions=True)
         await client.aio.aclose()

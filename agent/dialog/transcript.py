@@ -20,6 +20,7 @@ Speaker = Literal["caller", "agent"]
 MAX_KEPT_TURNS = 1000
 SAMPLES_PER_S = 24_000
 FASTEST_CHARS_PER_S = 30  # hasty speech has some 20
+MAX_HISTORY_CHARS = 20_000  # some 5,000 tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Revision:
         typed: the caller typed it.
         interrupted: the agent was interrupted in it.
         unheard_text: what was generated but not heard.
+        estimated: where the text was cut is an estimate.
     """
 
     speaker: Speaker
@@ -45,6 +47,7 @@ class Revision:
     typed: bool = False
     interrupted: bool = False
     unheard_text: str = ""
+    estimated: bool = False
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class _OpenTurn:
     turn_id: str
     text: str = ""
     revision: int = 0
+    outdated: bool = False  # the next fragment replaces the text
     marks: list[tuple[int, int]] = field(
         default_factory=list
     )  # (samples arrived, length of the text before the fragment)
@@ -67,6 +71,39 @@ class Transcript:
         self.turns: deque[Revision] = deque(maxlen=MAX_KEPT_TURNS)
         self._open: dict[tuple[Speaker, int], _OpenTurn] = {}  # by speaker and generation
         self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How many turns have begun; turn ids count up."""
+        return self._count
+
+    def history(self, through: int | None = None) -> list[tuple[Speaker, str]]:
+        """Return who said what, in the order in which the turns began, open ones as they stand.
+
+        Args:
+            through: only the first so many turns of the call; None for all.
+
+        Returns:
+            The newest turns, `MAX_HISTORY_CHARS` of them in all; of an interrupted one what was heard.
+        """
+        open_turns = [(speaker, turn.turn_id, turn.text) for (speaker, _), turn in self._open.items()]
+        turns = [*((turn.speaker, turn.turn_id, turn.text) for turn in self.turns), *open_turns]
+        turns.sort(key=lambda turn: int(turn[1][1:]))
+        told: list[tuple[Speaker, str]] = []
+        room = MAX_HISTORY_CHARS
+        for speaker, turn_id, text in reversed(turns):
+            if text.strip() and (through is None or int(turn_id[1:]) <= through):
+                room -= len(text)
+                if room < 0:
+                    break
+                told.append((speaker, text.strip()))
+        return told[::-1]
+
+    def expect_again(self) -> None:
+        """The words of the caller's open turn will come once more: the next fragment replaces the text."""
+        turn = self._open.get(("caller", 0))
+        if turn is not None:
+            turn.outdated = True
 
     def open_generations(self) -> list[int]:
         """Return the generations of the agent's open turns, oldest first."""
@@ -84,11 +121,14 @@ class Transcript:
             arrived_samples: samples of the agent's voice that had arrived in this generation.
         """
         turn = self._open.get((speaker, generation))
-        if turn is None:
+        if turn is None or turn.outdated:
             fragment = fragment.lstrip()
         if not fragment:
             return None
         turn = turn or self._begin(speaker, generation)
+        if turn.outdated:
+            turn.text, turn.outdated = "", False
+            turn.marks.clear()
         turn.marks.append((arrived_samples, len(turn.text)))
         turn.text += fragment
         return self._revise(speaker, turn)
@@ -126,7 +166,14 @@ class Transcript:
         heard = turn.text[: _heard_length(turn, heard_samples, arrived_samples)]
         unheard = turn.text[len(heard) :]
         turn.text = heard.rstrip()
-        final = self._revise("agent", turn, final=True, interrupted=True, unheard_text=unheard.strip())
+        final = self._revise(
+            "agent",
+            turn,
+            final=True,
+            interrupted=True,
+            unheard_text=unheard.strip(),
+            estimated=0 < heard_samples < arrived_samples,
+        )
         self.turns.append(final)
         return final
 
@@ -144,10 +191,13 @@ class Transcript:
         typed: bool = False,
         interrupted: bool = False,
         unheard_text: str = "",
+        estimated: bool = False,
     ) -> Revision:
         turn.revision += 1
         text = turn.text.rstrip() if final else turn.text
-        return Revision(speaker, turn.turn_id, turn.revision, text, final, typed, interrupted, unheard_text)
+        return Revision(
+            speaker, turn.turn_id, turn.revision, text, final, typed, interrupted, unheard_text, estimated
+        )
 
 
 def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> int:

@@ -4,13 +4,14 @@ Rules, from the Live API's order of messages:
   1. Output that arrives while no generation is open begins the next one.
   2. `interrupted` cuts the open generation; all that arrives until the turn's end belongs to it still.
   3. `turnComplete` closes it; the next output begins a new one.
-  4. Should the turn's end never come after a cut, output that arrives after a pause is the next generation's: a
+  4. The end of a session closes it too.
+  5. Should the turn's end never come after a cut, output that arrives after a pause is the next generation's: a
      missing message costs no reply. A model that streams leaves no such pause within a generation.
 """
 
 from __future__ import annotations
 
-PAUSE_S = 0.5  # rule 4
+PAUSE_S = 0.5  # rule 5
 
 
 class Turns:
@@ -34,7 +35,7 @@ class Turns:
         return self._open and not self._cut
 
     def output_arrived(self, now: float) -> int:
-        """Return the generation that output arriving now belongs to (rules 1, 2 and 4)."""
+        """Return the generation that output arriving now belongs to (rules 1, 2 and 5)."""
         if self._cut and now - self._output_at >= PAUSE_S:
             self._open = False
         if not self._open:
@@ -50,6 +51,11 @@ class Turns:
             self._cut = True
             self._output_at = now
         return self.generation
+
+    def session_ended(self) -> bool:
+        """Close the open generation: the rest of it will not come. Return False if none was open."""
+        was_open, self._open, self._cut = self._open, False, False
+        return was_open
 
     def turn_completed(self) -> int:
         """Close the open generation (rule 3) and return it."""

@@ -6,6 +6,7 @@ Rules:
   turnComplete, or is cancelled by an interruption or with the session.
 * A turn that is interrupted ends with interrupted, turnComplete; one that is not, with generationComplete,
   turnComplete. A voice turn that the caller continues before the model began to answer is joined with what follows.
+* With historyConfig the first client_content, up to its turnComplete, is the history and asks nothing.
 * A handle is issued after each turnComplete, if the client asked for handles, but not while a background call is
   open; while the model answers, the session is said not to be resumable.
 * The client is audited: what the Live API closes a session for closes it here; the rest is recorded and logged.
@@ -167,6 +168,11 @@ class Session:
 
     async def _begin_session(self, setup: wire.Setup) -> None:
         self._setup = setup
+        self._history_due = setup.begins_with_history
+        if setup.handle is not None and setup.begins_with_history:
+            raise WireError(
+                wire.INVALID, "A resumed session has its history; historyConfig must not bring another."
+            )
         self._functions = dict(setup.functions)
         self._brain.remember(await self._restore(setup.handle))
         keep = self._demo.transcriber is not None
@@ -266,6 +272,10 @@ class Session:
         for picture in message.pictures:
             self._take_picture(picture)
         turns = message.turns
+        if self._history_due:
+            self._brain.remember(turns)
+            self._history_due = not message.turn_complete
+            return
         if self._setup.handle is not None and any(role == "model" for role, _ in turns):
             raise WireError(
                 wire.INVALID, "A resumed session has its history; client_content must not bring another."

@@ -70,6 +70,8 @@ class Setup:
     """Handles were asked for."""
     handle: str | None
     """The handle to resume from."""
+    begins_with_history: bool
+    """The first client_content is the history; it asks nothing."""
     raw: Json = field(repr=False)
     """The whole setup with regular keys."""
 
@@ -242,6 +244,7 @@ def _setup(value: Json) -> Setup:
         transcribe_output=value.get("outputAudioTranscription") is not None,
         resumable=resumption is not None,
         handle=(resumption or {}).get("handle") or None,
+        begins_with_history=bool(value.get("historyConfig", {}).get("initialHistoryInClientContent")),
         raw=value,
     )
 

@@ -46,12 +46,20 @@ def http_options(endpoint: LiveEndpoint, settings: Settings) -> types.HttpOption
     )
 
 
-def connect_config(settings: Settings, declarations: Sequence[Mapping[str, Any]] = ()) -> types.LiveConnectConfig:
+def connect_config(
+    settings: Settings,
+    declarations: Sequence[Mapping[str, Any]] = (),
+    *,
+    handle: str | None = None,
+    seeded: bool = False,
+) -> types.LiveConnectConfig:
     """Build the set-up of one session; anew per connect, because the SDK changes what it is given.
 
     Args:
         settings: the service's settings.
         declarations: one mapping of `types.FunctionDeclaration`'s fields per tool.
+        handle: what to resume; None for a fresh session. Handles are asked for in any case.
+        seeded: the history of the call will be told to the session before anything else.
     """
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],
@@ -60,6 +68,17 @@ def connect_config(settings: Settings, declarations: Sequence[Mapping[str, Any]]
         input_audio_transcription=types.AudioTranscriptionConfig() if settings.input_transcription else None,
         output_audio_transcription=types.AudioTranscriptionConfig() if settings.output_transcription else None,
         tools=[_tool(declarations)] if declarations else None,
+        session_resumption=types.SessionResumptionConfig(handle=handle),
+        context_window_compression=_compression(settings),
+        history_config=types.HistoryConfig(initial_history_in_client_content=True) if seeded else None,
+    )
+
+
+def _compression(settings: Settings) -> types.ContextWindowCompressionConfig:
+    """Without compression a session ends after 15 minutes, or 2 with video."""
+    return types.ContextWindowCompressionConfig(
+        trigger_tokens=settings.compression_trigger_tokens,
+        sliding_window=types.SlidingWindow(target_tokens=settings.compression_target_tokens),
     )
 
 

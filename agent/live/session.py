@@ -9,17 +9,20 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
+from agent.clock import Clock, monotonic
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.config import LiveEndpoint, connect_config, http_options
-from agent.live.uplink import Audio, Item, Picture, ToolResult, TypedText, Uplink
+from agent.live.replay import ReplayRing, Sent
+from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,52 @@ def live_client(endpoint: LiveEndpoint, settings: Settings) -> LiveClient:
     return genai.Client(api_key=endpoint.api_key, http_options=http_options(endpoint, settings))
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One turn of a call's history, as the model is told of it."""
+
+    speaker: Literal["caller", "agent"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a session begins.
+
+    Attributes:
+        handle: what it is resumed from; None for a fresh session.
+        history: what a fresh session is told of the call so far.
+        replay: what was sent to an earlier session and is sent again first.
+    """
+
+    handle: str | None = None
+    history: Sequence[Said] = ()
+    replay: Sequence[Sent] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPorts:
+    """Where a session takes what it sends, and what it tells; none of the functions may block.
+
+    Attributes:
+        uplink: what waits to be sent.
+        ring: notes what was sent.
+        on_ready: called once the server has confirmed the set-up.
+        on_fact: called with each fact, in order.
+        on_picture: called with each picture once it was sent.
+        on_unreadable: called for each message that the SDK could not parse; it is passed over.
+        clock: monotonic seconds.
+    """
+
+    uplink: Uplink
+    ring: ReplayRing
+    on_ready: Callable[[], None]
+    on_fact: Callable[[wire.Fact], None]
+    on_picture: Callable[[Picture], None]
+    on_unreadable: Callable[[], None]
+    clock: Clock
+
+
 class LiveSession:
     """A session from connect to close.
 
@@ -47,60 +96,61 @@ class LiveSession:
         client: from `live_client`.
         settings: the service's settings.
         declarations: the tools to declare, see `connect_config`.
-        on_ready: called once the server has confirmed the set-up.
-        on_fact: called with each fact, in order; must not block.
-        on_picture: called with each picture once it was sent; must not block.
+        ports: see `SessionPorts`.
     """
 
     def __init__(
         self,
         client: LiveClient,
         settings: Settings,
-        *,
-        declarations: Sequence[Mapping[str, Any]] = (),
-        on_ready: Callable[[], None],
-        on_fact: Callable[[wire.Fact], None],
-        on_picture: Callable[[Picture], None] = lambda _picture: None,
+        declarations: Sequence[Mapping[str, Any]],
+        ports: SessionPorts,
     ) -> None:
-        self.uplink = Uplink()
-        self.unreadable_messages = 0
-        "Messages that the SDK could not parse; they were passed over."
         self._client = client
         self._settings = settings
         self._declarations = declarations
-        self._on_ready = on_ready
-        self._on_fact = on_fact
-        self._on_picture = on_picture
+        self._ports = ports
+        self._left = asyncio.Event()
 
-    async def run(self) -> None:
-        """Hold the session until cancelled or lost.
+    async def run(self, opening: Opening) -> None:
+        """Hold the session until it is left, lost, or this is cancelled; it is closed then.
 
         Raises:
-            LiveRefused: the server will not have this session; trying again does not help.
+            LiveRefused: the server will not have this session.
             LiveLost: it went away, or could not be reached in time.
         """
-        async with self._connected() as session:
-            self._on_ready()
+        async with self._connected(opening) as session:
+            self._ports.on_ready()
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._send(session), name="live-send")
-                    tasks.create_task(self._receive(session), name="live-receive")
+                    sender = tasks.create_task(self._send(session, opening), name="live-send")
+                    receiver = tasks.create_task(self._receive(session), name="live-receive")
+                    await self._left.wait()
+                    sender.cancel()
+                    receiver.cancel()
             except* (LiveLost, LiveRefused) as group:
                 raise group.exceptions[0] from None
 
+    def leave(self) -> None:
+        """Have `run` close the session and return."""
+        self._left.set()
+
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncSession]:
+    async def _connected(self, opening: Opening) -> AsyncIterator[AsyncSession]:
         model = self._settings.model
         limit_s = self._settings.setup_timeout_s
-        connecting = self._client.aio.live.connect(
-            model=model, config=connect_config(self._settings, self._declarations)
+        config = connect_config(
+            self._settings, self._declarations, handle=opening.handle, seeded=bool(opening.history)
         )
+        connecting = self._client.aio.live.connect(model=model, config=config)
         try:
             async with asyncio.timeout(limit_s):
                 session = await connecting.__aenter__()
         except TimeoutError:
             raise LiveLost(
-                f"the Live server did not confirm the session within {limit_s:g} s", fault="live"
+                f"the Live server did not confirm the session within {limit_s:g} s",
+                fault="live",
+                during_setup=True,
             ) from None
         except InvalidStatus as error:
             raise _refused_upgrade(error.response.status_code) from None
@@ -110,7 +160,9 @@ class LiveSession:
             code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "")
             raise _closed(code, reason, during_setup=True) from None
         except (OSError, InvalidHandshake) as error:
-            raise LiveLost(f"the Live server cannot be reached: {_brief(error)}", fault="network") from None
+            raise LiveLost(
+                f"the Live server cannot be reached: {_brief(error)}", fault="network", during_setup=True
+            ) from None
         except (WebSocketException, ImportError) as error:  # an address or proxy that cannot be used at all
             raise LiveRefused(
                 f"the Live server's address or proxy cannot be used: {_brief(error)}", fault="operator"
@@ -124,25 +176,34 @@ class LiveSession:
         finally:
             await connecting.__aexit__(None, None, None)
 
-    async def _send(self, session: AsyncSession) -> None:
+    async def _send(self, session: AsyncSession, opening: Opening) -> None:
         """Send what is queued; ends when the connection does, of which the receiver tells the reason."""
-        while True:
-            item = await self.uplink.get()
-            try:
+        ports = self._ports
+        try:
+            if opening.history:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await _tell_history(session, opening.history)
+            for again in opening.replay:
+                again.at = ports.clock()
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await _send_item(session, again.item)
+            while True:
+                item = await ports.uplink.get()
+                ports.ring.sent(item, ports.clock())  # before it goes: what is cut off on its way is sent again
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await _send_item(session, item)
-            except ConnectionClosed:
-                return
-            except TimeoutError:
-                raise LiveLost("the Live server has stopped reading", fault="live") from None
-            if isinstance(item, Picture):
-                self._on_picture(item)
+                if isinstance(item, Picture):
+                    ports.on_picture(item)
+        except ConnectionClosed:
+            return
+        except TimeoutError:
+            raise LiveLost("the Live server has stopped reading", fault="live") from None
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
             async for message in messages:
                 for fact in wire.facts(message):
-                    self._on_fact(fact)
+                    self._ports.on_fact(fact)
 
     async def _messages(self, session: AsyncSession) -> AsyncGenerator[types.LiveServerMessage, None]:
         """Yield messages over all interactions; `AsyncSession.receive` ends with each one."""
@@ -160,7 +221,7 @@ class LiveSession:
                     raise LiveLost(f"the Live session was lost: {_brief(error)}", fault="network") from None
                 except (TypeError, ValueError) as error:
                     # A message that this SDK does not know; the socket is fine and the next one is read.
-                    self.unreadable_messages += 1
+                    self._ports.on_unreadable()
                     unreadable_in_a_row += 1
                     logger.warning("skipped a message of the Live server: %s", type(error).__name__)
                     if unreadable_in_a_row >= MAX_UNREADABLE_IN_A_ROW:
@@ -170,18 +231,47 @@ class LiveSession:
                 yield message
 
 
+async def try_session(client: LiveClient, settings: Settings) -> None:
+    """Set up a session and close it again.
+
+    Raises:
+        LiveRefused: the server will not have it.
+        LiveLost: it cannot be reached.
+    """
+    ports = SessionPorts(
+        Uplink(),
+        ReplayRing(),
+        on_ready=lambda: session.leave(),
+        on_fact=lambda _fact: None,
+        on_picture=lambda _picture: None,
+        on_unreadable=lambda: None,
+        clock=monotonic,
+    )
+    session = LiveSession(client, settings, (), ports)
+    await session.run(Opening())
+
+
 async def _send_item(session: AsyncSession, item: Item) -> None:
     match item:
         case Audio(pcm_bytes):
             await session.send_realtime_input(audio=types.Blob(data=pcm_bytes, mime_type=UPLINK_MIME))
         case Picture(jpeg_bytes=data):
             await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
-        case TypedText(text):
+        case TypedText(text) | Note(text):
             await session.send_realtime_input(text=text)
         case ToolResult(call_id, name, response):
             await session.send_tool_response(
                 function_responses=[types.FunctionResponse(id=call_id, name=name, response=response)]
             )
+
+
+async def _tell_history(session: AsyncSession, history: Sequence[Said]) -> None:
+    """Tell a fresh session what was said; with `initial_history_in_client_content` it does not answer to it."""
+    turns: list[types.Content | types.ContentDict] = [
+        types.Content(role="user" if said.speaker == "caller" else "model", parts=[types.Part(text=said.text)])
+        for said in history
+    ]
+    await session.send_client_content(turns=turns, turn_complete=True)
 
 
 def _refused_upgrade(status: int) -> LiveRefused | LiveLost:
@@ -190,6 +280,7 @@ def _refused_upgrade(status: int) -> LiveRefused | LiveLost:
             f"the Live server refused the API key (HTTP {status}): check GOOGLE_API_KEY",
             fault="operator",
             code=status,
+            during_setup=True,
         )
     if status in REFUSING_STATUS:
         return LiveRefused(
@@ -197,19 +288,35 @@ def _refused_upgrade(status: int) -> LiveRefused | LiveLost:
             "and GOOGLE_GEMINI_BASE_URL",
             fault="operator",
             code=status,
+            during_setup=True,
         )
     if status == 429:
-        return LiveLost("the Live server's quota is used up (HTTP 429)", fault="operator", code=status)
-    return LiveLost(f"the Live server is not available (HTTP {status})", fault="live", code=status)
+        return LiveLost(
+            "the Live server's quota is used up (HTTP 429)", fault="operator", code=status, during_setup=True
+        )
+    return LiveLost(
+        f"the Live server is not available (HTTP {status})", fault="live", code=status, during_setup=True
+    )
 
 
 def _closed(code: int, details: object, *, during_setup: bool) -> LiveRefused | LiveLost:
     """Read a close of the WebSocket; the SDK gives its code, and its reason as ``details``."""
-    reason = f": {str(details).rstrip('. ')[:200]}" if details else ""
+    reason = str(details).rstrip(". ")[:200] if details else ""
+    why = f": {reason}" if reason else ""
     if during_setup and code in REFUSING_CODES:
-        return LiveRefused(f"the Live server refused the session ({code}){reason}", fault="operator", code=code)
+        return LiveRefused(
+            f"the Live server refused the session ({code}){why}",
+            fault="operator",
+            code=code,
+            reason=reason,
+            during_setup=True,
+        )
     return LiveLost(
-        f"the Live session was lost ({code}){reason}", fault="network" if code == 1006 else "live", code=code
+        f"the Live session was lost ({code}){why}",
+        fault="network" if code == 1006 else "live",
+        code=code,
+        reason=reason,
+        during_setup=during_setup,
     )
 
 

@@ -1,8 +1,9 @@
 """What waits to be sent to the Live server: the only queue between the caller and the model.
 
-Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. Text and tool
-results keep their place among the audio and are never dropped. Of pictures only the newest of each source waits,
-and goes when nothing else does.
+Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. While no session
+takes it, it is bounded to 30 s instead: the caller goes on talking over an outage, and none of it shall be lost.
+Text and tool results keep their place among the audio and are never dropped. Of pictures only the newest of each
+source waits, and goes when nothing else does.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from agent.errors import LiveLost
 
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
+MAX_HELD_BYTES = 30 * BYTES_PER_S  # while no session takes it
 MAX_QUEUED_OTHERS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A chunk of the caller's voice: little-endian 16-bit mono 16 kHz."""
+    """A chunk of the caller's voice: little-endian 16-bit mono 16 kHz; ``speech`` unless nobody speaks in it."""
 
     pcm_bytes: bytes = field(repr=False)
+    speech: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,15 @@ class ToolResult:
     call_id: str
     name: str
     response: dict[str, Any] = field(repr=False)
+    scheduling: str | None = None
+    will_continue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the model is to know although nobody said it."""
+
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Picture:
     jpeg_bytes: bytes = field(repr=False)
 
 
-Item = Audio | TypedText | ToolResult | Picture
+Item = Audio | TypedText | Note | ToolResult | Picture
 
 
 class Uplink:
@@ -63,9 +75,11 @@ class Uplink:
         "Audio that was dropped because it waited too long."
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
-        self._items: deque[Audio | TypedText | ToolResult] = deque()
+        self._items: deque[Audio | TypedText | Note | ToolResult] = deque()
         self._pictures: dict[str, Picture] = {}  # by source
         self._audio_bytes = 0
+        self._bound_bytes = MAX_QUEUED_BYTES
+        self._held = False
         self._others = 0
         self._filled = asyncio.Event()
 
@@ -82,7 +96,7 @@ class Uplink:
             return
         if isinstance(item, Audio):
             self._audio_bytes += len(item.pcm_bytes)
-            while self._audio_bytes > MAX_QUEUED_BYTES and self._drop_oldest_audio():
+            while self._audio_bytes > self._bound_bytes and self._drop_oldest_audio():
                 pass
         elif self._others >= MAX_QUEUED_OTHERS:
             raise LiveLost("the Live server has stopped reading", fault="live")
@@ -101,9 +115,31 @@ class Uplink:
         item = self._items.popleft()
         if isinstance(item, Audio):
             self._audio_bytes -= len(item.pcm_bytes)
+            self._narrow()
         else:
             self._others -= 1
         return item
+
+    def hold(self) -> None:
+        """Keep more audio from now on: there is no session that takes it."""
+        self._held = True
+        self._bound_bytes = MAX_HELD_BYTES
+
+    def release(self) -> None:
+        """There is a session: back to the usual bound, once what was held has gone out."""
+        self._held = False
+        self._narrow()
+
+    def take_tool_results(self) -> list[ToolResult]:
+        """Take the tool results out that wait: their ids are those of a session that has ended."""
+        results = [item for item in self._items if isinstance(item, ToolResult)]
+        self._items = deque(item for item in self._items if not isinstance(item, ToolResult))
+        self._others -= len(results)
+        return results
+
+    def _narrow(self) -> None:
+        if not self._held and self._audio_bytes <= MAX_QUEUED_BYTES:
+            self._bound_bytes = MAX_QUEUED_BYTES
 
     def _drop_oldest_audio(self) -> bool:
         for index, item in enumerate(self._items):

@@ -89,6 +89,13 @@ class GoAway:
     time_left_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """The session can be resumed from here with the handle; None while it cannot."""
+
+    handle: str | None = field(repr=False)
+
+
 Fact = (
     Speech
     | Text
@@ -100,6 +107,7 @@ Fact = (
     | ToolCall
     | ToolCallsCancelled
     | GoAway
+    | Resumable
 )
 
 
@@ -118,6 +126,9 @@ def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
     if content is not None and content.turn_complete:
         reason = content.turn_complete_reason
         yield TurnComplete(reason.value if reason is not None else None)
+    update = message.session_resumption_update
+    if update is not None:
+        yield Resumable(update.new_handle if update.resumable and update.new_handle else None)
 
 
 def _content_facts(content: types.LiveServerContent) -> Iterator[Fact]:

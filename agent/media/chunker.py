@@ -14,12 +14,17 @@ from agent.media.fir import Pcm
 UPLINK_RATE_HZ = 16_000  # one rate per session: the Live server takes a change of rate for an error
 FRAME_SAMPLES = UPLINK_RATE_HZ // 50
 SILENT_CHUNK_SAMPLES = UPLINK_RATE_HZ // 10
+PATIENT_CHUNK_SAMPLES = (
+    UPLINK_RATE_HZ // 2
+)  # before a session is replaced: fewer chunks cross its handle on the way
 
 
 class Chunker:
     """Collect 16 kHz audio and release it in chunks; no sample is lost or reordered."""
 
     def __init__(self) -> None:
+        self.silent_chunk_samples = SILENT_CHUNK_SAMPLES
+        "How much silence is collected before it is released."
         self._held: list[NDArray[np.int16]] = []
         self._held_samples = 0
 
@@ -36,7 +41,7 @@ class Chunker:
         if len(pcm):
             self._held.append(pcm)
             self._held_samples += len(pcm)
-        enough = FRAME_SAMPLES if urgent else SILENT_CHUNK_SAMPLES
+        enough = FRAME_SAMPLES if urgent else self.silent_chunk_samples
         return self.take() if self._held_samples >= enough else None
 
     def take(self) -> Pcm | None:

@@ -11,12 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 FRAME_S = 0.02
+AUDIBLE_PEAK = 32
 QUIETEST_SPEECH_DBFS = -52.0  # fainter than this is never called speech
 ABOVE_FLOOR_DB = 9.0  # speech stands at least this far above the noise
 FLOOR_FALL = 0.3  # share of the way to a quieter frame: the floor follows silence within 0.2 s
 FLOOR_RISE_DB_PER_FRAME = 0.06  # 3 dB/s: steady noise becomes the floor, a sentence does not
 START_FRAMES = 3  # of the last five: one click is no speech
 HANGOVER_FRAMES = 30  # 0.6 s: a pause between words ends no talkspurt
+
+
+def is_audible(pcm: NDArray[np.int16]) -> bool:
+    """Tell whether any sample of a voice, int16, would be heard at all (above -60 dBFS)."""
+    return len(pcm) > 0 and bool(pcm.max() > AUDIBLE_PEAK or pcm.min() < -AUDIBLE_PEAK)
 
 
 class SpeechLevel:

@@ -225,6 +225,10 @@ class VideoSource:
         self._waiting = EncodedFrame(codec, whole)
         self._awake.set()
 
+    def forget(self) -> None:
+        """Hand on the next picture even if it looks like the last: whoever looks at it has not seen that."""
+        self._last = None
+
     async def watch(self, tapped: VideoTap) -> None:
         """Ask for key frames and hand on pictures until cancelled; at most one frame is with the worker."""
         while True:
@@ -278,17 +282,19 @@ class Eye:
         watch: to be awaited while the call lasts; hands on pictures.
         tapped: packets come straight from the network; False when aiortc's frames are used.
         stats: of the source.
+        forget: hand on the next picture even if it looks like the last.
     """
 
     name: SourceName
     watch: Callable[[], Coroutine[Any, Any, None]]
     tapped: bool
     stats: VideoStats
+    forget: Callable[[], None]
 
 
 def open_eye(receiver: RTCRtpReceiver, source: VideoSource) -> Eye:
     """Take over a receiver's video, by the tap if it can be; after negotiation and before media flows."""
     tapped = tap_video(receiver, source.push)
     if tapped is None:
-        return Eye(source.name, lambda: source.watch_frames(receiver), False, source.stats)
-    return Eye(source.name, lambda: source.watch(tapped), True, source.stats)
+        return Eye(source.name, lambda: source.watch_frames(receiver), False, source.stats, source.forget)
+    return Eye(source.name, lambda: source.watch(tapped), True, source.stats, source.forget)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections import deque
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -168,13 +170,24 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
         case events.ToolCalled() | events.ToolFinished():
             return _tool(event)
-        case events.PictureSent(source, width, height, size):
-            picture = {"source": source, "width": width, "height": height, "bytes": size}
-            return [("server-message", {"type": "picture-sent", **picture})]
+        case (
+            events.PictureSent()
+            | events.SessionEnding()
+            | events.SessionLost()
+            | events.SessionReplaced()
+            | events.ContextRebuilt()
+            | events.ContextLost()
+            | events.AgentFellSilent()
+        ):
+            return [("server-message", {"type": _kebab(type(event).__name__), **asdict(event)})]
         case events.CallEnded():
             return _farewell(event)
         case events.AgentReady() | events.TurnCompleted():
             return []
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
 def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:
@@ -211,6 +224,7 @@ def _agent_text(event: events.AgentTranscribed) -> dict[str, Any]:
         "spoken_status": "completed" if event.final else "in-progress",
         "interrupted": event.interrupted,
         "unheard_text": event.unheard_text,
+        "estimated": event.estimated,
     }
 
 

@@ -193,21 +193,21 @@ async def test_a_refused_session_says_whose_fault_it_was() -> None:
 
 
 async def test_a_lost_session_says_whose_fault_it_was() -> None:
-    error, farewell = await _ending(Losing)
+    error, farewell = await _ending(Losing, recovery_s=0)
     assert "1011" in error["error"]
     assert farewell["reason"] == "live_lost"
     assert farewell["fault"] == "live"
 
 
 async def test_set_up_has_a_time_limit() -> None:
-    error, farewell = await _ending(Mute, setup_timeout_s=0.3)
+    error, farewell = await _ending(Mute, setup_timeout_s=0.3, recovery_s=0)
     assert "0.3 s" in error["error"]
     assert farewell["fault"] == "live"
 
 
 async def test_a_server_that_is_not_there() -> None:
     endpoint = LiveEndpoint("test-key", "https://127.0.0.1:9")
-    async with running(Settings(port=0), endpoint) as url, dial(url, hang_up=False) as caller:
+    async with running(Settings(port=0, recovery_s=0), endpoint) as url, dial(url, hang_up=False) as caller:
         farewell = await caller.message("server-message")
         assert farewell["reason"] == "live_lost"
         assert farewell["fault"] == "network"

@@ -31,12 +31,17 @@ def test_the_default_set_up() -> None:
         "system_instruction": DEFAULT_INSTRUCTION,
         "input_audio_transcription": {},
         "output_audio_transcription": {},
+        "session_resumption": {},
+        "context_window_compression": {"trigger_tokens": 25_600, "sliding_window": {"target_tokens": 12_800}},
     }
 
 
 def test_nothing_is_asked_for_that_was_turned_off() -> None:
-    assert setup(system_instruction="", input_transcription=False, output_transcription=False) == {
-        "response_modalities": ["AUDIO"]
+    fewer = setup(system_instruction="", input_transcription=False, output_transcription=False)
+    assert set(setup()) - set(fewer) == {
+        "system_instruction",
+        "input_audio_transcription",
+        "output_audio_transcription",
     }
 
 

@@ -16,6 +16,7 @@ from agent.live.wire import (
     InputTranscript,
     Interrupted,
     OutputTranscript,
+    Resumable,
     Speech,
     Text,
     ToolCall,
@@ -102,13 +103,25 @@ def test_a_golden_message_becomes_its_fact(message: dict[str, Any], expected: li
         content(outputTranscription={}),
         content(groundingMetadata={"webSearchQueries": ["x"]}),
         {"usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 6, "serviceTier": "standard"}},
-        {"sessionResumptionUpdate": {"newHandle": "H-2", "resumable": True}},
         {"voiceActivity": {"type": "NEW_TYPE", "audioOffset": "1.5s"}},
         {"toolCall": {}},
     ],
 )
 def test_what_this_service_has_no_use_for_is_passed_over(message: dict[str, Any]) -> None:
     assert read(message) == []
+
+
+@pytest.mark.parametrize(
+    ("update", "handle"),
+    [
+        ({"newHandle": "H-2", "resumable": True}, "H-2"),
+        ({"newHandle": "", "resumable": False}, None),
+        ({"resumable": True}, None),
+        ({"newHandle": "H-2"}, None),
+    ],
+)
+def test_a_handle_counts_only_if_the_session_is_resumable(update: dict[str, Any], handle: str | None) -> None:
+    assert read({"sessionResumptionUpdate": update}) == [Resumable(handle)]
 
 
 def test_all_parts_of_a_message_are_read() -> None:

@@ -41,6 +41,7 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
                     "spoken_status": "in-progress",
                     "interrupted": False,
                     "unheard_text": "",
+                    "estimated": False,
                 },
             )
         ],
@@ -60,6 +61,7 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
                     "spoken_status": "completed",
                     "interrupted": True,
                     "unheard_text": "noon.",
+                    "estimated": False,
                 },
             )
         ],
@@ -89,6 +91,41 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             (
                 "server-message",
                 {"type": "picture-sent", "source": "camera", "width": 640, "height": 480, "bytes": 12_345},
+            )
+        ],
+    ),
+    (events.SessionEnding(9.5), [("server-message", {"type": "session-ending", "time_left_s": 9.5})]),
+    (
+        events.SessionLost("The session was lost.", "network"),
+        [
+            (
+                "server-message",
+                {"type": "session-lost", "detail": "The session was lost.", "fault": "network"},
+            )
+        ],
+    ),
+    (
+        events.SessionReplaced(True, 20, 1600),
+        [
+            (
+                "server-message",
+                {"type": "session-replaced", "resumed": True, "outage_ms": 20, "replayed_ms": 1600},
+            )
+        ],
+    ),
+    (events.ContextRebuilt(4), [("server-message", {"type": "context-rebuilt", "turns": 4})]),
+    (events.ContextLost(), [("server-message", {"type": "context-lost"})]),
+    (
+        events.AgentFellSilent("empty_turn", "nudge", "RESPONSE_REJECTED"),
+        [
+            (
+                "server-message",
+                {
+                    "type": "agent-fell-silent",
+                    "cause": "empty_turn",
+                    "step": "nudge",
+                    "reason": "RESPONSE_REJECTED",
+                },
             )
         ],
     ),

@@ -1,0 +1,263 @@
+"""A call's link to the model over as many Live sessions as it takes.
+
+The session is replaced when the server says that it will go away, when it is lost, and when the call asks for it.
+Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
+told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
+
+After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and the newest handle
+stands for exactly what was sent before it; or shortly before the time that the server gave is over. The old
+connection is closed before the new one is opened: the server refuses to resume a session that is still open.
+
+Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.clock import Clock
+from agent.errors import LiveError, LiveRefused
+from agent.live import wire
+from agent.live.replay import ReplayRing, Sent
+from agent.live.resumption import Recovery, Step
+from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
+from agent.live.uplink import BYTES_PER_S, Audio, Picture, ToolResult, Uplink
+from agent.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.02  # between looks for a quiet point
+DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
+CLOSING_S = 1.0  # before the server's deadline, to close in order
+CLOSING_SHARE = 0.25  # of a shorter time
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A new session took over.
+
+    Attributes:
+        resumed: by a handle; else it is a fresh one.
+        told_turns: turns of the history that a fresh one was told.
+        outage_s: from the end of the old session until the new one was ready.
+        replayed_audio_s: the caller's voice that it is sent again.
+    """
+
+    resumed: bool
+    told_turns: int
+    outage_s: float
+    replayed_audio_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPorts:
+    """What the link tells the call and asks it; none of the functions may block.
+
+    Attributes:
+        on_ready: the first session was set up.
+        on_fact: each fact, in order.
+        on_picture: each picture once it was sent.
+        on_ending: the server will close the session in so many seconds.
+        on_ended: a session ended, and these tool results can no longer be sent; None if it was left on purpose.
+        on_replaced: the next one is ready.
+        history: the turns so far, oldest first; with True only those up to the last complete turn of the model.
+        is_quiet: nobody speaks and no tool call is open.
+    """
+
+    on_ready: Callable[[], None]
+    on_fact: Callable[[wire.Fact], None]
+    on_picture: Callable[[Picture], None]
+    on_ending: Callable[[float], None]
+    on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
+    on_replaced: Callable[[Replaced], None]
+    history: Callable[[bool], Sequence[Said]]
+    is_quiet: Callable[[], bool]
+
+
+class LiveLink:
+    """The consecutive sessions of one call.
+
+    Args:
+        client: from `live_client`.
+        settings: the service's settings.
+        declarations: the tools to declare, see `connect_config`.
+        ports: see `LinkPorts`.
+        clock: monotonic seconds.
+        rng: for the jitter of attempts.
+    """
+
+    def __init__(
+        self,
+        client: LiveClient,
+        settings: Settings,
+        declarations: Sequence[Mapping[str, Any]],
+        ports: LinkPorts,
+        *,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self.uplink = Uplink()
+        self.unreadable_messages = 0
+        "Messages that the SDK could not parse; they were passed over."
+        self.sessions = 0
+        "Sessions that were set up."
+        self.going_away = False
+        "True while the server is about to close the session."
+        self._client = client
+        self._settings = settings
+        self._declarations = declarations
+        self._ports = ports
+        self._clock = clock
+        self._recovery = Recovery(settings.recovery_s, rng.uniform)
+        self._ring = ReplayRing()
+        self._session: LiveSession | None = None
+        self._opening = Opening()
+        self._ended_at = 0.0
+        self._connecting_at = 0.0
+        self._rebuild = False
+        self._swap: asyncio.Task[None] | None = None
+        self.uplink.hold()
+
+    async def run(self) -> None:
+        """Hold the link until cancelled, or no session can be had.
+
+        Raises:
+            LiveRefused: the server will not have the call; trying again does not help.
+            LiveLost: no session could be had within the time that `recovery_s` allows.
+        """
+        while True:
+            loss = await self._hold_session()
+            self._ended_at = self._clock()
+            self._ports.on_ended(loss, self.uplink.take_tool_results())
+            step = Step.REBUILD if self._rebuild else Step.RESUME
+            if loss is not None:
+                step = await self._after(loss)
+            elif self._rebuild:
+                self._recovery.poison()
+            self._rebuild = False
+            self._opening = self._next_opening(step)
+
+    def replace(self, *, rebuild: bool = False) -> None:
+        """Have another session take over, if one is running: the model does not do what it should.
+
+        Args:
+            rebuild: do not resume, begin afresh.
+        """
+        if self._session is not None:
+            self._rebuild = rebuild
+            self._session.leave()
+
+    async def _hold_session(self) -> LiveError | None:
+        """Run one session; return why it was lost, None if it was left on purpose."""
+        ports = SessionPorts(
+            self.uplink,
+            self._ring,
+            on_ready=self._ready,
+            on_fact=self._fact_came,
+            on_picture=self._ports.on_picture,
+            on_unreadable=self._unreadable_came,
+            clock=self._clock,
+        )
+        session = LiveSession(self._client, self._settings, self._declarations, ports)
+        self._session = session
+        self._connecting_at = self._clock()
+        try:
+            await session.run(self._opening)
+        except LiveError as error:
+            return error
+        finally:
+            self._session = None
+            self.going_away = False
+            self.uplink.hold()
+            if self._swap is not None:
+                self._swap.cancel()
+                self._swap = None
+        self._recovery.left()
+        return None
+
+    async def _after(self, loss: LiveError) -> Step:
+        """Wait as long as it takes until the next attempt; raise the loss if there shall be none."""
+        move = self._recovery.lost(
+            "setup" if loss.during_setup else "running",
+            loss.code,
+            loss.reason,
+            self._clock(),
+            resumed=self._opening.handle is not None,
+            final=isinstance(loss, LiveRefused) and loss.code is None,
+        )
+        if move.step is Step.GIVE_UP:
+            raise loss
+        logger.info("a Live session ended, next: %s in %.2f s: %s", move.step, move.delay_s, loss.detail)
+        await asyncio.sleep(move.delay_s)
+        return move.step
+
+    def _next_opening(self, step: Step) -> Opening:
+        handle = self._recovery.handle
+        if handle is not None and step is not Step.REBUILD:
+            return Opening(handle, replay=self._ring.since_handle())
+        if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
+            return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
+        return Opening(history=self._ports.history(False))
+
+    def _ready(self) -> None:
+        self.uplink.release()
+        opening = self._opening
+        self._ring.connected(self._clock() - self._connecting_at)
+        self._recovery.ready(self._clock(), resumed=opening.handle is not None)
+        self.sessions += 1
+        if self.sessions == 1:
+            self._ports.on_ready()
+            return
+        self._ports.on_replaced(
+            Replaced(
+                resumed=opening.handle is not None,
+                told_turns=len(opening.history),
+                outage_s=self._clock() - self._ended_at,
+                replayed_audio_s=_audio_s(opening.replay),
+            )
+        )
+
+    def _fact_came(self, fact: wire.Fact) -> None:
+        match fact:
+            case wire.Resumable(handle):
+                self._recovery.offered(handle)
+                if handle is not None and handle == self._recovery.handle:
+                    self._ring.handle_came(self._clock())
+            case wire.GoAway(time_left_s):
+                self._go_away(DEFAULT_TIME_LEFT_S if time_left_s is None else time_left_s)
+            case wire.TurnComplete():
+                self._ring.turn_completed()
+                self._recovery.progressed()
+                self._ports.on_fact(fact)
+            case _:
+                self._ports.on_fact(fact)
+
+    def _unreadable_came(self) -> None:
+        self.unreadable_messages += 1
+
+    def _go_away(self, time_left_s: float) -> None:
+        if self._swap is not None or self._session is None:
+            return
+        self.going_away = True
+        self._ports.on_ending(time_left_s)
+        deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
+        self._swap = asyncio.create_task(self._leave_in_time(self._session, deadline), name="live-swap")
+
+    async def _leave_in_time(self, session: LiveSession, deadline: float) -> None:
+        """Ends once the session was left: at a quiet point or at the deadline."""
+        while self._clock() < deadline and not self._may_leave():  # noqa: ASYNC110  nothing tells of all of it
+            await asyncio.sleep(POLL_S)
+        session.leave()
+
+    def _may_leave(self) -> bool:
+        ring = self._ring
+        return self._recovery.handle is not None and ring.exact and ring.covers_handle and self._ports.is_quiet()
+
+
+def _audio_s(replay: Sequence[Sent]) -> float:
+    return sum(len(sent.item.pcm_bytes) for sent in replay if isinstance(sent.item, Audio)) / BYTES_PER_S

@@ -1,0 +1,128 @@
+"""What was sent lately, so that a session that takes over can be told what the one before may have forgotten. Pure.
+
+A handle stands for the state in which it was issued. What was sent after that is unknown to the session that is
+resumed from it, and is sent again, in order.
+
+What is sent and the handle may cross on the way: what left just before the handle came may or may not be part of
+it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard; silence
+is only if it probably crossed. How long a message takes is guessed from how long connecting took, which is four or
+five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from agent.live.uplink import BYTES_PER_S, Audio, Item, Picture, ToolResult
+
+RING_S = 5.0
+MAX_OTHERS = 64
+SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
+PROBABLY_CROSSED_S = (0.003, 0.05)  # bounds of a quarter of it
+
+
+@dataclass(eq=False, slots=True)
+class Sent:
+    """An item that was sent.
+
+    Attributes:
+        number: counts up.
+        item: what was sent.
+        at: when, by the monotonic clock; infinite while it waits to be sent again.
+    """
+
+    number: int
+    item: Item
+    at: float
+
+
+class ReplayRing:
+    """Keep 5 s of audio and the texts between them, for as long as they may have to be sent again."""
+
+    def __init__(self) -> None:
+        self.exact = False
+        "The newest handle stands for exactly what was sent before it."
+        self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
+        self._items: deque[Sent] = deque()
+        self._number = 0
+        self._audio_bytes = 0
+        self._others = 0
+        self._forgotten = 0  # items up to this number are gone
+        self._handle_mark = 0
+        self._turn_mark = 0
+
+    def connected(self, took_s: float) -> None:
+        """Note how long connecting to the server took."""
+        self._surely_s = min(max(took_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
+        self._probably_s = min(max(took_s / 4, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
+
+    def sent(self, item: Item, now: float) -> None:
+        """Note an item that goes out now; pictures and tool results are never sent again."""
+        if isinstance(item, Picture | ToolResult):
+            return
+        self._number += 1
+        self._items.append(Sent(self._number, item, now))
+        if isinstance(item, Audio):
+            self._audio_bytes += len(item.pcm_bytes)
+        else:
+            self._others += 1
+        while self._audio_bytes > RING_S * BYTES_PER_S or self._others > MAX_OTHERS:
+            self._forgotten = self._pop()
+
+    def handle_came(self, now: float) -> None:
+        """Note that a handle arrived: what was sent before is part of it."""
+        self._handle_mark = self._number
+        self.exact = True
+        for sent in reversed(self._items):
+            age_s = now - sent.at
+            if age_s >= self._surely_s:
+                break
+            self.exact = False
+            if age_s < self._probably_s or not (isinstance(sent.item, Audio) and not sent.item.speech):
+                self._handle_mark = sent.number - 1
+        self._trim()
+
+    def turn_completed(self) -> None:
+        """Note that a turn is complete: what was sent before is history now."""
+        self._turn_mark = self._number
+        self._trim()
+
+    @property
+    def covers_handle(self) -> bool:
+        """True if nothing that was sent after the handle is forgotten."""
+        return self._forgotten <= self._handle_mark
+
+    @property
+    def covers_turn(self) -> bool:
+        """True if nothing that was sent after the last complete turn is forgotten."""
+        return self._forgotten <= self._turn_mark
+
+    def since_handle(self) -> list[Sent]:
+        """Return what to send again to a session resumed from the newest handle; to be marked `at` each sending."""
+        return self._since(self._handle_mark)
+
+    def since_turn(self) -> list[Sent]:
+        """Return what to send again to a fresh session that was told the history up to the last complete turn."""
+        return self._since(self._turn_mark)
+
+    def _since(self, mark: int) -> list[Sent]:
+        again = [sent for sent in self._items if sent.number > mark]
+        for sent in again:
+            sent.at = math.inf  # a handle that comes before it was sent again does not stand for it
+        return again
+
+    def _trim(self) -> None:
+        """Let go of what no session will need."""
+        needed = min(self._handle_mark, self._turn_mark)
+        while self._items and self._items[0].number <= needed:
+            self._pop()
+
+    def _pop(self) -> int:
+        sent = self._items.popleft()
+        if isinstance(sent.item, Audio):
+            self._audio_bytes -= len(sent.item.pcm_bytes)
+        else:
+            self._others -= 1
+        return sent.number

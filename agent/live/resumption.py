@@ -1,0 +1,216 @@
+"""What follows when a Live session ends: resume it, build a fresh one, or give up. Pure.
+
+Rules:
+  1. The first row of `TABLE` that fits how the session ended says what follows.
+  2. A handle that was refused, that failed twice, or whose session died right after it was resumed is poisoned: it
+     is never used again, and the next session is a fresh one that is told the history.
+  3. Attempts are spaced by a jittered back-off that doubles, and limited by a budget. A session that completed a
+     turn or lasted for a while begins a new budget.
+  4. A handle is taken when the server offers one; "not resumable now" does not take the last one away: resuming
+     with it loses a little, a fresh session loses more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Stage = Literal["setup", "running"]
+
+STABLE_S = 10.0  # a session that lasted so long has earned a new budget
+RIGHT_AFTER_S = 2.0  # of resuming: a session that the server ends by then was resumed from a bad handle
+MOST_FAILURES = 2  # of one handle
+FIRST_DELAY_S = 0.25
+LONGEST_DELAY_S = 4.0
+QUOTA_DELAY_S = 1.0
+LONGEST_QUOTA_DELAY_S = 8.0
+
+_QUOTA = re.compile(r"quota|resource.?exhausted|rate.?limit|too many|concurrent", re.IGNORECASE)
+_NO_SUCH_SESSION = re.compile(r"session.*(not found|expired|invalid)|handle", re.IGNORECASE)
+
+
+class Step(StrEnum):
+    """What to do next."""
+
+    RESUME = "resume"
+    "Connect with the newest handle; without one, as `REBUILD`."
+    REBUILD = "rebuild"
+    "Connect afresh and tell the model what was said."
+    WAIT = "wait"
+    "As `RESUME`, but only after a longer pause: the server is short of quota."
+    GIVE_UP = "give_up"
+    "No session will come of it."
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session ended, or failed to begin.
+
+    Attributes:
+        stage: ``setup`` until the server confirmed it, then ``running``.
+        code: the WebSocket's close code (1006 if there was no close frame), or the HTTP status; None if there was
+            neither.
+        reason: the server's words.
+        final: the client itself cannot use such settings, whatever the server says.
+        resumed: a handle was used.
+        age_s: seconds since the server confirmed it.
+        handle_failures: how often the handle has failed by now, this time included.
+    """
+
+    stage: Stage
+    code: int | None
+    reason: str = ""
+    final: bool = False
+    resumed: bool = False
+    age_s: float = 0.0
+    handle_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: the case in words, what it looks like, what follows."""
+
+    case: str
+    fits: Callable[[Ending], bool]
+    step: Step
+
+
+def _out_of_quota(end: Ending) -> bool:
+    return end.code == 429 or bool(_QUOTA.search(end.reason))
+
+
+def _died_young(end: Ending) -> bool:
+    return end.resumed and end.stage == "running" and end.age_s < RIGHT_AFTER_S and end.code != 1006
+
+
+TABLE = (
+    Row("the client cannot use these settings", lambda end: end.final, Step.GIVE_UP),
+    Row("the server is short of quota", _out_of_quota, Step.WAIT),
+    Row(
+        "the key, the model or the address is refused (HTTP 400, 401, 403, 404)",
+        lambda end: end.code in (400, 401, 403, 404),
+        Step.GIVE_UP,
+    ),
+    Row(
+        "the set-up with a handle is refused (1007, 1008), or the server knows no such session",
+        lambda end: (
+            end.resumed
+            and end.stage == "setup"
+            and (end.code in (1007, 1008) or bool(_NO_SUCH_SESSION.search(end.reason)))
+        ),
+        Step.REBUILD,
+    ),
+    Row(
+        "the set-up without a handle is refused (1007, 1008)",
+        lambda end: end.stage == "setup" and end.code in (1007, 1008),
+        Step.GIVE_UP,
+    ),
+    Row("the server ends a session that it has just resumed", _died_young, Step.REBUILD),
+    Row(
+        "the handle has failed twice",
+        lambda end: end.resumed and end.handle_failures >= MOST_FAILURES,
+        Step.REBUILD,
+    ),
+    Row("anything else: 1000, 1001, 1006, 1011 to 1014, HTTP 5xx, no answer", lambda _end: True, Step.RESUME),
+)
+
+
+def next_step(end: Ending) -> Step:
+    """Return what follows by the table."""
+    return next(row.step for row in TABLE if row.fits(end))
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What to do, and after how many seconds."""
+
+    step: Step
+    delay_s: float = 0.0
+
+
+class Recovery:
+    """The handle of a call's Live session, and how to go on when the session ends.
+
+    Args:
+        budget_s: seconds from the first loss within which a session must be running again.
+        uniform: returns a random number between two; for the jitter.
+    """
+
+    def __init__(self, budget_s: float, uniform: Callable[[float, float], float]) -> None:
+        self.handle: str | None = None
+        "What the next session is resumed from; None if it must be a fresh one."
+        self._budget_s = budget_s
+        self._uniform = uniform
+        self._failures = 0  # of the handle
+        self._attempts = 0
+        self._lost_at: float | None = None
+        self._ready_at: float | None = None
+        self._resumed = False
+        self._poisoned: set[str] = set()
+
+    @property
+    def recovering(self) -> bool:
+        """True from a loss until the new session has proved itself."""
+        return self._lost_at is not None
+
+    def offered(self, handle: str | None) -> None:
+        """Note the handle that the server offers; None if the session cannot be resumed at this moment (rule 4)."""
+        if handle and handle not in self._poisoned:
+            self.handle = handle
+            self._failures = 0
+
+    def ready(self, now: float, *, resumed: bool) -> None:
+        """Note that the server confirmed a session."""
+        self._ready_at = now
+        self._resumed = resumed
+
+    def progressed(self) -> None:
+        """Note that a turn was completed: the session works (rule 3)."""
+        self._lost_at = None
+        self._attempts = 0
+        self._failures = 0
+
+    def left(self) -> None:
+        """Note that the session was left for the next one on purpose."""
+        self._ready_at = None
+
+    def poison(self) -> None:
+        """Never use the handle again (rule 2)."""
+        if self.handle is not None:
+            self._poisoned.add(self.handle)
+        self.handle = None
+        self._failures = 0
+
+    def lost(
+        self, stage: Stage, code: int | None, reason: str, now: float, *, resumed: bool, final: bool = False
+    ) -> Move:
+        """Decide how to go on after a loss; see `Ending` for the arguments."""
+        age_s = 0.0 if self._ready_at is None else now - self._ready_at
+        self._ready_at = None
+        if stage == "running" and age_s >= STABLE_S:
+            self.progressed()
+        if resumed:
+            self._failures += 1
+        end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
+        step = next_step(end)
+        if step is Step.REBUILD:
+            self.poison()
+        if self._lost_at is None:
+            self._lost_at = now
+        delay_s = self._delay_s(step)
+        if step is Step.GIVE_UP or now + delay_s - self._lost_at > self._budget_s:
+            return Move(Step.GIVE_UP)
+        self._attempts += 1
+        return Move(step, delay_s)
+
+    def _delay_s(self, step: Step) -> float:
+        """The first attempt after a loss is made almost at once; then they double (rule 3)."""
+        first, longest = (FIRST_DELAY_S, LONGEST_DELAY_S)
+        if step is Step.WAIT:
+            first, longest = QUOTA_DELAY_S, LONGEST_QUOTA_DELAY_S
+        elif self._attempts == 0:
+            return self._uniform(0, 0.05)
+        return min(longest, first * 2.0 ** min(self._attempts, 8)) * self._uniform(0.5, 1.0)

@@ -1,0 +1,28 @@
+"""A call outlives its Live sessions: what the model hears, what the caller hears, over goAways and losses."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agent.emulator.faults import GoAway
+from tests.outlive.line import on_line, talkspurts_s
+
+
+async def test_twenty_swaps() -> None:
+    """Nothing that the caller says is lost or doubled, and nothing that the agent says has a gap."""
+    swaps = 20
+    async with on_line(answer_s=0.6, faults=[GoAway(after_s=0.6, time_left_s=2.0)], await_playback=False) as line:
+        while line.count("session-replaced") < swaps:
+            await line.ask()
+            await asyncio.sleep(1.25)
+        await line.ask()
+        await asyncio.sleep(1.5)
+        shifts = line.shifts_ms()
+        spurts = talkspurts_s(line.caller.heard_pcm(), line.caller.heard_rate_hz)
+        assert max(map(abs, shifts)) < 1.0
+        assert len(spurts) == len(line.asked_s)
+        assert min(spurts) == pytest.approx(0.6, abs=0.03)
+        assert line.count("session-lost") == line.count("context-rebuilt") == 0
+        assert [session.violations for session in line.emulator.sessions] == [[]] * len(line.emulator.sessions)
