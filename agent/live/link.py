@@ -24,7 +24,7 @@ from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.replay import ReplayRing, Sent
-from agent.live.resumption import Recovery, Step
+from agent.live.resumption import Move, Recovery, Step
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
 from agent.live.uplink import BYTES_PER_S, Audio, Picture, ToolResult, Uplink
 from agent.settings import Settings
@@ -133,14 +133,10 @@ class LiveLink:
         while True:
             loss = await self._hold_session()
             self._ended_at = self._clock()
+            move = self._move_on() if loss is None else self._move_after(loss)
             self._ports.on_ended(loss, self.uplink.take_tool_results())
-            step = Step.REBUILD if self._rebuild else Step.RESUME
-            if loss is not None:
-                step = await self._after(loss)
-            elif self._rebuild:
-                self._recovery.poison()
-            self._rebuild = False
-            self._opening = self._next_opening(step)
+            await asyncio.sleep(move.delay_s)
+            self._opening = self._next_opening(move.step)
 
     def replace(self, *, rebuild: bool = False) -> None:
         """Have another session take over, if one is running: the model does not do what it should.
@@ -177,11 +173,19 @@ class LiveLink:
             if self._swap is not None:
                 self._swap.cancel()
                 self._swap = None
-        self._recovery.left()
         return None
 
-    async def _after(self, loss: LiveError) -> Step:
-        """Wait as long as it takes until the next attempt; raise the loss if there shall be none."""
+    def _move_on(self) -> Move:
+        """Go on after a session that was left on purpose."""
+        self._recovery.left()
+        if not self._rebuild:
+            return Move(Step.RESUME)
+        self._rebuild = False
+        self._recovery.poison()
+        return Move(Step.REBUILD)
+
+    def _move_after(self, loss: LiveError) -> Move:
+        """Decide how to go on after a loss; raise it if no session will come."""
         move = self._recovery.lost(
             "setup" if loss.during_setup else "running",
             loss.code,
@@ -193,8 +197,7 @@ class LiveLink:
         if move.step is Step.GIVE_UP:
             raise loss
         logger.info("a Live session ended, next: %s in %.2f s: %s", move.step, move.delay_s, loss.detail)
-        await asyncio.sleep(move.delay_s)
-        return move.step
+        return move
 
     def _next_opening(self, step: Step) -> Opening:
         handle = self._recovery.handle

@@ -4,9 +4,9 @@ A handle stands for the state in which it was issued. What was sent after that i
 resumed from it, and is sent again, in order.
 
 What is sent and the handle may cross on the way: what left just before the handle came may or may not be part of
-it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard; silence
-is only if it probably crossed. How long a message takes is guessed from how long connecting took, which is four or
-five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
+it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard;
+silence is only if it probably crossed. How long a message takes is guessed from how long connecting took, which is
+four or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
 """
 
 from __future__ import annotations
