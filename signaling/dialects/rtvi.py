@@ -168,13 +168,23 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
         case events.ToolCalled() | events.ToolFinished():
             return _tool(event)
-        case events.PictureSent(source, width, height, size):
-            picture = {"source": source, "width": width, "height": height, "bytes": size}
-            return [("server-message", {"type": "picture-sent", **picture})]
+        case events.PictureSent() | events.UsageReported() | events.LimitNear():
+            return [("server-message", _own_message(event))]
         case events.CallEnded():
             return _farewell(event)
         case events.AgentReady() | events.TurnCompleted():
             return []
+
+
+def _own_message(event: events.PictureSent | events.UsageReported | events.LimitNear) -> dict[str, Any]:
+    """What RTVI has no message for."""
+    match event:
+        case events.PictureSent(source, width, height, size):
+            return {"type": "picture-sent", "source": source, "width": width, "height": height, "bytes": size}
+        case events.UsageReported(tokens, cost_usd):
+            return {"type": "usage-reported", "tokens": tokens, "cost_usd": cost_usd}
+        case events.LimitNear(kind, used, limit):
+            return {"type": "limit-near", "kind": kind, "used": used, "limit": limit}
 
 
 def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:
