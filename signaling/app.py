@@ -74,12 +74,13 @@ async def running(settings: Settings, live: LiveEndpoint, outage: Outage = _no_o
     """Run the service; yields the page's address. Ends every call on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or the prices cannot be used.
     """
+    prices = load_prices(settings)
     note_closed_connects(asyncio.get_running_loop())
     calls = Calls(settings, outage)
     client = live_client(live, settings)
-    agent = Agent(client, (WEATHER,), live.offline_demo, load_prices(settings))
+    agent = Agent(client, (WEATHER,), live.offline_demo, prices)
     metrics = Metrics(calls)
     app = build_app(settings, agent, calls, metrics)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
