@@ -186,6 +186,15 @@ def test_the_end_of_the_speech_before_is_not_the_goodbye() -> None:
     assert kinds(steps(watched, 114)) == [End]
 
 
+def test_a_goodbye_that_is_generated_but_not_sent_yet_is_waited_for() -> None:
+    watched = saying_goodbye(events.GenerationStarted(2), events.AgentStartedSpeaking(2))
+    note(watched, 111, events.TurnCompleted(2, None), events.AgentStoppedSpeaking(2))
+    note(watched, 112, events.GenerationStarted(3), events.TurnCompleted(3, None))
+    assert steps(watched, 112) == []
+    note(watched, 113, events.AgentStartedSpeaking(3), events.AgentStoppedSpeaking(3))
+    assert kinds(steps(watched, 113)) == [End]
+
+
 def test_a_goodbye_that_follows_other_speech_without_a_gap_is_heard_too() -> None:
     watched = saying_goodbye(events.GenerationStarted(2), events.AgentStartedSpeaking(2))
     note(watched, 111, events.TurnCompleted(2, None), events.GenerationStarted(3), events.TurnCompleted(3, None))
