@@ -4,20 +4,25 @@ This file only routes. What an event means for the conversation is decided in `a
 samples in `agent.media`, what goes over the wire in `agent.live`.
 
 Tasks, all owned by `Call.run` and ended with it: the Live session, the listener to the caller's track, one watcher
-per camera and screen, and one task per tool call.
+per camera and screen, one of the call's limits, and one task per tool call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from agent import events
 from agent.clock import Clock, monotonic
+from agent.dialog.budget import Meter
+from agent.dialog.limits import End, Limits, SayGoodbye, Step
+from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
@@ -59,6 +64,7 @@ class Call:
         tools: what the model may call.
         offline_demo: the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
+        prices: what the model's tokens cost.
         clock: monotonic seconds.
     """
 
@@ -71,6 +77,7 @@ class Call:
         tools: Sequence[Tool] = (),
         offline_demo: bool = False,
         phase_s: float = 0.0,
+        prices: Prices = KNOWN,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
@@ -100,6 +107,8 @@ class Call:
         )
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
+        self.meter = Meter(price_of(prices, settings.model))
+        "What the call has used and cost so far."
         self._model = settings.model
         self._tools = tools
         self._offline_demo = offline_demo
@@ -118,6 +127,14 @@ class Call:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._tool_tasks: dict[str, asyncio.Task[ToolAnswer]] = {}
+        self._limits = Limits(
+            budget_usd=settings.budget_usd,
+            idle_timeout_s=settings.idle_timeout_s,
+            max_duration_s=settings.max_duration_s,
+            now=clock(),
+        )
+        self._limits_moved = asyncio.Event()
+        self.observe(self._note_for_limits)
 
     # the call's life
 
@@ -138,6 +155,7 @@ class Call:
             async with asyncio.TaskGroup() as self._group:
                 self._start(self._hold_live(), "live")
                 self._start(self._watch_silence(), "silence")
+                self._start(self._keep_limits(), "limits")
                 if ear is not None:
                     self._start(self._listen(ear), "listen")
                 for eye in self.eyes:
@@ -324,6 +342,8 @@ class Call:
                     self._cancel_tool(call_id)
             case wire.GoAway() | wire.Resumable():
                 pass  # the link sees to it
+            case wire.Usage():
+                self._bill(fact)
 
     def _speak(self, pcm_bytes: bytes, rate_hz: int) -> None:
         generation = self._output_arrived()
@@ -460,3 +480,48 @@ class Call:
             task.cancel()
         if tasks and (await asyncio.wait(tasks, timeout=TOOLS_END_S))[1]:
             logger.warning("call %s: a tool does not end although it was cancelled", self.call_id)
+
+    # what the call costs and how long it lasts
+
+    def _bill(self, usage: wire.Usage) -> None:
+        self.meter.bill(
+            usage.prompt,
+            usage.response,
+            thoughts_tokens=usage.thoughts_tokens,
+            tool_use_tokens=usage.tool_use_tokens,
+        )
+        spent = self.meter.spent
+        self._emit(
+            events.UsageReported(spent.by_direction(), None if spent.cost_usd is None else float(spent.cost_usd))
+        )
+        self._limits.spent(spent.cost_usd)
+        self._limits_moved.set()
+
+    def _note_for_limits(self, event: events.Event) -> None:
+        self._limits.note(event, self._clock())
+        if self._limits.closing:
+            self._limits_moved.set()
+
+    async def _keep_limits(self) -> None:
+        """Bring the call to its end when a limit is reached; ends with the call."""
+        while True:
+            self._limits_moved.clear()
+            for step in self._limits.steps(self._clock()):
+                self._take_step(step)
+            wait_s = self._limits.next_look_s(self._clock())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if wait_s == math.inf else wait_s):
+                    await self._limits_moved.wait()
+
+    def _take_step(self, step: Step) -> None:
+        match step:
+            case events.LimitNear():
+                self._emit(step)
+            case SayGoodbye(note):
+                logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
+                try:
+                    self.live.uplink.put(TypedText(note))
+                except LiveError as error:
+                    self._lose_live(error)
+            case End(reason, detail):
+                self.hang_up(reason, detail, "operator")

@@ -13,6 +13,9 @@ from typing import Any, Literal
 Fault = Literal["caller", "agent", "operator", "live", "network"]
 """Whose doing the end of a call was; ``operator`` is a setting, a key or a shutdown, ``live`` the Live server."""
 
+LimitKind = Literal["budget", "idle", "max_duration"]
+"""What may end a call by itself; see `agent.dialog.limits`."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentReady:
@@ -220,11 +223,33 @@ class AgentFellSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageReported:
+    """The Live server reported what a turn took; the figures are the call's so far."""
+
+    tokens: Mapping[str, Mapping[str, int]]
+    "By direction (``prompt``, ``response``) and modality (``TEXT``, ``AUDIO`` and so on; see docs/usage.md)."
+    cost_usd: float | None
+    "What they cost by the price list; None if the model's price is not known."
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNear:
+    """Most of a limit is used up; when all is, the agent says goodbye and the call ends."""
+
+    kind: LimitKind
+    "Which limit."
+    used: float
+    "How much of it is used: US dollars for ``budget``, seconds for the others."
+    limit: float
+    "The limit, in the same unit."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
     reason: str
-    "A short word: ``hung_up``, ``ice_lost``, ``live_refused``, ``live_lost``, ``shutdown`` and so on."
+    "A short word: ``hung_up``, ``ice_lost``, ``live_refused``, ``budget_spent``, ``shutdown`` and so on."
     detail: str
     "One sentence for a person."
     fault: Fault
@@ -232,8 +257,8 @@ class CallEnded:
 
     @property
     def is_error(self) -> bool:
-        """True unless somebody simply hung up."""
-        return self.reason not in ("hung_up", "caller_left")
+        """True unless somebody simply hung up, or the call came to the end that was set for it."""
+        return self.reason not in ("hung_up", "caller_left", "budget_spent", "idle", "max_duration")
 
 
 Event = (
@@ -257,5 +282,7 @@ Event = (
     | ContextRebuilt
     | ContextLost
     | AgentFellSilent
+    | UsageReported
+    | LimitNear
     | CallEnded
 )

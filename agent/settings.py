@@ -116,6 +116,18 @@ class Settings(BaseSettings):
     )
     ice_servers: list[str] = Field([], description="STUN URLs for callers and service, e.g. stun:host:3478.")
 
+    # what a call may cost and how long it may last
+    budget_usd: float | None = Field(
+        None, gt=0, description="US dollars that one call may cost; the agent then says goodbye. No limit if unset."
+    )
+    price_file: str | None = Field(None, description="TOML file with prices of your own; see docs/usage.md.")
+    idle_timeout_s: float = Field(
+        600.0, ge=0, description="Seconds for which nobody speaks or types, after which the call ends; 0 for never."
+    )
+    max_duration_s: float = Field(
+        3600.0, ge=0, description="Seconds that a call may last; the agent then says goodbye. 0 for any length."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

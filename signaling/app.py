@@ -26,6 +26,7 @@ from signaling.metrics import Metrics
 from signaling.offer import Agent, Door
 from signaling.offline import emulator_process
 from signaling.peer import note_closed_connects
+from signaling.prices import load_prices
 from signaling.problem import MAX_BODY_BYTES, problem_middleware
 from signaling.tokens import check_exposure
 
@@ -73,12 +74,13 @@ async def running(settings: Settings, live: LiveEndpoint, outage: Outage = _no_o
     """Run the service; yields the page's address. Ends every call on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or the prices cannot be used.
     """
+    prices = load_prices(settings)
     note_closed_connects(asyncio.get_running_loop())
     calls = Calls(settings, outage)
     client = live_client(live, settings)
-    agent = Agent(client, (WEATHER,), live.offline_demo)
+    agent = Agent(client, (WEATHER,), live.offline_demo, prices)
     metrics = Metrics(calls)
     app = build_app(settings, agent, calls, metrics)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)

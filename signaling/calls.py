@@ -18,6 +18,7 @@ from aiortc import RTCPeerConnection
 
 from agent.call import Call
 from agent.clock import monotonic
+from agent.dialog.budget import Spent
 from agent.errors import OfferError
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
@@ -77,6 +78,7 @@ class Calls:
         "Says why no call can be answered now; None if one can."
         self._settings = settings
         self._of_ended = CallStats()
+        self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -101,6 +103,14 @@ class Calls:
         total = replace(self._of_ended)
         for leg in self._legs.values():
             total.add(_leg_stats(leg))
+        return total
+
+    def spent(self) -> Spent:
+        """Add up what all calls since the start have used and cost."""
+        total = Spent()
+        total.add(self._spent_by_ended)
+        for leg in self._legs.values():
+            total.add(leg.call.meter.spent)
         return total
 
     def check_capacity(self) -> None:
@@ -197,6 +207,7 @@ class Calls:
         finally:
             del self._legs[leg.call.call_id]
             self._of_ended.add(_leg_stats(leg))
+            self._spent_by_ended.add(leg.call.meter.spent)
             self.ended[leg.call.ended.reason if leg.call.ended else "unknown"] += 1
             if not self._legs:
                 self._idle.set()

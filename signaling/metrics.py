@@ -58,6 +58,18 @@ class _CallsCollector(Collector):
         for reason, count in self._calls.ended.items():
             ended.add_metric([reason], count)
         yield ended
+        yield from self._money()
         for name, value in asdict(self._calls.stats()).items():
             name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
+
+    def _money(self) -> Iterator[Metric]:
+        spent = self._calls.spent()
+        tokens = CounterMetricFamily(
+            "talkspurt_tokens", "Tokens that the Live server billed.", labels=["direction", "modality"]
+        )
+        for (direction, modality), count in sorted(spent.tokens.items()):
+            tokens.add_metric([direction, modality], count)
+        yield tokens
+        cost_usd = float(spent.cost_usd or 0)
+        yield CounterMetricFamily("talkspurt_cost_usd", "What they cost by the price list, US dollars.", cost_usd)

@@ -23,6 +23,7 @@ from aiortc.sdp import candidate_from_sdp
 
 from agent.call import Call
 from agent.clock import monotonic
+from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.live.session import LiveClient
 from agent.media.inbound import Ear, open_ear
@@ -53,11 +54,13 @@ class Agent:
         client: the Live API's client.
         tools: what the model may call.
         offline_demo: the Live server is the local emulator.
+        prices: what tokens cost.
     """
 
     client: LiveClient
     tools: Sequence[Tool]
     offline_demo: bool
+    prices: Prices
 
 
 Dialect = Callable[[Leg, RTCDataChannel], None]
@@ -118,6 +121,7 @@ class Door:
             settings=self._settings,
             tools=self._agent.tools,
             offline_demo=self._agent.offline_demo,
+            prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
         )
         leg = Leg(

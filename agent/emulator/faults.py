@@ -26,6 +26,7 @@ NOT_FOUND = "BidiGenerateContent session not found."
 
 _MAX_BYTES = 64 << 20
 _MAX_COUNT = 10_000
+_MAX_TOKENS = 10**9
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ _HZ = Rule("Hz, 20 to 12000", lambda value: _number(value) and 20 <= value <= 12
 _CODE = Rule(
     "1000 to 1003, 1007 to 1014, or 3000 to 4999",  # RFC 6455 section 7.4: the others never go over the wire
     lambda value: _whole(value, 1000, 4999) and (value <= 1003 or 1007 <= value <= 1014 or value >= 3000),
+)
+_TOKENS = Rule(
+    "an object of modalities and tokens",
+    lambda value: isinstance(value, dict) and all(name and _whole(n, 0, _MAX_TOKENS) for name, n in value.items()),
 )
 _MOMENT = _one_of(*Moment)
 _WHICH = _count_or(EVERY)
@@ -258,6 +263,16 @@ class ToolStorm(TurnFault):
     when: str = _field("before_speech", _one_of("before_speech", "after_speech", "instead"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usage(TurnFault):
+    kind = "usage"
+    prompt: Mapping[str, int] = _field({"AUDIO": 10_000}, _TOKENS)
+    """Beyond what the turn took anyway."""
+    response: Mapping[str, int] = _field({}, _TOKENS)
+    details: bool = _field(True, _FLAG)
+    """false: the sums only, of all tokens."""
+
+
 # --- faults of an interruption
 
 
@@ -365,7 +380,7 @@ FAULTS: dict[str, type[Fault]] = {
     sort.kind: sort
     for sort in (
         *(GoAway, Close, DropTcp, Stall, SlowPong, UnknownMessage, HugeMessage, Interrupt, CancelTools),
-        *(DelayFirstAudio, EmptyTurn, SilentSpeech, DuplicateTurnComplete, FinishedFlags, ToolStorm),
+        *(DelayFirstAudio, EmptyTurn, SilentSpeech, DuplicateTurnComplete, FinishedFlags, ToolStorm, Usage),
         *(AudioWithInterrupted, LateChunks, Pace, RefuseUpgrade, RefuseSetup),
         *(RefuseHandle, PoisonHandle, ForgetContext, RefuseResumeWhileOpen, RefuseNullHandle, WithholdHandles),
     )

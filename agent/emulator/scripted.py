@@ -49,6 +49,7 @@ from agent.emulator.faults import (
     ToolStorm,
     TurnFault,
     UnknownMessage,
+    Usage,
     WithholdHandles,
 )
 from agent.emulator.handles import History
@@ -347,6 +348,8 @@ class _FaultHooks(Hooks):
                     body = message.json
                     body["serverContent"]["turnCompleteReason"] = reason
                     out[-1] = server_message("turnComplete", body)
+                case Usage() if "usageMetadata" in out[-1].json:
+                    out[-1] = _dearer(out[-1], fault)
                 case DuplicateTurnComplete(extra=extra) if message.kind == "turnComplete":
                     out += repeat(out[-1], extra)
         if message.kind == "turnComplete":
@@ -431,6 +434,20 @@ def _stormy(fault: ToolStorm, turn: Turn, reply: Reply) -> Reply:
             return (*reply, *calls)
         case _:
             return calls
+
+
+def _dearer(message: ServerMessage, fault: Usage) -> ServerMessage:
+    """The same message with more tokens in its usage."""
+    body = message.json
+    told = body["usageMetadata"]
+    for direction, more in (("prompt", fault.prompt), ("response", fault.response)):
+        told[f"{direction}TokenCount"] += sum(more.values())
+        told["totalTokenCount"] += sum(more.values())
+        details = told.pop(f"{direction}TokensDetails", [])
+        if fault.details:
+            details += [{"modality": modality, "tokenCount": tokens} for modality, tokens in more.items()]
+            told[f"{direction}TokensDetails"] = details
+    return server_message(message.kind, body)
 
 
 def _hushed(message: ServerMessage, amplitude: int) -> ServerMessage:

@@ -161,6 +161,7 @@ class LiveLink:
         )
         session = LiveSession(self._client, self._settings, self._declarations, ports)
         self._session = session
+        self._rebuild = False
         self._connecting_at = self._clock()
         try:
             await session.run(self._opening)
@@ -180,7 +181,6 @@ class LiveLink:
         self._recovery.left()
         if not self._rebuild:
             return Move(Step.RESUME)
-        self._rebuild = False
         self._recovery.poison()
         return Move(Step.REBUILD)
 

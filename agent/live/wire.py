@@ -1,19 +1,21 @@
 """The Live server's messages as plain facts, in the order in which they are to be acted on.
 
 One message may carry several: `interrupted` comes first, because audio in the same message belongs to the
-generation that it cuts, and the turn's end comes last. All parts of a message are read.
+generation that it cuts, and the turn's end comes last, after what the turn cost. All parts of a message are read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.genai import types
 
 DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
+UNKNOWN_MODALITY = "UNKNOWN"  # of tokens that the server counts but does not break down
 _RATE = re.compile(r"(?:^|[;\s])rate=(\d{4,6})(?!\d)")
 _SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
 
@@ -96,6 +98,31 @@ class Resumable:
     handle: str | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens that the server bills for one inference: a turn, or the part of it that ended with a tool call.
+
+    Counts are per inference and not a running total of the session, although ``prompt`` grows from turn to turn:
+    it is the whole context, old turns included, and all of it is billed anew each time (Google's best practices
+    of the Live API, on billing). So what a call costs is the sum over all usage that came, on whatever message it
+    came; operators who compared the three readings with their bills found only this one to agree.
+
+    Modalities are the server's words (``TEXT``, ``AUDIO``, ``IMAGE``, ``VIDEO``). The server's breakdown may be
+    missing, and the real one's of the prompt lacks some tens of tokens: what only the sum knows of is ``UNKNOWN``.
+    """
+
+    prompt: Mapping[str, int]
+    "Tokens of the context, by modality."
+    response: Mapping[str, int]
+    "Tokens of the answer, by modality; neither thoughts nor transcripts are among them."
+    thoughts_tokens: int = 0
+    "Tokens that the model thought with."
+    tool_use_tokens: int = 0
+    "Tokens of the server's own tools' prompts."
+    total_tokens: int = 0
+    "The server's sum, of which it leaves the thoughts out now and then; nothing is reckoned from it."
+
+
 Fact = (
     Speech
     | Text
@@ -108,6 +135,7 @@ Fact = (
     | ToolCallsCancelled
     | GoAway
     | Resumable
+    | Usage
 )
 
 
@@ -123,6 +151,8 @@ def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
         yield ToolCallsCancelled(tuple(message.tool_call_cancellation.ids or ()))
     if message.go_away is not None:
         yield GoAway(_seconds(message.go_away.time_left))
+    if message.usage_metadata is not None:
+        yield _usage(message.usage_metadata)
     if content is not None and content.turn_complete:
         reason = content.turn_complete_reason
         yield TurnComplete(reason.value if reason is not None else None)
@@ -153,6 +183,25 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
         yield Speech(blob.data, _rate_hz(blob.mime_type))
     if part.text and not part.thought:
         yield Text(part.text)
+
+
+def _usage(usage: types.UsageMetadata) -> Usage:
+    """Read the counts; the SDK gives Vertex's ``candidates...`` the names of the Gemini API."""
+    return Usage(
+        prompt=_by_modality(usage.prompt_token_count, usage.prompt_tokens_details),
+        response=_by_modality(usage.response_token_count, usage.response_tokens_details),
+        thoughts_tokens=usage.thoughts_token_count or 0,
+        tool_use_tokens=usage.tool_use_prompt_token_count or 0,
+        total_tokens=usage.total_token_count or 0,
+    )
+
+
+def _by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] | None) -> dict[str, int]:
+    tokens: Counter[str] = Counter()
+    for each in details or ():
+        tokens[each.modality.value if each.modality is not None else UNKNOWN_MODALITY] += each.token_count or 0
+    tokens[UNKNOWN_MODALITY] += max(0, (count or 0) - tokens.total())
+    return dict(+tokens)
 
 
 def _rate_hz(mime_type: str | None) -> int:

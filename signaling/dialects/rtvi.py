@@ -172,6 +172,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return _tool(event)
         case (
             events.PictureSent()
+            | events.UsageReported()
+            | events.LimitNear()
             | events.SessionEnding()
             | events.SessionLost()
             | events.SessionReplaced()

@@ -22,6 +22,7 @@ from agent.live.wire import (
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
+    Usage,
     facts,
 )
 
@@ -102,7 +103,6 @@ def test_a_golden_message_becomes_its_fact(message: dict[str, Any], expected: li
         content(interimInputTranscription={"text": "what ti"}),
         content(outputTranscription={}),
         content(groundingMetadata={"webSearchQueries": ["x"]}),
-        {"usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 6, "serviceTier": "standard"}},
         {"voiceActivity": {"type": "NEW_TYPE", "audioOffset": "1.5s"}},
         {"toolCall": {}},
     ],
@@ -166,6 +166,7 @@ def test_everything_at_once_ends_with_the_turn() -> None:
         GenerationComplete(),
         ToolCall("c1", "x", {}),
         GoAway(3.0),
+        Usage({}, {}, total_tokens=6),
         TurnComplete(None),
     ]
 
@@ -210,6 +211,76 @@ def test_both_base64_alphabets_are_read(data: str) -> None:
 )
 def test_the_time_left_is_seconds_or_unknown(time_left: str | None, seconds: float | None) -> None:
     assert read({"goAway": {"timeLeft": time_left}}) == [GoAway(seconds)]
+
+
+def details(**tokens: int) -> list[dict[str, Any]]:
+    return [{"modality": modality, "tokenCount": count} for modality, count in tokens.items()]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        (
+            {
+                "promptTokenCount": 10,
+                "responseTokenCount": 20,
+                "totalTokenCount": 30,
+                "promptTokensDetails": details(TEXT=4, AUDIO=6),
+                "responseTokensDetails": details(AUDIO=20),
+            },
+            Usage({"TEXT": 4, "AUDIO": 6}, {"AUDIO": 20}, total_tokens=30),
+        ),
+        (  # as the real service counts: the prompt's breakdown lacks 25, the total lacks the thoughts
+            {
+                "promptTokenCount": 522,
+                "responseTokenCount": 42,
+                "totalTokenCount": 564,
+                "promptTokensDetails": details(TEXT=332, AUDIO=165),
+                "responseTokensDetails": details(AUDIO=42),
+                "thoughtsTokenCount": 136,
+            },
+            Usage({"TEXT": 332, "AUDIO": 165, "UNKNOWN": 25}, {"AUDIO": 42}, thoughts_tokens=136, total_tokens=564),
+        ),
+        (
+            {"promptTokenCount": 1, "toolUsePromptTokenCount": 2, "thoughtsTokenCount": 3, "totalTokenCount": 6},
+            Usage({"UNKNOWN": 1}, {}, thoughts_tokens=3, tool_use_tokens=2, total_tokens=6),
+        ),
+        ({"promptTokensDetails": details(VIDEO=258)}, Usage({"VIDEO": 258}, {})),
+        ({"promptTokenCount": 5, "promptTokensDetails": details(AUDIO=7, TEXT=0)}, Usage({"AUDIO": 7}, {})),
+        (
+            {
+                "promptTokensDetails": [
+                    {"tokenCount": 3},
+                    {"modality": "SMELL", "tokenCount": 2},
+                    {"modality": "TEXT"},
+                ]
+            },
+            Usage({"UNKNOWN": 3, "SMELL": 2}, {}),
+        ),
+        ({"serviceTier": "standard"}, Usage({}, {})),
+    ],
+)
+def test_usage_is_tokens_by_modality(metadata: dict[str, Any], expected: Usage) -> None:
+    assert read({"usageMetadata": metadata}) == [expected]
+
+
+def test_usage_of_vertex_has_other_names_on_the_wire() -> None:
+    message = {
+        "usageMetadata": {
+            "promptTokenCount": 10,
+            "candidatesTokenCount": 20,
+            "promptTokensDetails": details(AUDIO=10),
+            "candidatesTokensDetails": details(AUDIO=20),
+        }
+    }
+    known = live_converters._LiveServerMessage_from_vertex(message)
+    parsed = types.LiveServerMessage._from_response(response=known, kwargs={})
+    assert list(facts(parsed)) == [Usage({"AUDIO": 10}, {"AUDIO": 20})]
+
+
+def test_what_a_turn_cost_comes_before_its_end() -> None:
+    message = {**content(turnComplete=True), "usageMetadata": {"responseTokenCount": 1}}
+    assert read(message) == [Usage({}, {"UNKNOWN": 1}), TurnComplete(None)]
 
 
 def test_unknown_fields_and_values_change_nothing() -> None:

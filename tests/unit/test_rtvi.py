@@ -130,6 +130,19 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
         ],
     ),
     (
+        events.UsageReported({"prompt": {"AUDIO": 7}, "response": {}}, 0.25),
+        [
+            (
+                "server-message",
+                {"type": "usage-reported", "tokens": {"prompt": {"AUDIO": 7}, "response": {}}, "cost_usd": 0.25},
+            )
+        ],
+    ),
+    (
+        events.LimitNear("budget", 0.8, 1.0),
+        [("server-message", {"type": "limit-near", "kind": "budget", "used": 0.8, "limit": 1.0})],
+    ),
+    (
         events.CallEnded("hung_up", "The caller hung up.", "caller"),
         [
             (

@@ -204,3 +204,9 @@ def test_settings_print_without_their_secrets(monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_setting_says_what_it_is() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_budget_is_a_price() -> None:
+    assert load_settings({"budget_usd": 0.5}).budget_usd == 0.5
+    assert load_settings({"idle_timeout_s": 0}).idle_timeout_s == 0
+    assert complaint(budget_usd=0) == "flag --budget-usd = 0: input should be greater than 0"

@@ -18,6 +18,7 @@ from agent.emulator import Emulator, Hooks, ServerMessage, Wire, phrases, runnin
 from agent.emulator.command import main
 from agent.emulator.pcm import Pcm
 from agent.errors import ConfigError
+from agent.live.wire import Usage, facts
 
 GEMINI = "/ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
 TOOL = types.FunctionDeclaration(name="get_weather", parameters_json_schema={"type": "object"})
@@ -807,3 +808,40 @@ def test_the_command_refuses_it_too(tmp_path: Path, capsys: pytest.CaptureFixtur
     script.write_text('\n{"fault": "clothes"}', encoding="utf-8")
     assert main(["--faults", str(script), "--no-speech-recognition"]) == 2
     assert "faults.jsonl, line 2: fault must be one of go_away" in capsys.readouterr().err
+
+
+TOLD = {"fault": "usage", "prompt": {"AUDIO": 1000, "VIDEO": 258}, "response": {"AUDIO": 500}, "turn": 2}
+
+
+async def test_usage_grows_by_what_the_script_says() -> None:
+    async with faulty(TOLD) as emulator, session(emulator) as live:
+        first, second = [usage_of(await ask(live)) for _ in range(2)]
+    assert first.prompt_token_count is not None
+    assert first.prompt_token_count < 100
+    assert {
+        each.modality.value: each.token_count for each in second.prompt_tokens_details or () if each.modality
+    } == {
+        "TEXT": 2 * first.prompt_token_count,  # the context is billed anew
+        "AUDIO": 1000,
+        "VIDEO": 258,
+    }
+    assert second.prompt_token_count == 2 * first.prompt_token_count + 1258
+    assert second.response_token_count == (first.response_token_count or 0) + 500
+    assert second.total_token_count == second.prompt_token_count + second.response_token_count
+
+
+async def test_usage_without_details() -> None:
+    async with faulty({**TOLD, "turn": 1, "details": False}) as emulator, session(emulator) as live:
+        turn = await ask(live)
+    usage = usage_of(turn)
+    assert usage.prompt_tokens_details is usage.response_tokens_details is None
+    prompt, response = usage.prompt_token_count or 0, usage.response_token_count or 0
+    assert prompt > 1258
+    assert [fact for message in turn.messages for fact in facts(message) if isinstance(fact, Usage)] == [
+        Usage({"UNKNOWN": prompt}, {"UNKNOWN": response}, total_tokens=prompt + response)
+    ]
+
+
+def usage_of(turn: Turn) -> types.UsageMetadata:
+    (usage,) = [message.usage_metadata for message in turn.messages if message.usage_metadata is not None]
+    return usage

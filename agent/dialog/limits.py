@@ -1,0 +1,215 @@
+"""When a call ends by itself: its budget is spent, nobody speaks any more, it has lasted too long. Pure.
+
+Rules:
+  1. At 80 % of a limit it is said that it is near, once; of the idle one again after every sign of life.
+  2. When one is reached, the sentence that is being said and the answer that is owed are waited for, 10 s at most.
+  3. Then the model is told to say goodbye. The call ends when that was heard to its end, or 10 s later.
+  4. What is reached stays reached: from then on no other limit counts, and nothing takes the end back.
+  5. Idle is a call in which nobody speaks or types, and no tool runs. A limit of 0 or None does not exist.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from agent import events
+
+NEAR_SHARE = 0.8
+QUIET_WAIT_S = 10.0
+GOODBYE_S = 10.0
+
+_WHY: dict[events.LimitKind, str] = {
+    "budget": "its budget is spent",
+    "idle": "nobody has spoken for a long while",
+    "max_duration": "it has lasted as long as it may",
+}
+_REASONS: dict[events.LimitKind, tuple[str, str]] = {
+    "budget": ("budget_spent", "The call's budget is spent."),
+    "idle": ("idle", "Nobody spoke for too long."),
+    "max_duration": ("max_duration", "The call has lasted as long as it may."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SayGoodbye:
+    """Tell the model to say goodbye.
+
+    Attributes:
+        note: what to tell it.
+    """
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the call.
+
+    Attributes:
+        reason: see `events.CallEnded`.
+        detail: one sentence for a person.
+    """
+
+    reason: str
+    detail: str
+
+
+Step = events.LimitNear | SayGoodbye | End
+"""What is to be done now; a `events.LimitNear` is to be told."""
+
+
+class Limits:
+    """Watch one call.
+
+    Args:
+        budget_usd: what it may cost.
+        idle_timeout_s: how long nobody may speak.
+        max_duration_s: how long it may last.
+        now: when it began.
+    """
+
+    def __init__(
+        self, *, budget_usd: float | None, idle_timeout_s: float, max_duration_s: float, now: float
+    ) -> None:
+        self._budget_usd = budget_usd
+        self._idle_timeout_s = idle_timeout_s
+        self._max_duration_s = max_duration_s
+        self._began = now
+        self._active_at = now
+        self._cost_usd = 0.0
+        self._near: set[events.LimitKind] = set()  # of which it was said
+        self._reached: events.LimitKind | None = None
+        self._deadline = math.inf  # of waiting for quiet, then of the goodbye
+        self._ended = False
+        self._caller_speaks = False
+        self._agent_speaks = False
+        self._open_tools: set[str] = set()
+        self._generation = 0
+        self._generating = False
+        self._owed = False  # the caller said something that was not answered yet
+        self._goodbye: _Goodbye | None = None
+
+    @property
+    def closing(self) -> bool:
+        """True once a limit was reached: every event may now be what is waited for."""
+        return self._reached is not None
+
+    def spent(self, cost_usd: Decimal | None) -> None:
+        """Take note of what the call has cost so far; None if nobody knows."""
+        self._cost_usd = float(cost_usd or 0)
+
+    def note(self, event: events.Event, now: float) -> None:
+        """Take note of what happened."""
+        match event:
+            case events.CallerStartedSpeaking():
+                self._caller_speaks = True
+            case events.CallerStoppedSpeaking():
+                self._caller_speaks, self._owed = False, True
+            case events.CallerTranscribed():
+                self._owed = self._owed or event.typed
+            case events.AgentStartedSpeaking() | events.AgentStoppedSpeaking():
+                self._agent_speaks = isinstance(event, events.AgentStartedSpeaking)
+            case events.ToolCalled(call_id=call_id):
+                self._open_tools.add(call_id)
+            case events.ToolFinished(call_id=call_id):
+                self._open_tools.discard(call_id)
+            case events.GenerationStarted(generation):
+                self._generation, self._generating, self._owed = generation, True, False
+            case events.TurnCompleted() | events.AgentInterrupted():
+                self._generating = False
+            case events.GenerationCompleted() | events.AgentReady():
+                pass  # signs of life like those above
+            case _:
+                return
+        self._active_at = now
+        self._near.discard("idle")
+        if self._goodbye is not None:
+            self._goodbye.note(event)
+
+    def steps(self, now: float) -> Iterator[Step]:
+        """Yield what is to be done now, in order."""
+        if self._reached is None:
+            yield from self._look(now)
+        if self._reached is None or self._ended:
+            return
+        if self._goodbye is None and (self._quiet() or now >= self._deadline):
+            self._deadline = now + GOODBYE_S
+            self._goodbye = _Goodbye(self._generation, speaks=self._agent_speaks)
+            yield SayGoodbye(_note(self._reached))
+        elif self._goodbye is not None and (self._goodbye.heard or now >= self._deadline):
+            self._ended = True
+            yield End(*_REASONS[self._reached])
+
+    def next_look_s(self, now: float) -> float:
+        """Return for how long there will be no step, unless something happens that `note` or `spent` is told of."""
+        if self._ended:
+            return math.inf
+        if self._reached is not None:
+            return max(0.0, self._deadline - now)
+        waits = [
+            (limit * (1.0 if kind in self._near else NEAR_SHARE)) - used
+            for kind, used, limit in self._used(now)
+            if kind != "budget"
+        ]
+        return max(0.0, min(waits, default=math.inf))
+
+    def _look(self, now: float) -> Iterator[events.LimitNear]:
+        for kind, used, limit in self._used(now):
+            if used >= NEAR_SHARE * limit and kind not in self._near:
+                self._near.add(kind)
+                yield events.LimitNear(kind, used, limit)
+            if used >= limit:
+                self._reached = kind
+                self._deadline = now + QUIET_WAIT_S
+                return
+
+    def _used(self, now: float) -> Iterator[tuple[events.LimitKind, float, float]]:
+        """Yield each limit that there is, with how much of it is used."""
+        if self._budget_usd:
+            yield "budget", self._cost_usd, self._budget_usd
+        if self._max_duration_s:
+            yield "max_duration", now - self._began, self._max_duration_s
+        if self._idle_timeout_s:
+            busy = self._caller_speaks or self._agent_speaks or self._open_tools
+            yield "idle", 0.0 if busy else now - self._active_at, self._idle_timeout_s
+
+    def _quiet(self) -> bool:
+        return not (self._caller_speaks or self._owed or self._generating or self._agent_speaks)
+
+
+class _Goodbye:
+    """Whether the first generation after another one was heard to its end."""
+
+    def __init__(self, after: int, *, speaks: bool) -> None:
+        self._after = after
+        self._speaks = speaks
+        self._complete = False
+        self._sounded = False
+
+    @property
+    def heard(self) -> bool:
+        return self._complete and self._sounded and not self._speaks
+
+    def note(self, event: events.Event) -> None:
+        match event:
+            case events.GenerationCompleted(generation) | events.TurnCompleted(generation):
+                self._complete = self._complete or generation > self._after
+            case events.AgentStartedSpeaking():
+                self._speaks = True
+            case events.AgentStoppedSpeaking(generation):
+                # What was said before may still have played: it is named by the newest speech that was queued.
+                self._speaks = False
+                self._sounded = self._sounded or generation > self._after
+            case events.AgentInterrupted(generation) if generation > self._after:
+                self._after = generation  # what comes next will do
+                self._complete = self._sounded = False
+
+
+def _note(kind: events.LimitKind) -> str:
+    return (
+        f"[Note from the service, not from the caller: the call ends now, because {_WHY[kind]}. "
+        "Say goodbye in one short sentence, in the language of the conversation.]"
+    )

@@ -1,0 +1,142 @@
+"""Calls that reach a limit: what they took is told, the goodbye is heard, then they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+from agent.emulator import Emulator, Play, Turn, phrases, running_emulator
+from agent.errors import ConfigError
+from agent.live.config import LiveEndpoint
+from agent.media.fir import Pcm
+from agent.settings import Settings
+from signaling.app import running
+from signaling.caller import Caller, dial
+
+DEAR = {"fault": "usage", "prompt": {"AUDIO": 10_000}, "response": {"AUDIO": 1_000}, "turn": 1}  # $0.03 and $0.012
+
+
+@asynccontextmanager
+async def calling(
+    *faults: dict[str, Any], on_turn: Any = None, **changes: object
+) -> AsyncIterator[tuple[Caller, str]]:
+    """Dial a service whose emulator has faults; yields the caller, who can be heard, and the service's address."""
+    script = "\n".join(map(json.dumps, faults))
+    async with running_emulator(faults=script, on_turn=on_turn, speech_recognition=False) as emulator:
+        settings = Settings(**{"port": 0, "drain_timeout_s": 0.1, **changes})  # type: ignore[arg-type]
+        endpoint = endpoint_of(emulator)
+        async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
+            await caller.message("bot-ready")
+            yield caller, url
+
+
+def endpoint_of(emulator: Emulator) -> LiveEndpoint:
+    return LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
+
+
+async def told(caller: Caller, kind: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    return await caller.message("server-message", lambda data: data["type"] == kind, timeout_s=timeout_s)
+
+
+def kinds(caller: Caller) -> list[str]:
+    """Types of messages, those that are the service's own by their own."""
+    return [(m.get("data") or {}).get("type", m["type"]) for m in caller.messages]
+
+
+def loud_s(pcm: Pcm, rate_hz: int) -> float:
+    frames = pcm[: len(pcm) // 480 * 480].reshape(-1, 480).astype(float)
+    return float((np.sqrt((frames**2).mean(axis=1)) > 300).sum() * 480 / rate_hz)
+
+
+async def test_a_spent_budget_ends_the_call_after_the_goodbye() -> None:
+    async with calling(DEAR, budget_usd=0.04) as (caller, _):
+        caller.type("what is one plus one")
+        usage = await told(caller, "usage-reported")
+        assert usage["cost_usd"] == pytest.approx(0.042, abs=0.002)  # and what the emulator's own turn took
+        assert usage["tokens"]["prompt"]["AUDIO"] >= 10_000
+        near = await told(caller, "limit-near")
+        assert (near["kind"], near["limit"]) == ("budget", 0.04)
+        assert near["used"] == usage["cost_usd"]
+        farewell = await told(caller, "call-ended", timeout_s=25)
+        assert (farewell["reason"], farewell["fault"]) == ("budget_spent", "operator")
+        said = [m["data"]["text"] for m in caller.messages if m["type"] == "bot-output" and m["data"]["text"]]
+        assert said[-1] == phrases.GOODBYE
+        assert caller.messages[-2]["type"] == "bot-stopped-speaking"
+        assert "error" not in kinds(caller)
+        assert kinds(caller).count("limit-near") == 1
+        heard = caller.heard_pcm()
+        assert loud_s(heard, caller.heard_rate_hz) > 2  # the answer and the goodbye
+
+
+async def test_a_quiet_call_ends_idle() -> None:
+    async with calling(idle_timeout_s=1.0) as (caller, url):
+        near = await told(caller, "limit-near")
+        assert (near["kind"], near["limit"]) == ("idle", 1.0)
+        farewell = await told(caller, "call-ended", timeout_s=20)
+        assert farewell["reason"] == "idle"
+        said = [m["data"]["text"] for m in caller.messages if m["type"] == "bot-output"]
+        assert said[-1] == phrases.GOODBYE
+        assert loud_s(caller.heard_pcm(), caller.heard_rate_hz) > 1
+        await caller.ended(timeout_s=5)
+        async with aiohttp.ClientSession() as http, http.get(f"{url}metrics") as response:
+            assert 'talkspurt_calls_ended_total{reason="idle"} 1.0' in await response.text()
+
+
+async def test_an_agent_that_speaks_for_long_is_not_idle() -> None:
+    async with calling(idle_timeout_s=2.0) as (caller, _):
+        caller.type("tell me a long story")
+        await caller.message("bot-started-speaking")
+        heard = len(caller.heard)
+        await caller.until(lambda: len(caller.heard) > heard + 200)  # 4 s
+        assert "limit-near" not in kinds(caller)
+        assert "call-ended" not in kinds(caller)
+
+
+async def test_a_model_that_says_no_goodbye_does_not_hold_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.dialog.limits.GOODBYE_S", 0.5)
+
+    def silent(_turn: Turn) -> tuple[Play, ...]:
+        return (Play(np.zeros(0, np.int16)),)
+
+    async with calling(on_turn=silent, max_duration_s=2.0) as (caller, _):
+        farewell = await told(caller, "call-ended")
+        assert farewell["reason"] == "max_duration"
+
+
+async def test_what_a_call_took_is_shown() -> None:
+    async with calling(DEAR) as (caller, url):
+        caller.type("what is one plus one")
+        usage = await told(caller, "usage-reported")
+        assert caller.location is not None
+        async with aiohttp.ClientSession() as http:
+            async with http.get(caller.location) as response:
+                state = await response.json()
+            async with http.get(f"{url}metrics") as response:
+                metrics = await response.text()
+        assert state["usage"] == {"tokens": usage["tokens"], "cost_usd": usage["cost_usd"]}
+        prompt = usage["tokens"]["prompt"]["AUDIO"]
+        assert f'talkspurt_tokens_total{{direction="prompt",modality="AUDIO"}} {float(prompt)}' in metrics
+        assert f"talkspurt_cost_usd_total {usage['cost_usd']}" in metrics
+
+
+async def test_a_model_without_a_price_has_no_cost_and_no_budget(caplog: pytest.LogCaptureFixture) -> None:
+    async with calling(DEAR, model="gemini-of-tomorrow") as (caller, _):
+        caller.type("what is one plus one")
+        usage = await told(caller, "usage-reported")
+        assert usage["cost_usd"] is None
+        assert usage["tokens"]["prompt"]["AUDIO"] >= 10_000
+    assert (
+        sum("there is no price for the model gemini-of-tomorrow" in record.message for record in caplog.records)
+        == 1
+    )
+    with pytest.raises(ConfigError, match="budget_usd cannot be kept: there is no price for the model gemini-of"):
+        async with running(
+            Settings(port=0, model="gemini-of-tomorrow", budget_usd=1), LiveEndpoint("k", "https://127.0.0.1:9")
+        ):
+            pass
