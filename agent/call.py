@@ -4,15 +4,14 @@ This file only routes. What an event means for the conversation is decided in `a
 samples in `agent.media`, what goes over the wire in `agent.live`.
 
 Tasks, all owned by `Call.run` and ended with it: the Live session, the listener to the caller's track, one watcher
-per camera and screen, and one task per tool call.
+per camera and screen, and one task per tool call (`agent.tool_calls`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from agent import events
@@ -22,7 +21,7 @@ from agent.dialog.turns import Turns
 from agent.errors import LiveError, LiveRefused, MediaError
 from agent.live import wire
 from agent.live.session import LiveClient, LiveSession
-from agent.live.uplink import Audio, Picture, ToolResult, TypedText
+from agent.live.uplink import Audio, Note, Picture, ToolResult, TypedText
 from agent.media.chunker import Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
@@ -32,14 +31,12 @@ from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
+from agent.tool_calls import ToolCalls
 from agent.tools.declare import Tool
-from agent.tools.runner import ToolAnswer, run_tool
 
 logger = logging.getLogger(__name__)
 
 STALE_TEXT_S = 1.5
-MAX_OPEN_TOOL_CALLS = 16
-TOOLS_END_S = 2.0  # a cancelled tool that has not ended by then is left to itself
 
 Observer = Callable[[events.Event], None]
 
@@ -87,7 +84,6 @@ class Call:
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
         self._model = settings.model
-        self._tools = tools
         self._offline_demo = offline_demo
         self._clock = clock
         self._observers: list[Observer] = []
@@ -100,7 +96,8 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tool_tasks: dict[str, asyncio.Task[ToolAnswer]] = {}
+        self.tools = ToolCalls(tools, tell=self._tell, emit=self._emit)
+        "What the model has called; to be told when the Live session is replaced."
 
     # the call's life
 
@@ -132,7 +129,7 @@ class Call:
             raise
         finally:
             self.voice.stop()
-            await self._end_tools()
+            await self.tools.end()
         self._tell_end(ended)
         return ended
 
@@ -241,10 +238,9 @@ class Call:
             case wire.TurnComplete(reason):
                 self._complete_turn(reason)
             case wire.ToolCall(call_id, name, arguments):
-                self._call_tool(call_id, name, arguments)
+                self.tools.call(call_id, name, arguments)
             case wire.ToolCallsCancelled(call_ids):
-                for call_id in call_ids:
-                    self._cancel_tool(call_id)
+                self.tools.cancel(call_ids)
             case wire.GoAway(time_left_s):
                 logger.info("call %s: the Live server will close in %s s", self.call_id, time_left_s)
 
@@ -342,35 +338,8 @@ class Call:
 
     # tools
 
-    def _call_tool(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
-        if call_id in self._tool_tasks or len(self._tool_tasks) >= MAX_OPEN_TOOL_CALLS:
-            logger.warning("call %s: a tool call is ignored: its id is in use, or too many are open", self.call_id)
-            return
-        self._emit(events.ToolCalled(call_id, name, arguments))
-        task = asyncio.create_task(run_tool(self._tools, name, arguments), name="call-tool")
-        self._tool_tasks[call_id] = task
-        task.add_done_callback(partial(self._tool_ended, call_id, name))
-
-    def _tool_ended(self, call_id: str, name: str, task: asyncio.Task[ToolAnswer]) -> None:
-        del self._tool_tasks[call_id]
-        if task.cancelled():
-            self._emit(events.ToolFinished(call_id, name, "cancelled"))
-            return
-        answer = task.result()
+    def _tell(self, item: ToolResult | Note) -> None:
         try:
-            self.live.uplink.put(ToolResult(call_id, name, answer.response))
+            self.live.uplink.put(item)
         except LiveError as error:
             self._lose_live(error)
-        self._emit(events.ToolFinished(call_id, name, answer.outcome, answer.response))
-
-    def _cancel_tool(self, call_id: str) -> None:
-        task = self._tool_tasks.get(call_id)
-        if task is not None:
-            task.cancel()
-
-    async def _end_tools(self) -> None:
-        tasks = list(self._tool_tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks and (await asyncio.wait(tasks, timeout=TOOLS_END_S))[1]:
-            logger.warning("call %s: a tool does not end although it was cancelled", self.call_id)

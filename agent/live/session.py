@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.config import LiveEndpoint, connect_config, http_options
-from agent.live.uplink import Audio, Item, Picture, ToolResult, TypedText, Uplink
+from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -176,12 +176,20 @@ async def _send_item(session: AsyncSession, item: Item) -> None:
             await session.send_realtime_input(audio=types.Blob(data=pcm_bytes, mime_type=UPLINK_MIME))
         case Picture(jpeg_bytes=data):
             await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
-        case TypedText(text):
+        case TypedText(text) | Note(text):
             await session.send_realtime_input(text=text)
-        case ToolResult(call_id, name, response):
-            await session.send_tool_response(
-                function_responses=[types.FunctionResponse(id=call_id, name=name, response=response)]
-            )
+        case ToolResult():
+            await session.send_tool_response(function_responses=[_function_response(item)])
+
+
+def _function_response(result: ToolResult) -> types.FunctionResponse:
+    return types.FunctionResponse(
+        id=result.call_id,
+        name=result.name,
+        response=result.response,
+        scheduling=types.FunctionResponseScheduling(result.scheduling) if result.scheduling else None,
+        will_continue=True if result.will_continue else None,  # Vertex does not know the field
+    )
 
 
 def _refused_upgrade(status: int) -> LiveRefused | LiveLost:

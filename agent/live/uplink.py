@@ -1,8 +1,8 @@
 """What waits to be sent to the Live server: the only queue between the caller and the model.
 
-Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. Text and tool
-results keep their place among the audio and are never dropped. Of pictures only the newest of each source waits,
-and goes when nothing else does.
+Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. Text, tool
+results and notes keep their place among the audio and are never dropped. Of pictures only the newest of each source
+waits, and goes when nothing else does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.errors import LiveLost
 
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
-MAX_QUEUED_OTHERS = 256
+MAX_QUEUED_OTHERS = 1024  # a storm of tool calls in one message is answered at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,28 @@ class TypedText:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The answer to a tool call."""
+    """The answer to a tool call, or its progress.
+
+    Attributes:
+        call_id: the model's id, good in the session that made the call.
+        name: the tool.
+        response: what the model is told.
+        scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
+        will_continue: it is progress; the answer follows.
+    """
 
     call_id: str
     name: str
     response: dict[str, Any] = field(repr=False)
+    scheduling: str | None = None
+    will_continue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the model is to know and that nobody said."""
+
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class Picture:
     jpeg_bytes: bytes = field(repr=False)
 
 
-Item = Audio | TypedText | ToolResult | Picture
+Item = Audio | TypedText | ToolResult | Note | Picture
 
 
 class Uplink:
@@ -63,7 +80,7 @@ class Uplink:
         "Audio that was dropped because it waited too long."
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
-        self._items: deque[Audio | TypedText | ToolResult] = deque()
+        self._items: deque[Audio | TypedText | ToolResult | Note] = deque()
         self._pictures: dict[str, Picture] = {}  # by source
         self._audio_bytes = 0
         self._others = 0
