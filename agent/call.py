@@ -4,7 +4,8 @@ This file only routes. What an event means for the conversation is decided in `a
 samples in `agent.media`, what goes over the wire in `agent.live`.
 
 Tasks, all owned by `Call.run` and ended with it: the Live session, the listener to the caller's track, one watcher
-per camera and screen, one of the call's limits, and one task per tool call.
+per camera and screen, one for the call's limits, one that notices a silent agent, and one task per tool call
+(`agent.tool_calls`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from agent import events
@@ -40,14 +40,12 @@ from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
+from agent.tool_calls import ToolCalls
 from agent.tools.declare import Tool
-from agent.tools.runner import ToolAnswer, run_tool
 
 logger = logging.getLogger(__name__)
 
 STALE_TEXT_S = 1.5
-MAX_OPEN_TOOL_CALLS = 16
-TOOLS_END_S = 2.0  # a cancelled tool that has not ended by then is left to itself
 WATCH_STEP_S = 0.5
 NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
 
@@ -110,7 +108,6 @@ class Call:
         self.meter = Meter(price_of(prices, settings.model))
         "What the call has used and cost so far."
         self._model = settings.model
-        self._tools = tools
         self._offline_demo = offline_demo
         self._clock = clock
         self._observers: list[Observer] = []
@@ -126,7 +123,8 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tool_tasks: dict[str, asyncio.Task[ToolAnswer]] = {}
+        self.tools = ToolCalls(tools, tell=self._tell, emit=self._emit)
+        "What the model has called."
         self._limits = Limits(
             budget_usd=settings.budget_usd,
             idle_timeout_s=settings.idle_timeout_s,
@@ -135,6 +133,7 @@ class Call:
         )
         self._limits_moved = asyncio.Event()
         self.observe(self._note_for_limits)
+        self.observe(self._note_for_watchdog)
 
     # the call's life
 
@@ -168,7 +167,7 @@ class Call:
             raise
         finally:
             self.voice.stop()
-            await self._end_tools()
+            await self.tools.end()
         self._tell_end(ended)
         return ended
 
@@ -271,6 +270,7 @@ class Call:
         self._watchdog.pause("session", self._clock())
         if loss is not None:
             self._emit(events.SessionLost(loss.detail, loss.fault))
+        self.tools.session_replaced(unsent)
         if self._turns.session_ended():
             self.transcript.expect_again()
             if self.voice.generating:
@@ -294,7 +294,7 @@ class Call:
         return [Said(speaker, text) for speaker, text in turns]
 
     def _is_quiet(self) -> bool:
-        busy = self._turns.open or self._tool_tasks or self._level.speaking or self._watchdog.owed
+        busy = self._turns.open or self.tools.open or self._level.speaking or self._watchdog.owed
         return not busy
 
     async def _watch_silence(self) -> None:
@@ -310,7 +310,7 @@ class Call:
         logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, alarm.cause, alarm.step)
         self._emit(events.AgentFellSilent(alarm.cause, alarm.step, self._turn_reason))
         if alarm.nudge:
-            self.live.uplink.put(Note(NUDGE))
+            self._tell(Note(NUDGE))
         if alarm.step in ("resume", "rebuild"):
             self.live.replace(rebuild=alarm.step == "rebuild")
 
@@ -336,10 +336,9 @@ class Call:
             case wire.TurnComplete(reason):
                 self._complete_turn(reason)
             case wire.ToolCall(call_id, name, arguments):
-                self._call_tool(call_id, name, arguments)
+                self.tools.call(call_id, name, arguments)
             case wire.ToolCallsCancelled(call_ids):
-                for call_id in call_ids:
-                    self._cancel_tool(call_id)
+                self.tools.cancel(call_ids)
             case wire.GoAway() | wire.Resumable():
                 pass  # the link sees to it
             case wire.Usage():
@@ -445,41 +444,19 @@ class Call:
 
     # tools
 
-    def _call_tool(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
-        if call_id in self._tool_tasks or len(self._tool_tasks) >= MAX_OPEN_TOOL_CALLS:
-            logger.warning("call %s: a tool call is ignored: its id is in use, or too many are open", self.call_id)
-            return
-        self._watchdog.pause("tools", self._clock())
-        self._emit(events.ToolCalled(call_id, name, arguments))
-        task = asyncio.create_task(run_tool(self._tools, name, arguments), name="call-tool")
-        self._tool_tasks[call_id] = task
-        task.add_done_callback(partial(self._tool_ended, call_id, name))
-
-    def _tool_ended(self, call_id: str, name: str, task: asyncio.Task[ToolAnswer]) -> None:
-        del self._tool_tasks[call_id]
-        if not self._tool_tasks:
-            self._watchdog.proceed("tools", self._clock())
-        if task.cancelled():
-            self._emit(events.ToolFinished(call_id, name, "cancelled"))
-            return
-        answer = task.result()
+    def _tell(self, item: ToolResult | Note) -> None:
         try:
-            self.live.uplink.put(ToolResult(call_id, name, answer.response))
+            self.live.uplink.put(item)
         except LiveError as error:
             self._lose_live(error)
-        self._emit(events.ToolFinished(call_id, name, answer.outcome, answer.response))
 
-    def _cancel_tool(self, call_id: str) -> None:
-        task = self._tool_tasks.get(call_id)
-        if task is not None:
-            task.cancel()
-
-    async def _end_tools(self) -> None:
-        tasks = list(self._tool_tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks and (await asyncio.wait(tasks, timeout=TOOLS_END_S))[1]:
-            logger.warning("call %s: a tool does not end although it was cancelled", self.call_id)
+    def _note_for_watchdog(self, event: events.Event) -> None:
+        """While a tool runs the model need not speak."""
+        match event:
+            case events.ToolCalled():
+                self._watchdog.pause("tools", self._clock())
+            case events.ToolFinished() if not self.tools.open:
+                self._watchdog.proceed("tools", self._clock())
 
     # what the call costs and how long it lasts
 
@@ -519,9 +496,6 @@ class Call:
                 self._emit(step)
             case SayGoodbye(note):
                 logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
-                try:
-                    self.live.uplink.put(TypedText(note))
-                except LiveError as error:
-                    self._lose_live(error)
+                self._tell(Note(note))
             case End(reason, detail):
                 self.hang_up(reason, detail, "operator")

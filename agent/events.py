@@ -132,7 +132,7 @@ class ToolCalled:
     """The model called a tool."""
 
     call_id: str
-    "The model's id of this tool call."
+    "Begins with the model's id, and is unique in the call."
     name: str
     "The tool's name."
     arguments: Mapping[str, Any] = field(repr=False)
@@ -144,7 +144,7 @@ class ToolFinished:
     """A tool call was answered or cancelled."""
 
     call_id: str
-    "The model's id of this tool call."
+    "As in `ToolCalled`."
     name: str
     "The tool's name."
     outcome: Literal["result", "error", "timeout", "cancelled"]

@@ -30,6 +30,7 @@ _OPAQUE = {
 }
 _AUDIO_MIME = re.compile(r"audio/pcm;\s*rate=(\d+)")
 _MIN_HZ, _MAX_HZ = 8_000, 48_000
+_SCHEDULINGS = ("SCHEDULING_UNSPECIFIED", "SILENT", "WHEN_IDLE", "INTERRUPT")
 
 
 class WireError(Exception):
@@ -133,7 +134,8 @@ class FunctionResult:
     name: str
     response: Json
     will_continue: bool = False
-    scheduling: str = "INTERRUPT"
+    scheduling: str = "WHEN_IDLE"
+    """INTERRUPT, WHEN_IDLE or SILENT; of a call that the turn does not wait for."""
 
 
 @dataclass(frozen=True)
@@ -316,12 +318,17 @@ def _content(value: Json) -> Content:
 
 def _result(value: Json) -> FunctionResult:
     response = value.get("response")
+    scheduling = value.get("scheduling") or "SCHEDULING_UNSPECIFIED"
+    if scheduling not in _SCHEDULINGS:
+        raise WireError(
+            INVALID, f"Invalid value at tool_response.function_responses.scheduling: {scheduling!s:.40}"
+        )
     return FunctionResult(
         id=str(value.get("id") or ""),
         name=str(value.get("name") or ""),
         response=response if isinstance(response, dict) else {},
         will_continue=bool(value.get("willContinue")),
-        scheduling=value.get("scheduling") or "INTERRUPT",
+        scheduling="WHEN_IDLE" if scheduling == "SCHEDULING_UNSPECIFIED" else scheduling,
     )
 
 

@@ -259,10 +259,18 @@ async def _send_item(session: AsyncSession, item: Item) -> None:
             await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
         case TypedText(text) | Note(text):
             await session.send_realtime_input(text=text)
-        case ToolResult(call_id, name, response):
-            await session.send_tool_response(
-                function_responses=[types.FunctionResponse(id=call_id, name=name, response=response)]
-            )
+        case ToolResult():
+            await session.send_tool_response(function_responses=[_function_response(item)])
+
+
+def _function_response(result: ToolResult) -> types.FunctionResponse:
+    return types.FunctionResponse(
+        id=result.call_id,
+        name=result.name,
+        response=result.response,
+        scheduling=types.FunctionResponseScheduling(result.scheduling) if result.scheduling else None,
+        will_continue=True if result.will_continue else None,  # Vertex does not know the field
+    )
 
 
 async def _tell_history(session: AsyncSession, history: Sequence[Said]) -> None:

@@ -18,7 +18,7 @@ from agent.errors import LiveLost
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
 MAX_HELD_BYTES = 30 * BYTES_PER_S  # while no session takes it
-MAX_QUEUED_OTHERS = 256
+MAX_QUEUED_OTHERS = 1024  # a storm of tool calls in one message is answered at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,15 @@ class TypedText:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The answer to a tool call."""
+    """The answer to a tool call, or its progress.
+
+    Attributes:
+        call_id: the model's id, good in the session that made the call.
+        name: the tool.
+        response: what the model is told.
+        scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
+        will_continue: it is progress; the answer follows.
+    """
 
     call_id: str
     name: str

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+Behavior = Literal["BLOCKING", "NON_BLOCKING"]
+Scheduling = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,11 @@ class Tool:
         parameters: JSON schema of its arguments, an object.
         function: takes the arguments by keyword; returns something that JSON can hold, or a coroutine of it.
         timeout_s: seconds that it may take.
+        behavior: whether the model waits for the answer (``BLOCKING``) or goes on talking; None leaves it to the
+            model. Progress is told to the model of ``NON_BLOCKING`` tools only: of others it would be the answer.
+        scheduling: when the model speaks of an answer that it did not wait for: once it is silent (``WHEN_IDLE``),
+            at once (``INTERRUPT``), or not at all (``SILENT``); None leaves it to the model.
+        context: the parameter that takes the `CallContext`; None if there is none.
     """
 
     name: str
@@ -24,11 +32,15 @@ class Tool:
     parameters: Mapping[str, Any]
     function: Callable[..., Any]
     timeout_s: float = 20.0
+    behavior: Behavior | None = None
+    scheduling: Scheduling | None = None
+    context: str | None = None
 
     def declaration(self) -> dict[str, Any]:
         """Return the fields of the Live API's FunctionDeclaration."""
-        return {
+        declared = {
             "name": self.name,
             "description": self.description,
             "parameters_json_schema": dict(self.parameters),
         }
+        return declared if self.behavior is None else {**declared, "behavior": self.behavior}

@@ -1,4 +1,4 @@
-"""Run a tool that the model called: with a deadline, and with every failure turned into an answer."""
+"""Run a tool that the model called: every failure becomes an answer. Its deadline is the caller's to keep."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.errors import ToolError
+from agent.tools.context import CallContext
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["result", "error", "timeout"]
+
+MAX_ANSWER_CHARS = 64 << 10  # of JSON: some 16 000 tokens, which the model pays for in every later turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +37,39 @@ class ToolAnswer:
     response: dict[str, Any]
 
 
-async def run_tool(tools: Sequence[Tool], name: str, arguments: Mapping[str, Any]) -> ToolAnswer:
-    """Call the named tool; a plain function runs in a thread, so that it cannot hold up the audio.
+async def run_tool(tool: Tool, arguments: Mapping[str, Any], context: CallContext) -> ToolAnswer:
+    """Call a tool; a plain function runs in a thread, so that it cannot hold up the audio.
 
     Args:
-        tools: the tools that were declared.
-        name: as the model gave it: untrusted.
+        tool: what to call.
         arguments: as the model gave them: untrusted.
+        context: handed to a tool that asks for it.
     """
-    tool = next((tool for tool in tools if tool.name == name), None)
-    if tool is None:
-        return ToolAnswer("error", {"error": f"there is no tool called {name}"})
+    given = dict(arguments) if tool.context is None else {**arguments, tool.context: context}
     try:
-        async with asyncio.timeout(tool.timeout_s):
-            if inspect.iscoroutinefunction(tool.function):
-                output = await tool.function(**arguments)
-            else:
-                output = await _in_thread(tool.function, arguments)
-        json.dumps(output, allow_nan=False)  # what JSON cannot hold is the tool's failure, not the call's
-    except TimeoutError:
-        return ToolAnswer("timeout", {"error": f"{name} took longer than {tool.timeout_s:g} s"})
+        if inspect.iscoroutinefunction(tool.function):
+            output = await tool.function(**given)
+        else:
+            output = await _in_thread(tool.function, given)
+        check_answer(output)
     except ToolError as error:
         return ToolAnswer("error", {"error": str(error)})
     except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
-        logger.warning("tool %s failed: %s", name, type(error).__name__)
-        return ToolAnswer("error", {"error": f"{name} failed: {type(error).__name__}"})
+        logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
+        return ToolAnswer("error", {"error": f"{tool.name} failed: {type(error).__name__}"})
     return ToolAnswer("result", {"output": output})
+
+
+def check_answer(output: object) -> None:
+    """Refuse what the model cannot be told; that is the tool's failure, not the call's.
+
+    Raises:
+        ToolError: it is too long.
+        TypeError, ValueError: JSON cannot hold it.
+    """
+    length = len(json.dumps(output, allow_nan=False, ensure_ascii=False))
+    if length > MAX_ANSWER_CHARS:
+        raise ToolError(f"the answer is too long: {length} characters, at most {MAX_ANSWER_CHARS} can be told")
 
 
 async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -130,6 +130,24 @@ def test_tool_response_keeps_the_applications_keys() -> None:
     assert response == wire.ToolResponse((wire.FunctionResult("c1", "x", {"temp_c": {"a_b": 1}}, True, "SILENT"),))
 
 
+@pytest.mark.parametrize(
+    ("scheduling", "meant"),
+    [(None, "WHEN_IDLE"), ("SCHEDULING_UNSPECIFIED", "WHEN_IDLE"), ("INTERRUPT", "INTERRUPT")],
+)
+def test_an_answer_is_spoken_of_when_the_model_is_idle_unless_told_otherwise(
+    scheduling: str | None, meant: str
+) -> None:
+    response = one(json.dumps({"tool_response": {"functionResponses": [{"id": "c1", "scheduling": scheduling}]}}))
+    assert isinstance(response, wire.ToolResponse)
+    assert response.results[0].scheduling == meant
+
+
+@pytest.mark.parametrize("scheduling", ["IMMEDIATE", 3, ["SILENT"]])
+def test_an_unknown_scheduling_is_refused(scheduling: object) -> None:
+    with pytest.raises(wire.WireError):
+        one(json.dumps({"tool_response": {"functionResponses": [{"id": "c1", "scheduling": scheduling}]}}))
+
+
 def test_context_update_replaces_or_clears_tools() -> None:
     declared = {"tools": {"tools": [{"functionDeclarations": [{"name": "a"}]}]}}
     assert one(json.dumps({"contextUpdate": declared})) == wire.ContextUpdate({"a": False})

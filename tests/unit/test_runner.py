@@ -1,22 +1,33 @@
-"""Whatever a tool does, the model gets an answer and the call goes on."""
+"""Whatever a tool does, it ends with an answer that the model can be told."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from agent.errors import ToolError
+from agent.tools.context import CallContext
 from agent.tools.declare import Tool
-from agent.tools.runner import ToolAnswer, run_tool
+from agent.tools.runner import MAX_ANSWER_CHARS, ToolAnswer, run_tool
 
 
-def run(function: Callable[..., Any], *, timeout_s: float = 5.0, **arguments: Any) -> ToolAnswer:
-    tool = Tool("probe", "A probe.", {"type": "object"}, function, timeout_s)
-    return asyncio.run(run_tool([tool], "probe", arguments))
+class NoCall:
+    """A context that only counts."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def progress(self, value: Any) -> None:
+        self.told.append(value)
+
+
+def run(function: Callable[..., Any], **arguments: Any) -> ToolAnswer:
+    tool = Tool("probe", "A probe.", {"type": "object"}, function)
+    return asyncio.run(run_tool(tool, arguments, NoCall()))
 
 
 def test_a_plain_function_and_a_coroutine() -> None:
@@ -27,15 +38,29 @@ def test_a_plain_function_and_a_coroutine() -> None:
     assert run(add, a=1, b=2) == ToolAnswer("result", {"output": 3})
 
 
-def test_an_unknown_tool() -> None:
-    answer = asyncio.run(run_tool([], "nothing", {}))
-    assert answer.outcome == "error"
-    assert "nothing" in answer.response["error"]
+def test_a_plain_function_runs_beside_the_loop() -> None:
+    assert run(lambda: threading.current_thread() is threading.main_thread()).response == {"output": False}
+
+
+def test_a_tool_that_asks_for_the_call_gets_it() -> None:
+    def look(ctx: CallContext, city: str) -> str:
+        ctx.progress(city)
+        return "done"
+
+    tool, context = Tool("look", "", {}, look, context="ctx"), NoCall()
+    assert asyncio.run(run_tool(tool, {"city": "Rome", "ctx": "the model's"}, context)).outcome == "result"
+    assert context.told == ["Rome"]
 
 
 @pytest.mark.parametrize("output", [object(), {1, 2}, float("nan"), {("a",): 1}, b"bytes"])
 def test_what_json_cannot_hold_is_the_tools_failure(output: object) -> None:
     assert run(lambda: output).outcome == "error"
+
+
+def test_an_answer_that_is_too_long_is_the_tools_failure() -> None:
+    answer = run(lambda: "x" * MAX_ANSWER_CHARS)
+    assert answer.outcome == "error"
+    assert "too long" in answer.response["error"]
 
 
 def test_wrong_arguments_are_the_tools_failure() -> None:
@@ -49,10 +74,3 @@ def test_a_tools_own_words_reach_the_model_and_a_strangers_do_not() -> None:
     assert run(fail, error=ToolError("No such city.")).response == {"error": "No such city."}
     assert "secret" not in str(run(fail, error=ValueError("secret")).response)
     assert run(fail, error=SystemExit(3)).outcome == "error"
-
-
-def test_a_slow_plain_function_is_left_behind() -> None:
-    """Its thread holds up neither the answer nor the end of the loop."""
-    begun = time.monotonic()
-    assert run(lambda: time.sleep(3), timeout_s=0.05).outcome == "timeout"
-    assert time.monotonic() - begun < 2

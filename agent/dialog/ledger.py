@@ -1,0 +1,189 @@
+"""Which tool calls are open, and that each of them ends exactly once.
+
+Rules:
+  1. A call is open from `open` until its one end: it finished (result, error or timeout), or it was cancelled. What
+     ends it first counts; whatever comes later changes nothing and is not told to the model.
+  2. The model's ids belong to a Live session. An id that comes again in the same session, open or ended, is
+     ignored: the answer to the first is the answer.
+  3. With too many calls open a further one is refused. It ends there and then, and is answered with an error, so
+     that the model does not wait for it.
+  4. Nothing is sent for a cancelled call. Only the session that made a call can cancel it.
+  5. When the session is replaced its ids are dead. Calls that are still open go on; their end is told as a note,
+     their progress no more. A call without an id could not be answered either, so it is treated in the same way.
+  6. The new session may ask again for what is still running (same tool, same arguments): it takes that call over,
+     and gets its end under the new id, instead of having the work done twice.
+
+| state     | open again (2) | progress          | finished            | cancelled (4) | session replaced |
+| --------- | -------------- | ----------------- | ------------------- | ------------- | ---------------- |
+| open      | ignored        | told under its id | told; ended         | ended         | orphaned         |
+| orphaned  | taken over (6) | not told          | told as note; ended | not possible  | orphaned         |
+| ended     | ignored        | not told          | not told            | ended         | forgotten        |
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+MAX_OPEN = 16
+MAX_KEPT_IDS = 1024  # of ended calls
+MAX_NOTE_CHARS = 4000
+
+Verdict = Literal["run", "refuse", "ignore", "take_over"]
+Telling = Literal["answer", "note", "nothing"]
+"""How the model is told: under the call's id, as a note, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tool call in the ledger.
+
+    Attributes:
+        key: names it within the whole call, whatever the sessions; for tasks and events.
+        call_id: the model's id, good in the session that made the call.
+        name: the tool's name, as the model gave it.
+        arguments: as the model gave them.
+    """
+
+    key: str
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
+class Ledger:
+    """The tool calls of one call, over all its Live sessions.
+
+    Args:
+        max_open: calls that may be open at once (rule 3).
+    """
+
+    def __init__(self, max_open: int = MAX_OPEN) -> None:
+        self.refused = 0
+        "Calls that were refused because too many were open."
+        self._max_open = max_open
+        self._count = 0
+        self._open: dict[str, Entry] = {}  # by key
+        self._ids: dict[str, str] = {}  # keys by the session's ids, of open calls
+        self._ended_ids: OrderedDict[str, None] = OrderedDict()  # of this session
+
+    @property
+    def open_calls(self) -> tuple[Entry, ...]:
+        """All that is open, orphans too, oldest first."""
+        return tuple(self._open.values())
+
+    def open(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> tuple[Verdict, Entry]:
+        """Take in a call of the model.
+
+        Args:
+            call_id: the model's id; empty if it gave none.
+            name: the tool.
+            arguments: what JSON can hold.
+
+        Returns:
+            What is to be done, and the call: ``run`` it; ``refuse`` it, which is its end, with an error under its
+            id; ``ignore`` it; or ``take_over``: it runs already, under the entry's key.
+        """
+        if call_id and (call_id in self._ids or call_id in self._ended_ids):
+            return "ignore", Entry("", call_id, name, arguments)
+        orphan = next((call for call in self._orphans() if (call.name, call.arguments) == (name, arguments)), None)
+        if orphan is not None and call_id:
+            self._ids[call_id] = orphan.key
+            self._open[orphan.key] = taken_over = Entry(orphan.key, call_id, name, arguments)
+            return "take_over", taken_over
+        self._count += 1
+        entry = Entry(f"{call_id or name}#{self._count}", call_id, name, arguments)
+        if len(self._open) >= self._max_open:
+            self.refused += 1
+            self._end_id(call_id)
+            return "refuse", entry
+        self._open[entry.key] = entry
+        if call_id:
+            self._ids[call_id] = entry.key
+        return "run", entry
+
+    def progress(self, key: str) -> tuple[Telling, str]:
+        """Say how, and under which id, progress is told (rules 1 and 5)."""
+        entry = self._open.get(key)
+        if entry is None or not self._has_live_id(entry):
+            return "nothing", ""
+        return "answer", entry.call_id
+
+    def finish(self, key: str) -> tuple[Telling, str]:
+        """End a call with a result, an error or a timeout; say how, and under which id, the model is told."""
+        entry = self._open.pop(key, None)
+        if entry is None:
+            return "nothing", ""
+        if not self._has_live_id(entry):
+            return "note", ""
+        self._end_id(entry.call_id)
+        return "answer", entry.call_id
+
+    def cancel(self, call_id: str) -> Entry | None:
+        """End a call that the model takes back; return it if it was open."""
+        key = self._ids.get(call_id)
+        if key is None:
+            return None
+        self._end_id(call_id)
+        return self._open.pop(key)
+
+    def abandon(self) -> tuple[Entry, ...]:
+        """End all that is open, because there is nobody left to tell; return it."""
+        abandoned = self.open_calls
+        self._open.clear()
+        self._ids.clear()
+        return abandoned
+
+    def session_replaced(self) -> None:
+        """Declare dead all ids so far (rule 5)."""
+        self._ids.clear()
+        self._ended_ids.clear()
+
+    def _orphans(self) -> list[Entry]:
+        return [entry for entry in self._open.values() if not self._has_live_id(entry)]
+
+    def _has_live_id(self, entry: Entry) -> bool:
+        return self._ids.get(entry.call_id) == entry.key
+
+    def _end_id(self, call_id: str) -> None:
+        if not call_id:
+            return
+        self._ids.pop(call_id, None)
+        self._ended_ids[call_id] = None
+        if len(self._ended_ids) > MAX_KEPT_IDS:
+            self._ended_ids.popitem(last=False)
+
+
+def note_of(name: str, answer: Mapping[str, Any]) -> str:
+    """Write what the model is told of a tool's end that cannot be answered under its id any more.
+
+    Args:
+        name: the tool.
+        answer: what would have been the response; what JSON can hold.
+
+    Returns:
+        One line, marked as no word of the caller, with JSON inside; `MAX_NOTE_CHARS` characters at most.
+    """
+    head = (
+        f"[Not said by the caller: the answer of the tool {json.dumps(name[:100])}, which you called before the "
+        "connection was renewed: "
+    )
+    tail = "]"
+    room = MAX_NOTE_CHARS - len(head) - len(tail)
+    told = json.dumps(answer, ensure_ascii=False)
+    if len(told) > room:
+        told = _shortened(told, room)
+    return f"{head}{told}{tail}"
+
+
+def _shortened(told: str, room: int) -> str:
+    """Return JSON of at most ``room`` characters that holds the beginning of a longer text."""
+    length = room
+    while True:
+        short = json.dumps({"cut_off_after": length, "beginning": told[:length]}, ensure_ascii=False)
+        if len(short) <= room:
+            return short
+        length = min(length - 1, length * room // len(short))

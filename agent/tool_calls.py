@@ -1,0 +1,164 @@
+"""The tool calls of one call: they run beside the audio, and each ends exactly once.
+
+Here the ledger (what is owed to the model), the runner and the uplink meet; `agent.call` hands in what the Live
+server says.
+
+Tasks: one per running tool, owned by `ToolCalls`. It ends with the tool; a tool that ignores its cancellation is
+left to itself `END_TIMEOUT_S` after the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from agent import events
+from agent.dialog.ledger import Entry, Ledger, note_of
+from agent.live.uplink import Note, ToolResult
+from agent.tools.declare import Tool
+from agent.tools.runner import ToolAnswer, check_answer, run_tool
+
+logger = logging.getLogger(__name__)
+
+END_TIMEOUT_S = 2.0
+PROGRESS_EVERY_S = 1.0
+TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
+
+
+class ToolCalls:
+    """Run what the model calls.
+
+    Args:
+        tools: what was declared.
+        tell: queues something for the model; must not raise.
+        emit: tells the call's observers.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        *,
+        tell: Callable[[ToolResult | Note], None],
+        emit: Callable[[events.Event], None],
+    ) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._tell = tell
+        self._emit = emit
+        self._ledger = Ledger()
+        self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; its call may have ended
+
+    def call(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
+        """Do what the model asks for."""
+        verdict, entry = self._ledger.open(call_id, name, arguments)
+        match verdict:
+            case "run":
+                self._emit(events.ToolCalled(entry.key, name, arguments))
+                self._run(entry)
+            case "refuse":
+                if self._ledger.refused == 1:
+                    logger.warning("a tool call is refused, because too many are open; more may follow")
+                self._tell_model("answer" if call_id else "note", call_id, name, {"error": TOO_MANY})
+            case "ignore":
+                logger.warning("a tool call is ignored: its id was used before")
+            case "take_over":
+                logger.info("a tool call is taken over by the new session, which asked for it again")
+
+    def cancel(self, call_ids: Iterable[str]) -> None:
+        """End what the model has taken back; nothing is sent for it."""
+        for call_id in call_ids:
+            entry = self._ledger.cancel(call_id)
+            if entry is not None:
+                self._stop(entry)
+
+    @property
+    def open(self) -> bool:
+        """True while the model waits for an answer, or could."""
+        return bool(self._ledger.open_calls)
+
+    def session_replaced(self, unsent: Sequence[ToolResult]) -> None:
+        """Go on for another Live session, which knows none of the ids so far; see `Ledger`.
+
+        Args:
+            unsent: results that waited to be sent to the old one; its model shall know them too.
+        """
+        self._ledger.session_replaced()
+        for result in unsent:
+            if not result.will_continue:
+                self._tell(Note(note_of(result.name, result.response)))
+
+    async def end(self) -> None:
+        """Stop all tools, because the call is over."""
+        for entry in self._ledger.abandon():
+            self._stop(entry)
+        tasks = list(self._tasks.values())
+        if tasks and (await asyncio.wait(tasks, timeout=END_TIMEOUT_S))[1]:
+            logger.warning("a tool does not end although it was cancelled")
+
+    def _run(self, entry: Entry) -> None:
+        tool = self._tools.get(entry.name)
+        if tool is None:
+            self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
+            return
+        context = _Context(partial(self._progress, entry, tool))
+        task = asyncio.create_task(run_tool(tool, entry.arguments, context), name="call-tool")
+        self._tasks[entry.key] = task
+        deadline = asyncio.get_running_loop().call_later(tool.timeout_s, self._time_out, entry, tool)
+        task.add_done_callback(partial(self._ended, entry, deadline))
+
+    def _ended(self, entry: Entry, deadline: asyncio.TimerHandle, task: asyncio.Task[ToolAnswer]) -> None:
+        deadline.cancel()
+        del self._tasks[entry.key]
+        if task.cancelled():  # if nobody here did it the call is still open, and the model waits
+            self._finish(entry, ToolAnswer("error", {"error": f"{entry.name} failed: it was cancelled"}))
+        else:
+            self._finish(entry, task.result())
+
+    def _time_out(self, entry: Entry, tool: Tool) -> None:
+        error = f"{tool.name} took longer than {tool.timeout_s:g} s"
+        self._finish(entry, ToolAnswer("timeout", {"error": error}))
+        self._tasks[entry.key].cancel()
+
+    def _stop(self, entry: Entry) -> None:
+        self._tasks[entry.key].cancel()
+        self._emit(events.ToolFinished(entry.key, entry.name, "cancelled"))
+
+    def _finish(self, entry: Entry, answer: ToolAnswer) -> None:
+        """Tell the model how a call ended, unless it has ended before."""
+        telling, call_id = self._ledger.finish(entry.key)
+        if telling != "nothing":
+            self._tell_model(telling, call_id, entry.name, answer.response)
+            self._emit(events.ToolFinished(entry.key, entry.name, answer.outcome, answer.response))
+
+    def _tell_model(
+        self, telling: Literal["answer", "note"], call_id: str, name: str, response: dict[str, Any]
+    ) -> None:
+        if telling == "note":
+            self._tell(Note(note_of(name, response)))
+            return
+        tool = self._tools.get(name)
+        self._tell(ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None))
+
+    def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
+        telling, call_id = self._ledger.progress(entry.key)
+        if telling == "answer" and tool.behavior == "NON_BLOCKING":
+            response = {"progress": value}
+            self._tell(ToolResult(call_id, entry.name, response, scheduling=tool.scheduling, will_continue=True))
+
+
+class _Context:
+    """See `CallContext`; each run of a tool has its own."""
+
+    def __init__(self, tell_progress: Callable[[Any], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tell_progress = tell_progress
+        self._progress_at: float | None = None
+
+    def progress(self, value: Any) -> None:
+        check_answer(value)
+        now = self._loop.time()
+        if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
+            self._progress_at = now
+            self._loop.call_soon_threadsafe(self._tell_progress, value)

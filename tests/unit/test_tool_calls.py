@@ -1,0 +1,429 @@
+"""The model's calls against the real runner: answered once, never under a dead id, never blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import events
+from agent.dialog.ledger import MAX_OPEN
+from agent.errors import ToolError
+from agent.live.uplink import Note, ToolResult
+from agent.tool_calls import ToolCalls
+from agent.tools.context import CallContext
+from agent.tools.declare import Tool
+
+TIMEOUT_S = 30.0
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes when it is told to."""
+
+    now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    wrong: list[dict[str, Any]] = []  # what a callback raises is nobody's else
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.get_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
+        runner.run(work)
+    assert wrong == []
+
+
+async def settle() -> None:
+    """Let all tasks go on as far as they can."""
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+async def let_pass(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Loop)
+    loop.now += seconds
+    await settle()
+
+
+class Model:
+    """Calls tools and reads what it is told."""
+
+    def __init__(self, *tools: Tool) -> None:
+        self.told: list[ToolResult | Note] = []
+        self.events: list[events.Event] = []
+        self.finished = asyncio.Event()
+        self.calls = ToolCalls(tools, tell=self.told.append, emit=self._note)
+
+    def _note(self, event: events.Event) -> None:
+        self.events.append(event)
+        if isinstance(event, events.ToolFinished):
+            self.finished.set()
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [event.outcome for event in self.events if isinstance(event, events.ToolFinished)]
+
+
+def tool(function: Any, **changes: Any) -> Tool:
+    return Tool(**{"name": "probe", "description": "", "parameters": {}, "function": function, **changes})
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_result_and_its_events() -> None:
+    async def scenario() -> None:
+        async def add(a: int) -> int:
+            return a + 1
+
+        model = Model(tool(add, scheduling="SILENT"))
+        model.calls.call("c1", "probe", {"a": 1})
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": 2}, scheduling="SILENT")]
+        called, finished = model.events
+        assert isinstance(called, events.ToolCalled)
+        assert isinstance(finished, events.ToolFinished)
+        assert called.call_id == finished.call_id
+        assert finished.result == {"output": 2}
+
+    run(scenario())
+
+
+def test_an_unknown_tool_is_answered() -> None:
+    async def scenario() -> None:
+        model = Model()
+        model.calls.call("c1", "nothing", {})
+        (answer,) = model.told
+        assert isinstance(answer, ToolResult)
+        assert "nothing" in answer.response["error"]
+        assert model.outcomes == ["error"]
+
+    run(scenario())
+
+
+def test_a_slow_tool_times_out_and_its_late_result_is_not_told() -> None:
+    async def scenario() -> None:
+        async def stubborn() -> str:
+            with suppress(asyncio.CancelledError):
+                await forever()
+            return "late"
+
+        model = Model(tool(stubborn, timeout_s=3.0))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.told == []
+        await let_pass(3.1)
+        (answer,) = model.told
+        assert isinstance(answer, ToolResult)
+        assert "3 s" in answer.response["error"]
+        assert model.outcomes == ["timeout"]
+
+    run(scenario())
+
+
+def test_a_tool_that_ignores_its_cancellation_is_answered_all_the_same() -> None:
+    async def scenario() -> None:
+        released = asyncio.Event()
+
+        async def stubborn() -> None:
+            while not released.is_set():
+                with suppress(asyncio.CancelledError):
+                    await released.wait()
+
+        model = Model(tool(stubborn, timeout_s=3.0))
+        model.calls.call("c1", "probe", {})
+        await let_pass(3.1)
+        assert model.outcomes == ["timeout"]
+        released.set()
+        await settle()
+        assert len(model.told) == 1
+
+    run(scenario())
+
+
+def test_a_slow_plain_function_is_left_behind() -> None:
+    """Its thread holds up neither the answer nor the end of the loop."""
+
+    async def scenario() -> None:
+        model = Model(tool(lambda: time.sleep(3), timeout_s=0.05))
+        model.calls.call("c1", "probe", {})
+        await model.finished.wait()
+
+    begun = time.monotonic()
+    asyncio.run(scenario())
+    assert time.monotonic() - begun < 2
+
+
+def test_a_tool_that_cancels_itself_is_answered() -> None:
+    async def scenario() -> None:
+        async def gives_up() -> None:
+            raise asyncio.CancelledError
+
+        model = Model(tool(gives_up))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.outcomes == ["error"]
+        assert len(model.told) == 1
+
+    run(scenario())
+
+
+def test_nothing_is_sent_for_a_cancelled_call() -> None:
+    async def scenario() -> None:
+        model = Model(tool(forever))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        model.calls.cancel(["c1", "c1", "unknown"])
+        await let_pass(TIMEOUT_S)
+        assert model.told == []
+        assert model.outcomes == ["cancelled"]
+
+    run(scenario())
+
+
+def test_a_storm_is_answered() -> None:
+    async def scenario() -> None:
+        model = Model(tool(forever))
+        for number in range(MAX_OPEN + 300):
+            model.calls.call(f"c{number}", "probe", {})
+        assert len(model.told) == 300
+        assert all(isinstance(answer, ToolResult) and "too many" in str(answer.response) for answer in model.told)
+        await model.calls.end()
+        assert model.outcomes == ["cancelled"] * MAX_OPEN
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("behavior", "told"), [("NON_BLOCKING", ["10 %", "60 %"]), ("BLOCKING", []), (None, [])])
+def test_progress_is_told_of_background_tools_not_too_often(
+    behavior: Literal["BLOCKING", "NON_BLOCKING"] | None, told: list[str]
+) -> None:
+    async def scenario() -> None:
+        step = asyncio.Event()
+
+        async def slow(ctx: CallContext) -> str:
+            ctx.progress("10 %")
+            ctx.progress("11 %")
+            await step.wait()
+            ctx.progress("60 %")
+            return "done"
+
+        model = Model(tool(slow, behavior=behavior, context="ctx", scheduling="WHEN_IDLE"))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        await let_pass(2.0)
+        step.set()
+        await settle()
+        progress = [item for item in model.told if isinstance(item, ToolResult) and item.will_continue]
+        assert [item.response for item in progress] == [{"progress": value} for value in told]
+        assert model.told[-1] == ToolResult("c1", "probe", {"output": "done"}, scheduling="WHEN_IDLE")
+
+    run(scenario())
+
+
+def test_progress_of_a_plain_function_comes_before_its_result() -> None:
+    async def scenario() -> None:
+        def work(ctx: CallContext) -> str:
+            ctx.progress(1)
+            return "done"
+
+        model = Model(tool(work, behavior="NON_BLOCKING", context="ctx"))
+        model.calls.call("c1", "probe", {})
+        await model.finished.wait()
+        assert [item.will_continue for item in model.told if isinstance(item, ToolResult)] == [True, False]
+
+    asyncio.run(scenario())
+
+
+def test_progress_that_cannot_be_told_is_the_tools_failure() -> None:
+    async def scenario() -> None:
+        async def bad(ctx: CallContext) -> None:
+            ctx.progress(object())
+
+        model = Model(tool(bad, behavior="NON_BLOCKING", context="ctx"))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.outcomes == ["error"]
+
+    run(scenario())
+
+
+def test_a_result_after_the_session_was_replaced_is_a_note() -> None:
+    async def scenario() -> None:
+        done = asyncio.Event()
+
+        async def slow(city: str) -> str:
+            await done.wait()
+            return city
+
+        model = Model(tool(slow))
+        model.calls.call("c1", "probe", {"city": "Rome"})
+        model.calls.call("c2", "probe", {"city": "Oslo"})
+        await settle()
+        model.calls.session_replaced(())
+        model.calls.cancel(["c1"])  # of another session
+        model.calls.call("c1", "probe", {"city": "Oslo"})  # asked again: nothing runs twice
+        done.set()
+        await settle()
+        note, answer = model.told
+        assert isinstance(note, Note)
+        assert '{"output": "Rome"}' in note.text
+        assert answer == ToolResult("c1", "probe", {"output": "Oslo"})
+        assert model.outcomes == ["result", "result"]
+
+    run(scenario())
+
+
+# --- random orders
+
+
+class Server:
+    """The other side: makes calls, takes them back, goes away; and watches what it is told."""
+
+    def __init__(self) -> None:
+        self.session = 0
+        self.asked: dict[tuple[int, str], int] = {}  # which piece of work
+        self.finals: list[tuple[int, str]] = []
+        self.cancelled: set[tuple[int, str]] = set()
+        self.notes = 0
+        self.wrong: list[str] = []
+        self.works: dict[int, asyncio.Future[str]] = {}
+        self.contexts: dict[int, CallContext] = {}
+        self.events: list[events.Event] = []
+        self.calls = ToolCalls(
+            [
+                Tool("work", "", {}, self.work, TIMEOUT_S, "NON_BLOCKING", "WHEN_IDLE", "ctx"),
+                Tool("wait", "", {}, self.work, TIMEOUT_S, "BLOCKING", None, "ctx"),
+            ],
+            tell=self.told,
+            emit=self.events.append,
+        )
+
+    async def work(self, ctx: CallContext, number: int) -> str:
+        self.contexts[number] = ctx
+        self.works[number] = asyncio.get_running_loop().create_future()
+        return await self.works[number]
+
+    def told(self, item: ToolResult | Note) -> None:
+        if isinstance(item, Note):
+            self.notes += 1
+            return
+        asked = (self.session, item.call_id)
+        if asked not in self.asked:
+            self.wrong.append(f"a dead or unknown id: {asked}")
+        if asked in self.cancelled:
+            self.wrong.append(f"a cancelled call: {asked}")
+        if asked in self.finals:
+            self.wrong.append(f"a second answer: {asked}")
+        if not item.will_continue:
+            self.finals.append(asked)
+
+    def ask(self, call_id: str, name: str, number: int) -> None:
+        known = (self.session, call_id) in self.asked
+        self.asked[self.session, call_id] = number
+        before = len(self.finals)
+        self.calls.call(call_id, name, {"number": number})
+        assert not known or len(self.finals) == before
+
+    def take_back(self, call_ids: list[str]) -> None:
+        self.calls.cancel(call_ids)
+        self.cancelled |= {(self.session, call_id) for call_id in call_ids if (self.session, call_id) in self.asked}
+        self.cancelled -= set(self.finals)
+
+    def replace(self) -> None:
+        self.calls.session_replaced(())
+        self.session += 1
+
+
+NUMBERS = st.integers(0, 12)
+CALL_IDS = st.sampled_from([f"call-{number}" for number in range(8)])
+STEPS = st.one_of(
+    st.tuples(st.just("ask"), CALL_IDS, NUMBERS),
+    st.tuples(st.just("ask"), CALL_IDS, NUMBERS),
+    st.tuples(st.sampled_from(["finish", "fail", "progress"]), CALL_IDS, NUMBERS),
+    st.tuples(st.sampled_from(["cancel", "interrupt", "go_away", "disconnect"]), CALL_IDS, NUMBERS),
+    st.tuples(st.sampled_from(["time_out", "settle"]), CALL_IDS, NUMBERS),
+)
+
+
+async def play(steps: list[tuple[str, str, int]]) -> Server:
+    server = Server()
+    for step, call_id, number in steps:
+        work = server.works.get(number)
+        running = work is not None and not work.done()
+        match step:
+            case "ask":
+                server.ask(call_id, ("work", "wait")[number % 2], number)
+            case "finish" if running and work is not None:
+                work.set_result("done")
+            case "fail" if running and work is not None:
+                work.set_exception(ToolError("no"))
+            case "progress" if number in server.contexts:
+                server.contexts[number].progress(number)
+            case "cancel":
+                server.take_back([call_id])
+            case "interrupt":  # the model takes back the calls that it waits for
+                blocking = {
+                    call for (session, call), what in server.asked.items() if session == server.session and what % 2
+                }
+                server.take_back(sorted(blocking))
+            case "go_away":  # a quiet swap: nothing is under way
+                await settle()
+                server.replace()
+            case "disconnect":  # in the middle of it all
+                server.replace()
+            case "time_out":
+                await let_pass(TIMEOUT_S + 1)
+            case "settle":
+                await settle()
+    await settle()
+    await let_pass(TIMEOUT_S + 1)
+    return server
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_every_call_ends_exactly_once_in_any_order(steps: list[tuple[str, str, int]]) -> None:
+    async def scenario() -> None:
+        server = await play(steps)
+        assert server.wrong == []
+        owed = {asked for asked in server.asked if asked[0] == server.session}
+        assert owed == {asked for asked in [*server.finals, *server.cancelled] if asked in owed}
+        called = [event.call_id for event in server.events if isinstance(event, events.ToolCalled)]
+        finished = [event for event in server.events if isinstance(event, events.ToolFinished)]
+        assert len(called) == len(set(called))
+        assert sorted(called) == sorted(event.call_id for event in finished)
+        await server.calls.end()
+        assert len(server.events) == 2 * len(called)
+
+    run(scenario())
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_the_end_of_the_call_ends_every_tool(steps: list[tuple[str, str, int]]) -> None:
+    async def scenario() -> None:
+        server = Server()
+        for step, call_id, number in steps:
+            if step == "ask":
+                server.ask(call_id, "work", number)
+            elif step in ("go_away", "disconnect"):
+                server.replace()
+            elif step == "settle":
+                await settle()
+        told = len(server.finals) + server.notes
+        await server.calls.end()
+        await settle()
+        assert len(server.finals) + server.notes == told
+        kinds = [type(event) for event in server.events]
+        assert kinds.count(events.ToolCalled) == kinds.count(events.ToolFinished)
+        assert len(asyncio.all_tasks()) == 1
+
+    run(scenario())

@@ -1,0 +1,278 @@
+"""A call's tools through the real SDK, against the emulator's audit of what a client owes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from agent import events
+from agent.call import Call
+from agent.emulator import Emulator, phrases, running_emulator
+from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, ToolStorm
+from agent.live.config import LiveEndpoint
+from agent.live.session import live_client
+from agent.settings import Settings
+from agent.tools.context import CallContext
+from agent.tools.declare import Scheduling, Tool
+
+
+class Gate:
+    """A tool that answers when the test wants it to."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.runs = 0
+        self.cancelled = 0
+
+    async def slow(self, ctx: CallContext) -> str:
+        self.runs += 1
+        try:
+            ctx.progress("halfway")
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return "mild"
+
+    async def silent(self) -> str:
+        await self.open.wait()
+        return "mild"
+
+
+def slow(
+    gate: Gate,
+    behavior: Literal["BLOCKING", "NON_BLOCKING"] = "BLOCKING",
+    scheduling: Scheduling | None = None,
+    **changes: Any,
+) -> Tool:
+    values = {"function": gate.slow, "behavior": behavior, "scheduling": scheduling, "context": "ctx", **changes}
+    return Tool("slow", "A slow one.", {"type": "object", "properties": {}}, **values)
+
+
+class Talk:
+    """A call without a caller's media, and what happened in it."""
+
+    def __init__(self, call: Call, emulator: Emulator) -> None:
+        self.call = call
+        self.emulator = emulator
+        self.events: list[events.Event] = []
+        self._changed = asyncio.Event()
+        call.observe(self._note)
+
+    @property
+    def finished(self) -> list[events.ToolFinished]:
+        return [event for event in self.events if isinstance(event, events.ToolFinished)]
+
+    @property
+    def said(self) -> list[str]:
+        """The agent's turns, in order."""
+        turns = {event.turn_id: event.text for event in self.events if isinstance(event, events.AgentTranscribed)}
+        return list(turns.values())
+
+    async def until(self, kind: type[events.Event], count: int = 1) -> None:
+        async with asyncio.timeout(10):
+            while sum(isinstance(event, kind) for event in self.events) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _note(self, event: events.Event) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+
+@asynccontextmanager
+async def calling(*tools: Tool, faults: Sequence[Fault] = ()) -> AsyncIterator[Talk]:
+    """A call that the emulator answers; at its end nothing may be owed or broken."""
+    async with running_emulator(faults=list(faults), pace=50.0, await_playback=False, seed=1) as emulator:
+        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
+        settings = Settings()
+        client = live_client(endpoint, settings)
+        call = Call("c1", client=client, settings=settings, tools=tools)
+        talk = Talk(call, emulator)
+        running = asyncio.create_task(call.run(None))
+        try:
+            await talk.until(events.AgentReady)
+            yield talk
+        finally:
+            call.hang_up("hung_up", "The test is over.", "caller")
+            await running
+            await client.aio.aclose()
+        await emulator.wait_for(lambda: not emulator.sessions[-1].open)
+        assert [violation for session in emulator.sessions for violation in session.violations] == []
+        called = [event.call_id for event in talk.events if isinstance(event, events.ToolCalled)]
+        assert sorted(called) == sorted(event.call_id for event in talk.finished)
+
+
+async def test_a_blocking_tool() -> None:
+    gate = Gate()
+    async with calling(slow(gate)) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.ToolCalled)
+        gate.open.set()
+        await talk.until(events.TurnCompleted)
+        record = talk.emulator.sessions[0]
+        (result,) = record.tool_results
+        assert (result.id, result.response, result.will_continue) == ("call-1", {"output": "mild"}, False)
+        assert record.setup["tools"][0]["functionDeclarations"][0]["behavior"] == "BLOCKING"
+        assert record.order.count("turnComplete") == 1
+
+
+async def test_a_background_tool_reports_progress() -> None:
+    gate = Gate()
+    async with calling(slow(gate, "NON_BLOCKING", "WHEN_IDLE")) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.TurnCompleted, 2)  # that it looks, and how far it is
+        gate.open.set()
+        await talk.until(events.TurnCompleted, 3)
+        results = talk.emulator.sessions[0].tool_results
+        assert [result.will_continue for result in results] == [True, False]
+        assert {result.scheduling for result in results} == {"WHEN_IDLE"}
+        assert {result.id for result in results} == {"call-1"}
+
+
+async def test_when_idle_waits_for_the_story_and_interrupt_does_not() -> None:
+    schedulings: tuple[Scheduling, ...] = ("WHEN_IDLE", "INTERRUPT")
+    for scheduling in schedulings:
+        gate = Gate()
+        async with calling(slow(gate, "NON_BLOCKING", scheduling, context=None, function=gate.silent)) as talk:
+            talk.call.type_text("call slow")
+            await talk.until(events.TurnCompleted)
+            talk.call.type_text("tell me a long story")
+            await talk.until(events.GenerationStarted, 2)
+            gate.open.set()
+            await talk.until(events.TurnCompleted, 3)
+            order = list(talk.emulator.sessions[0].order)
+            assert ("interrupted" in order) == (scheduling == "INTERRUPT")
+
+
+async def test_silent_says_nothing() -> None:
+    gate = Gate()
+    gate.open.set()
+    async with calling(slow(gate, "NON_BLOCKING", "SILENT")) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.TurnCompleted)
+        await talk.until(events.ToolFinished)
+        await talk.emulator.wait_for(lambda: len(talk.emulator.sessions[0].tool_results) == 2)
+        talk.call.type_text("who are you")
+        await talk.until(events.TurnCompleted, 2)
+        assert talk.emulator.sessions[0].order.count("turnComplete") == 2
+        assert [text for text in talk.said if "tool" in text.lower()] == []
+
+
+async def test_a_slow_plain_tool_holds_up_no_audio() -> None:
+    def work() -> str:
+        time.sleep(1.0)
+        return "done"
+
+    async with calling(Tool("slow", "", {"type": "object", "properties": {}}, work)) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.ToolCalled)
+        record = talk.emulator.sessions[0]
+        before = record.audio_samples_in
+        for _ in range(20):
+            talk.call.hear(np.zeros(320, dtype=np.int16))
+            await asyncio.sleep(0.01)
+        await talk.emulator.wait_for(lambda: record.audio_samples_in - before >= 15 * 320)
+        assert talk.finished == []
+        await talk.until(events.ToolFinished)
+
+
+async def test_a_tool_that_fails_ends_no_call() -> None:
+    async def broken() -> None:
+        raise SystemExit(3)
+
+    async with calling(Tool("slow", "", {"type": "object", "properties": {}}, broken)) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.TurnCompleted)
+        assert talk.finished[0].outcome == "error"
+        talk.call.type_text("who are you")
+        await talk.until(events.TurnCompleted, 2)
+        assert phrases.WHO in " ".join(talk.said)
+
+
+@pytest.mark.parametrize("one_message", [True, False])
+@pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
+async def test_every_call_of_a_storm_is_answered(
+    behavior: Literal["BLOCKING", "NON_BLOCKING"], one_message: bool
+) -> None:
+    gate = Gate()
+    storm = ToolStorm(turn=1, calls=60, when="instead", one_message=one_message)
+    async with calling(slow(gate, behavior, "SILENT", context="ctx"), faults=[storm]) as talk:
+        talk.call.type_text("hello")
+        record = talk.emulator.sessions[0]
+        await talk.emulator.wait_for(lambda: sum(not r.will_continue for r in record.tool_results) == 60 - 16)
+        gate.open.set()
+        await talk.emulator.wait_for(lambda: sum(not r.will_continue for r in record.tool_results) == 60)
+        await talk.until(events.TurnCompleted)
+        assert gate.runs == 16
+
+
+async def test_a_storm_of_undeclared_calls() -> None:
+    async with calling(faults=[ToolStorm(turn=1, calls=400, name="nonsense", when="instead")]) as talk:
+        talk.call.type_text("hello")
+        record = talk.emulator.sessions[0]
+        await talk.emulator.wait_for(lambda: record.received["ToolResponse"] == 400)
+        assert [event.outcome for event in talk.finished] == ["error"] * 400
+
+
+@pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
+async def test_a_cancelled_call_is_stopped_and_not_answered(behavior: Literal["BLOCKING", "NON_BLOCKING"]) -> None:
+    gate = Gate()
+    tool = slow(gate, behavior, "SILENT")
+    async with calling(tool, faults=[CancelTools(after_s=0.1)]) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.ToolFinished)
+        assert talk.finished[0].outcome == "cancelled"
+        gate.open.set()
+        talk.call.type_text("who are you")
+        await talk.until(events.TurnCompleted, 2)
+        assert gate.cancelled == 1
+        assert [result for result in talk.emulator.sessions[0].tool_results if not result.will_continue] == []
+
+
+async def test_an_interruption_takes_back_what_the_turn_waited_for() -> None:
+    gate = Gate()
+    async with calling(slow(gate), faults=[Interrupt(at="tool_called", after_s=0.1)]) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.TurnCompleted)
+        assert [event.outcome for event in talk.finished] == ["cancelled"]
+        assert list(talk.emulator.sessions[0].tool_results) == []
+
+
+@pytest.mark.parametrize("fault", [Close(at="tool_called", session=1), DropTcp(at="tool_called", session=1)])
+async def test_a_tool_that_outlives_its_session_answers_the_next_one(fault: Fault) -> None:
+    """The next session is asked again and calls again: the tool that runs already answers it."""
+    gate = Gate()
+    async with calling(slow(gate), faults=[fault]) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.SessionReplaced)
+        first, second = talk.emulator.sessions
+        await talk.emulator.wait_for(lambda: second.sent_kinds["toolCall"] == 1)
+        gate.open.set()
+        await talk.emulator.wait_for(lambda: len(second.tool_results) == 1)
+        await talk.until(events.TurnCompleted)
+        assert gate.runs == 1
+        assert list(first.tool_results) == []
+
+
+@pytest.mark.parametrize("fault", [Close(at="turn_completed", session=1), DropTcp(at="turn_completed", session=1)])
+async def test_a_result_that_outlives_its_session_is_told_to_the_next_one(fault: Fault) -> None:
+    """The turn that called is over, so that nothing is asked again: the result is told as a note."""
+    gate = Gate()
+    async with calling(slow(gate, "NON_BLOCKING"), faults=[fault]) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.SessionReplaced)
+        second = talk.emulator.sessions[1]
+        gate.open.set()
+        await talk.emulator.wait_for(lambda: len(second.texts) == 1)
+        assert '"slow"' in second.texts[0]
+        assert '{"output": "mild"}' in second.texts[0]
+        assert gate.runs == 1
+        assert list(second.tool_results) == []
+        assert sum(isinstance(event, events.ContextRebuilt) for event in talk.events) == 1
