@@ -13,8 +13,10 @@ from typing import Literal
 import agent
 import signaling
 from agent.errors import ConfigError, LiveError
+from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
-from agent.live.session import LiveSession, live_client
+from agent.live.models import check_model, doubts
+from agent.live.session import LiveSession
 from agent.media import opus, tap
 from agent.settings import Settings
 from signaling.app import endpoint
@@ -49,6 +51,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _exposure(settings)
     yield _port(settings)
     yield _interfaces()
+    yield _model(settings)
     try:
         async with endpoint(settings) as (live, _outage):
             yield await _live(settings, live)
@@ -119,6 +122,18 @@ def _interfaces() -> Finding:
     if addresses:
         return Finding("good", "media address", ", ".join(addresses))
     return Finding("bad", "media address", "only loopback: no call can connect; bring a network interface up")
+
+
+def _model(settings: Settings) -> Finding:
+    """See whether the model takes the settings."""
+    try:
+        check_model(settings)
+    except ConfigError as error:
+        return Finding("bad", "model", str(error))
+    unusual = doubts(settings)
+    if unusual:
+        return Finding("fallback", "model", "; ".join(unusual))
+    return Finding("good", "model", f"{settings.model} takes these settings")
 
 
 async def _live(settings: Settings, live: LiveEndpoint) -> Finding:

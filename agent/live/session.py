@@ -12,13 +12,15 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from google import genai
+from google.auth.exceptions import GoogleAuthError
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
-from agent.live.config import LiveEndpoint, connect_config, http_options
+from agent.live.client import no_token
+from agent.live.config import connect_config
 from agent.live.uplink import Audio, Item, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
@@ -35,16 +37,11 @@ REFUSING_CODES = (1007, 1008)  # close codes before the set-up was confirmed: it
 LiveClient = genai.Client
 
 
-def live_client(endpoint: LiveEndpoint, settings: Settings) -> LiveClient:
-    """Make the SDK's client; one serves all sessions of the process."""
-    return genai.Client(api_key=endpoint.api_key, http_options=http_options(endpoint, settings))
-
-
 class LiveSession:
     """A session from connect to close.
 
     Args:
-        client: from `live_client`.
+        client: from `agent.live.client.live_client`.
         settings: the service's settings.
         declarations: the tools to declare, see `connect_config`.
         on_ready: called once the server has confirmed the set-up.
@@ -109,6 +106,8 @@ class LiveSession:
         except ConnectionClosed as error:  # closed before the SDK could send the set-up
             code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "")
             raise _closed(code, reason, during_setup=True) from None
+        except GoogleAuthError as error:
+            raise no_token(error) from None
         except (OSError, InvalidHandshake) as error:
             raise LiveLost(f"the Live server cannot be reached: {_brief(error)}", fault="network") from None
         except (WebSocketException, ImportError) as error:  # an address or proxy that cannot be used at all
