@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -252,14 +252,14 @@ def allowed(name: str) -> str:
             case Ge(bound):
                 low = f"{bound:,}"
             case Gt(bound):
-                low = f"more than {bound:,}"
-            case Le(bound) | Lt(bound):
+                low = f"above {bound:,}"
+            case Le(bound):
                 high = f"{bound:,}"
             case MinLen(bound) if bound > 1:
                 low = f"{bound} characters"
-    if low and high:
-        return f"{low} to {high}"
-    return f"{low} or more" if low and not low.startswith("more") else low
+    if not high:
+        return low if not low or low.startswith("above") else f"{low} or more"
+    return f"{low}, up to {high}" if low.startswith("above") else f"{low} to {high}"
 
 
 def _words(kind: object) -> tuple[str, ...]:

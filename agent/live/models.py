@@ -191,7 +191,11 @@ def doubts(settings: Settings) -> list[str]:
 def _refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:
     """Yield the settings that the model does not take, and why."""
     if not settings.audio_output and "TEXT" not in rules.modalities:
-        yield "audio_output", "answers in audio only; its transcript comes as text all the same"
+        yield (
+            "audio_output",
+            "cannot write instead of speaking (--text-output); its transcript comes as text all the same. "
+            "The offline demo can write, as --model offline-demo",
+        )
     yield from _thinking_refusals(settings, rules)
     if settings.proactive_audio is False and rules.proactive_audio == "always":
         yield "proactive_audio", "always has proactive audio; leave it unset"
