@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, MinLen
@@ -292,8 +293,28 @@ def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
     secret = "key" in name.lower()
     value = "" if secret or "input" not in item else f" = {item['input']!r}"
     if item["type"] == "extra_forbidden":
-        return f"{TOML_FILE}: there is no setting called {name}"
+        return f"{TOML_FILE}: {_no_such(name)}"
     return f"{_source(name, flags)}{value}: {item['msg'][0].lower()}{item['msg'][1:]}{_range(name, item)}"
+
+
+def unknown_variables() -> list[str]:
+    """Say which variables look like settings and are none; one sentence each, for the log.
+
+    They are not refused: Kubernetes, for one, puts variables of its own under the name of a service.
+    """
+    known = {variable for name in Settings.model_fields for variable in _variables(name)}
+    return [
+        f"environment variable {variable}: {_no_such(variable[len(ENV_PREFIX) :].lower())}"
+        for variable in sorted(os.environ)
+        if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known
+    ]
+
+
+def _no_such(name: str) -> str:
+    if name == "text_output":  # it has a flag of this name
+        return "there is no setting called text_output; set audio_output to false"
+    close = get_close_matches(name, Settings.model_fields, n=1, cutoff=0.7)
+    return f"there is no setting called {name}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _range(name: str, item: Any) -> str:

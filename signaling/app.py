@@ -16,7 +16,7 @@ from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
 from agent.live.models import check_model, doubts
 from agent.media import opus, tap
-from agent.settings import Settings
+from agent.settings import Settings, unknown_variables
 from agent.stats import watch_loop
 from agent.tools.demo import WEATHER
 from signaling import assets, health, ice, whip
@@ -120,7 +120,7 @@ async def serve(settings: Settings) -> None:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:
             logger.info("calls are answered by %s%s", settings.model, " at Vertex AI" if live.vertex else "")
-        for doubt in doubts(settings):
+        for doubt in (*unknown_variables(), *doubts(settings)):
             logger.warning("%s", doubt)
         _say_what_is_missing()
         # What start-up made stays: a full collection over it would stop the loop for some 70 ms.

@@ -18,7 +18,7 @@ from agent.live.config import LiveEndpoint
 from agent.live.models import check_model, doubts
 from agent.live.session import LiveSession
 from agent.media import opus, tap
-from agent.settings import Settings
+from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint
 from signaling.assets import WEB_FOLDER
 from signaling.tokens import check_exposure
@@ -51,12 +51,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _exposure(settings)
     yield _port(settings)
     yield _interfaces()
-    yield _model(settings)
+    yield _settings(settings)
     try:
         async with endpoint(settings) as (live, _outage):
             yield await _live(settings, live)
     except ConfigError as error:
-        yield Finding("bad", "emulator", str(error))
+        yield Finding("bad", "Live session", str(error))
 
 
 def _packages() -> Finding:
@@ -124,16 +124,16 @@ def _interfaces() -> Finding:
     return Finding("bad", "media address", "only loopback: no call can connect; bring a network interface up")
 
 
-def _model(settings: Settings) -> Finding:
-    """See whether the model takes the settings."""
+def _settings(settings: Settings) -> Finding:
+    """See whether the model takes the settings, and what is odd about them."""
     try:
         check_model(settings)
     except ConfigError as error:
-        return Finding("bad", "model", str(error))
-    unusual = doubts(settings)
+        return Finding("bad", "settings", str(error))
+    unusual = [*unknown_variables(), *doubts(settings)]
     if unusual:
-        return Finding("fallback", "model", "; ".join(unusual))
-    return Finding("good", "model", f"{settings.model} takes these settings")
+        return Finding("fallback", "settings", "; ".join(unusual))
+    return Finding("good", "settings", f"{settings.model} takes these settings")
 
 
 async def _live(settings: Settings, live: LiveEndpoint) -> Finding:

@@ -185,6 +185,10 @@ def doubts(settings: Settings) -> list[str]:
             f"{settings.source('voice')} = {settings.voice!r}: not one of the {len(VOICES)} prebuilt voices "
             f"({', '.join(VOICES)})"
         )
+    if settings.vad == "off":
+        found.append(
+            f"{settings.source('vad')} = 'off': the Live server hears no speech; only typed text is answered"
+        )
     return found
 
 

@@ -115,6 +115,11 @@ def test_an_unknown_model_and_an_unknown_voice_are_mentioned_once_each() -> None
     assert doubts(load_settings({"voice": "Kore"})) == []
 
 
+def test_a_detector_that_is_off_is_mentioned() -> None:
+    (vad,) = doubts(load_settings({"vad": "off"}))
+    assert vad.startswith("flag --vad = 'off': ")
+
+
 def test_there_are_thirty_voices() -> None:
     assert len(VOICES) == 30
     assert all(character and character == character.lower() for character in VOICES.values())

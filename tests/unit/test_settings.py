@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.errors import ConfigError
-from agent.settings import ENV_PREFIX, GROUPS, TOML_FILE, Settings, load_settings
+from agent.settings import ENV_PREFIX, GROUPS, TOML_FILE, Settings, load_settings, unknown_variables
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -140,7 +140,22 @@ def test_all_complaints_come_at_once(toml: WriteToml) -> None:
 
 def test_a_setting_that_does_not_exist_is_named(toml: WriteToml) -> None:
     toml("prot = 8080\n")
-    assert complaint() == "talkspurt.toml: there is no setting called prot"
+    assert complaint() == "talkspurt.toml: there is no setting called prot; did you mean port?"
+    toml("text_output = true\n")
+    assert "audio_output" in complaint()
+    toml("colour = 1\n")
+    assert complaint() == "talkspurt.toml: there is no setting called colour"
+
+
+def test_variables_that_are_no_settings_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_PORT", "1")
+    assert unknown_variables() == []
+    monkeypatch.setenv("TALKSPURT_VOCIE", "Kore")
+    monkeypatch.setenv("talkspurt_service_host", "10.0.0.1")
+    assert unknown_variables() == [
+        "environment variable TALKSPURT_VOCIE: there is no setting called vocie; did you mean voice?",
+        "environment variable talkspurt_service_host: there is no setting called service_host",
+    ]
 
 
 def test_a_file_that_is_no_toml_is_named(toml: WriteToml) -> None:

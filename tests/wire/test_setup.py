@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth.exceptions import GoogleAuthError
 from websockets.asyncio.server import ServerConnection, serve
 
-from agent.emulator import tls
+from agent.emulator import Emulator, tls
 from agent.errors import ConfigError, LiveLost, LiveRefused
 from agent.live.client import live_client, no_token
 from agent.live.config import LiveEndpoint, connect_config, endpoint_of
@@ -218,6 +218,21 @@ def test_every_setting_of_the_set_up_was_tried() -> None:
     first, last = "system_instruction", "media_resolution"
     names = list(Settings.model_fields)
     assert set(names[names.index(first) : names.index(last) + 1]) - tried == set()
+
+
+@pytest.mark.filterwarnings("ignore:Setting `LiveConnectConfig.generation_config`:DeprecationWarning")
+async def test_the_emulator_takes_all_of_them_at_once(emulator: Emulator) -> None:
+    changes = {name: value for one, _ in OPTIONS for name, value in one.items()}
+    settings = Settings(**{**changes, "model": "offline-demo", "audio_output": True, "thinking_budget": None})
+    client = live_client(LiveEndpoint("key", emulator.url, str(emulator.ca_file)), settings)
+    setup = connect_config(settings, [WEATHER.declaration()], seeded=True)
+    async with client.aio.live.connect(model=settings.model, config=setup):
+        pass
+    await client.aio.aclose()
+    (record,) = emulator.sessions
+    assert record.violations == []
+    assert record.setup["contextWindowCompression"]["triggerTokens"] == 25_000
+    assert record.setup["sessionResumption"] == {}
 
 
 async def test_a_handle_on_the_wire(server: BareServer) -> None:
