@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,6 +31,20 @@ DEFAULT_INSTRUCTION = (
     "You are a friendly voice agent on a call. Answer briefly, in spoken language, without lists or markup. "
     "If you did not understand, say so and ask."
 )
+
+Sensitivity = Literal["high", "low"]
+
+GROUPS = {
+    "host": "Where the service listens",
+    "google_api_key": "Who answers",
+    "system_instruction": "What the agent is and may do",
+    "temperature": "How it generates",
+    "vad": "When the caller's turn begins and ends",
+    "input_transcription": "Transcripts",
+    "compression_trigger_tokens": "The Live session",
+    "connect_timeout_s": "The call",
+}
+"The headings of `talkspurt serve --help` and of docs/settings.md, by the first setting below each."
 
 
 class Settings(BaseSettings):
@@ -55,26 +71,98 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
 
-    # the Live session
+    # who answers
     google_api_key: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("google_api_key", "GOOGLE_API_KEY", "GEMINI_API_KEY"),
-        description="Gemini API key, from GOOGLE_API_KEY. Without one the local emulator answers.",
+        description="Gemini API key, from GOOGLE_API_KEY. Without any credentials the local emulator answers.",
+    )
+    vertex_project: str | None = Field(
+        None, min_length=1, description="Google Cloud project whose Vertex AI answers, instead of the Gemini API."
+    )
+    vertex_location: str = Field("us-central1", min_length=1, description="Region of Vertex AI.")
+    vertex_credentials_file: str | None = Field(
+        None, min_length=1, description="JSON file of a service account; without one, Google's default credentials."
+    )
+    vertex_api_key: SecretStr | None = Field(
+        None, min_length=1, description="Key of Vertex AI in express mode, in place of a project."
     )
     model: str = Field("gemini-3.8-live", min_length=1, description="The Live model.")
-    api_version: str = Field(
-        "v1beta", pattern=r"^v\d+(alpha|beta)?\d*$", description="Version of the Live API in the URL."
+    api_version: str | None = Field(
+        None,
+        pattern=r"^v\d+(alpha|beta)?\d*$",
+        description="Version of the Live API in the URL; v1beta if unset, v1beta1 at Vertex AI.",
     )
+
+    # what the agent is and may do
     system_instruction: str = Field(DEFAULT_INSTRUCTION, description="What the agent is told to be.")
-    voice: str | None = Field(None, description="Name of a prebuilt voice; the model's own if unset.")
-    language: str | None = Field(None, description="BCP 47 code, e.g. en-GB; the model's own choice if unset.")
+    audio_output: bool = Field(True, description="The agent speaks; otherwise it writes, which few models do.")
+    voice: str | None = Field(None, min_length=1, description="Name of a prebuilt voice; the model's own if unset.")
+    language: str | None = Field(
+        None, min_length=2, description="BCP 47 code, e.g. en-GB; the model's own choice if unset."
+    )
+    search: bool = Field(False, description="Let the model search with Google.")
+    code_execution: bool = Field(False, description="Let the model run code at Google's.")
+    proactive_audio: bool | None = Field(
+        None, description="Let the model stay silent when it was not spoken to; the model's own way if unset."
+    )
+    affective_dialog: bool = Field(False, description="Let the model answer the caller's tone of voice.")
+
+    # how it generates; what is unset is the model's own choice
+    temperature: float | None = Field(None, ge=0, le=2, description="Randomness of the choice of words.")
+    top_p: float | None = Field(None, ge=0, le=1, description="Probability of all tokens that are chosen among.")
+    top_k: int | None = Field(None, ge=1, le=1000, description="How many tokens are chosen among.")
+    max_output_tokens: int | None = Field(None, ge=1, le=65_536, description="Longest answer.")
+    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Above 0: fewer words that came before.")
+    frequency_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Above 0: fewer words that came often before."
+    )
+    candidate_count: int | None = Field(None, ge=1, le=8, description="Answers that the model drafts.")
+    seed: int | None = Field(
+        None, ge=-(2**31), le=2**31 - 1, description="Start of the random numbers, to get similar answers again."
+    )
+    thinking_level: Literal["minimal", "low", "medium", "high"] | None = Field(
+        None, description="How much the model thinks first, where it has levels."
+    )
+    thinking_budget: int | None = Field(
+        None,
+        ge=-1,
+        le=32_768,
+        description="How long the model thinks first, where it has a budget; 0 is off, -1 its own choice.",
+    )
+    include_thoughts: bool = Field(False, description="Ask the model to send summaries of its thoughts too.")
+
+    # when the caller's turn begins and ends; what is unset is the Live server's own choice
+    vad: Literal["high", "medium", "low", "phone", "off"] | None = Field(
+        None, description="How readily speech is found and called finished; phone suits noisy lines."
+    )
+    vad_start_sensitivity: Sensitivity | None = Field(None, description="How readily sound is called speech.")
+    vad_end_sensitivity: Sensitivity | None = Field(None, description="How readily speech is called finished.")
+    vad_prefix_ms: int | None = Field(None, ge=0, le=10_000, description="Speech that it takes to begin a turn.")
+    vad_silence_ms: int | None = Field(None, ge=0, le=10_000, description="Silence that ends a turn.")
+    barge_in: bool = Field(True, description="Speaking interrupts the agent.")
+    turn_coverage: Literal["activity", "all_input", "activity_and_video"] | None = Field(
+        None, description="Which input is part of the caller's turn."
+    )
+
+    # transcripts
     input_transcription: bool = Field(True, description="Ask for a transcript of the caller.")
     output_transcription: bool = Field(True, description="Ask for a transcript of the agent.")
-    compression_trigger_tokens: int = Field(
-        25_600, ge=1_000, description="Length of the context at which the oldest of it is dropped."
+    transcription_languages: list[str] = Field(
+        [], description="BCP 47 codes of what the caller may speak; found out by itself if empty."
     )
-    compression_target_tokens: int = Field(
-        12_800, ge=500, description="Length of the context that is left then; less than the trigger."
+    transcription_vocabulary: list[str] = Field([], description="Names and terms that the caller may use.")
+    transcription_timestamps: bool = Field(False, description="Ask for the time of each word of the caller.")
+
+    # the Live session
+    compression_trigger_tokens: int = Field(
+        25_600, ge=5_000, le=128_000, description="Context size at which its oldest part is dropped."
+    )
+    compression_target_tokens: int | None = Field(
+        None, ge=1, le=128_000, description="Context size to drop it to; half of the trigger if unset."
+    )
+    media_resolution: Literal["low", "medium", "high"] | None = Field(
+        None, description="How finely the model looks at pictures; finer ones cost more tokens."
     )
     answer_timeout_s: float = Field(
         10.0, ge=0, description="Seconds after which a caller who got no answer is taken care of; 0 never does."
@@ -127,6 +215,11 @@ class Settings(BaseSettings):
     max_duration_s: float = Field(
         3600.0, ge=0, description="Seconds that a call may last; the agent then says goodbye. 0 for any length."
     )
+    _flags: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the command line set
+
+    def source(self, name: str) -> str:
+        """Say where the value of a setting came from, to begin a complaint about it with."""
+        return _source(name, self._flags) if name in self.model_fields_set else f"default of {name}"
 
     @classmethod
     def settings_customise_sources(
@@ -152,7 +245,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise ConfigError("; ".join(_complaint(item, given) for item in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
@@ -160,6 +253,56 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     except SettingsError as error:  # its cause says what is wrong with the JSON of a list
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "settings")
         raise ConfigError(f"{_source(name, given)}: expected a JSON list: {error.__cause__}") from None
+    settings._flags = frozenset(given)
+    _check_together(settings)
+    return settings
+
+
+def allowed(name: str) -> str:
+    """Say which values a setting may have; "" if its type says it all."""
+    field = Settings.model_fields[name]
+    choices = [word for kind in (field.annotation, *get_args(field.annotation)) for word in _words(kind)]
+    if choices:
+        return ", ".join(choices)
+    low = high = ""
+    for rule in field.metadata:
+        match rule:
+            case Ge(bound):
+                low = f"{bound:,}"
+            case Gt(bound):
+                low = f"above {bound:,}"
+            case Le(bound):
+                high = f"{bound:,}"
+            case MinLen(bound) if bound > 1:
+                low = f"{bound} characters"
+    if not high:
+        return low if not low or low.startswith("above") else f"{low} or more"
+    return f"{low}, up to {high}" if low.startswith("above") else f"{low} to {high}"
+
+
+def _words(kind: object) -> tuple[str, ...]:
+    """Return the words of a Literal; none for any other type."""
+    return tuple(word for word in get_args(kind) if isinstance(word, str))
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that contradict each other, each with where it came from."""
+    trigger, target = settings.compression_trigger_tokens, settings.compression_target_tokens
+    if trigger is not None and target is not None and target >= trigger:
+        raise ConfigError(
+            f"{settings.source('compression_target_tokens')} = {target}: "
+            f"must be less than compression_trigger_tokens ({trigger})"
+        )
+    for one, other in (
+        ("vertex_api_key", "vertex_project"),
+        ("vertex_api_key", "vertex_credentials_file"),
+        ("thinking_budget", "thinking_level"),
+    ):
+        if getattr(settings, one) is not None and getattr(settings, other) is not None:
+            raise ConfigError(f"{settings.source(one)}: cannot be set together with {settings.source(other)}")
+    for name in ("vad_start_sensitivity", "vad_end_sensitivity", "vad_prefix_ms", "vad_silence_ms"):
+        if settings.vad == "off" and getattr(settings, name) is not None:
+            raise ConfigError(f"{settings.source(name)}: has no effect while {settings.source('vad')} is off")
 
 
 def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
@@ -167,14 +310,51 @@ def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
     secret = "key" in name.lower()
     value = "" if secret or "input" not in item else f" = {item['input']!r}"
     if item["type"] == "extra_forbidden":
-        return f"{TOML_FILE}: there is no setting called {name}"
-    return f"{_source(name, flags)}{value}: {item['msg'][0].lower()}{item['msg'][1:]}"
+        return f"{TOML_FILE}: {_no_such(name)}"
+    return f"{_source(name, flags)}{value}: {item['msg'][0].lower()}{item['msg'][1:]}{_range(name, item)}"
 
 
-def _source(name: str, flags: Mapping[str, Any]) -> str:
-    """Say where the offending value of a setting came from."""
+def unknown_variables() -> list[str]:
+    """Say which variables look like settings and are none; one sentence each, for the log.
+
+    They are not refused: Kubernetes, for one, puts variables of its own under the name of a service.
+    """
+    known = {variable for name in Settings.model_fields for variable in _variables(name)}
+    return [
+        f"environment variable {variable}: {_no_such(variable[len(ENV_PREFIX) :].lower())}"
+        for variable in sorted(os.environ)
+        if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known
+    ]
+
+
+def _no_such(name: str) -> str:
+    if name == "text_output":  # it has a flag of this name
+        return "there is no setting called text_output; set audio_output to false"
+    close = get_close_matches(name, Settings.model_fields, n=1, cutoff=0.7)
+    return f"there is no setting called {name}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _range(name: str, item: Any) -> str:
+    """Return the allowed values, unless pydantic's own message lists them."""
+    name = next((each for each in Settings.model_fields if name in (each, *_variables(each))), "")
+    values = allowed(name) if name and item["type"] != "literal_error" else ""
+    return f" (allowed: {values})" if values else ""
+
+
+def _source(name: str, flags: Collection[str]) -> str:
+    """Say where the value of a setting came from."""
     if name in flags:
         return f"flag --{name.replace('_', '-')}"
-    wanted = (name.upper(), f"{ENV_PREFIX}{name.upper()}")
-    variable = next((found for found in os.environ if found.upper() in wanted), None)
+    wanted = _variables(name) if name in Settings.model_fields else (name.upper(),)
+    given = (found for each in wanted for found in os.environ if found.upper() == each and os.environ[found])
+    variable = next(given, None)
     return f"{TOML_FILE}: {name}" if variable is None else f"environment variable {variable}"
+
+
+def _variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables that can hold a setting."""
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field is not None else None
+    if isinstance(alias, AliasChoices):
+        return tuple(choice for choice in alias.choices if isinstance(choice, str) and choice.isupper())
+    return (f"{ENV_PREFIX}{name.upper()}",)

@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from agent.errors import ConfigError
-from agent.live.config import LiveEndpoint
-from agent.live.session import live_client
+from agent.live.client import live_client
+from agent.live.config import LiveEndpoint, endpoint_of
+from agent.live.models import check_model, doubts
 from agent.media import opus, tap
-from agent.settings import Settings
+from agent.settings import Settings, unknown_variables
 from agent.stats import watch_loop
 from agent.tools.demo import WEATHER
 from signaling import assets, health, ice, whip
@@ -57,13 +58,14 @@ def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) 
 
 @asynccontextmanager
 async def endpoint(settings: Settings) -> AsyncIterator[tuple[LiveEndpoint, Outage]]:
-    """Decide who answers: Gemini with a key, the emulator's own process without.
+    """Decide who answers: Gemini with credentials, the emulator's own process without.
 
     Yields:
         Where the Live server is, and a function that says why it cannot be used now, or None.
     """
-    if settings.google_api_key is not None:
-        yield LiveEndpoint(settings.google_api_key.get_secret_value()), _no_outage
+    gemini = endpoint_of(settings)
+    if gemini is not None:
+        yield gemini, _no_outage
         return
     async with emulator_process() as local:
         yield local
@@ -110,6 +112,7 @@ async def serve(settings: Settings) -> None:
         ConfigError: a setting does not allow it.
     """
     check_exposure(settings)
+    check_model(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,7 +121,9 @@ async def serve(settings: Settings) -> None:
         if live.offline_demo:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:
-            logger.info("calls are answered by %s", settings.model)
+            logger.info("calls are answered by %s%s", settings.model, " at Vertex AI" if live.vertex else "")
+        for doubt in (*unknown_variables(), *doubts(settings)):
+            logger.warning("%s", doubt)
         _say_what_is_missing()
         # What start-up made stays: a full collection over it would stop the loop for some 70 ms.
         gc.collect()

@@ -58,6 +58,11 @@ class Microphone(MediaStreamTrack):
         self._pending = np.concatenate((self._pending, pcm))
         self._played.clear()
 
+    @property
+    def idle(self) -> bool:
+        """All that was queued was sent."""
+        return self._played.is_set()
+
     async def played(self) -> None:
         """Wait until all that was queued was sent."""
         await self._played.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from rich.markup import escape
 
 from agent.emulator.command import main as emulator_main
 from agent.errors import ConfigError
-from agent.settings import Settings, load_settings
+from agent.settings import Settings
 from signaling.app import serve
 from signaling.doctor import examine
+from signaling.flags import with_settings
+from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
 
 app = typer.Typer(
     name="talkspurt",
@@ -34,28 +37,25 @@ def _root() -> None:
 
 
 @app.command("serve")
-def serve_command(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port [default: 8080]; 0 takes any.")] = None,
-    insecure: Annotated[
-        bool | None, typer.Option("--insecure", help="Listen beyond loopback without a server key.")
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [default: info].")] = None,
-) -> None:
-    """Run the service; the local emulator answers when GOOGLE_API_KEY is not set."""
-    settings = load_settings({"host": host, "port": port, "insecure": insecure, "log_level": log_level})
+@with_settings
+def serve_command(settings: Settings) -> None:
+    """Run the service; the local emulator answers when there are no credentials.
+
+    Each flag is also a variable (--vad-silence-ms: TALKSPURT_VAD_SILENCE_MS) and a line of talkspurt.toml
+    (vad_silence_ms = 500). Keys are variables only: GOOGLE_API_KEY, TALKSPURT_VERTEX_API_KEY, TALKSPURT_SERVER_KEY.
+    """
     _log_to_stderr(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings))
 
 
 @app.command()
-def doctor(
-    host: Annotated[str | None, typer.Option(help="Address to try [default: 127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="TCP port to try [default: 8080].")] = None,
-) -> None:
-    """Say what is missing or misconfigured; exit code 1 if something keeps calls from working."""
-    settings = load_settings({"host": host, "port": port})
+@with_settings
+def doctor(settings: Settings) -> None:
+    """Say what is missing or misconfigured; exit code 1 if something keeps calls from working.
+
+    It takes the flags of serve, and looks at what the service would do with them.
+    """
     colours = {"good": "green", "fallback": "yellow", "bad": "red"}
 
     async def print_findings() -> bool:
@@ -84,6 +84,48 @@ def emulate(
     if faults is not None:
         arguments += ["--faults", str(faults)]
     raise typer.Exit(emulator_main(arguments))
+
+
+@app.command()
+def call(
+    url: Annotated[str, typer.Argument(help="The service's address, e.g. http://127.0.0.1:8080/.")],
+    microphone: Annotated[
+        Path | None, typer.Option(help="Sound file with what to say; silence without one.", metavar="FILE")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="WAV file to write what was heard to, up to ten minutes.", metavar="FILE")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Longest call; no limit without it.")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's key.", show_envvar=True)
+    ] = None,
+) -> None:
+    """Call a service without a browser, and show both transcripts as they come.
+
+    The call ends with Ctrl-C, with --seconds, when the service ends it, and, after a sound file, once the agent has
+    said its last word. Exit code 0 if it ended well, 1 if there was none or it broke, 2 if a file or flag is wrong.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"URL {url!r}: must begin with http:// or https://")
+    speech = None if microphone is None else read_sound(microphone)
+    if record is not None and (record.is_dir() or not record.absolute().parent.is_dir()):
+        raise ConfigError(f"flag --record = {str(record)!r}: is no file in a folder that exists")
+    console = Console()
+
+    async def hold() -> Outcome:
+        hang_up = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hang_up.set)
+        with TranscriptView(console) as view:
+            return await hold_call(
+                url, speech=speech, record=record, key=key, limit_s=seconds, hang_up=hang_up, show=view.show
+            )
+
+    outcome = asyncio.run(hold())
+    console.print(
+        f"[{'red' if outcome.failed else 'dim'}]{outcome.reason}[/]: {escape(outcome.detail)}", soft_wrap=True
+    )
+    if outcome.failed:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -12,10 +12,12 @@ from typing import Literal
 import agent
 import signaling
 from agent.errors import ConfigError, LiveError
+from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
-from agent.live.session import live_client, try_session
+from agent.live.models import check_model, doubts
+from agent.live.session import try_session
 from agent.media import opus, tap
-from agent.settings import Settings
+from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint
 from signaling.assets import WEB_FOLDER
 from signaling.tokens import check_exposure
@@ -48,11 +50,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _exposure(settings)
     yield _port(settings)
     yield _interfaces()
+    yield _settings(settings)
     try:
         async with endpoint(settings) as (live, _outage):
             yield await _live(settings, live)
     except ConfigError as error:
-        yield Finding("bad", "emulator", str(error))
+        yield Finding("bad", "Live session", str(error))
 
 
 def _packages() -> Finding:
@@ -118,6 +121,18 @@ def _interfaces() -> Finding:
     if addresses:
         return Finding("good", "media address", ", ".join(addresses))
     return Finding("bad", "media address", "only loopback: no call can connect; bring a network interface up")
+
+
+def _settings(settings: Settings) -> Finding:
+    """See whether the model takes the settings, and what is odd about them."""
+    try:
+        check_model(settings)
+    except ConfigError as error:
+        return Finding("bad", "settings", str(error))
+    unusual = [*unknown_variables(), *doubts(settings)]
+    if unusual:
+        return Finding("fallback", "settings", "; ".join(unusual))
+    return Finding("good", "settings", f"{settings.model} takes these settings")
 
 
 async def _live(settings: Settings, live: LiveEndpoint) -> Finding:

@@ -32,7 +32,8 @@ def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
     """A developer's own key or settings must not leak into a test."""
     own = [name for name in os.environ if name.startswith("TALKSPURT_")]
-    for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "SSL_CERT_FILE", *own):
+    google = [name for name in os.environ if name.startswith("GOOGLE_")]
+    for name in ("GEMINI_API_KEY", "SSL_CERT_FILE", *google, *own):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(empty_folder)
 

@@ -11,7 +11,9 @@ import pytest
 from pydantic import AliasChoices
 from typer.models import CommandInfo
 
-from agent.settings import ENV_PREFIX, Settings
+from agent.live.models import MODELS
+from agent.live.voices import VOICES
+from agent.settings import ENV_PREFIX, GROUPS, Settings
 from signaling.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -102,3 +104,27 @@ def test_every_page_is_reached_from_the_readme_or_the_architecture() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [link for link in relative_links(page) if not (page.parent / link).exists()] == []
+
+
+def headings() -> dict[str, str]:
+    """Return the heading over each group of settings by the group's first setting."""
+    found, heading = {}, ""
+    for line in SETTINGS_PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            heading = line[3:]
+        elif line.startswith("| `") and heading:
+            found[line.split("`")[1]] = heading
+            heading = ""
+    return found
+
+
+def test_the_settings_page_has_the_groups_of_the_command() -> None:
+    assert list(headings().items())[: len(GROUPS)] == list(GROUPS.items())
+
+
+def test_every_voice_and_model_is_on_a_page() -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert [
+        name for name, character in VOICES.items() if not re.search(rf"\| {character} \|.*\b{name}\b", page)
+    ] == []
+    assert [name for name in MODELS if name not in page] == []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from google import genai
+from google.auth.exceptions import GoogleAuthError
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
@@ -20,7 +21,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from agent.clock import Clock, monotonic
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
-from agent.live.config import LiveEndpoint, connect_config, http_options
+from agent.live.client import no_token
+from agent.live.config import connect_config
 from agent.live.replay import ReplayRing, Sent
 from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
@@ -36,11 +38,6 @@ REFUSING_CODES = (1007, 1008)  # close codes before the set-up was confirmed: it
 
 
 LiveClient = genai.Client
-
-
-def live_client(endpoint: LiveEndpoint, settings: Settings) -> LiveClient:
-    """Make the SDK's client; one serves all sessions of the process."""
-    return genai.Client(api_key=endpoint.api_key, http_options=http_options(endpoint, settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ class LiveSession:
     """A session from connect to close.
 
     Args:
-        client: from `live_client`.
+        client: from `agent.live.client.live_client`.
         settings: the service's settings.
         declarations: the tools to declare, see `connect_config`.
         ports: see `SessionPorts`.
@@ -159,6 +156,8 @@ class LiveSession:
         except ConnectionClosed as error:  # closed before the SDK could send the set-up
             code, reason = (error.rcvd.code, error.rcvd.reason) if error.rcvd else (1006, "")
             raise _closed(code, reason, during_setup=True) from None
+        except GoogleAuthError as error:
+            raise no_token(error) from None
         except (OSError, InvalidHandshake) as error:
             raise LiveLost(
                 f"the Live server cannot be reached: {_brief(error)}", fault="network", during_setup=True

@@ -9,7 +9,7 @@ from typing import Any
 import certifi
 import pytest
 
-from agent.live.config import LiveEndpoint, connect_config, http_options
+from agent.live.config import LiveEndpoint, connect_config, endpoint_of, http_options
 from agent.settings import DEFAULT_INSTRUCTION, Settings
 from agent.tools.demo import WEATHER
 
@@ -17,6 +17,12 @@ from agent.tools.demo import WEATHER
 @pytest.fixture(autouse=True)
 def _an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+ALWAYS: dict[str, Any] = {
+    "context_window_compression": {"trigger_tokens": 25_600, "sliding_window": {}},
+    "session_resumption": {},
+}
 
 
 def setup(*declarations: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -31,17 +37,14 @@ def test_the_default_set_up() -> None:
         "system_instruction": DEFAULT_INSTRUCTION,
         "input_audio_transcription": {},
         "output_audio_transcription": {},
-        "session_resumption": {},
-        "context_window_compression": {"trigger_tokens": 25_600, "sliding_window": {"target_tokens": 12_800}},
+        **ALWAYS,
     }
 
 
 def test_nothing_is_asked_for_that_was_turned_off() -> None:
-    fewer = setup(system_instruction="", input_transcription=False, output_transcription=False)
-    assert set(setup()) - set(fewer) == {
-        "system_instruction",
-        "input_audio_transcription",
-        "output_audio_transcription",
+    assert setup(system_instruction="", input_transcription=False, output_transcription=False) == {
+        "response_modalities": ["AUDIO"],
+        **ALWAYS,
     }
 
 
@@ -99,6 +102,25 @@ def test_gemini_is_reached_where_the_sdk_says() -> None:
     options = http_options(LiveEndpoint("key"), Settings())
     assert options.base_url is None
     assert options.api_version == "v1beta"
+
+
+def test_vertex_has_a_version_of_its_own() -> None:
+    assert http_options(LiveEndpoint(None, vertex=True), Settings()).api_version == "v1beta1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"google_api_key": "k"}, LiveEndpoint("k")),
+        ({"google_api_key": "k", "vertex_api_key": "v"}, LiveEndpoint("v", vertex=True)),
+        ({"google_api_key": "k", "vertex_project": "p"}, LiveEndpoint(None, vertex=True)),
+        ({"vertex_credentials_file": "account.json"}, LiveEndpoint(None, vertex=True)),
+        ({"vertex_location": "europe-west4"}, None),
+    ],
+)
+def test_the_credentials_say_who_answers(changes: dict[str, Any], expected: LiveEndpoint | None) -> None:
+    assert endpoint_of(Settings(**changes)) == expected
 
 
 def test_endpoint_and_api_version_are_handed_on() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.errors import ConfigError
-from agent.settings import ENV_PREFIX, TOML_FILE, Settings, load_settings
+from agent.settings import ENV_PREFIX, GROUPS, TOML_FILE, Settings, load_settings, unknown_variables
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -140,7 +140,22 @@ def test_all_complaints_come_at_once(toml: WriteToml) -> None:
 
 def test_a_setting_that_does_not_exist_is_named(toml: WriteToml) -> None:
     toml("prot = 8080\n")
-    assert complaint() == "talkspurt.toml: there is no setting called prot"
+    assert complaint() == "talkspurt.toml: there is no setting called prot; did you mean port?"
+    toml("text_output = true\n")
+    assert "audio_output" in complaint()
+    toml("colour = 1\n")
+    assert complaint() == "talkspurt.toml: there is no setting called colour"
+
+
+def test_variables_that_are_no_settings_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_PORT", "1")
+    assert unknown_variables() == []
+    monkeypatch.setenv("TALKSPURT_VOCIE", "Kore")
+    monkeypatch.setenv("talkspurt_service_host", "10.0.0.1")
+    assert unknown_variables() == [
+        "environment variable TALKSPURT_VOCIE: there is no setting called vocie; did you mean voice?",
+        "environment variable talkspurt_service_host: there is no setting called service_host",
+    ]
 
 
 def test_a_file_that_is_no_toml_is_named(toml: WriteToml) -> None:
@@ -151,6 +166,71 @@ def test_a_file_that_is_no_toml_is_named(toml: WriteToml) -> None:
 def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALKSPURT_ICE_SERVERS", "stun:host:3478")
     assert "TALKSPURT_ICE_SERVERS" in complaint()
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"port": "99999"}, "flag --port = '99999'"),
+        ({"temperature": 2.1}, "(allowed: 0 to 2)"),
+        ({"vad_silence_ms": -1}, "(allowed: 0 to 10,000)"),
+        ({"max_calls": 0}, "(allowed: 1 or more)"),
+        ({"setup_timeout_s": 0}, "(allowed: above 0, up to 120)"),
+        ({"ice_grace_s": 0}, "(allowed: above 0)"),
+        ({"server_key": "short"}, "(allowed: 16 characters or more)"),
+        ({"vad": "loud"}, "'high', 'medium', 'low', 'phone' or 'off'"),
+        ({"thinking_level": "huge"}, "'minimal', 'low', 'medium' or 'high'"),
+    ],
+)
+def test_a_complaint_says_what_is_allowed(flags: dict[str, object], named: str) -> None:
+    assert named in complaint(**flags)
+
+
+def test_a_variable_of_another_program_is_not_blamed(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "3000")
+    toml("port = 99999\n")
+    assert complaint().startswith("talkspurt.toml: port = 99999: ")
+
+
+@pytest.mark.parametrize("variable", ["GOOGLE_API_KEY", "GEMINI_API_KEY"])
+def test_the_source_of_a_setting_with_other_names_is_the_one_that_counted(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "other")
+    monkeypatch.setenv(variable, SECRET)
+    assert load_settings().source("google_api_key") == f"environment variable {variable}"
+
+
+def test_settings_know_where_their_values_came_from(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml('voice = "Kore"\n')
+    monkeypatch.setenv("TALKSPURT_LANGUAGE", "de-DE")
+    settings = load_settings({"model": "m"})
+    assert settings.source("model") == "flag --model"
+    assert settings.source("language") == "environment variable TALKSPURT_LANGUAGE"
+    assert settings.source("voice") == "talkspurt.toml: voice"
+    assert settings.source("port") == "default of port"
+
+
+@pytest.mark.parametrize(
+    ("flags", "blamed"),
+    [
+        ({"compression_trigger_tokens": 8000, "compression_target_tokens": 8000}, "--compression-target-tokens"),
+        ({"vertex_api_key": "k", "vertex_project": "p"}, "--vertex-api-key"),
+        ({"vertex_api_key": "k", "vertex_credentials_file": "f"}, "--vertex-api-key"),
+        ({"thinking_level": "low", "thinking_budget": 5}, "--thinking-budget"),
+        ({"vad": "off", "vad_silence_ms": 500}, "--vad-silence-ms"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(flags: dict[str, object], blamed: str) -> None:
+    with pytest.raises(ConfigError, match=f"^flag {blamed}"):
+        load_settings(flags)
+
+
+def test_every_group_begins_with_a_setting_in_order() -> None:
+    names = list(Settings.model_fields)
+    starts = [names.index(name) for name in GROUPS]
+    assert starts == sorted(starts)
+    assert starts[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -209,4 +289,4 @@ def test_every_setting_says_what_it_is() -> None:
 def test_a_budget_is_a_price() -> None:
     assert load_settings({"budget_usd": 0.5}).budget_usd == 0.5
     assert load_settings({"idle_timeout_s": 0}).idle_timeout_s == 0
-    assert complaint(budget_usd=0) == "flag --budget-usd = 0: input should be greater than 0"
+    assert complaint(budget_usd=0) == "flag --budget-usd = 0: input should be greater than 0 (allowed: above 0)"

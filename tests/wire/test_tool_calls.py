@@ -15,8 +15,8 @@ from agent import events
 from agent.call import Call
 from agent.emulator import Emulator, phrases, running_emulator
 from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, ToolStorm
+from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
-from agent.live.session import live_client
 from agent.settings import Settings
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool

@@ -1,0 +1,71 @@
+"""The SDK's client, with the credentials that the settings name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google import genai
+from google.auth.exceptions import GoogleAuthError, TransportError
+from google.oauth2 import service_account
+
+from agent.errors import ConfigError, LiveLost, LiveRefused
+from agent.live.config import LiveEndpoint, http_options
+from agent.settings import Settings
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+def live_client(endpoint: LiveEndpoint, settings: Settings) -> genai.Client:
+    """Make the SDK's client; one serves all sessions of the process. It asks nobody for anything yet.
+
+    Raises:
+        ConfigError: the credentials cannot be used.
+    """
+    options = http_options(endpoint, settings)
+    if endpoint.api_key is not None:  # said even if false: the SDK would look into its own environment
+        return genai.Client(vertexai=endpoint.vertex, api_key=endpoint.api_key, http_options=options)
+    credentials, project = _service_account(settings)
+    try:
+        return genai.Client(
+            vertexai=True,
+            credentials=credentials,
+            project=settings.vertex_project or project,
+            location=settings.vertex_location,
+            http_options=options,
+        )
+    except (GoogleAuthError, ValueError) as error:
+        raise ConfigError(f"{settings.source('vertex_project')}: {error}") from None
+
+
+def _service_account(settings: Settings) -> tuple[service_account.Credentials | None, str | None]:
+    """Read the service account's file, if there is one.
+
+    Returns:
+        Its credentials and its own project; None lets the SDK find Google's default credentials.
+    """
+    path = settings.vertex_credentials_file
+    if path is None:
+        return None, None
+    where = f"{settings.source('vertex_credentials_file')} = {path!r}"
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  the path is the operator's text
+            known: Any = json.load(file)
+        make = service_account.Credentials.from_service_account_info
+        credentials = make(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
+    except (GoogleAuthError, ValueError, TypeError, AttributeError):  # not its message: it may quote the key
+        raise ConfigError(f"{where}: is not the JSON file of a service account's key") from None
+    return credentials, credentials.project_id
+
+
+def no_token(error: GoogleAuthError) -> LiveLost | LiveRefused:
+    """Say why Google gave no access token, which the SDK asks for as it connects to Vertex AI."""
+    reason = str(error.args[0] if error.args else error)[:200]
+    if isinstance(error, TransportError):
+        return LiveLost(f"Google cannot be asked for an access token: {reason}", fault="network")
+    return LiveRefused(
+        f"Google gave no access token for Vertex AI: {reason}; check TALKSPURT_VERTEX_CREDENTIALS_FILE",
+        fault="operator",
+    )

@@ -1,0 +1,224 @@
+"""What each Live model can do and how it wants to be treated. Pure data, and questions about it.
+
+Sources: Google's pages of each model, their comparison in the Live API's guide, and its migration guides, as of
+autumn 2026. A model that is not in the table is believed capable of everything: the Live server then has the say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from agent.errors import ConfigError
+from agent.live.voices import VOICES
+from agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRules:
+    """The rules of one model.
+
+    Attributes:
+        known: the model is in the table.
+        modalities: what it may answer in; the first is its default.
+        thinking_levels: values of ``thinking_level`` that it takes; none if it takes no level.
+        thinking_budget: it takes a ``thinking_budget``.
+        non_blocking: a function may be declared NON_BLOCKING: the model talks on while it runs.
+        non_blocking_default: a function declared without a behavior is NON_BLOCKING.
+        blocking: a function may be declared BLOCKING.
+        scheduling: a function's response may carry SILENT, WHEN_IDLE or INTERRUPT.
+        proactive_audio: whether it may stay silent; ``always`` cannot be turned off.
+        affective_dialog: it takes ``enable_affective_dialog``.
+        turn_coverage: its default.
+        client_content: when it takes client content; with ``history_only`` text goes by realtime input.
+        null_handle: it takes a session resumption whose handle is null.
+        search: it can search with Google.
+        code_execution: it can run code.
+    """
+
+    known: bool
+    modalities: tuple[Literal["AUDIO", "TEXT"], ...]
+    thinking_levels: tuple[str, ...]
+    thinking_budget: bool
+    non_blocking: bool
+    non_blocking_default: bool
+    blocking: bool
+    scheduling: bool
+    proactive_audio: Literal["always", "allowed", "never"]
+    affective_dialog: bool
+    turn_coverage: Literal["activity", "all_input", "activity_and_video"]
+    client_content: Literal["always", "history_only"]
+    null_handle: bool
+    search: bool
+    code_execution: bool
+
+
+_UNKNOWN = ModelRules(
+    known=False,
+    modalities=("AUDIO", "TEXT"),
+    thinking_levels=("minimal", "low", "medium", "high"),
+    thinking_budget=True,
+    non_blocking=True,
+    non_blocking_default=False,
+    blocking=True,
+    scheduling=True,
+    proactive_audio="allowed",
+    affective_dialog=True,
+    turn_coverage="activity",
+    client_content="always",
+    null_handle=True,
+    search=True,
+    code_execution=True,
+)
+
+_LIVE_3_8 = ModelRules(
+    known=True,
+    modalities=("AUDIO",),
+    thinking_levels=(),  # it reasons in between, by itself: any thinking config is refused
+    thinking_budget=False,
+    non_blocking=True,
+    non_blocking_default=True,
+    blocking=True,
+    scheduling=True,
+    proactive_audio="always",
+    affective_dialog=False,
+    turn_coverage="activity_and_video",
+    client_content="always",
+    null_handle=True,
+    search=True,
+    code_execution=False,
+)
+
+_LIVE_3_8_THINKING = replace(_LIVE_3_8, thinking_levels=("low", "medium", "high"), blocking=False, scheduling=False)
+
+_LIVE_3_1 = ModelRules(
+    known=True,
+    modalities=("AUDIO",),
+    thinking_levels=("minimal", "low", "medium", "high"),
+    thinking_budget=False,
+    non_blocking=False,
+    non_blocking_default=False,
+    blocking=True,
+    scheduling=False,
+    proactive_audio="never",
+    affective_dialog=False,
+    turn_coverage="activity_and_video",
+    # Google's newest guide says "always"; an older one, and closes with 1007 in the field, do not. This suits both.
+    client_content="history_only",
+    null_handle=False,
+    search=True,
+    code_execution=False,
+)
+
+_NATIVE_AUDIO_2_5 = ModelRules(
+    known=True,
+    modalities=("AUDIO",),
+    thinking_levels=(),
+    thinking_budget=True,
+    non_blocking=True,
+    non_blocking_default=False,
+    blocking=True,
+    scheduling=True,
+    proactive_audio="allowed",
+    affective_dialog=True,
+    turn_coverage="activity",
+    client_content="always",
+    null_handle=True,
+    search=True,
+    code_execution=False,
+)
+
+MODELS = {
+    "gemini-3.8-live": _LIVE_3_8,
+    "gemini-3.8-live-extended-thinking": _LIVE_3_8_THINKING,
+    "gemini-3.1-flash-live": _LIVE_3_1,
+    "gemini-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,
+    "gemini-live-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,  # its name at Vertex AI
+    "gemini-live-2.5-flash-preview-native-audio": _NATIVE_AUDIO_2_5,
+    "offline-demo": replace(_UNKNOWN, known=True),  # for trying settings out on the local emulator
+}
+"The rules by name, without what `rules_of` takes off."
+
+_VERSION = re.compile(r"(?:[-@](?:preview|latest|exp|stable|\d+))+$")
+
+
+def rules_of(model: str) -> ModelRules:
+    """Look a model up.
+
+    Args:
+        model: its name, with or without a path before it (``models/``, ``publishers/google/models/``) and a version
+            or date behind it (``-preview-12-2025``, ``-001``).
+
+    Returns:
+        Its rules; permissive ones with ``known=False`` if it is not in the table.
+    """
+    return MODELS.get(_VERSION.sub("", model.rpartition("/")[2].lower()), _UNKNOWN)
+
+
+def check_model(settings: Settings) -> None:
+    """Check the settings against the rules of the model that they name; to be called before anything connects.
+
+    Raises:
+        ConfigError: the model would refuse the session, or ignore a setting; names each one and its source.
+    """
+    rules = rules_of(settings.model)
+    refusals = [
+        f"{settings.source(name)} = {getattr(settings, name)!r}: {settings.model} {reason}"
+        for name, reason in _refusals(settings, rules)
+    ]
+    if refusals:
+        raise ConfigError("; ".join(refusals))
+
+
+def doubts(settings: Settings) -> list[str]:
+    """Say what is unusual about the settings but may be right; one sentence each, for the log."""
+    found = []
+    if not rules_of(settings.model).known:
+        found.append(
+            f"{settings.source('model')} = {settings.model!r}: not a model that talkspurt knows the rules of; "
+            "the Live server has the say"
+        )
+    if settings.voice is not None and settings.voice not in VOICES:
+        found.append(
+            f"{settings.source('voice')} = {settings.voice!r}: not one of the {len(VOICES)} prebuilt voices "
+            f"({', '.join(VOICES)})"
+        )
+    if settings.vad == "off":
+        found.append(
+            f"{settings.source('vad')} = 'off': the Live server hears no speech; only typed text is answered"
+        )
+    return found
+
+
+def _refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:
+    """Yield the settings that the model does not take, and why."""
+    if not settings.audio_output and "TEXT" not in rules.modalities:
+        yield (
+            "audio_output",
+            "cannot write instead of speaking (--text-output); its transcript comes as text all the same. "
+            "The offline demo can write, as --model offline-demo",
+        )
+    yield from _thinking_refusals(settings, rules)
+    if settings.proactive_audio is False and rules.proactive_audio == "always":
+        yield "proactive_audio", "always has proactive audio; leave it unset"
+    if settings.proactive_audio and rules.proactive_audio == "never":
+        yield "proactive_audio", "has no proactive audio; leave it unset"
+    if settings.affective_dialog and not rules.affective_dialog:
+        yield "affective_dialog", "has no affective dialog; leave it unset"
+    if settings.search and not rules.search:
+        yield "search", "cannot search; leave it unset"
+    if settings.code_execution and not rules.code_execution:
+        yield "code_execution", "cannot run code; leave it unset"
+
+
+def _thinking_refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:
+    level = settings.thinking_level
+    if level is not None and level not in rules.thinking_levels:
+        levels = ", ".join(rules.thinking_levels)
+        yield "thinking_level", f"takes {levels} only" if levels else "takes no thinking level; leave it unset"
+    if settings.thinking_budget is not None and not rules.thinking_budget:
+        yield "thinking_budget", "takes no thinking budget; leave it unset"
+    if settings.include_thoughts and not (rules.thinking_levels or rules.thinking_budget):
+        yield "include_thoughts", "takes no thinking settings; leave it unset"

@@ -1,0 +1,40 @@
+"""The prebuilt voices of the Live API, and how Google describes each in a word. Pure data.
+
+Any voice speaks any language. The Live server may know others: a name that is not here is passed on with a warning.
+"""
+
+from __future__ import annotations
+
+VOICES = {
+    "Zephyr": "bright",
+    "Puck": "upbeat",
+    "Charon": "informative",
+    "Kore": "firm",
+    "Fenrir": "excitable",
+    "Leda": "youthful",
+    "Orus": "firm",
+    "Aoede": "breezy",
+    "Callirrhoe": "easy-going",
+    "Autonoe": "bright",
+    "Enceladus": "breathy",
+    "Iapetus": "clear",
+    "Umbriel": "easy-going",
+    "Algieba": "smooth",
+    "Despina": "smooth",
+    "Erinome": "clear",
+    "Algenib": "gravelly",
+    "Rasalgethi": "informative",
+    "Laomedeia": "upbeat",
+    "Achernar": "soft",
+    "Alnilam": "firm",
+    "Schedar": "even",
+    "Gacrux": "mature",
+    "Pulcherrima": "forward",
+    "Achird": "friendly",
+    "Zubenelgenubi": "casual",
+    "Vindemiatrix": "gentle",
+    "Sadachbia": "lively",
+    "Sadaltager": "knowledgeable",
+    "Sulafat": "warm",
+}
+"Character by name."

@@ -1,0 +1,106 @@
+"""A flag for every setting, made from `agent.settings`: name, help, default, range and group stand there only.
+
+Flags hand their text on as it is. `load_settings` reads and checks it like any other source's, so that a bad value
+gets the same words wherever it comes from.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from agent.settings import GROUPS, Settings, allowed, load_settings
+
+METAVARS = {"_s": "SECONDS", "_ms": "MS", "_px": "PIXELS", "_fps": "FPS", "_tokens": "TOKENS", "_file": "PATH"}
+FURTHER_NAMES = {"audio_output": " /--text-output"}  # how others call the same thing
+MAX_SHOWN = 40
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a flag per setting; it gets them, loaded and checked, as its parameter ``settings``."""
+
+    @functools.wraps(command)
+    def load_and_run(**given: Any) -> None:
+        flags = {name: given.pop(name) for name in dict(_settings_with_flags())}
+        command(settings=load_settings({name: value for name, value in flags.items() if value != []}), **given)
+
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [parameter for parameter in own if parameter.name != "settings"]
+    parameters += [_parameter(name, group) for name, group in _settings_with_flags()]
+    load_and_run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return load_and_run
+
+
+def _settings_with_flags() -> Iterator[tuple[str, str]]:
+    """Yield each setting and its group; but no secret, because anyone on the machine can read a command line."""
+    group = ""
+    for name, field in Settings.model_fields.items():
+        group = GROUPS.get(name, group)
+        if SecretStr not in _kinds(field):
+            yield name, group
+
+
+def _parameter(name: str, group: str) -> inspect.Parameter:
+    field = Settings.model_fields[name]
+    flag = f"--{name.replace('_', '-')}"
+    kinds = _kinds(field)
+    names = [flag]
+    kind: Any = str | None
+    if bool in kinds:
+        names = [f"{flag}/--no-{flag[2:]}"]
+        kind = bool | None
+    elif list in kinds:
+        kind = list[str] | None
+    if name in FURTHER_NAMES:
+        names.append(FURTHER_NAMES[name])
+    option = typer.Option(
+        *names,
+        help=_help(name),
+        metavar=_metavar(name, kinds),
+        show_default=False,  # it stands in the help: the flag itself is unset unless it is given
+        rich_help_panel=group,
+    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _kinds(field: FieldInfo) -> set[object]:
+    """Return the types that a field may have, without what is inside of a list."""
+    return {get_origin(kind) or kind for kind in (field.annotation, *get_args(field.annotation))}
+
+
+def _help(name: str) -> str:
+    field = Settings.model_fields[name]
+    shown = _shown(field.default)
+    notes = [note for note in (allowed(name), f"default {shown}" if shown else "") if note]
+    return f"{field.description} ({'; '.join(notes)})" if notes else str(field.description)
+
+
+def _metavar(name: str, kinds: set[object]) -> str:
+    if bool in kinds:
+        return " "
+    for ending, metavar in METAVARS.items():
+        if name.endswith(ending):
+            return metavar
+    return "NUMBER" if kinds & {int, float} else "TEXT"
+
+
+def _shown(default: object) -> str:
+    """Return a default as it is written on a command line; "" if there is none to show."""
+    match default:
+        case None | []:
+            return ""
+        case bool():
+            return "on" if default else "off"
+        case float():
+            return f"{default:g}"
+        case list():
+            return ", ".join(default)
+        case _:
+            text = str(default)
+            return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN].rstrip()}..."

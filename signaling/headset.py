@@ -1,0 +1,229 @@
+"""`talkspurt call`: one call without a browser. A sound file speaks, a WAV file records, the words are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+import av
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from agent.clock import monotonic
+from agent.errors import ConfigError, OfferError
+from agent.media.fir import Pcm
+from signaling.caller import Caller, Microphone, dial
+
+RATE_HZ = 48_000
+GOODBYE_S = 5.0  # of silence, after the sound file and the agent's last word
+LOOK_S = 0.1  # how often the clock is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one of the two has said in one turn so far."""
+
+    speaker: Literal["caller", "agent"]
+    turn: int
+    text: str
+    final: bool
+    unheard: str = ""
+    "The rest of an interrupted turn."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the call went.
+
+    Attributes:
+        reason: why it ended, e.g. ``caller_hung_up``; see docs/events.md.
+        detail: a sentence about it.
+        failed: it did not end as calls should.
+    """
+
+    reason: str
+    detail: str
+    failed: bool
+
+
+class TranscriptView:
+    """Both transcripts on a terminal: turns that go on at the bottom, finished ones above. Use it as a context.
+
+    Where the output is no terminal, finished turns are printed one a line.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, transient=True, refresh_per_second=10) if console.is_terminal else None
+        self._open: dict[tuple[str, int], Line] = {}
+
+    def __enter__(self) -> TranscriptView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for line in self._open.values():  # the call ended in the middle of them
+            self._console.print(_rendered(line), soft_wrap=True)
+        if self._live is not None:
+            self._live.update(Text())
+            self._live.stop()
+
+    def show(self, line: Line) -> None:
+        """Take a turn as it is now."""
+        if line.final:
+            self._open.pop((line.speaker, line.turn), None)
+            self._console.print(_rendered(line), soft_wrap=True)
+        else:
+            self._open[line.speaker, line.turn] = line
+        if self._live is not None:
+            self._live.update(Group(*map(_rendered, self._open.values())))
+
+
+def _rendered(line: Line) -> Text:
+    text = Text(f"{line.speaker}: ", style="cyan" if line.speaker == "caller" else "green")
+    text.append(line.text, style="default")
+    if line.unheard:
+        text.append(f" [interrupted, unheard: {line.unheard.strip()}]", style="dim")
+    return text
+
+
+def lines_of(message: Mapping[str, Any]) -> Iterator[Line]:
+    """Read the words in an RTVI message, if it has any."""
+    data = message.get("data") or {}
+    if message.get("type") == "user-transcription":
+        yield Line("caller", data["turn_id"], data["text"], data["final"])
+    elif message.get("type") == "bot-output":
+        final = data["spoken_status"] == "completed"
+        yield Line("agent", data["segment_id"], data["text"], final, data.get("unheard_text", ""))
+
+
+def outcome_of(message: Mapping[str, Any]) -> Outcome | None:
+    """Read how the service says the call ended, if the message says that."""
+    data = message.get("data") or {}
+    if data.get("type") != "call-ended":
+        return None
+    return Outcome(data["reason"], data["detail"], data["fault"] != "caller")
+
+
+def read_sound(path: Path) -> Pcm:
+    """Read a sound file of any format that FFmpeg knows: int16, shape ``(samples,)``, mono, 48 kHz.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with av.open(str(path)) as container:
+            resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+            frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+            frames += resampler.resample(None)
+    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+        reason = "it has no sound" if isinstance(error, IndexError) else getattr(error, "strerror", None) or error
+        raise ConfigError(f"flag --microphone = {str(path)!r}: cannot be read: {reason}") from None
+    pieces = [frame.to_ndarray().reshape(-1) for frame in frames]
+    return np.concatenate(pieces).astype(np.int16, copy=False) if pieces else np.zeros(0, np.int16)
+
+
+def write_sound(path: Path, pcm: Pcm, rate_hz: int) -> None:
+    """Write a WAV file: 16 bits, mono.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        with path.open("wb") as raw, wave.open(raw, "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate_hz)
+            file.writeframes(pcm.astype("<i2", copy=False).tobytes())
+    except OSError as error:
+        raise ConfigError(f"flag --record = {str(path)!r}: cannot be written: {error.strerror}") from None
+
+
+async def hold_call(
+    url: str,
+    *,
+    speech: Pcm | None,
+    record: Path | None,
+    key: str | None,
+    limit_s: float | None,
+    hang_up: asyncio.Event,
+    show: Callable[[Line], None],
+) -> Outcome:
+    """Make one call and hold it to its end.
+
+    It ends when the service ends it, when ``hang_up`` is set, after ``limit_s``, or, with ``speech``, once that was
+    said and the agent has been silent for `GOODBYE_S`. Speech waits until the agent can hear.
+
+    Args:
+        url: the service's address.
+        speech: what the caller says, see `read_sound`; silence if None.
+        record: where to write what the caller heard; its last ten minutes, if it was longer.
+        key: bearer token.
+        limit_s: longest call.
+        hang_up: set to end it.
+        show: called with each change of a transcript.
+
+    Raises:
+        ConfigError: the recording cannot be written.
+    """
+    try:
+        async with dial(url, microphone=Microphone(RATE_HZ), key=key) as caller:
+            try:
+                return await _listen(caller, speech, limit_s, hang_up, show)
+            finally:
+                if record is not None:
+                    write_sound(record, caller.heard_pcm(), caller.heard_rate_hz)
+    except OfferError as error:
+        return Outcome("refused", f"The service refused the call ({error.status}): {error.detail}", failed=True)
+    except TimeoutError:
+        return Outcome("no_connection", "No media connection came about.", failed=True)
+    except (aiohttp.ClientError, OSError) as error:
+        return Outcome("unreachable", f"The service cannot be reached: {error}.", failed=True)
+
+
+async def _listen(
+    caller: Caller,
+    speech: Pcm | None,
+    limit_s: float | None,
+    hang_up: asyncio.Event,
+    show: Callable[[Line], None],
+) -> Outcome:
+    """Follow the messages until the call is to end."""
+    seen = 0
+    unsaid, speaking = speech is not None, False
+    began = quiet_since = monotonic()
+    while True:
+        for message in caller.messages[seen:]:
+            seen += 1
+            for line in lines_of(message):
+                show(line)
+            match message.get("type"):
+                case "bot-ready" if speech is not None:
+                    caller.microphone.play(speech)
+                    unsaid = False
+                case "bot-started-speaking":
+                    speaking = True
+                case "bot-stopped-speaking":
+                    speaking = False
+                case "server-message" if (ended := outcome_of(message)) is not None:
+                    return ended
+        now = monotonic()
+        if unsaid or speaking or not caller.microphone.idle:
+            quiet_since = now
+        if caller.pc.connectionState in ("closed", "failed"):
+            return Outcome("connection_lost", "The connection to the service was lost.", failed=True)
+        if hang_up.is_set():
+            return Outcome("caller_hung_up", "You hung up.", failed=False)
+        if limit_s is not None and now - began >= limit_s:
+            return Outcome("caller_hung_up", f"The call was limited to {limit_s:g} s.", failed=False)
+        if speech is not None and now - quiet_since >= GOODBYE_S:
+            return Outcome("caller_hung_up", "All was said.", failed=False)
+        await asyncio.sleep(LOOK_S)

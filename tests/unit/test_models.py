@@ -1,0 +1,125 @@
+"""What each model can do, and that settings it would refuse are named before anything connects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.errors import ConfigError
+from agent.live.models import MODELS, check_model, doubts, rules_of
+from agent.live.voices import VOICES
+from agent.settings import Settings, load_settings
+
+LIVE, THINKING = "gemini-3.8-live", "gemini-3.8-live-extended-thinking"
+OLD, NATIVE = "gemini-3.1-flash-live-preview", "gemini-2.5-flash-native-audio-preview-12-2025"
+AT_VERTEX = "gemini-live-2.5-flash-native-audio"
+
+
+@pytest.mark.parametrize("model", [LIVE, THINKING, OLD, NATIVE, AT_VERTEX, "offline-demo"])
+@pytest.mark.parametrize("prefix", ["", "models/", "publishers/google/models/", "projects/p/locations/l/models/"])
+@pytest.mark.parametrize("suffix", ["", "-001", "-preview", "-preview-09-2026", "@002", "-latest"])
+def test_a_model_is_known_by_any_of_its_names(model: str, prefix: str, suffix: str) -> None:
+    assert rules_of(model).known
+    assert rules_of(f"{prefix}{model}{suffix}") is rules_of(model)
+
+
+@pytest.mark.parametrize("model", ["gemini-4-live", "gemini-3.8-live-translate", "gemini-3.8", "", "models/"])
+def test_other_models_may_do_everything(model: str) -> None:
+    rules = rules_of(model)
+    assert not rules.known
+    assert {"AUDIO", "TEXT"} == set(rules.modalities)
+    check_model(Settings(model=model or "x", audio_output=False, affective_dialog=True, code_execution=True))
+
+
+def test_the_models_differ_where_google_says_so() -> None:
+    assert rules_of(LIVE).non_blocking_default
+    assert not rules_of(THINKING).blocking
+    assert not rules_of(OLD).non_blocking
+    assert not rules_of(NATIVE).non_blocking_default
+    assert (rules_of(OLD).client_content, rules_of(LIVE).client_content) == ("history_only", "always")
+    assert (rules_of(OLD).null_handle, rules_of(LIVE).null_handle) == (False, True)
+    assert (rules_of(LIVE).turn_coverage, rules_of(NATIVE).turn_coverage) == ("activity_and_video", "activity")
+
+
+def test_no_rules_contradict_themselves() -> None:
+    for rules in MODELS.values():
+        assert rules.blocking or rules.non_blocking
+        assert rules.non_blocking or not rules.non_blocking_default
+        assert rules.non_blocking or not rules.scheduling
+        assert rules.modalities[0] == "AUDIO"
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        (LIVE, "audio_output", False),
+        (NATIVE, "audio_output", False),
+        (LIVE, "thinking_level", "low"),
+        (LIVE, "thinking_budget", 0),
+        (LIVE, "include_thoughts", True),
+        (THINKING, "thinking_level", "minimal"),
+        (THINKING, "thinking_budget", 100),
+        (NATIVE, "thinking_level", "low"),
+        (OLD, "thinking_budget", 0),
+        (LIVE, "proactive_audio", False),
+        (THINKING, "proactive_audio", False),
+        (OLD, "proactive_audio", True),
+        (LIVE, "affective_dialog", True),
+        (OLD, "affective_dialog", True),
+        (LIVE, "code_execution", True),
+        (AT_VERTEX, "code_execution", True),
+    ],
+)
+def test_what_a_model_does_not_take_is_named_with_its_source(model: str, name: str, value: Any) -> None:
+    settings = load_settings({"model": model, name: value})
+    with pytest.raises(ConfigError) as caught:
+        check_model(settings)
+    assert str(caught.value).startswith(f"flag --{name.replace('_', '-')} = {value!r}: {model} ")
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        (LIVE, {"proactive_audio": True, "search": True}),
+        (THINKING, {"thinking_level": "high", "include_thoughts": True}),
+        (OLD, {"thinking_level": "minimal", "proactive_audio": False}),
+        (NATIVE, {"thinking_budget": -1, "proactive_audio": True, "affective_dialog": True}),
+        ("offline-demo", {"audio_output": False, "code_execution": True}),
+    ],
+)
+def test_what_a_model_takes_is_let_through(model: str, changes: dict[str, Any]) -> None:
+    check_model(Settings(model=model, **changes))
+
+
+def test_all_refusals_come_at_once_each_with_its_own_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_AFFECTIVE_DIALOG", "true")
+    with pytest.raises(ConfigError) as caught:
+        check_model(load_settings({"code_execution": True}))
+    assert "environment variable TALKSPURT_AFFECTIVE_DIALOG = True: gemini-3.8-live " in str(caught.value)
+    assert "flag --code-execution = True: gemini-3.8-live " in str(caught.value)
+
+
+def test_the_default_settings_suit_the_default_model() -> None:
+    settings = load_settings()
+    check_model(settings)
+    assert doubts(settings) == []
+
+
+def test_an_unknown_model_and_an_unknown_voice_are_mentioned_once_each() -> None:
+    settings = load_settings({"model": "gemini-9-live", "voice": "Karl"})
+    model, voice = doubts(settings)
+    assert "flag --model = 'gemini-9-live'" in model
+    assert "flag --voice = 'Karl'" in voice
+    assert "Kore" in voice
+    assert doubts(load_settings({"voice": "Kore"})) == []
+
+
+def test_a_detector_that_is_off_is_mentioned() -> None:
+    (vad,) = doubts(load_settings({"vad": "off"}))
+    assert vad.startswith("flag --vad = 'off': ")
+
+
+def test_there_are_thirty_voices() -> None:
+    assert len(VOICES) == 30
+    assert all(character and character == character.lower() for character in VOICES.values())
