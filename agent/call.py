@@ -97,6 +97,7 @@ class Call:
                 on_ending=self._session_ending,
                 on_ended=self._session_ended,
                 on_replaced=self._session_replaced,
+                on_forgotten=lambda: self._emit(events.ContextLost()),
                 history=self._history,
                 is_quiet=self._is_quiet,
             ),

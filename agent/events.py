@@ -207,7 +207,10 @@ class ContextRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class ContextLost:
-    """A fresh session knows nothing of what was said before: there is no transcript to tell it."""
+    """The session knows nothing of what was said: there is no transcript to tell it, or it was resumed without it.
+
+    In the latter case a fresh session takes over, and `ContextRebuilt` follows.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from agent.call import Call
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
+from agent.events import Event
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
 from agent.settings import Settings
-from agent.stats import CallStats, media_stats
+from agent.stats import CallStats, media_stats, notable
 from signaling.peer import close_peer
 from signaling.watch import watch_connection
 
@@ -72,6 +73,8 @@ class Calls:
         self.started = 0
         self.ended: Counter[str] = Counter()
         "Calls that ended, by reason."
+        self.events: Counter[tuple[str, str]] = Counter()
+        "What happened in all calls, see `agent.stats.notable`."
         self.video_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         "Makes the pictures of all calls; its thread starts with the first."
         self.outage = outage
@@ -143,11 +146,17 @@ class Calls:
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
         self.started += 1
+        leg.call.observe(self._count)
         self._legs[leg.call.call_id] = leg
         self._idle.clear()
         task = asyncio.create_task(self._own(leg), name=f"call-{leg.call.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _count(self, event: Event) -> None:
+        named = notable(event)
+        if named is not None:
+            self.events[named] += 1
 
     async def drain(self, timeout_s: float) -> None:
         """Accept no more calls, give the running ones time to end, then end them."""
@@ -221,5 +230,7 @@ class Calls:
 def _leg_stats(leg: Leg) -> CallStats:
     stats = media_stats(leg.ear, leg.call.voice, leg.call.eyes)
     stats.uplink_dropped_s = leg.call.live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
-    stats.unreadable_messages = leg.call.live.unreadable_messages
+    live = leg.call.live
+    stats.unreadable_messages = live.unreadable_messages
+    stats.sessions, stats.outage_s, stats.replayed_s = live.sessions, live.outage_s, live.replayed_audio_s
     return stats

@@ -58,6 +58,12 @@ class _CallsCollector(Collector):
         for reason, count in self._calls.ended.items():
             ended.add_metric([reason], count)
         yield ended
+        happened = CounterMetricFamily(
+            "talkspurt_events", "What happened in calls, by event and sort.", labels=["event", "sort"]
+        )
+        for named, count in self._calls.events.items():
+            happened.add_metric(list(named), count)
+        yield happened
         yield from self._money()
         for name, value in asdict(self._calls.stats()).items():
             name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name

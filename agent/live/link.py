@@ -24,7 +24,7 @@ from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.replay import ReplayRing, Sent
-from agent.live.resumption import Move, Recovery, Step
+from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
 from agent.live.uplink import BYTES_PER_S, Audio, Picture, ToolResult, Uplink
 from agent.settings import Settings
@@ -65,6 +65,7 @@ class LinkPorts:
         on_ending: the server will close the session in so many seconds.
         on_ended: a session ended, and these tool results can no longer be sent; None if it was left on purpose.
         on_replaced: the next one is ready.
+        on_forgotten: the session that was resumed knows nothing of what was said; a fresh one will be told.
         history: the turns so far, oldest first; with True only those up to the last complete turn of the model.
         is_quiet: nobody speaks and no tool call is open.
     """
@@ -75,6 +76,7 @@ class LinkPorts:
     on_ending: Callable[[float], None]
     on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
     on_replaced: Callable[[Replaced], None]
+    on_forgotten: Callable[[], None]
     history: Callable[[bool], Sequence[Said]]
     is_quiet: Callable[[], bool]
 
@@ -106,8 +108,10 @@ class LiveLink:
         "Messages that the SDK could not parse; they were passed over."
         self.sessions = 0
         "Sessions that were set up."
-        self.going_away = False
-        "True while the server is about to close the session."
+        self.outage_s = 0.0
+        "How long there was no session although there had been one."
+        self.replayed_audio_s = 0.0
+        "The caller's voice that was sent again."
         self._client = client
         self._settings = settings
         self._declarations = declarations
@@ -121,6 +125,8 @@ class LiveLink:
         self._connecting_at = 0.0
         self._rebuild = False
         self._swap: asyncio.Task[None] | None = None
+        self._context_tokens = 0  # of the latest turn
+        self._context_unsure = False  # no turn has shown yet that the session that was resumed knows its context
         self.uplink.hold()
 
     async def run(self) -> None:
@@ -169,7 +175,6 @@ class LiveLink:
             return error
         finally:
             self._session = None
-            self.going_away = False
             self.uplink.hold()
             if self._swap is not None:
                 self._swap.cancel()
@@ -216,14 +221,16 @@ class LiveLink:
         if self.sessions == 1:
             self._ports.on_ready()
             return
-        self._ports.on_replaced(
-            Replaced(
-                resumed=opening.handle is not None,
-                told_turns=len(opening.history),
-                outage_s=self._clock() - self._ended_at,
-                replayed_audio_s=_audio_s(opening.replay),
-            )
+        how = Replaced(
+            resumed=opening.handle is not None,
+            told_turns=len(opening.history),
+            outage_s=self._clock() - self._ended_at,
+            replayed_audio_s=_audio_s(opening.replay),
         )
+        self.outage_s += how.outage_s
+        self.replayed_audio_s += how.replayed_audio_s
+        self._context_unsure = how.resumed
+        self._ports.on_replaced(how)
 
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:
@@ -233,6 +240,9 @@ class LiveLink:
                     self._ring.handle_came(self._clock())
             case wire.GoAway(time_left_s):
                 self._go_away(DEFAULT_TIME_LEFT_S if time_left_s is None else time_left_s)
+            case wire.Usage(prompt):
+                self._ports.on_fact(fact)
+                self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
                 self._ring.turn_completed()
                 self._recovery.progressed()
@@ -240,13 +250,19 @@ class LiveLink:
             case _:
                 self._ports.on_fact(fact)
 
+    def _check_context(self, tokens: int) -> None:
+        before, self._context_tokens = self._context_tokens, tokens
+        if self._context_unsure and is_forgotten(before, tokens):
+            self._ports.on_forgotten()
+            self.replace(rebuild=True)
+        self._context_unsure = False
+
     def _unreadable_came(self) -> None:
         self.unreadable_messages += 1
 
     def _go_away(self, time_left_s: float) -> None:
         if self._swap is not None or self._session is None:
             return
-        self.going_away = True
         self._ports.on_ending(time_left_s)
         deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
         self._swap = asyncio.create_task(self._leave_in_time(self._session, deadline), name="live-swap")

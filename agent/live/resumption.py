@@ -28,6 +28,9 @@ LONGEST_DELAY_S = 4.0
 QUOTA_DELAY_S = 1.0
 LONGEST_QUOTA_DELAY_S = 8.0
 
+LEAST_CONTEXT_TOKENS = 100  # of less, nothing can be concluded
+FORGOTTEN_SHARE = 0.25  # compression leaves a half by default, and a tenth would be odd
+
 _QUOTA = re.compile(r"quota|resource.?exhausted|rate.?limit|too many|concurrent", re.IGNORECASE)
 _NO_SUCH_SESSION = re.compile(r"session.*(not found|expired|invalid)|handle", re.IGNORECASE)
 
@@ -121,6 +124,16 @@ TABLE = (
 def next_step(end: Ending) -> Step:
     """Return what follows by the table."""
     return next(row.step for row in TABLE if row.fits(end))
+
+
+def is_forgotten(before_tokens: int, after_tokens: int) -> bool:
+    """Tell by the length of the context whether a session that was resumed has lost it.
+
+    Args:
+        before_tokens: of the last turn before the session was replaced.
+        after_tokens: of the first one after that.
+    """
+    return before_tokens >= LEAST_CONTEXT_TOKENS and after_tokens < FORGOTTEN_SHARE * before_tokens
 
 
 @dataclass(frozen=True, slots=True)
