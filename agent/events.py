@@ -142,8 +142,8 @@ class ToolFinished:
     "As in `ToolCalled`."
     name: str
     "The tool's name."
-    outcome: Literal["result", "error", "timeout", "cancelled"]
-    "How it ended."
+    outcome: Literal["result", "error", "timeout", "unconfirmed", "cancelled"]
+    "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
 
@@ -160,6 +160,16 @@ class PictureSent:
     "In pixels, as sent."
     bytes: int
     "Length of the JPEG."
+
+
+@dataclass(frozen=True, slots=True)
+class AppEventSent:
+    """A tool sent something to the caller's page or app."""
+
+    name: str
+    "What it is."
+    data: Any = field(repr=False)
+    "What JSON can hold."
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,5 +204,6 @@ Event = (
     | ToolCalled
     | ToolFinished
     | PictureSent
+    | AppEventSent
     | CallEnded
 )

@@ -15,8 +15,9 @@ from rich.markup import escape
 
 from agent.emulator.command import main as emulator_main
 from agent.errors import ConfigError
+from agent.load import load_agent
 from agent.settings import Settings, load_settings
-from signaling.app import serve
+from signaling.app import DEMO, serve
 from signaling.doctor import examine
 
 app = typer.Typer(
@@ -35,18 +36,25 @@ def _root() -> None:
 
 @app.command("serve")
 def serve_command(
+    agent: Annotated[
+        str | None, typer.Argument(metavar="[FILE.py[:NAME]]", help="The agent that answers [default: a demo].")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port [default: 8080]; 0 takes any.")] = None,
     insecure: Annotated[
         bool | None, typer.Option("--insecure", help="Listen beyond loopback without a server key.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error [default: info].")] = None,
+    import_functions: Annotated[
+        list[Path] | None, typer.Option(help="A file whose public functions the model may call; may be repeated.")
+    ] = None,
 ) -> None:
     """Run the service; the local emulator answers when GOOGLE_API_KEY is not set."""
+    definition = load_agent(agent, import_functions or (), DEMO)
     settings = load_settings({"host": host, "port": port, "insecure": insecure, "log_level": log_level})
     _log_to_stderr(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(settings, definition))
 
 
 @app.command()

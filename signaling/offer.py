@@ -53,11 +53,13 @@ class Agent:
         client: the Live API's client.
         tools: what the model may call.
         offline_demo: the Live server is the local emulator.
+        greeting: what the agent says first; None lets the caller begin.
     """
 
     client: LiveClient
     tools: Sequence[Tool]
     offline_demo: bool
+    greeting: str | None = None
 
 
 Dialect = Callable[[Leg, RTCDataChannel], None]
@@ -117,6 +119,7 @@ class Door:
             client=self._agent.client,
             settings=self._settings,
             tools=self._agent.tools,
+            greeting=self._agent.greeting,
             offline_demo=self._agent.offline_demo,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
         )

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import date
 from typing import Any, Literal
 
 import pytest
@@ -17,7 +18,7 @@ from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
 from agent.live.uplink import Note, ToolResult
 from agent.tool_calls import ToolCalls
-from agent.tools.context import CallContext
+from agent.tools.context import CallContext, Spoken
 from agent.tools.declare import Tool
 
 TIMEOUT_S = 30.0
@@ -53,6 +54,28 @@ async def let_pass(seconds: float) -> None:
     await settle()
 
 
+class FakeCall:
+    """What tools asked of the call."""
+
+    def __init__(self) -> None:
+        self.call_id = "c1"
+        self.caller: str | None = "+4930123456"
+        self.caller_spoke_at = 0.0
+        self.asked: list[tuple[Any, ...]] = []
+
+    def spoken(self) -> tuple[Spoken, ...]:
+        return (Spoken("caller", "hello"),)
+
+    def say(self, text: str) -> None:
+        self.asked.append(("say", text))
+
+    def send_event(self, name: str, data: Any) -> None:
+        self.asked.append(("send_event", name, data))
+
+    def end_call(self) -> None:
+        self.asked.append(("end_call",))
+
+
 class Model:
     """Calls tools and reads what it is told."""
 
@@ -60,7 +83,8 @@ class Model:
         self.told: list[ToolResult | Note] = []
         self.events: list[events.Event] = []
         self.finished = asyncio.Event()
-        self.calls = ToolCalls(tools, tell=self.told.append, emit=self._note)
+        self.host = FakeCall()
+        self.calls = ToolCalls(tools, self.host, tell=self.told.append, emit=self._note)
 
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
@@ -283,6 +307,53 @@ def test_a_result_after_the_session_was_replaced_is_a_note() -> None:
     run(scenario())
 
 
+def test_a_tool_reaches_the_call() -> None:
+    async def scenario() -> None:
+        async def work(ctx: CallContext) -> list[str | None]:
+            ctx.say("One moment.")
+            ctx.send_event("seen", {"day": date(2026, 1, 2)})
+            ctx.end_call()
+            return [ctx.call_id, ctx.caller, *(f"{turn.speaker}: {turn.text}" for turn in ctx.transcript)]
+
+        model = Model(tool(work, context="ctx"))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": ["c1", "+4930123456", "caller: hello"]})]
+        assert model.host.asked == [
+            ("say", "One moment."),
+            ("send_event", "seen", {"day": "2026-01-02"}),
+            ("end_call",),
+        ]
+
+    run(scenario())
+
+
+def test_a_tool_that_wants_a_yes_runs_the_second_time() -> None:
+    async def scenario() -> None:
+        runs: list[int] = []
+
+        async def unlock(door: int) -> None:
+            runs.append(door)
+
+        model = Model(tool(unlock, confirm=True))
+        model.calls.call("c1", "probe", {"door": 1})
+        await settle()
+        model.calls.call("c2", "probe", {"door": 1})  # nobody has said anything yet
+        await settle()
+        assert model.outcomes == ["unconfirmed", "unconfirmed"]
+        await let_pass(2.0)
+        model.host.caller_spoke_at = asyncio.get_running_loop().time()
+        model.calls.call("c3", "probe", {"door": 2})  # another thing
+        await settle()
+        assert runs == []
+        model.calls.call("c4", "probe", {"door": 1})
+        await settle()
+        assert runs == [1]
+        assert model.outcomes[-1] == "result"
+
+    run(scenario())
+
+
 # --- random orders
 
 
@@ -304,6 +375,7 @@ class Server:
                 Tool("work", "", {}, self.work, TIMEOUT_S, "NON_BLOCKING", "WHEN_IDLE", "ctx"),
                 Tool("wait", "", {}, self.work, TIMEOUT_S, "BLOCKING", None, "ctx"),
             ],
+            FakeCall(),
             tell=self.told,
             emit=self.events.append,
         )

@@ -271,9 +271,10 @@ async def test_a_result_that_outlives_its_session_is_told_to_the_next_one(fault:
             if isinstance(fact, wire.ToolCall):
                 calls.call(fact.call_id, fact.name, fact.arguments)
 
+        call = Call("c1", client=client, settings=settings)  # of which only the name is of interest
         first, second = session(), session()
         current = [first]
-        calls = ToolCalls([tool], tell=lambda item: current[-1].uplink.put(item), emit=lambda event: None)
+        calls = ToolCalls([tool], call, tell=lambda item: current[-1].uplink.put(item), emit=lambda event: None)
         first.uplink.put(TypedText("call slow"))
         with pytest.raises(LiveLost):
             await first.run()
