@@ -107,7 +107,7 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.tools = ToolCalls(tools, self, tell=self._tell, emit=self._emit)
+        self.tools = ToolCalls(tools, self, tell=self._tell, emit=self._emit, clock=clock)
         "What the model has called; to be told when the Live session is replaced."
         self._greeting = greeting  # None once the model was asked to say it
         self._media_flows = False
@@ -372,7 +372,7 @@ class Call:
 
     def end_call(self) -> None:
         """Hang up once the agent has finished speaking, `FAREWELL_S` from now at the latest."""
-        if not self._leaving and self.ended is None:
+        if not self._leaving and not self._end.done():
             self._leaving = True
             self._start(self._leave_late(), "leave")
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from agent import events
+from agent.clock import Clock, monotonic
 from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
 from agent.live.uplink import Note, ToolResult
@@ -36,7 +37,7 @@ class Host(Protocol):
     call_id: str
     caller: str | None
     caller_spoke_at: float
-    "When the caller last began to say or typed something, by the loop's clock."
+    "When the caller last began to say or typed something, by the call's clock."
 
     def spoken(self) -> tuple[Spoken, ...]: ...
     def say(self, text: str) -> None: ...
@@ -52,6 +53,7 @@ class ToolCalls:
         host: the call.
         tell: queues something for the model; must not raise.
         emit: tells the call's observers.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -61,11 +63,13 @@ class ToolCalls:
         *,
         tell: Callable[[ToolResult | Note], None],
         emit: Callable[[events.Event], None],
+        clock: Clock = monotonic,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._host = host
         self._tell = tell
         self._emit = emit
+        self._clock = clock
         self._ledger = Ledger()
         self._confirmations = Confirmations()
         self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; its call may have ended
@@ -145,18 +149,14 @@ class ToolCalls:
         self, telling: Literal["answer", "note"], call_id: str, name: str, response: dict[str, Any]
     ) -> None:
         tool = self._tools.get(name)
-        scheduling = tool.scheduling if tool else None
-        if telling == "note":
-            self._tell(Note(note_of(name, response), wants_reply=scheduling != "SILENT"))
-        else:
-            self._tell(ToolResult(call_id, name, response, scheduling=scheduling))
+        result = ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None)
+        told = late_note(result) if telling == "note" else result
+        assert told is not None, "a result is no progress"
+        self._tell(told)
 
     def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
         given = self._confirmations.given(
-            tool.name,
-            arguments,
-            caller_spoke_at=self._host.caller_spoke_at,
-            now=asyncio.get_running_loop().time(),
+            tool.name, arguments, caller_spoke_at=self._host.caller_spoke_at, now=self._clock()
         )
         return None if given else REQUEST
 
@@ -165,6 +165,16 @@ class ToolCalls:
         if telling == "answer" and tool.behavior == "NON_BLOCKING":
             response = {"progress": value}
             self._tell(ToolResult(call_id, entry.name, response, scheduling=tool.scheduling, will_continue=True))
+
+
+def late_note(result: ToolResult) -> Note | None:
+    """Return what the next Live session is told in place of a result that was queued for the last one.
+
+    Progress is not told: its call is still open, and its end will be.
+    """
+    if result.will_continue:
+        return None
+    return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT")
 
 
 class _Context:

@@ -64,6 +64,8 @@ async def run_tool(
             output = await tool.function(**given)
         else:
             output = await _in_thread(tool.function, given)
+        if inspect.isawaitable(output):  # of an async function in a wrapper that is none
+            output = await output
         output = check_answer(output)
     except ToolError as error:
         return ToolAnswer("error", {"error": str(error)})

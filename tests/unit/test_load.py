@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def test_public_functions_of_a_file_are_tools(folder: Path) -> None:
     assert made.name == "a"
     agent = load_agent(write(folder, GOOD, "agent_file.py"), [folder / "mine.py"], DEMO)
     assert [tool.name for tool in agent.declared_tools()] == ["work", "a"]
+
+
+ROOT = Path(__file__).parent.parent.parent
+BLOCKS = [
+    block
+    for page in (ROOT / "README.md", ROOT / "docs" / "agents.md")
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_the_manual_shows_can_be_served(folder: Path, block: str) -> None:
+    agent = load_agent(write(folder, block), (), DEMO)
+    assert agent.declared_tools() or agent.greeting or agent.mcp_servers
 
 
 BAD = {

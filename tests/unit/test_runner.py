@@ -47,6 +47,13 @@ def test_a_plain_function_and_a_coroutine() -> None:
     assert run(add, a=1, b=2) == ToolAnswer("result", {"output": 3})
 
 
+def test_a_coroutine_in_a_plain_wrapper_is_awaited() -> None:
+    async def add(a: int) -> int:
+        return a + 1
+
+    assert run(lambda a: add(a), a=1).response == {"output": 2}
+
+
 def test_a_plain_function_runs_beside_the_loop() -> None:
     assert run(lambda: threading.current_thread() is threading.main_thread()).response == {"output": False}
 

@@ -17,7 +17,7 @@ from agent import events
 from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
 from agent.live.uplink import Note, ToolResult
-from agent.tool_calls import ToolCalls
+from agent.tool_calls import ToolCalls, late_note
 from agent.tools.context import CallContext, Spoken
 from agent.tools.declare import Tool
 
@@ -39,6 +39,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         runner.get_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
         runner.run(work)
     assert wrong == []
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def settle() -> None:
@@ -84,7 +88,7 @@ class Model:
         self.events: list[events.Event] = []
         self.finished = asyncio.Event()
         self.host = FakeCall()
-        self.calls = ToolCalls(tools, self.host, tell=self.told.append, emit=self._note)
+        self.calls = ToolCalls(tools, self.host, tell=self.told.append, emit=self._note, clock=loop_time)
 
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
@@ -307,6 +311,14 @@ def test_a_result_after_the_session_was_replaced_is_a_note() -> None:
     run(scenario())
 
 
+def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not() -> None:
+    note = late_note(ToolResult("c1", "probe", {"output": 1}, scheduling="SILENT"))
+    assert note is not None
+    assert '{"output": 1}' in note.text
+    assert not note.wants_reply
+    assert late_note(ToolResult("c1", "probe", {"progress": 1}, will_continue=True)) is None
+
+
 def test_a_tool_reaches_the_call() -> None:
     async def scenario() -> None:
         async def work(ctx: CallContext) -> list[str | None]:
@@ -342,7 +354,7 @@ def test_a_tool_that_wants_a_yes_runs_the_second_time() -> None:
         await settle()
         assert model.outcomes == ["unconfirmed", "unconfirmed"]
         await let_pass(2.0)
-        model.host.caller_spoke_at = asyncio.get_running_loop().time()
+        model.host.caller_spoke_at = loop_time()
         model.calls.call("c3", "probe", {"door": 2})  # another thing
         await settle()
         assert runs == []
