@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from google import genai
@@ -16,6 +17,7 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
+from agent.clock import monotonic
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.config import LiveEndpoint, connect_config, http_options
@@ -126,17 +128,19 @@ class LiveSession:
 
     async def _send(self, session: AsyncSession) -> None:
         """Send what is queued; ends when the connection does, of which the receiver tells the reason."""
-        while True:
-            item = await self.uplink.get()
-            try:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+        try:
+            async with _patience(SEND_TIMEOUT_S) as sending:
+                while True:
+                    item = await self.uplink.get()
+                    sending.since = monotonic()
                     await _send_item(session, item)
-            except ConnectionClosed:
-                return
-            except TimeoutError:
-                raise LiveLost("the Live server has stopped reading", fault="live") from None
-            if isinstance(item, Picture):
-                self._on_picture(item)
+                    sending.since = None
+                    if isinstance(item, Picture):
+                        self._on_picture(item)
+        except ConnectionClosed:
+            return
+        except TimeoutError:
+            raise LiveLost("the Live server has stopped reading", fault="live") from None
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
@@ -170,10 +174,43 @@ class LiveSession:
                 yield message
 
 
+@dataclass(slots=True)
+class _Effort:
+    since: float | None = None
+
+
+@asynccontextmanager
+async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
+    """Raise TimeoutError once a single effort inside takes longer than ``limit_s``, or a quarter more.
+
+    One timer looks after all messages: a timeout for each costs a sixth of what sending it does.
+
+    Yields:
+        Where each effort notes its beginning, monotonic seconds, and None after its end.
+    """
+    loop = asyncio.get_running_loop()
+    effort = _Effort()
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        if effort.since is not None and monotonic() - effort.since > limit_s:
+            deadline.reschedule(loop.time())
+        else:
+            timer = loop.call_later(limit_s / 4, look)
+
+    async with asyncio.timeout(None) as deadline:
+        timer = loop.call_later(limit_s / 4, look)
+        try:
+            yield effort
+        finally:
+            timer.cancel()
+
+
 async def _send_item(session: AsyncSession, item: Item) -> None:
     match item:
         case Audio(pcm_bytes):
-            await session.send_realtime_input(audio=types.Blob(data=pcm_bytes, mime_type=UPLINK_MIME))
+            await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
         case Picture(jpeg_bytes=data):
             await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
         case TypedText(text):
