@@ -24,7 +24,14 @@ PURE = (
         "agent.media.level",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.live.resumption", "agent.tools.declare", "agent.dialog", "agent.events", "agent.errors"),
+    *(
+        "agent.live.resumption",
+        "agent.tools.declare",
+        "agent.dialog",
+        "agent.events",
+        "agent.errors",
+        "agent.overload",
+    ),
     "signaling.sdp",
 )
 MAY_CATCH_EVERYTHING = ("agent.tools.runner", "signaling.calls", "signaling.problem")
