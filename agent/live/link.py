@@ -4,9 +4,10 @@ The session is replaced when the server says that it will go away, when it is lo
 Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
 told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
 
-After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and the newest handle
-stands for exactly what was sent before it; or shortly before the time that the server gave is over. The old
-connection is closed before the new one is opened: the server refuses to resume a session that is still open.
+After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since the
+newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty of it,
+only a handle will do that stands for exactly what was sent before it. The old connection is closed before the new one
+is opened: the server refuses to resume a session that is still open.
 
 Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
 """
@@ -31,6 +32,7 @@ from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+PLENTY_S = 10.0  # of time until the server closes
 POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
@@ -269,13 +271,14 @@ class LiveLink:
 
     async def _leave_in_time(self, session: LiveSession, deadline: float) -> None:
         """Ends once the session was left: at a quiet point or at the deadline."""
-        while self._clock() < deadline and not self._may_leave():  # noqa: ASYNC110  nothing tells of all of it
+        while (left_s := deadline - self._clock()) > 0 and not self._may_leave(choosy=left_s > PLENTY_S):
             await asyncio.sleep(POLL_S)
         session.leave()
 
-    def _may_leave(self) -> bool:
+    def _may_leave(self, *, choosy: bool) -> bool:
         ring = self._ring
-        return self._recovery.handle is not None and ring.exact and ring.covers_handle and self._ports.is_quiet()
+        good = self._recovery.handle is not None and ring.covers_handle and (ring.exact or not choosy)
+        return good and self._ports.is_quiet()
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:
