@@ -112,6 +112,7 @@ class Call:
         self._greeting = greeting  # None once the model was asked to say it
         self._media_flows = False
         self._leaving = False
+        self._farewell_complete = False
 
     # the call's life
 
@@ -309,6 +310,7 @@ class Call:
         self.voice.generating = False
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
+        self._farewell_complete = self._leaving
         self._leave_if_silent()
 
     def _finish_heard_turns(self) -> None:
@@ -371,7 +373,7 @@ class Call:
         self._emit(events.AppEventSent(name, data))
 
     def end_call(self) -> None:
-        """Hang up once the agent has finished speaking, `FAREWELL_S` from now at the latest."""
+        """Hang up after the agent's current or next turn, `FAREWELL_S` from now at the latest."""
         if not self._leaving and not self._end.done():
             self._leaving = True
             self._start(self._leave_late(), "leave")
@@ -392,7 +394,7 @@ class Call:
         self._leave()
 
     def _leave_if_silent(self) -> None:
-        if self._leaving and not self._turns.open and not self.playout.queued_samples:
+        if self._farewell_complete and not self._turns.open and not self.playout.queued_samples:
             self._leave()
 
     def _leave(self) -> None:
