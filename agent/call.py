@@ -148,6 +148,7 @@ class Call:
         self._limits_moved = asyncio.Event()
         self.observe(self._note_for_limits)
         self.observe(self._note_for_watchdog)
+        self._farewell_complete = False
 
     # the call's life
 
@@ -327,7 +328,7 @@ class Call:
         logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, alarm.cause, alarm.step)
         self._emit(events.AgentFellSilent(alarm.cause, alarm.step, self._turn_reason))
         if alarm.nudge:
-            self._tell(Note(NUDGE))
+            self._tell(Note(NUDGE, wants_reply=True))
         if alarm.step in ("resume", "rebuild"):
             self.live.replace(rebuild=alarm.step == "rebuild")
 
@@ -414,6 +415,7 @@ class Call:
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
         self._act(self._watchdog.turn_completed(self._clock()))
+        self._farewell_complete = self._leaving
         self._leave_if_silent()
 
     def _finish_heard_turns(self) -> None:
@@ -477,7 +479,7 @@ class Call:
         self._emit(events.AppEventSent(name, data))
 
     def end_call(self) -> None:
-        """Hang up once the agent has finished speaking, `FAREWELL_S` from now at the latest."""
+        """Hang up after the agent's current or next turn, `FAREWELL_S` from now at the latest."""
         if not self._leaving and not self._end.done():
             self._leaving = True
             self._start(self._leave_late(), "leave")
@@ -498,7 +500,7 @@ class Call:
         self._leave()
 
     def _leave_if_silent(self) -> None:
-        if self._leaving and not self._turns.open and not self.playout.queued_samples:
+        if self._farewell_complete and not self._turns.open and not self.playout.queued_samples:
             self._leave()
 
     def _leave(self) -> None:
@@ -556,6 +558,6 @@ class Call:
                 self._emit(step)
             case SayGoodbye(note):
                 logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
-                self._tell(Note(note))
+                self._tell(Note(note, wants_reply=True))
             case End(reason, detail):
                 self.hang_up(reason, detail, "operator")

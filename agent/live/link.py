@@ -4,10 +4,10 @@ The session is replaced when the server says that it will go away, when it is lo
 Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
 told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
 
-After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since the
-newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty of it,
-only a handle will do that stands for exactly what was sent before it. The old connection is closed before the new one
-is opened: the server refuses to resume a session that is still open.
+After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since
+the newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty
+of it, only a handle will do that stands for exactly what was sent before it. The old connection is closed before
+the new one is opened: the server refuses to resume a session that is still open.
 
 Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
 """
@@ -271,7 +271,7 @@ class LiveLink:
 
     async def _leave_in_time(self, session: LiveSession, deadline: float) -> None:
         """Ends once the session was left: at a quiet point or at the deadline."""
-        while (left_s := deadline - self._clock()) > 0 and not self._may_leave(choosy=left_s > PLENTY_S):
+        while (left_s := deadline - self._clock()) > 0 and not self._may_leave(choosy=left_s > PLENTY_S):  # noqa: ASYNC110  polled
             await asyncio.sleep(POLL_S)
         session.leave()
 

@@ -23,6 +23,7 @@ from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config
+from agent.live.models import rules_of
 from agent.live.replay import ReplayRing, Sent
 from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
@@ -108,6 +109,7 @@ class LiveSession:
         self._declarations = declarations
         self._ports = ports
         self._left = asyncio.Event()
+        self._tells_apart = rules_of(settings.model).client_content == "always"
 
     async def run(self, opening: Opening) -> None:
         """Hold the session until it is left, lost, or this is cancelled; it is closed then.
@@ -185,19 +187,33 @@ class LiveSession:
                     await _tell_history(session, opening.history)
                 for again in opening.replay:
                     again.at = sending.since = ports.clock()
-                    await _send_item(session, again.item)
+                    await self._send_item(session, again.item)
                 while True:
                     sending.since = None
                     item = await ports.uplink.get()
                     sending.since = ports.clock()
                     ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
-                    await _send_item(session, item)
+                    await self._send_item(session, item)
                     if isinstance(item, Picture):
                         ports.on_picture(item)
         except ConnectionClosed:
             return
         except TimeoutError:
             raise LiveLost("the Live server has stopped reading", fault="live") from None
+
+    async def _send_item(self, session: AsyncSession, item: Item) -> None:
+        match item:
+            case Audio(pcm_bytes):
+                await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
+            case Picture(jpeg_bytes=data):
+                await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
+            case Note(text, wants_reply=False) if self._tells_apart:  # realtime text would be answered
+                content = types.Content(role="user", parts=[types.Part(text=text)])
+                await session.send_client_content(turns=content, turn_complete=False)
+            case TypedText(text) | Note(text):
+                await session.send_realtime_input(text=text)
+            case ToolResult():
+                await session.send_tool_response(function_responses=[_function_response(item)])
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
@@ -282,18 +298,6 @@ async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
             yield effort
         finally:
             timer.cancel()
-
-
-async def _send_item(session: AsyncSession, item: Item) -> None:
-    match item:
-        case Audio(pcm_bytes):
-            await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
-        case Picture(jpeg_bytes=data):
-            await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
-        case TypedText(text) | Note(text):
-            await session.send_realtime_input(text=text)
-        case ToolResult():
-            await session.send_tool_response(function_responses=[_function_response(item)])
 
 
 def _function_response(result: ToolResult) -> types.FunctionResponse:
