@@ -54,6 +54,7 @@ class Call:
         tools: what the model may call.
         offline_demo: the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
+        hurried: says whether the process is short of time, see `Chunker`.
         clock: monotonic seconds.
     """
 
@@ -66,6 +67,7 @@ class Call:
         tools: Sequence[Tool] = (),
         offline_demo: bool = False,
         phase_s: float = 0.0,
+        hurried: Callable[[], bool] = lambda: False,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
@@ -89,6 +91,7 @@ class Call:
         self._model = settings.model
         self._tools = tools
         self._offline_demo = offline_demo
+        self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
         self._turns = Turns()
@@ -193,7 +196,7 @@ class Call:
             self._emit(events.CallerStartedSpeaking())
         elif was_speaking and not speaking:
             self._emit(events.CallerStoppedSpeaking())
-        chunk = self._chunker.push(pcm, urgent=speaking or loud)
+        chunk = self._chunker.push(pcm, urgent=speaking or loud, hurried=self._hurried())
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes()))
 

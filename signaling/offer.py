@@ -119,6 +119,7 @@ class Door:
             tools=self._agent.tools,
             offline_demo=self._agent.offline_demo,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
+            hurried=lambda: self._calls.hurry.active,
         )
         leg = Leg(
             call,
