@@ -68,6 +68,7 @@ class Call:
         offline_demo: the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
+        hurried: says whether the process is short of time, see `Chunker`.
         clock: monotonic seconds.
     """
 
@@ -83,6 +84,7 @@ class Call:
         offline_demo: bool = False,
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
+        hurried: Callable[[], bool] = lambda: False,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
@@ -120,6 +122,7 @@ class Call:
         "What the call has used and cost so far."
         self._model = settings.model
         self._offline_demo = offline_demo
+        self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
         self._turns = Turns()
@@ -249,7 +252,7 @@ class Call:
             self._watchdog.caller_stopped(self._clock())
             self._emit(events.CallerStoppedSpeaking())
         speech = speaking or loud
-        chunk = self._chunker.push(pcm, urgent=speech)
+        chunk = self._chunker.push(pcm, urgent=speech, hurried=self._hurried())
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes(), speech))
 

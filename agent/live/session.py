@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 UPLINK_MIME = "audio/pcm;rate=16000"
 PICTURE_MIME = "image/jpeg"
 SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
+CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
 REFUSING_STATUS = (400, 401, 403, 404)  # of the WebSocket upgrade; others (429, 5xx) may pass
 REFUSING_CODES = (1007, 1008)  # close codes before the set-up was confirmed: it is at fault
@@ -175,7 +176,9 @@ class LiveSession:
                 raise LiveRefused("the Live server's first message was not setupComplete", fault="live")
             yield session
         finally:
-            await connecting.__aexit__(None, None, None)
+            with suppress(TimeoutError):  # a server that has stopped reading does not take the close frame either
+                async with asyncio.timeout(self._settings.close_timeout_s + CLOSING_S):
+                    await connecting.__aexit__(None, None, None)
 
     async def _send(self, session: AsyncSession, opening: Opening) -> None:
         """Send what is queued; ends when the connection does, of which the receiver tells the reason."""
