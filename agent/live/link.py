@@ -183,7 +183,7 @@ class LiveLink:
 
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
-        self._recovery.left()
+        self._recovery.left(self._clock())
         if not self._rebuild:
             return Move(Step.RESUME)
         self._recovery.poison()

@@ -186,9 +186,9 @@ class Recovery:
         self._attempts = 0
         self._failures = 0
 
-    def left(self) -> None:
+    def left(self, now: float) -> None:
         """Note that the session was left for the next one on purpose."""
-        self._ready_at = None
+        self._end_session(now)
 
     def poison(self) -> None:
         """Never use the handle again (rule 2)."""
@@ -201,10 +201,7 @@ class Recovery:
         self, stage: Stage, code: int | None, reason: str, now: float, *, resumed: bool, final: bool = False
     ) -> Move:
         """Decide how to go on after a loss; see `Ending` for the arguments."""
-        age_s = 0.0 if self._ready_at is None else now - self._ready_at
-        self._ready_at = None
-        if stage == "running" and age_s >= STABLE_S:
-            self.progressed()
+        age_s = self._end_session(now)
         if resumed:
             self._failures += 1
         end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
@@ -214,10 +211,18 @@ class Recovery:
         if self._lost_at is None:
             self._lost_at = now
         delay_s = self._delay_s(step)
-        if step is Step.GIVE_UP or now + delay_s - self._lost_at > self._budget_s:
+        if step is Step.GIVE_UP or now + delay_s - self._lost_at >= self._budget_s:
             return Move(Step.GIVE_UP)
         self._attempts += 1
         return Move(step, delay_s)
+
+    def _end_session(self, now: float) -> float:
+        """Return how long the session lasted; 0 if it never began."""
+        age_s = 0.0 if self._ready_at is None else now - self._ready_at
+        self._ready_at = None
+        if age_s >= STABLE_S:
+            self.progressed()
+        return age_s
 
     def _delay_s(self, step: Step) -> float:
         """The first attempt after a loss is made almost at once; then they double (rule 3)."""
