@@ -35,6 +35,7 @@ POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
 CLOSING_SHARE = 0.25  # of a shorter time
+LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ class LiveLink:
             self._clock(),
             resumed=self._opening.handle is not None,
             final=isinstance(loss, LiveRefused) and loss.code is None,
+            reached=_was_reached(loss),
         )
         if move.step is Step.GIVE_UP:
             raise loss
@@ -276,6 +278,13 @@ class LiveLink:
     def _may_leave(self) -> bool:
         ring = self._ring
         return self._recovery.handle is not None and ring.exact and ring.covers_handle and self._ports.is_quiet()
+
+
+def _was_reached(loss: LiveError) -> bool:
+    """Tell whether there was a connection; where a set-up was not confirmed in time there may have been."""
+    if loss.code is not None:
+        return loss.code >= LEAST_CLOSE_CODE
+    return not loss.during_setup or loss.fault != "network"
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:
