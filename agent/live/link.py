@@ -212,6 +212,7 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
+        self._ring.forget()
         return Opening(history=self._ports.history(False))
 
     def _ready(self) -> None:
