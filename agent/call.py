@@ -277,6 +277,7 @@ class Call:
         self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
 
     def _live_ready(self) -> None:
+        self._watchdog.proceed("session", self._clock())
         self.ready = events.AgentReady(self._model, self._offline_demo)
         self._emit(self.ready)
         self._greet()

@@ -37,6 +37,7 @@ POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
 CLOSING_SHARE = 0.25  # of a shorter time
+LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class LiveLink:
 
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
-        self._recovery.left()
+        self._recovery.left(self._clock())
         if not self._rebuild:
             return Move(Step.RESUME)
         self._recovery.poison()
@@ -200,6 +201,7 @@ class LiveLink:
             self._clock(),
             resumed=self._opening.handle is not None,
             final=isinstance(loss, LiveRefused) and loss.code is None,
+            reached=_was_reached(loss),
         )
         if move.step is Step.GIVE_UP:
             raise loss
@@ -212,6 +214,7 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
+        self._ring.forget()
         return Opening(history=self._ports.history(False))
 
     def _ready(self) -> None:
@@ -279,6 +282,13 @@ class LiveLink:
         ring = self._ring
         good = self._recovery.handle is not None and ring.covers_handle and (ring.exact or not choosy)
         return good and self._ports.is_quiet()
+
+
+def _was_reached(loss: LiveError) -> bool:
+    """Tell whether there was a connection; where a set-up was not confirmed in time there may have been."""
+    if loss.code is not None:
+        return loss.code >= LEAST_CLOSE_CODE
+    return not loss.during_setup or loss.fault != "network"
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

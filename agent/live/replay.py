@@ -51,6 +51,7 @@ class ReplayRing:
         self._audio_bytes = 0
         self._others = 0
         self._forgotten = 0  # items up to this number are gone
+        self._forgotten_at = -math.inf  # when the last of them was sent
         self._handle_mark = 0
         self._turn_mark = 0
 
@@ -71,7 +72,8 @@ class ReplayRing:
         else:
             self._others += 1
         while self._audio_bytes > RING_S * BYTES_PER_S or self._others > MAX_OTHERS:
-            self._forgotten = self._pop()
+            gone = self._pop()
+            self._forgotten, self._forgotten_at = gone.number, min(gone.at, now)
 
     def handle_came(self, now: float) -> None:
         """Note that a handle arrived: what was sent before is part of it."""
@@ -84,11 +86,14 @@ class ReplayRing:
             self.exact = False
             if age_s < self._probably_s or not (isinstance(sent.item, Audio) and not sent.item.speech):
                 self._handle_mark = sent.number - 1
+        if now - self._forgotten_at < self._surely_s:  # a burst after an outage
+            self._handle_mark = min(self._handle_mark, self._forgotten - 1)
         self._trim()
 
     def turn_completed(self) -> None:
-        """Note that a turn is complete: what was sent before is history now."""
-        self._turn_mark = self._number
+        """Note that a turn is complete: what was sent before is history, but for what waits to be sent again."""
+        waiting = next((sent.number for sent in self._items if sent.at == math.inf), self._number + 1)
+        self._turn_mark = max(self._turn_mark, waiting - 1)
         self._trim()
 
     @property
@@ -109,6 +114,12 @@ class ReplayRing:
         """Return what to send again to a fresh session that was told the history up to the last complete turn."""
         return self._since(self._turn_mark)
 
+    def forget(self) -> None:
+        """Let go of everything: a fresh session is told the whole history, and nothing is sent again."""
+        while self._items:
+            self._pop()
+        self._forgotten = self._number
+
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._items if sent.number > mark]
         for sent in again:
@@ -121,10 +132,10 @@ class ReplayRing:
         while self._items and self._items[0].number <= needed:
             self._pop()
 
-    def _pop(self) -> int:
+    def _pop(self) -> Sent:
         sent = self._items.popleft()
         if isinstance(sent.item, Audio):
             self._audio_bytes -= len(sent.item.pcm_bytes)
         else:
             self._others -= 1
-        return sent.number
+        return sent
