@@ -196,7 +196,7 @@ class LiveLink:
             loss.code,
             loss.reason,
             self._clock(),
-            resumed=self._opening.handle is not None,
+            resumed=self._opening.handle is not None and not _unreachable(loss),
             final=isinstance(loss, LiveRefused) and loss.code is None,
         )
         if move.step is Step.GIVE_UP:
@@ -276,6 +276,10 @@ class LiveLink:
     def _may_leave(self) -> bool:
         ring = self._ring
         return self._recovery.handle is not None and ring.exact and ring.covers_handle and self._ports.is_quiet()
+
+
+def _unreachable(loss: LiveError) -> bool:
+    return loss.during_setup and loss.fault == "network" and loss.code is None
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

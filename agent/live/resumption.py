@@ -58,7 +58,7 @@ class Ending:
             neither.
         reason: the server's words.
         final: the client itself cannot use such settings, whatever the server says.
-        resumed: a handle was used.
+        resumed: the handle was used; False if the session has been offered a newer one since.
         age_s: seconds since the server confirmed it.
         handle_failures: how often the handle has failed by now, this time included.
     """
@@ -83,6 +83,11 @@ class Row:
 
 def _out_of_quota(end: Ending) -> bool:
     return end.code == 429 or bool(_QUOTA.search(end.reason))
+
+
+def _concerns_handle(code: int | None, reason: str) -> bool:
+    """A server that refuses the connection, or is short of quota, has not looked at the handle."""
+    return (code is None or code >= 1000) and not _QUOTA.search(reason)
 
 
 def _died_young(end: Ending) -> bool:
@@ -161,7 +166,7 @@ class Recovery:
         self._attempts = 0
         self._lost_at: float | None = None
         self._ready_at: float | None = None
-        self._resumed = False
+        self._resumed_from: str | None = None
         self._poisoned: set[str] = set()
 
     @property
@@ -178,7 +183,7 @@ class Recovery:
     def ready(self, now: float, *, resumed: bool) -> None:
         """Note that the server confirmed a session."""
         self._ready_at = now
-        self._resumed = resumed
+        self._resumed_from = self.handle if resumed else None
 
     def progressed(self) -> None:
         """Note that a turn was completed: the session works (rule 3)."""
@@ -200,12 +205,16 @@ class Recovery:
     def lost(
         self, stage: Stage, code: int | None, reason: str, now: float, *, resumed: bool, final: bool = False
     ) -> Move:
-        """Decide how to go on after a loss; see `Ending` for the arguments."""
+        """Decide how to go on after a loss; see `Ending` for the arguments.
+
+        ``resumed`` is False too if the server could not be reached: that says nothing of the handle.
+        """
         age_s = 0.0 if self._ready_at is None else now - self._ready_at
         self._ready_at = None
         if stage == "running" and age_s >= STABLE_S:
             self.progressed()
-        if resumed:
+        resumed = resumed and (stage == "setup" or self._resumed_from == self.handle)  # else there is a newer handle
+        if resumed and _concerns_handle(code, reason):
             self._failures += 1
         end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
         step = next_step(end)
