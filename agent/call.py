@@ -20,6 +20,7 @@ from typing import Any
 
 from agent import events
 from agent.clock import Clock, monotonic
+from agent.dialog.asides import greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.limits import End, Limits, SayGoodbye, Step
 from agent.dialog.prices import KNOWN, Prices, price_of
@@ -41,6 +42,7 @@ from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
 from agent.tool_calls import ToolCalls
+from agent.tools.context import Spoken
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ logger = logging.getLogger(__name__)
 STALE_TEXT_S = 1.5
 WATCH_STEP_S = 0.5
 NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
+FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 Observer = Callable[[events.Event], None]
 
@@ -60,6 +63,8 @@ class Call:
         client: the Live API's client.
         settings: the service's settings.
         tools: what the model may call.
+        greeting: what the agent says first; None lets the caller begin.
+        caller: who calls, as far as that is known: untrusted.
         offline_demo: the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
@@ -73,12 +78,17 @@ class Call:
         client: LiveClient,
         settings: Settings,
         tools: Sequence[Tool] = (),
+        greeting: str | None = None,
+        caller: str | None = None,
         offline_demo: bool = False,
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
+        self.caller = caller
+        self.caller_spoke_at = -math.inf
+        "When the caller last began to say or typed something."
         self.playout = Playout()
         self.voice = AgentVoiceTrack(self.playout, phase_s=phase_s, on_speaking=self._voice_changed)
         self.transcript = Transcript()
@@ -124,8 +134,11 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.tools = ToolCalls(tools, tell=self._tell, emit=self._emit)
+        self.tools = ToolCalls(tools, self, tell=self._tell, emit=self._emit, clock=clock)
         "What the model has called."
+        self._greeting = greeting  # None once the model was asked to say it
+        self._media_flows = False
+        self._leaving = False
         self._limits = Limits(
             budget_usd=settings.budget_usd,
             idle_timeout_s=settings.idle_timeout_s,
@@ -184,6 +197,7 @@ class Call:
             text: what was typed.
             run_immediately: cut off what the agent is saying.
         """
+        self.caller_spoke_at = self._clock()
         for revision in self.transcript.typed(text):
             self._emit_revision(revision)
         if run_immediately:
@@ -228,6 +242,7 @@ class Call:
         if speaking and not was_speaking:
             self._finish_stale_caller_turn()
             self._watchdog.caller_started(self._clock())
+            self.caller_spoke_at = self._clock()
             self._emit(events.CallerStartedSpeaking())
         elif was_speaking and not speaking:
             self._watchdog.caller_stopped(self._clock())
@@ -260,6 +275,7 @@ class Call:
     def _live_ready(self) -> None:
         self.ready = events.AgentReady(self._model, self._offline_demo)
         self._emit(self.ready)
+        self._greet()
 
     def _session_ending(self, time_left_s: float) -> None:
         self._chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES
@@ -398,6 +414,7 @@ class Call:
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
         self._act(self._watchdog.turn_completed(self._clock()))
+        self._leave_if_silent()
 
     def _finish_heard_turns(self) -> None:
         """End the agent's turns that are complete and were heard to their end."""
@@ -419,6 +436,7 @@ class Call:
             return
         self._finish_heard_turns()
         self._emit(events.AgentStoppedSpeaking(generation))
+        self._leave_if_silent()
 
     def _emit_revision(self, revision: Revision | None) -> None:
         match revision:
@@ -443,7 +461,48 @@ class Call:
                     )
                 )
 
-    # tools
+    # the agent's own doing
+
+    def media_flows(self) -> None:
+        """Note that the caller can hear the agent from now on."""
+        self._media_flows = True
+        self._greet()
+
+    def say(self, text: str) -> None:
+        """Have the agent say something now."""
+        self._tell(Note(say_request(text), wants_reply=True))
+
+    def send_event(self, name: str, data: Any) -> None:
+        """Send something to the caller's page or app: what JSON can hold."""
+        self._emit(events.AppEventSent(name, data))
+
+    def end_call(self) -> None:
+        """Hang up once the agent has finished speaking, `FAREWELL_S` from now at the latest."""
+        if not self._leaving and not self._end.done():
+            self._leaving = True
+            self._start(self._leave_late(), "leave")
+
+    def spoken(self) -> tuple[Spoken, ...]:
+        """Return what was said so far, as tools see it."""
+        return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns)
+
+    def _greet(self) -> None:
+        """Once per call, whatever becomes of the Live session."""
+        if self._greeting is not None and self._media_flows and self.ready is not None:
+            greeting, self._greeting = self._greeting, None
+            self._tell(Note(greeting_request(greeting), wants_reply=True))
+
+    async def _leave_late(self) -> None:
+        """Ends the call, or with it."""
+        await asyncio.sleep(FAREWELL_S)
+        self._leave()
+
+    def _leave_if_silent(self) -> None:
+        if self._leaving and not self._turns.open and not self.playout.queued_samples:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.hang_up("hung_up", "The agent hung up.", "agent")
 
     def _tell(self, item: ToolResult | Note) -> None:
         try:

@@ -147,8 +147,8 @@ class ToolFinished:
     "As in `ToolCalled`."
     name: str
     "The tool's name."
-    outcome: Literal["result", "error", "timeout", "cancelled"]
-    "How it ended."
+    outcome: Literal["result", "error", "timeout", "unconfirmed", "cancelled"]
+    "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
 
@@ -248,6 +248,16 @@ class LimitNear:
 
 
 @dataclass(frozen=True, slots=True)
+class AppEventSent:
+    """A tool sent something to the caller's page or app."""
+
+    name: str
+    "What it is."
+    data: Any = field(repr=False)
+    "What JSON can hold."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -287,5 +297,6 @@ Event = (
     | AgentFellSilent
     | UsageReported
     | LimitNear
+    | AppEventSent
     | CallEnded
 )

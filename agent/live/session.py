@@ -179,20 +179,21 @@ class LiveSession:
         """Send what is queued; ends when the connection does, of which the receiver tells the reason."""
         ports = self._ports
         try:
-            if opening.history:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with _patience(SEND_TIMEOUT_S) as sending:
+                sending.since = ports.clock()
+                if opening.history:
                     await _tell_history(session, opening.history)
-            for again in opening.replay:
-                again.at = ports.clock()
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+                for again in opening.replay:
+                    again.at = sending.since = ports.clock()
                     await _send_item(session, again.item)
-            while True:
-                item = await ports.uplink.get()
-                ports.ring.sent(item, ports.clock())  # before it goes: what is cut off on its way is sent again
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+                while True:
+                    sending.since = None
+                    item = await ports.uplink.get()
+                    sending.since = ports.clock()
+                    ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
                     await _send_item(session, item)
-                if isinstance(item, Picture):
-                    ports.on_picture(item)
+                    if isinstance(item, Picture):
+                        ports.on_picture(item)
         except ConnectionClosed:
             return
         except TimeoutError:
@@ -250,10 +251,43 @@ async def try_session(client: LiveClient, settings: Settings) -> None:
     await session.run(Opening())
 
 
+@dataclass(slots=True)
+class _Effort:
+    since: float | None = None
+
+
+@asynccontextmanager
+async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
+    """Raise TimeoutError once a single effort inside takes longer than ``limit_s``, or a quarter more.
+
+    One timer looks after all messages: a timeout for each costs a sixth of what sending it does.
+
+    Yields:
+        Where each effort notes its beginning, monotonic seconds, and None after its end.
+    """
+    loop = asyncio.get_running_loop()
+    effort = _Effort()
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        if effort.since is not None and monotonic() - effort.since > limit_s:
+            deadline.reschedule(loop.time())
+        else:
+            timer = loop.call_later(limit_s / 4, look)
+
+    async with asyncio.timeout(None) as deadline:
+        timer = loop.call_later(limit_s / 4, look)
+        try:
+            yield effort
+        finally:
+            timer.cancel()
+
+
 async def _send_item(session: AsyncSession, item: Item) -> None:
     match item:
         case Audio(pcm_bytes):
-            await session.send_realtime_input(audio=types.Blob(data=pcm_bytes, mime_type=UPLINK_MIME))
+            await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
         case Picture(jpeg_bytes=data):
             await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
         case TypedText(text) | Note(text):
