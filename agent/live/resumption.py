@@ -81,13 +81,18 @@ class Row:
     step: Step
 
 
+def speaks_of_quota(reason: str) -> bool:
+    """Tell whether a server's words, whatever the code, mean that it is short of quota."""
+    return bool(_QUOTA.search(reason))
+
+
 def _out_of_quota(end: Ending) -> bool:
-    return end.code == 429 or bool(_QUOTA.search(end.reason))
+    return end.code == 429 or speaks_of_quota(end.reason)
 
 
 def _concerns_handle(code: int | None, reason: str) -> bool:
     """A server that refuses the connection, or is short of quota, has not looked at the handle."""
-    return (code is None or code >= 1000) and not _QUOTA.search(reason)
+    return (code is None or code >= 1000) and not speaks_of_quota(reason)
 
 
 def _died_young(end: Ending) -> bool:
