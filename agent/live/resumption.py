@@ -234,10 +234,10 @@ class Recovery:
         return Move(step, delay_s)
 
     def _delay_s(self, step: Step) -> float:
-        """The first attempt after a loss is made almost at once; then they double (rule 3)."""
+        """The first attempt after a loss, and the first without its handle, come at once; then they double (rule 3)."""
         first, longest = (FIRST_DELAY_S, LONGEST_DELAY_S)
         if step is Step.WAIT:
             first, longest = QUOTA_DELAY_S, LONGEST_QUOTA_DELAY_S
-        elif self._attempts == 0:
+        elif self._attempts == 0 or step is Step.REBUILD:
             return self._uniform(0, 0.05)
         return min(longest, first * 2.0 ** min(self._attempts, 8)) * self._uniform(0.5, 1.0)

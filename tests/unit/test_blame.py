@@ -1,4 +1,4 @@
-"""When a lost session is held against the handle that it was resumed from."""
+"""When a lost session is held against the handle that it was resumed from, and what that costs."""
 
 from __future__ import annotations
 
@@ -47,3 +47,13 @@ def test_a_newer_handle_is_not_to_blame() -> None:
     assert recovery.lost("running", 1011, "", RIGHT_AFTER_S / 2, resumed=True).step is Step.RESUME
     assert recovery.handle == "second"
     assert recovery.lost("setup", 1011, "", 2.0, resumed=True).step is Step.RESUME
+
+
+def test_a_fresh_session_is_tried_at_once_when_the_handle_is_refused() -> None:
+    recovery = Recovery(30.0, lambda _low, high: high)
+    recovery.offered("first")
+    recovery.ready(0.0, resumed=False)
+    assert recovery.lost("running", 1006, "", 5.0, resumed=False).delay_s <= 0.05
+    refused = recovery.lost("setup", 1008, "not found", 5.1, resumed=True)
+    assert (refused.step, refused.delay_s <= 0.05) == (Step.REBUILD, True)
+    assert recovery.lost("setup", 1011, "", 5.2, resumed=False).delay_s >= 0.25
