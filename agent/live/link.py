@@ -37,7 +37,6 @@ POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
 CLOSING_SHARE = 0.25  # of a shorter time
-LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,7 @@ class LiveLink:
             self._clock(),
             resumed=self._opening.handle is not None,
             final=isinstance(loss, LiveRefused) and loss.code is None,
-            reached=_was_reached(loss),
+            reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
         )
         if move.step is Step.GIVE_UP:
             raise loss
@@ -214,8 +213,8 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
-        self._ring.forget()
-        return Opening(history=self._ports.history(False))
+        # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
+        return Opening(history=self._ports.history(False), replay=self._ring.since_turn())
 
     def _ready(self) -> None:
         self.uplink.release()
@@ -282,13 +281,6 @@ class LiveLink:
         ring = self._ring
         good = self._recovery.handle is not None and ring.covers_handle and (ring.exact or not choosy)
         return good and self._ports.is_quiet()
-
-
-def _was_reached(loss: LiveError) -> bool:
-    """Tell whether there was a connection; where a set-up was not confirmed in time there may have been."""
-    if loss.code is not None:
-        return loss.code >= LEAST_CLOSE_CODE
-    return not loss.during_setup or loss.fault != "network"
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

@@ -19,8 +19,8 @@ from agent.live.uplink import BYTES_PER_S, Audio, Item, Picture, ToolResult
 
 RING_S = 5.0
 MAX_OTHERS = 64
-LEAST_SURELY_S, MOST_SURELY_S = 0.01, 0.2  # bounds of half the time that connecting took
-LEAST_PROBABLY_S, MOST_PROBABLY_S = 0.001, 0.05  # bounds of an eighth of it
+SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
+PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +45,7 @@ class ReplayRing:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
         self._connect_s = math.inf
-        self._surely_s, self._probably_s = MOST_SURELY_S, MOST_PROBABLY_S
+        self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
         self._items: deque[Sent] = deque()
         self._number = 0
         self._audio_bytes = 0
@@ -58,8 +58,8 @@ class ReplayRing:
     def connected(self, took_s: float) -> None:
         """Note how long connecting to the server took."""
         self._connect_s = min(self._connect_s, took_s)
-        self._surely_s = min(max(self._connect_s / 2, LEAST_SURELY_S), MOST_SURELY_S)
-        self._probably_s = min(max(self._connect_s / 8, LEAST_PROBABLY_S), MOST_PROBABLY_S)
+        self._surely_s = min(max(self._connect_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
+        self._probably_s = min(max(self._connect_s / 8, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
 
     def sent(self, item: Item, now: float) -> None:
         """Note an item that goes out now; pictures and tool results are never sent again."""
@@ -113,12 +113,6 @@ class ReplayRing:
     def since_turn(self) -> list[Sent]:
         """Return what to send again to a fresh session that was told the history up to the last complete turn."""
         return self._since(self._turn_mark)
-
-    def forget(self) -> None:
-        """Let go of everything: a fresh session is told the whole history, and nothing is sent again."""
-        while self._items:
-            self._pop()
-        self._forgotten = self._number
 
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._items if sent.number > mark]

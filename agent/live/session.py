@@ -25,6 +25,7 @@ from agent.live.client import no_token
 from agent.live.config import connect_config
 from agent.live.models import rules_of
 from agent.live.replay import ReplayRing, Sent
+from agent.live.resumption import speaks_of_quota
 from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
@@ -358,6 +359,14 @@ def _closed(code: int, details: object, *, during_setup: bool) -> LiveRefused | 
             code=code,
             reason=reason,
             during_setup=True,
+        )
+    if speaks_of_quota(reason):
+        return LiveLost(
+            f"the Live server's quota is used up ({code}){why}",
+            fault="operator",
+            code=code,
+            reason=reason,
+            during_setup=during_setup,
         )
     return LiveLost(
         f"the Live session was lost ({code}){why}",
