@@ -414,6 +414,7 @@ class Call:
             self._emit_revision(self.transcript.finish("caller"))
         generation = self._turns.turn_completed()
         self._told_turns = self.transcript.count
+        self.tools.turn_completed()
         self._turn_reason = reason
         self.voice.generating = False
         self._finish_heard_turns()
