@@ -108,7 +108,12 @@ async def _serving(
     app = build_app(settings, agent, calls, metrics)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
-    lag_watch = asyncio.create_task(watch_loop(metrics.note_lag), name="loop-lag")
+
+    def note_lag(lag_s: float) -> None:
+        metrics.note_lag(lag_s)
+        calls.note_lag(lag_s)
+
+    lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:

@@ -23,6 +23,7 @@ from agent.errors import OfferError
 from agent.events import Event
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
+from agent.overload import Overload
 from agent.settings import Settings
 from agent.stats import CallStats, media_stats, notable
 from signaling.peer import close_peer
@@ -34,6 +35,7 @@ CLOSE_TIMEOUT_S = 5.0
 GREETING_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 15.0  # more than all the others of one call
 RETRY_AFTER_S = 5
+HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
 
 
 @dataclass(eq=False, slots=True)
@@ -79,6 +81,10 @@ class Calls:
         "Makes the pictures of all calls; its thread starts with the first."
         self.outage = outage
         "Says why no call can be answered now; None if one can."
+        self.overload = Overload(settings.overload_lag_ms / 1e3)
+        "While active, no call is accepted."
+        self.hurry = Overload(HURRY_LAG_S)
+        "While active, calls send larger chunks."
         self._settings = settings
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
@@ -100,6 +106,16 @@ class Calls:
     def full(self) -> bool:
         """True while as many calls run as are allowed."""
         return len(self._legs) >= self._settings.max_calls
+
+    def note_lag(self, lag_s: float) -> None:
+        """Take how late the event loop was; to be called as `Overload.note` is."""
+        before = self.overload.active
+        self.overload.note(lag_s)
+        self.hurry.note(lag_s)
+        if self.overload.active and not before:
+            logger.warning("the event loop is late with %d calls: no more are accepted for now", len(self))
+        elif before and not self.overload.active:
+            logger.info("the event loop is on time again: calls are accepted")
 
     def stats(self) -> CallStats:
         """Add up the counters of all calls since the start, ended ones too."""
@@ -130,6 +146,10 @@ class Calls:
         if self.full:
             raise OfferError(
                 503, "full", f"All {self._settings.max_calls} calls are in use.", retry_after_s=RETRY_AFTER_S
+            )
+        if self.overload.active:
+            raise OfferError(
+                503, "overloaded", "The running calls need all the time there is.", retry_after_s=RETRY_AFTER_S
             )
 
     def get(self, call_id: str) -> Leg:

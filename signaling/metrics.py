@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -49,10 +50,16 @@ class _CallsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
+        yield GaugeMetricFamily("talkspurt_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
         )
         yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
+        yield GaugeMetricFamily(
+            "talkspurt_overloaded",
+            "1 while calls are refused because the loop is late.",
+            self._calls.overload.active,
+        )
         yield CounterMetricFamily("talkspurt_calls_started", "Calls that were accepted.", self._calls.started)
         ended = CounterMetricFamily("talkspurt_calls_ended", "Calls that ended, by reason.", labels=["reason"])
         for reason, count in self._calls.ended.items():

@@ -15,10 +15,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOMAINS = ("agent.media", "agent.dialog", "agent.live", "agent.tools")
 PURE = (
-    *("agent.media.fir", "agent.media.reorder", "agent.media.chunker", "agent.media.playout", "agent.media.level"),
+    *(
+        "agent.media.fir",
+        "agent.media.rtp",
+        "agent.media.reorder",
+        "agent.media.chunker",
+        "agent.media.playout",
+        "agent.media.level",
+    ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
     *("agent.live.resumption", "agent.live.replay", "agent.tools.declare", "agent.dialog", "agent.events"),
-    *("agent.errors", "signaling.sdp"),
+    *("agent.errors", "agent.overload", "signaling.sdp"),
 )
 MAY_CATCH_EVERYTHING = ("agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")

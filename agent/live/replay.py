@@ -5,8 +5,8 @@ resumed from it, and is sent again, in order.
 
 What is sent and the handle may cross on the way: what left just before the handle came may or may not be part of
 it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard;
-silence is only if it probably crossed. How long a message takes is guessed from how long connecting took, which is
-four or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
+silence is only if it probably crossed. How long a message takes is guessed from the fastest connect, which is four
+or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.live.uplink import BYTES_PER_S, Audio, Item, Picture, ToolResult
 RING_S = 5.0
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
-PROBABLY_CROSSED_S = (0.003, 0.05)  # bounds of a quarter of it
+PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +44,7 @@ class ReplayRing:
     def __init__(self) -> None:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
+        self._connect_s = math.inf
         self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
         self._items: deque[Sent] = deque()
         self._number = 0
@@ -56,8 +57,9 @@ class ReplayRing:
 
     def connected(self, took_s: float) -> None:
         """Note how long connecting to the server took."""
-        self._surely_s = min(max(took_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
-        self._probably_s = min(max(took_s / 4, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
+        self._connect_s = min(self._connect_s, took_s)
+        self._surely_s = min(max(self._connect_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
+        self._probably_s = min(max(self._connect_s / 8, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
 
     def sent(self, item: Item, now: float) -> None:
         """Note an item that goes out now; pictures and tool results are never sent again."""
@@ -111,12 +113,6 @@ class ReplayRing:
     def since_turn(self) -> list[Sent]:
         """Return what to send again to a fresh session that was told the history up to the last complete turn."""
         return self._since(self._turn_mark)
-
-    def forget(self) -> None:
-        """Let go of everything: a fresh session is told the whole history, and nothing is sent again."""
-        while self._items:
-            self._pop()
-        self._forgotten = self._number
 
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._items if sent.number > mark]

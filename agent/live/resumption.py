@@ -24,6 +24,7 @@ Stage = Literal["setup", "running"]
 STABLE_S = 10.0  # a session that lasted so long has earned a new budget
 RIGHT_AFTER_S = 2.0  # of resuming: a session that the server ends by then was resumed from a bad handle
 MOST_FAILURES = 2  # of one handle
+LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 4.0
 QUOTA_DELAY_S = 1.0
@@ -59,7 +60,7 @@ class Ending:
             neither.
         reason: the server's words.
         final: the client itself cannot use such settings, whatever the server says.
-        resumed: a handle was used.
+        resumed: a handle was used, and the session has not proved itself yet.
         age_s: seconds since the server confirmed it.
         handle_failures: how often the handle has failed by now, this time included.
     """
@@ -82,8 +83,13 @@ class Row:
     step: Step
 
 
+def speaks_of_quota(reason: str) -> bool:
+    """Tell whether a server's words, whatever the code, mean that it is short of quota."""
+    return bool(_QUOTA.search(reason))
+
+
 def _out_of_quota(end: Ending) -> bool:
-    return end.code == 429 or bool(_QUOTA.search(end.reason))
+    return end.code == 429 or speaks_of_quota(end.reason)
 
 
 def _died_young(end: Ending) -> bool:
@@ -212,10 +218,13 @@ class Recovery:
     ) -> Move:
         """Decide how to go on after a loss.
 
-        The arguments are those of `Ending`, and ``reached``: there was a connection, so the handle may be at fault.
+        The arguments are those of `Ending`, and ``reached``: there was a connection. Without one, or when the
+        server refused it or is short of quota, nobody has looked at the handle.
         """
         age_s = self._end_session(now)
-        if resumed and reached and (stage == "setup" or self._on_trial == self.handle):
+        resumed = resumed and (stage == "setup" or self._on_trial is not None)  # else it has proved itself
+        refused_before = not reached or (code is not None and code < LEAST_CLOSE_CODE) or speaks_of_quota(reason)
+        if resumed and not refused_before and (stage == "setup" or self._on_trial == self.handle):
             self._failures += 1
         end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
         step = next_step(end)
@@ -238,10 +247,10 @@ class Recovery:
         return age_s
 
     def _delay_s(self, step: Step) -> float:
-        """The first attempt after a loss is made almost at once; then they double (rule 3)."""
+        """The first attempt after a loss comes at once, and so does the first without its handle (rule 3)."""
         first, longest = (FIRST_DELAY_S, LONGEST_DELAY_S)
         if step is Step.WAIT:
             first, longest = QUOTA_DELAY_S, LONGEST_QUOTA_DELAY_S
-        elif self._attempts == 0:
+        elif self._attempts == 0 or step is Step.REBUILD:
             return self._uniform(0, 0.05)
         return min(longest, first * 2.0 ** min(self._attempts, 8)) * self._uniform(0.5, 1.0)

@@ -200,7 +200,7 @@ def test_a_turn_begins_a_new_budget() -> None:
 
 def test_being_ready_is_no_proof_yet() -> None:
     recovery = running()
-    lose(recovery, 1.0)
+    recovery.lost("running", 1006, "", 1.0, resumed=False)
     recovery.ready(2.0, resumed=True)
     later = recovery.lost("running", 1006, "", 2.5, resumed=True)
     assert later.delay_s > 0.05
