@@ -218,7 +218,9 @@ class Recovery:
         self._ready_at = None
         if stage == "running" and age_s >= STABLE_S:
             self.progressed()
-        resumed = resumed and (stage == "setup" or self._resumed_from == self.handle)  # else there is a newer handle
+        resumed = resumed and (
+            stage == "setup" or self._resumed_from == self.handle
+        )  # else there is a newer handle
         if resumed and _concerns_handle(code, reason):
             self._failures += 1
         end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
@@ -234,7 +236,7 @@ class Recovery:
         return Move(step, delay_s)
 
     def _delay_s(self, step: Step) -> float:
-        """The first attempt after a loss, and the first without its handle, come at once; then they double (rule 3)."""
+        """The first attempt after a loss, and the first without its handle, come at once; then they double."""
         first, longest = (FIRST_DELAY_S, LONGEST_DELAY_S)
         if step is Step.WAIT:
             first, longest = QUOTA_DELAY_S, LONGEST_QUOTA_DELAY_S
