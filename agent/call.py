@@ -68,6 +68,7 @@ class Call:
         offline_demo: the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
+        hurried: says whether the process is short of time, see `Chunker`.
         clock: monotonic seconds.
     """
 
@@ -83,6 +84,7 @@ class Call:
         offline_demo: bool = False,
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
+        hurried: Callable[[], bool] = lambda: False,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
@@ -120,6 +122,7 @@ class Call:
         "What the call has used and cost so far."
         self._model = settings.model
         self._offline_demo = offline_demo
+        self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
         self._turns = Turns()
@@ -148,6 +151,7 @@ class Call:
         self._limits_moved = asyncio.Event()
         self.observe(self._note_for_limits)
         self.observe(self._note_for_watchdog)
+        self._farewell_complete = False
 
     # the call's life
 
@@ -248,7 +252,7 @@ class Call:
             self._watchdog.caller_stopped(self._clock())
             self._emit(events.CallerStoppedSpeaking())
         speech = speaking or loud
-        chunk = self._chunker.push(pcm, urgent=speech)
+        chunk = self._chunker.push(pcm, urgent=speech, hurried=self._hurried())
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes(), speech))
 
@@ -273,6 +277,7 @@ class Call:
         self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
 
     def _live_ready(self) -> None:
+        self._watchdog.proceed("session", self._clock())
         self.ready = events.AgentReady(self._model, self._offline_demo)
         self._emit(self.ready)
         self._greet()
@@ -327,7 +332,7 @@ class Call:
         logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, alarm.cause, alarm.step)
         self._emit(events.AgentFellSilent(alarm.cause, alarm.step, self._turn_reason))
         if alarm.nudge:
-            self._tell(Note(NUDGE))
+            self._tell(Note(NUDGE, wants_reply=True))
         if alarm.step in ("resume", "rebuild"):
             self.live.replace(rebuild=alarm.step == "rebuild")
 
@@ -414,6 +419,7 @@ class Call:
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
         self._act(self._watchdog.turn_completed(self._clock()))
+        self._farewell_complete = self._leaving
         self._leave_if_silent()
 
     def _finish_heard_turns(self) -> None:
@@ -477,7 +483,7 @@ class Call:
         self._emit(events.AppEventSent(name, data))
 
     def end_call(self) -> None:
-        """Hang up once the agent has finished speaking, `FAREWELL_S` from now at the latest."""
+        """Hang up after the agent's current or next turn, `FAREWELL_S` from now at the latest."""
         if not self._leaving and not self._end.done():
             self._leaving = True
             self._start(self._leave_late(), "leave")
@@ -498,7 +504,7 @@ class Call:
         self._leave()
 
     def _leave_if_silent(self) -> None:
-        if self._leaving and not self._turns.open and not self.playout.queued_samples:
+        if self._farewell_complete and not self._turns.open and not self.playout.queued_samples:
             self._leave()
 
     def _leave(self) -> None:
@@ -556,6 +562,6 @@ class Call:
                 self._emit(step)
             case SayGoodbye(note):
                 logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
-                self._tell(Note(note))
+                self._tell(Note(note, wants_reply=True))
             case End(reason, detail):
                 self.hang_up(reason, detail, "operator")

@@ -110,8 +110,9 @@ class ToolCalls:
         """
         self._ledger.session_replaced()
         for result in unsent:
-            if not result.will_continue:
-                self._tell(Note(note_of(result.name, result.response)))
+            note = late_note(result)
+            if note is not None:
+                self._tell(note)
 
     async def end(self) -> None:
         """Stop all tools, because the call is over."""

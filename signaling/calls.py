@@ -35,6 +35,7 @@ CLOSE_TIMEOUT_S = 5.0
 GREETING_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 15.0  # more than all the others of one call
 RETRY_AFTER_S = 5
+HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
 
 
 @dataclass(eq=False, slots=True)
@@ -81,6 +82,9 @@ class Calls:
         self.outage = outage
         "Says why no call can be answered now; None if one can."
         self.overload = Overload(settings.overload_lag_ms / 1e3)
+        "While active, no call is accepted."
+        self.hurry = Overload(HURRY_LAG_S)
+        "While active, calls send larger chunks."
         self._settings = settings
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
@@ -107,6 +111,7 @@ class Calls:
         """Take how late the event loop was; to be called as `Overload.note` is."""
         before = self.overload.active
         self.overload.note(lag_s)
+        self.hurry.note(lag_s)
         if self.overload.active and not before:
             logger.warning("the event loop is late with %d calls: no more are accepted for now", len(self))
         elif before and not self.overload.active:

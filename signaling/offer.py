@@ -126,6 +126,7 @@ class Door:
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
+            hurried=lambda: self._calls.hurry.active,
         )
         leg = Leg(
             call,

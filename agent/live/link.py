@@ -4,9 +4,10 @@ The session is replaced when the server says that it will go away, when it is lo
 Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
 told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
 
-After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and the newest handle
-stands for exactly what was sent before it; or shortly before the time that the server gave is over. The old
-connection is closed before the new one is opened: the server refuses to resume a session that is still open.
+After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since
+the newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty
+of it, only a handle will do that stands for exactly what was sent before it. The old connection is closed before
+the new one is opened: the server refuses to resume a session that is still open.
 
 Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
 """
@@ -31,6 +32,7 @@ from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+PLENTY_S = 10.0  # of time until the server closes
 POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
@@ -183,7 +185,7 @@ class LiveLink:
 
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
-        self._recovery.left()
+        self._recovery.left(self._clock())
         step = Step.REBUILD if self._rebuild else Step.RESUME
         logger.info("a Live session was left on purpose, next: %s", step)
         if self._rebuild:
@@ -197,8 +199,9 @@ class LiveLink:
             loss.code,
             loss.reason,
             self._clock(),
-            resumed=self._opening.handle is not None and not _unreachable(loss),
+            resumed=self._opening.handle is not None,
             final=isinstance(loss, LiveRefused) and loss.code is None,
+            reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
         )
         if move.step is Step.GIVE_UP:
             raise loss
@@ -211,7 +214,8 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
-        return Opening(history=self._ports.history(False))
+        # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
+        return Opening(history=self._ports.history(False), replay=self._ring.since_turn())
 
     def _ready(self) -> None:
         self.uplink.release()
@@ -270,17 +274,14 @@ class LiveLink:
 
     async def _leave_in_time(self, session: LiveSession, deadline: float) -> None:
         """Ends once the session was left: at a quiet point or at the deadline."""
-        while self._clock() < deadline and not self._may_leave():  # noqa: ASYNC110  nothing tells of all of it
+        while (left_s := deadline - self._clock()) > 0 and not self._may_leave(choosy=left_s > PLENTY_S):  # noqa: ASYNC110  polled
             await asyncio.sleep(POLL_S)
         session.leave()
 
-    def _may_leave(self) -> bool:
+    def _may_leave(self, *, choosy: bool) -> bool:
         ring = self._ring
-        return self._recovery.handle is not None and ring.exact and ring.covers_handle and self._ports.is_quiet()
-
-
-def _unreachable(loss: LiveError) -> bool:
-    return loss.during_setup and loss.fault == "network" and loss.code is None
+        good = self._recovery.handle is not None and ring.covers_handle and (ring.exact or not choosy)
+        return good and self._ports.is_quiet()
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

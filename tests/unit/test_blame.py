@@ -41,8 +41,9 @@ def test_a_session_that_dies_right_after_it_was_resumed_takes_its_handle_with_it
     assert resumed().lost("running", 1011, "", RIGHT_AFTER_S / 2, resumed=True).step is Step.REBUILD
 
 
-def test_a_newer_handle_is_not_to_blame() -> None:
+def test_a_newer_handle_is_not_to_blame_once_a_turn_was_completed() -> None:
     recovery = resumed()
+    recovery.progressed()
     recovery.offered("second")
     assert recovery.lost("running", 1011, "", RIGHT_AFTER_S / 2, resumed=True).step is Step.RESUME
     assert recovery.handle == "second"

@@ -295,7 +295,11 @@ def test_what_fits_the_schema_is_accepted(data: st.DataObject, types: list[Any])
     assert set(parsed) == set(arguments)
 
 
-WRONG: Any = {"no such": [["shape"]]}
+def nested(depth: int) -> Any:
+    return {"deeper": [nested(depth - 1)]} if depth else "deep"
+
+
+WRONG = nested(20)  # deeper than any of the random types
 
 
 @given(st.data(), st.lists(TYPES, min_size=1, max_size=3))

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from agent import Agent, CallContext, events, tool
@@ -19,6 +21,7 @@ from agent.emulator.faults import Fault
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.load import load_agent
+from agent.media.video import Jpeg, encode_jpeg
 from agent.settings import Settings
 
 EXAMPLES = sorted((Path(__file__).parent.parent.parent / "examples").glob("*.py"))
@@ -190,6 +193,12 @@ async def test_the_example_with_tools() -> None:
 
 async def test_the_example_with_pictures() -> None:
     async with calling(example("vision")) as talk:
+        frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 90, dtype=np.uint8), format="rgb24")
+        talk.call.see(Jpeg("camera", *encode_jpeg(frame, 768)))
+        await talk.until(events.PictureSent)
+        talk.call.type_text("what do you see")
+        await talk.until(events.TurnCompleted)
+        assert "a picture of 320 by 240 pixels" in talk.said
         assert "3 things" in await talk.ask('call note_findings {"findings": [{"what": "cup", "count": 3}]}')
         assert talk.all(events.AppEventSent)[0].data == [{"what": "cup", "count": 3}]
 
