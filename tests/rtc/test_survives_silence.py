@@ -92,7 +92,7 @@ async def test_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         line.caller.type("are you there")
         await line.told("agent-fell-silent", step="apologise")
         sessions = len(line.emulator.sessions)
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(0.5)
         assert line.count("agent-fell-silent") == 3
         assert len(line.emulator.sessions) == sessions == 3
 
@@ -106,8 +106,8 @@ async def test_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 async def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.call.WATCH_STEP_S", 0.1)
-    faults = [DelayFirstAudio(turn=1, delay_s=0.5), DelayFirstAudio(session=1, turn=2, delay_s=30.0)]
-    async with on_line(answer_s=0.3, faults=faults, settings={**QUICK, "answer_timeout_s": 1.0}) as line:
+    faults = [DelayFirstAudio(turn=1, delay_s=0.35), DelayFirstAudio(session=1, turn=2, delay_s=30.0)]
+    async with on_line(answer_s=0.3, faults=faults, settings={**QUICK, "answer_timeout_s": 0.7}) as line:
         await line.hears(lambda: line.caller.type("one"))
         assert line.count("agent-fell-silent") == 0
         await line.hears(lambda: line.caller.type("two"))
