@@ -24,7 +24,7 @@ from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config
 from agent.live.replay import ReplayRing, Sent
-from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
+from agent.live.uplink import ActivityMark, Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -258,6 +258,10 @@ async def _send_item(session: AsyncSession, item: Item) -> None:
             await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
         case TypedText(text) | Note(text):
             await session.send_realtime_input(text=text)
+        case ActivityMark(starts=True):
+            await session.send_realtime_input(activity_start=types.ActivityStart())
+        case ActivityMark():
+            await session.send_realtime_input(activity_end=types.ActivityEnd())
         case ToolResult():
             await session.send_tool_response(function_responses=[_function_response(item)])
 
