@@ -16,7 +16,7 @@ import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from agent import events
 from agent.clock import Clock, monotonic
@@ -51,6 +51,7 @@ WATCH_STEP_S = 0.5
 NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
 
 Observer = Callable[[events.Event], None]
+State = Literal["connecting", "listening", "thinking", "speaking"]
 
 
 class Call:
@@ -108,7 +109,8 @@ class Call:
         "Where the caller is seen; to be filled before `run`."
         self.meter = Meter(price_of(prices, settings.model))
         "What the call has used and cost so far."
-        self._model = settings.model
+        self.model = settings.model
+        self._began = clock()
         self._offline_demo = offline_demo
         self._clock = clock
         self._observers: list[Observer] = []
@@ -140,6 +142,23 @@ class Call:
         self._limits_moved = asyncio.Event()
         self.observe(self._note_for_limits)
         self.observe(self._note_for_watchdog)
+
+    # what a call is at a moment
+
+    @property
+    def duration_s(self) -> float:
+        """How long the call has lasted."""
+        return self._clock() - self._began
+
+    @property
+    def state(self) -> State:
+        """What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
+        if self.ready is None:
+            return "connecting"
+        if self.voice.speaking:
+            return "speaking"
+        thinks = self._turns.generating or self.tools.open or self._watchdog.owed
+        return "thinking" if thinks and not self._floor.taken else "listening"
 
     # the call's life
 
@@ -295,7 +314,7 @@ class Call:
         self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
 
     def _live_ready(self) -> None:
-        self.ready = events.AgentReady(self._model, self._offline_demo, self._floor.marked)
+        self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked)
         self._emit(self.ready)
 
     def _session_ending(self, time_left_s: float) -> None:
