@@ -34,7 +34,6 @@ const $ = {
   agentState: byId("agent-state", HTMLElement),
   audio: byId("agent-audio", HTMLAudioElement),
   hear: byId("hear", HTMLButtonElement),
-  actions: byId("actions", HTMLElement),
   stop: byId("stop", HTMLButtonElement),
   text: byId("text", HTMLInputElement),
   send: byId("send", HTMLButtonElement),
@@ -133,7 +132,7 @@ function showCall({ state, reason, title, detail }) {
   $.connect.hidden = busy;
   $.hangup.hidden = !busy;
   if (hadFocus) (busy ? $.hangup : $.connect).focus();
-  $.text.disabled = $.send.disabled = $.actions.hidden = !joined;
+  $.text.disabled = $.send.disabled = !joined;
   pictures.follow(joined ? call : null);
   $.micCheck.hidden = busy;
   $.callReason.textContent = title || (state === "connected" ? hint() : "");
@@ -205,7 +204,7 @@ function showAgent(state) {
   agentState = state;
   $.agentState.dataset.state = document.body.dataset.agent = state;
   $.agentState.textContent = agentWords(state, call?.state ?? "idle");
-  $.stop.disabled = state !== "speaking";
+  $.stop.hidden = state !== "speaking";
   holdAgent();
   animate();
 }
@@ -369,7 +368,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "m" && !event.repeat) $.mute.click();
   else if (event.key === "c" && !event.repeat) byId("camera", HTMLButtonElement).click();
   else if (event.key === "s" && !event.repeat) byId("screen", HTMLButtonElement).click();
-  else if (event.key === ".") $.stop.click();
+  else if (event.key === "." && !$.stop.hidden) $.stop.click();
   else if (event.key === "Escape") hangUp();
   else if (event.key === "/" && !$.text.disabled) {
     event.preventDefault();

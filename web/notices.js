@@ -55,7 +55,7 @@ export class Notices {
 export function noticeOf(data, lost) {
   switch (data.type) {
     case "session-lost":
-      return { words: "The agent lost its model. Reconnecting…", holdMs: Infinity, tone: "wait" };
+      return { words: "Reconnecting to the model…", holdMs: Infinity, tone: "wait" };
     case "session-replaced":
       return lost ? { words: "The agent is back.", holdMs: 3000, tone: "good" } : null;
     case "context-rebuilt":

@@ -39,7 +39,7 @@ export class Talk extends EventTarget {
     addEventListener("blur", () => this.letGo());
     document.addEventListener("visibilitychange", () => document.hidden && this.letGo());
     // Whoever clicked on something beside it means the space bar for talking all the same.
-    button.parentElement?.parentElement?.addEventListener("click", ({ detail, target }) => {
+    button.parentElement?.addEventListener("click", ({ detail, target }) => {
       if (detail > 0 && target instanceof Element && target.closest("button")) this.focus();
     });
   }

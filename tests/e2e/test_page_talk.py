@@ -62,6 +62,7 @@ async def test_push_to_talk(chromium: BrowserFactory, tmp_path: Path) -> None:
         # the button interrupts, wherever it is let go; typed text needs no marks
         await type_to_agent(page, "tell me a long story")
         await expect_agent(page, "speaking")
+        await take_screenshot(page, tmp_path, "talk-speaking-phone")
         await page.hover("#talk")
         await page.mouse.down()
         await expect(page.locator('#transcript [data-interrupted="true"]')).to_have_count(1)
@@ -71,18 +72,21 @@ async def test_push_to_talk(chromium: BrowserFactory, tmp_path: Path) -> None:
 
         await page.click("#mute")
         await expect(page.locator("#talk")).to_be_focused()
+        await page.set_viewport_size({"width": 1280, "height": 800})
+        await switch(page, "camera", on=True)
+        await take_screenshot(page, tmp_path, "talk")
         await page.click("#hangup")
         await expect(page.locator("#talk")).to_be_hidden()
         assert complaints == []
 
 
 async def test_stopping_the_agent(chromium: BrowserFactory, tmp_path: Path) -> None:
-    async with serving("--port", "0") as service, chromium() as browser:
+    silence = write_wav(tmp_path / "silence.wav", 60.0)
+    async with serving("--port", "0") as service, chromium(silence) as browser:
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
         await join(page, service.url)
         await expect(page.locator("#talk")).to_be_hidden()
         await expect(page.locator("#stop")).to_be_hidden()
-        await page.click("#mute")  # the fake microphone beeps, which interrupts as well
         await type_to_agent(page, "tell me a long story")
         await expect_agent(page, "speaking")
         await take_screenshot(page, tmp_path, "stop")
@@ -111,7 +115,7 @@ async def test_the_page_tells_of_the_model_and_of_the_limits(chromium: BrowserFa
         await tell(page, type="session-replaced", resumed=True, outage_ms=9, replayed_ms=0)
         await expect(notice).to_be_hidden()  # as planned: nobody's business
         await tell(page, type="session-lost", detail="It is gone.", fault="network")
-        await expect(notice).to_contain_text("Reconnecting…")
+        await expect(notice).to_have_text("Reconnecting to the model…")
         await take_screenshot(page, tmp_path, "lost-dark")
         await tell(page, type="session-replaced", resumed=True, outage_ms=900, replayed_ms=0)
         await expect(notice).to_have_text("The agent is back.")
