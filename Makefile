@@ -42,7 +42,7 @@ format: .venv/test.done
 .venv/test.done: .venv/run.done
 	@echo "setting up: packages of the tests"
 	@sh deploy/system-packages.sh test
-	@PIP_CONSTRAINT=deploy/constraints.txt $(PIP) install -e '.[speed,demo,test]'
+	@PIP_CONSTRAINT=deploy/constraints.txt $(PIP) install -e '.[speed,demo,mcp,test]'
 	@touch $@
 
 clean:

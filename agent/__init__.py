@@ -1,0 +1,33 @@
+"""What an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
+
+Loaded on first use: the emulator's process, for one, has no use for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.definition import Agent
+    from agent.errors import ToolError
+    from agent.tools.context import CallContext, Spoken
+    from agent.tools.function import tool
+    from agent.tools.mcp import McpServer
+
+__all__ = ["Agent", "CallContext", "McpServer", "Spoken", "ToolError", "tool"]
+
+_HOME = {
+    "Agent": "agent.definition",
+    "CallContext": "agent.tools.context",
+    "McpServer": "agent.tools.mcp",
+    "Spoken": "agent.tools.context",
+    "ToolError": "agent.errors",
+    "tool": "agent.tools.function",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from agent import events
 from agent.clock import Clock, monotonic
+from agent.dialog.asides import greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
 from agent.dialog.limits import End, Limits, SayGoodbye, Step
@@ -42,6 +43,7 @@ from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
 from agent.tool_calls import ToolCalls
+from agent.tools.context import Spoken
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ logger = logging.getLogger(__name__)
 STALE_TEXT_S = 1.5
 WATCH_STEP_S = 0.5
 NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
+FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 Observer = Callable[[events.Event], None]
 State = Literal["connecting", "listening", "thinking", "speaking"]
@@ -62,9 +65,12 @@ class Call:
         client: the Live API's client.
         settings: the service's settings.
         tools: what the model may call.
+        greeting: what the agent says first; None lets the caller begin.
+        caller: who calls, as far as that is known: untrusted.
         offline_demo: the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
+        hurried: says whether the process is short of time, see `Chunker`.
         clock: monotonic seconds.
     """
 
@@ -75,12 +81,18 @@ class Call:
         client: LiveClient,
         settings: Settings,
         tools: Sequence[Tool] = (),
+        greeting: str | None = None,
+        caller: str | None = None,
         offline_demo: bool = False,
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
+        hurried: Callable[[], bool] = lambda: False,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
+        self.caller = caller
+        self.caller_spoke_at = -math.inf
+        "When the caller last began to say or typed something."
         self.playout = Playout()
         self.voice = AgentVoiceTrack(self.playout, phase_s=phase_s, on_speaking=self._voice_changed)
         self.transcript = Transcript()
@@ -99,6 +111,7 @@ class Call:
                 on_ending=self._session_ending,
                 on_ended=self._session_ended,
                 on_replaced=self._session_replaced,
+                on_forgotten=lambda: self._emit(events.ContextLost()),
                 history=self._history,
                 is_quiet=self._is_quiet,
             ),
@@ -112,6 +125,7 @@ class Call:
         self.model = settings.model
         self._began = clock()
         self._offline_demo = offline_demo
+        self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
         self._turns = Turns()
@@ -131,8 +145,11 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.tools = ToolCalls(tools, tell=self._tell, emit=self._emit)
+        self.tools = ToolCalls(tools, self, tell=self._tell, emit=self._emit, clock=clock)
         "What the model has called."
+        self._greeting = greeting  # None once the model was asked to say it
+        self._media_flows = False
+        self._leaving = False
         self._limits = Limits(
             budget_usd=settings.budget_usd,
             idle_timeout_s=settings.idle_timeout_s,
@@ -142,6 +159,7 @@ class Call:
         self._limits_moved = asyncio.Event()
         self.observe(self._note_for_limits)
         self.observe(self._note_for_watchdog)
+        self._farewell_complete = False
 
     # what a call is at a moment
 
@@ -208,6 +226,7 @@ class Call:
             text: what was typed.
             run_immediately: cut off what the agent is saying.
         """
+        self.caller_spoke_at = self._clock()
         for revision in self.transcript.typed(text):
             self._emit_revision(revision)
         if run_immediately:
@@ -252,7 +271,7 @@ class Call:
         if not (self._hears_all or self._floor.taken):
             return
         speech = self._level.speaking or loud
-        self._pass_on(self._chunker.push(pcm, urgent=speech), speech)
+        self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech)
 
     def _pass_on(self, chunk: Pcm | None, speech: bool) -> None:
         if chunk is not None:
@@ -262,6 +281,7 @@ class Call:
         if self._floor.taken:
             self._finish_stale_caller_turn()
             self._watchdog.caller_started(self._clock())
+            self.caller_spoke_at = self._clock()
             self._emit(events.CallerStartedSpeaking())
         else:
             self._watchdog.caller_stopped(self._clock())
@@ -314,8 +334,10 @@ class Call:
         self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
 
     def _live_ready(self) -> None:
+        self._watchdog.proceed("session", self._clock())
         self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked)
         self._emit(self.ready)
+        self._greet()
 
     def _session_ending(self, time_left_s: float) -> None:
         self._chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES
@@ -367,7 +389,7 @@ class Call:
         logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, alarm.cause, alarm.step)
         self._emit(events.AgentFellSilent(alarm.cause, alarm.step, self._turn_reason))
         if alarm.nudge:
-            self._tell(Note(NUDGE))
+            self._tell(Note(NUDGE, wants_reply=True))
         if alarm.step in ("resume", "rebuild"):
             self.live.replace(rebuild=alarm.step == "rebuild")
 
@@ -466,6 +488,8 @@ class Call:
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
         self._act(self._watchdog.turn_completed(self._clock()))
+        self._farewell_complete = self._leaving
+        self._leave_if_silent()
 
     def _finish_heard_turns(self) -> None:
         """End the agent's turns that are complete and were heard to their end."""
@@ -487,6 +511,7 @@ class Call:
             return
         self._finish_heard_turns()
         self._emit(events.AgentStoppedSpeaking(generation))
+        self._leave_if_silent()
 
     def _emit_revision(self, revision: Revision | None) -> None:
         match revision:
@@ -511,7 +536,48 @@ class Call:
                     )
                 )
 
-    # tools
+    # the agent's own doing
+
+    def media_flows(self) -> None:
+        """Note that the caller can hear the agent from now on."""
+        self._media_flows = True
+        self._greet()
+
+    def say(self, text: str) -> None:
+        """Have the agent say something now."""
+        self._tell(Note(say_request(text), wants_reply=True))
+
+    def send_event(self, name: str, data: Any) -> None:
+        """Send something to the caller's page or app: what JSON can hold."""
+        self._emit(events.AppEventSent(name, data))
+
+    def end_call(self) -> None:
+        """Hang up after the agent's current or next turn, `FAREWELL_S` from now at the latest."""
+        if not self._leaving and not self._end.done():
+            self._leaving = True
+            self._start(self._leave_late(), "leave")
+
+    def spoken(self) -> tuple[Spoken, ...]:
+        """Return what was said so far, as tools see it."""
+        return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns)
+
+    def _greet(self) -> None:
+        """Once per call, whatever becomes of the Live session."""
+        if self._greeting is not None and self._media_flows and self.ready is not None:
+            greeting, self._greeting = self._greeting, None
+            self._tell(Note(greeting_request(greeting), wants_reply=True))
+
+    async def _leave_late(self) -> None:
+        """Ends the call, or with it."""
+        await asyncio.sleep(FAREWELL_S)
+        self._leave()
+
+    def _leave_if_silent(self) -> None:
+        if self._farewell_complete and not self._turns.open and not self.playout.queued_samples:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.hang_up("hung_up", "The agent hung up.", "agent")
 
     def _tell(self, item: ToolResult | Note) -> None:
         try:
@@ -565,6 +631,6 @@ class Call:
                 self._emit(step)
             case SayGoodbye(note):
                 logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
-                self._tell(Note(note))
+                self._tell(Note(note, wants_reply=True))
             case End(reason, detail):
                 self.hang_up(reason, detail, "operator")

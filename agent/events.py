@@ -149,8 +149,8 @@ class ToolFinished:
     "As in `ToolCalled`."
     name: str
     "The tool's name."
-    outcome: Literal["result", "error", "timeout", "cancelled"]
-    "How it ended."
+    outcome: Literal["result", "error", "timeout", "unconfirmed", "cancelled"]
+    "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
 
@@ -209,7 +209,10 @@ class ContextRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class ContextLost:
-    """A fresh session knows nothing of what was said before: there is no transcript to tell it."""
+    """The session knows nothing of what was said: there is no transcript to tell it, or it was resumed without it.
+
+    In the latter case a fresh session takes over, and `ContextRebuilt` follows.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,16 @@ class LimitNear:
     "How much of it is used: US dollars for ``budget``, seconds for the others."
     limit: float
     "The limit, in the same unit."
+
+
+@dataclass(frozen=True, slots=True)
+class AppEventSent:
+    """A tool sent something to the caller's page or app."""
+
+    name: str
+    "What it is."
+    data: Any = field(repr=False)
+    "What JSON can hold."
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,5 +299,6 @@ Event = (
     | AgentFellSilent
     | UsageReported
     | LimitNear
+    | AppEventSent
     | CallEnded
 )

@@ -189,6 +189,11 @@ class Settings(BaseSettings):
         15.0, gt=0, description="Seconds without any packet from the caller after which the call ends."
     )
     max_calls: int = Field(100, ge=1, description="Calls at once; further offers are answered 503.")
+    overload_lag_ms: float = Field(
+        40.0,
+        gt=0,
+        description="Lag of the event loop, over about 2 s, above which further offers are answered 503.",
+    )
     drain_timeout_s: float = Field(
         5.0, ge=0, description="Seconds that running calls get to end by themselves on SIGTERM."
     )

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
+from agent import events
 from agent.media.chunker import UPLINK_RATE_HZ
 from agent.media.inbound import Ear
 from agent.media.playout import VOICE_RATE_HZ
@@ -46,6 +47,9 @@ class CallStats:
     video_replaced: int = 0
     video_unreadable: int = 0
     uplink_dropped_s: float = 0.0
+    sessions: int = 0
+    outage_s: float = 0.0
+    replayed_s: float = 0.0
     unreadable_messages: int = 0
 
     def add(self, other: CallStats) -> None:
@@ -86,6 +90,33 @@ def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) ->
         stats.video_replaced += seen.replaced
         stats.video_unreadable += seen.unreadable
     return stats
+
+
+def notable(event: events.Event) -> tuple[str, str] | None:
+    """Return an event's name and what sort of it this was, if an operator counts it."""
+    match event:
+        case events.AgentFellSilent(step=step):
+            return "agent_fell_silent", step
+        case events.ToolFinished(outcome=outcome):
+            return "tool_finished", outcome
+        case events.SessionReplaced(resumed=resumed):
+            return "session_replaced", "resumed" if resumed else "rebuilt"
+        case events.SessionLost(fault=fault):
+            return "session_lost", fault
+        case events.SessionEnding():
+            return "session_ending", ""
+        case events.ContextRebuilt():
+            return "context_rebuilt", ""
+        case events.ContextLost():
+            return "context_lost", ""
+        case events.AgentInterrupted():
+            return "agent_interrupted", ""
+        case events.TurnCompleted():
+            return "turn_completed", ""
+        case events.LimitNear(kind=kind):
+            return "limit_near", kind
+        case _:
+            return None
 
 
 async def watch_loop(on_lag: Callable[[float], None]) -> None:

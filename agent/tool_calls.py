@@ -13,11 +13,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from agent import events
+from agent.clock import Clock, monotonic
+from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
 from agent.live.uplink import Note, ToolResult
+from agent.tools.context import Spoken
 from agent.tools.declare import Tool
 from agent.tools.runner import ToolAnswer, check_answer, run_tool
 
@@ -28,26 +31,47 @@ PROGRESS_EVERY_S = 1.0
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
 
 
+class Host(Protocol):
+    """The call, as far as its tools may reach it; see `CallContext`."""
+
+    call_id: str
+    caller: str | None
+    caller_spoke_at: float
+    "When the caller last began to say or typed something, by the call's clock."
+
+    def spoken(self) -> tuple[Spoken, ...]: ...
+    def say(self, text: str) -> None: ...
+    def send_event(self, name: str, data: Any) -> None: ...
+    def end_call(self) -> None: ...
+
+
 class ToolCalls:
     """Run what the model calls.
 
     Args:
         tools: what was declared.
+        host: the call.
         tell: queues something for the model; must not raise.
         emit: tells the call's observers.
+        clock: monotonic seconds.
     """
 
     def __init__(
         self,
         tools: Sequence[Tool],
+        host: Host,
         *,
         tell: Callable[[ToolResult | Note], None],
         emit: Callable[[events.Event], None],
+        clock: Clock = monotonic,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self._host = host
         self._tell = tell
         self._emit = emit
+        self._clock = clock
         self._ledger = Ledger()
+        self._confirmations = Confirmations()
         self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; its call may have ended
 
     def call(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
@@ -91,8 +115,9 @@ class ToolCalls:
         """
         self._ledger.session_replaced()
         for result in unsent:
-            if not result.will_continue:
-                self._tell(Note(note_of(result.name, result.response)))
+            note = late_note(result)
+            if note is not None:
+                self._tell(note)
 
     async def end(self) -> None:
         """Stop all tools, because the call is over."""
@@ -107,8 +132,9 @@ class ToolCalls:
         if tool is None:
             self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
             return
-        context = _Context(partial(self._progress, entry, tool))
-        task = asyncio.create_task(run_tool(tool, entry.arguments, context), name="call-tool")
+        context = _Context(self._host, partial(self._progress, entry, tool))
+        work = run_tool(tool, entry.arguments, context, partial(self._objection, tool))
+        task = asyncio.create_task(work, name="call-tool")
         self._tasks[entry.key] = task
         deadline = asyncio.get_running_loop().call_later(tool.timeout_s, self._time_out, entry, tool)
         task.add_done_callback(partial(self._ended, entry, deadline))
@@ -140,11 +166,17 @@ class ToolCalls:
     def _tell_model(
         self, telling: Literal["answer", "note"], call_id: str, name: str, response: dict[str, Any]
     ) -> None:
-        if telling == "note":
-            self._tell(Note(note_of(name, response)))
-            return
         tool = self._tools.get(name)
-        self._tell(ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None))
+        result = ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None)
+        told = late_note(result) if telling == "note" else result
+        assert told is not None, "a result is no progress"
+        self._tell(told)
+
+    def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
+        given = self._confirmations.given(
+            tool.name, arguments, caller_spoke_at=self._host.caller_spoke_at, now=self._clock()
+        )
+        return None if given else REQUEST
 
     def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
         telling, call_id = self._ledger.progress(entry.key)
@@ -153,17 +185,40 @@ class ToolCalls:
             self._tell(ToolResult(call_id, entry.name, response, scheduling=tool.scheduling, will_continue=True))
 
 
+def late_note(result: ToolResult) -> Note | None:
+    """Return what the next Live session is told in place of a result that was queued for the last one.
+
+    Progress is not told: its call is still open, and its end will be.
+    """
+    if result.will_continue:
+        return None
+    return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT")
+
+
 class _Context:
     """See `CallContext`; each run of a tool has its own."""
 
-    def __init__(self, tell_progress: Callable[[Any], None]) -> None:
+    def __init__(self, host: Host, tell_progress: Callable[[Any], None]) -> None:
+        self.call_id = host.call_id
+        self.caller = host.caller
+        self.transcript = host.spoken()
+        self._host = host
         self._loop = asyncio.get_running_loop()
         self._tell_progress = tell_progress
         self._progress_at: float | None = None
 
+    def say(self, text: str) -> None:
+        self._loop.call_soon_threadsafe(self._host.say, text)
+
+    def send_event(self, name: str, data: Any = None) -> None:
+        self._loop.call_soon_threadsafe(self._host.send_event, name, check_answer(data))
+
+    def end_call(self) -> None:
+        self._loop.call_soon_threadsafe(self._host.end_call)
+
     def progress(self, value: Any) -> None:
-        check_answer(value)
+        plain = check_answer(value)
         now = self._loop.time()
         if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
             self._progress_at = now
-            self._loop.call_soon_threadsafe(self._tell_progress, value)
+            self._loop.call_soon_threadsafe(self._tell_progress, plain)

@@ -6,11 +6,13 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from agent.definition import Agent as Definition
+from agent.definition import check_names
 from agent.errors import ConfigError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
@@ -18,7 +20,9 @@ from agent.live.models import check_model, doubts
 from agent.media import opus, tap
 from agent.settings import Settings, unknown_variables
 from agent.stats import watch_loop
+from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
+from agent.tools.mcp import mcp_tools
 from signaling import assets, health, ice, whip
 from signaling.calls import Calls
 from signaling.cors import add_cors, preflight_middleware
@@ -35,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (10_000, 20, 50)  # the media path makes no cycles; Python's 700 would have it searched all the time
 
+
+DEMO = Definition(tools=(WEATHER,))
+"The agent that answers when no file says another."
 
 Outage = Callable[[], str | None]
 
@@ -72,22 +79,41 @@ async def endpoint(settings: Settings) -> AsyncIterator[tuple[LiveEndpoint, Outa
 
 
 @asynccontextmanager
-async def running(settings: Settings, live: LiveEndpoint, outage: Outage = _no_outage) -> AsyncIterator[str]:
+async def running(
+    settings: Settings, live: LiveEndpoint, outage: Outage = _no_outage, definition: Definition = DEMO
+) -> AsyncIterator[str]:
     """Run the service; yields the page's address. Ends every call on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, or the prices cannot be used.
+        ConfigError: the address cannot be listened on, the prices cannot be used, or a tool of the agent cannot.
     """
+    settings = definition.settings(settings)
+    async with mcp_tools(definition.mcp_servers) as mcp:
+        tools = [*definition.declared_tools(), *mcp]
+        check_names(tools)
+        async with _serving(settings, live, outage, tools, definition.greeting) as address:
+            yield address
+
+
+@asynccontextmanager
+async def _serving(
+    settings: Settings, live: LiveEndpoint, outage: Outage, tools: Sequence[Tool], greeting: str | None
+) -> AsyncIterator[str]:
     prices = load_prices(settings)
     note_closed_connects(asyncio.get_running_loop())
     calls = Calls(settings, outage)
     client = live_client(live, settings)
-    agent = Agent(client, (WEATHER,), live.offline_demo, prices)
+    agent = Agent(client, tools, live.offline_demo, prices, greeting)
     metrics = Metrics(calls)
     app = build_app(settings, agent, calls, metrics)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
-    lag_watch = asyncio.create_task(watch_loop(metrics.note_lag), name="loop-lag")
+
+    def note_lag(lag_s: float) -> None:
+        metrics.note_lag(lag_s)
+        calls.note_lag(lag_s)
+
+    lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:
@@ -105,11 +131,15 @@ async def running(settings: Settings, live: LiveEndpoint, outage: Outage = _no_o
         lag_watch.cancel()
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, definition: Definition = DEMO) -> None:
     """Serve until SIGTERM or SIGINT.
 
+    Args:
+        settings: the service's settings.
+        definition: the agent that answers.
+
     Raises:
-        ConfigError: a setting does not allow it.
+        ConfigError: a setting, or the agent, does not allow it.
     """
     check_exposure(settings)
     check_model(settings)
@@ -117,7 +147,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with endpoint(settings) as (live, outage), running(settings, live, outage) as address:
+    async with endpoint(settings) as (live, outage), running(settings, live, outage, definition) as address:
         if live.offline_demo:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:

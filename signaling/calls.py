@@ -20,10 +20,12 @@ from agent.call import Call
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
+from agent.events import Event
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
+from agent.overload import Overload
 from agent.settings import Settings
-from agent.stats import CallStats, media_stats
+from agent.stats import CallStats, media_stats, notable
 from signaling.peer import close_peer
 from signaling.watch import watch_connection
 
@@ -33,6 +35,7 @@ CLOSE_TIMEOUT_S = 5.0
 GREETING_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 15.0  # more than all the others of one call
 RETRY_AFTER_S = 5
+HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
 
 
 @dataclass(eq=False, slots=True)
@@ -72,10 +75,16 @@ class Calls:
         self.started = 0
         self.ended: Counter[str] = Counter()
         "Calls that ended, by reason."
+        self.events: Counter[tuple[str, str]] = Counter()
+        "What happened in all calls, see `agent.stats.notable`."
         self.video_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         "Makes the pictures of all calls; its thread starts with the first."
         self.outage = outage
         "Says why no call can be answered now; None if one can."
+        self.overload = Overload(settings.overload_lag_ms / 1e3)
+        "While active, no call is accepted."
+        self.hurry = Overload(HURRY_LAG_S)
+        "While active, calls send larger chunks."
         self._settings = settings
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
@@ -97,6 +106,16 @@ class Calls:
     def full(self) -> bool:
         """True while as many calls run as are allowed."""
         return len(self._legs) >= self._settings.max_calls
+
+    def note_lag(self, lag_s: float) -> None:
+        """Take how late the event loop was; to be called as `Overload.note` is."""
+        before = self.overload.active
+        self.overload.note(lag_s)
+        self.hurry.note(lag_s)
+        if self.overload.active and not before:
+            logger.warning("the event loop is late with %d calls: no more are accepted for now", len(self))
+        elif before and not self.overload.active:
+            logger.info("the event loop is on time again: calls are accepted")
 
     def stats(self) -> CallStats:
         """Add up the counters of all calls since the start, ended ones too."""
@@ -128,6 +147,10 @@ class Calls:
             raise OfferError(
                 503, "full", f"All {self._settings.max_calls} calls are in use.", retry_after_s=RETRY_AFTER_S
             )
+        if self.overload.active:
+            raise OfferError(
+                503, "overloaded", "The running calls need all the time there is.", retry_after_s=RETRY_AFTER_S
+            )
 
     def get(self, call_id: str) -> Leg:
         """Find a call that has not ended.
@@ -143,11 +166,17 @@ class Calls:
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
         self.started += 1
+        leg.call.observe(self._count)
         self._legs[leg.call.call_id] = leg
         self._idle.clear()
         task = asyncio.create_task(self._own(leg), name=f"call-{leg.call.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _count(self, event: Event) -> None:
+        named = notable(event)
+        if named is not None:
+            self.events[named] += 1
 
     async def drain(self, timeout_s: float) -> None:
         """Accept no more calls, give the running ones time to end, then end them."""
@@ -222,5 +251,7 @@ def leg_stats(leg: Leg) -> CallStats:
     """Read the counters of a call."""
     stats = media_stats(leg.ear, leg.call.voice, leg.call.eyes)
     stats.uplink_dropped_s = leg.call.live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
-    stats.unreadable_messages = leg.call.live.unreadable_messages
+    live = leg.call.live
+    stats.unreadable_messages = live.unreadable_messages
+    stats.sessions, stats.outage_s, stats.replayed_s = live.sessions, live.outage_s, live.replayed_audio_s
     return stats

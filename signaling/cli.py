@@ -16,8 +16,9 @@ from rich.markup import escape
 
 from agent.emulator.command import main as emulator_main
 from agent.errors import ConfigError
+from agent.load import load_agent
 from agent.settings import Settings
-from signaling.app import serve
+from signaling.app import DEMO, serve
 from signaling.doctor import examine
 from signaling.flags import with_settings
 from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
@@ -38,15 +39,24 @@ def _root() -> None:
 
 @app.command("serve")
 @with_settings
-def serve_command(settings: Settings) -> None:
+def serve_command(
+    settings: Settings,
+    agent: Annotated[
+        str | None, typer.Argument(metavar="[FILE.py[:NAME]]", help="The agent that answers [default: a demo].")
+    ] = None,
+    import_functions: Annotated[
+        list[Path] | None, typer.Option(help="A file whose public functions the model may call; may be repeated.")
+    ] = None,
+) -> None:
     """Run the service; the local emulator answers when there are no credentials.
 
     Each flag is also a variable (--vad-silence-ms: TALKSPURT_VAD_SILENCE_MS) and a line of talkspurt.toml
     (vad_silence_ms = 500). Keys are variables only: GOOGLE_API_KEY, TALKSPURT_VERTEX_API_KEY, TALKSPURT_SERVER_KEY.
     """
+    definition = load_agent(agent, import_functions or (), DEMO)
     _log_to_stderr(settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(settings, definition))
 
 
 @app.command()

@@ -15,6 +15,8 @@ def routes(calls: Calls) -> list[web.RouteDef]:
 
     async def ready(_request: web.Request) -> web.Response:
         status = "draining" if calls.draining else "full" if calls.full else "ready"
+        if status == "ready" and calls.overload.active:
+            status = "overloaded"
         if calls.outage() is not None:
             status = "unavailable"
         return web.json_response({"status": status, "calls": len(calls)}, status=200 if status == "ready" else 503)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -49,15 +50,27 @@ class _CallsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
+        yield GaugeMetricFamily("talkspurt_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
         )
         yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
+        yield GaugeMetricFamily(
+            "talkspurt_overloaded",
+            "1 while calls are refused because the loop is late.",
+            self._calls.overload.active,
+        )
         yield CounterMetricFamily("talkspurt_calls_started", "Calls that were accepted.", self._calls.started)
         ended = CounterMetricFamily("talkspurt_calls_ended", "Calls that ended, by reason.", labels=["reason"])
         for reason, count in self._calls.ended.items():
             ended.add_metric([reason], count)
         yield ended
+        happened = CounterMetricFamily(
+            "talkspurt_events", "What happened in calls, by event and sort.", labels=["event", "sort"]
+        )
+        for named, count in self._calls.events.items():
+            happened.add_metric(list(named), count)
+        yield happened
         yield from self._money()
         for name, value in asdict(self._calls.stats()).items():
             name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name

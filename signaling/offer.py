@@ -55,12 +55,14 @@ class Agent:
         tools: what the model may call.
         offline_demo: the Live server is the local emulator.
         prices: what tokens cost.
+        greeting: what the agent says first; None lets the caller begin.
     """
 
     client: LiveClient
     tools: Sequence[Tool]
     offline_demo: bool
     prices: Prices
+    greeting: str | None = None
 
 
 Dialect = Callable[[Leg, RTCDataChannel], None]
@@ -120,9 +122,11 @@ class Door:
             client=self._agent.client,
             settings=self._settings,
             tools=self._agent.tools,
+            greeting=self._agent.greeting,
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
+            hurried=lambda: self._calls.hurry.active,
         )
         leg = Leg(
             call,

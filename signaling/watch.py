@@ -27,6 +27,7 @@ async def watch_connection(pc: RTCPeerConnection, call: Call, settings: Settings
         limit_s = settings.connect_timeout_s
         call.hang_up("never_connected", f"No media connection came about within {limit_s:g} s.", "network")
         return
+    call.media_flows()
     heard_at, packets = clock(), -1
     while pc.connectionState == "connected":
         count = await _packets_received(pc)

@@ -51,7 +51,7 @@ def service(emulator: Emulator) -> ServiceFactory:
 
     @asynccontextmanager
     async def start(**changes: object) -> AsyncIterator[str]:
-        values = {"port": 0, "drain_timeout_s": 0.1, **changes}
+        values = {"port": 0, "drain_timeout_s": 0.1, "overload_lag_ms": 1e4, **changes}  # other programs run, too
         settings = Settings(**values)  # type: ignore[arg-type]
         endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
         async with running(settings, endpoint) as url:

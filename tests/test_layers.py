@@ -15,12 +15,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOMAINS = ("agent.media", "agent.dialog", "agent.live", "agent.tools")
 PURE = (
-    *("agent.media.fir", "agent.media.reorder", "agent.media.chunker", "agent.media.playout", "agent.media.level"),
+    *(
+        "agent.media.fir",
+        "agent.media.rtp",
+        "agent.media.reorder",
+        "agent.media.chunker",
+        "agent.media.playout",
+        "agent.media.level",
+    ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.live.resumption", "agent.tools.declare", "agent.dialog", "agent.events", "agent.errors"),
-    "signaling.sdp",
+    *("agent.live.resumption", "agent.live.replay", "agent.tools.declare", "agent.dialog", "agent.events"),
+    *("agent.errors", "agent.overload", "signaling.sdp"),
 )
-MAY_CATCH_EVERYTHING = ("agent.tools.runner", "signaling.calls", "signaling.problem")
+MAY_CATCH_EVERYTHING = ("agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
 MANGLED = re.compile(r"^_[A-Z]\w*?__\w+$")  # how one reaches a class's private attribute from outside
 
@@ -115,7 +122,15 @@ def test_the_four_domains_never_import_each_other(domain: str) -> None:
 
 
 def test_domains_know_nothing_of_the_call_that_joins_them() -> None:
-    assert found(importing("agent.call", "agent.tool_calls", "agent.stats", "agent.emulator"), inside=DOMAINS) == []
+    assert (
+        found(
+            importing(
+                "agent.call", "agent.tool_calls", "agent.definition", "agent.load", "agent.stats", "agent.emulator"
+            ),
+            inside=DOMAINS,
+        )
+        == []
+    )
 
 
 def test_dialog_needs_only_the_standard_library() -> None:
@@ -240,8 +255,8 @@ def catchers() -> Iterator[tuple[str, str, ast.ExceptHandler]]:
                     yield module.name, ast.unparse(each) if each else "", node
 
 
-def test_everything_is_caught_in_three_places_only() -> None:
-    """The HTTP middleware, the call's owner, the tool runner: there every failure has an answer."""
+def test_everything_is_caught_in_four_places_only() -> None:
+    """The HTTP middleware, the call's owner, the tool runner, the agent's loader: there each failure is told."""
     seen = {module for module, caught, _ in catchers() if caught == "Exception"}
     assert seen <= set(MAY_CATCH_EVERYTHING)
 

@@ -54,7 +54,7 @@ class Watchdog:
         self._timeout_s = answer_timeout_s
         self._transcribed = transcribed
         self._due: float | None = None  # when a step is taken; None: nothing is owed
-        self._pauses: set[Pause] = set()
+        self._pauses: set[Pause] = {"session"}  # until the first one is ready
         self._next_step = 0
         self._message_at = 0.0
         self._speech_began: float | None = None
@@ -126,6 +126,8 @@ class Watchdog:
         """There is no session, or a tool runs: time does not count."""
         self._pauses.add(why)
         self._message_at = now
+        if why == "session":  # the rest of its turn will not come
+            self._audible = self._spoke = False
 
     def proceed(self, why: Pause, now: float) -> None:
         """There is a session again, or the tools have answered: time starts anew."""

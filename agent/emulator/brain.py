@@ -112,7 +112,7 @@ class Brain:
     def reply(self, turn: Turn) -> Reply:
         """Answer a turn and remember both."""
         parts = self._think(turn)
-        if turn.text:
+        if turn.text and not turn.text.startswith(_ASIDE):
             self._history.append(("user", turn.text))
         said = " ".join(part.text for part in parts if isinstance(part, Say))
         if said:
@@ -127,7 +127,10 @@ class Brain:
         if turn.text is None:
             seconds = max(1, round(turn.voice_s))
             return (Say(f"I heard you for {seconds} {_plural('second', seconds)}, {phrases.NO_RECOGNITION}"),)
-        words = " ".join(re.findall(r"[\w'+*/\u00d7\u00f7.:-]+", turn.text.lower())).strip(" .")
+        aside = _aside(turn.text)
+        if aside is not None:
+            return (Say(aside),)
+        words = " ".join(re.findall(r"[\w'+*/\u00d7\u00f7.:{-]+", turn.text.lower())).strip(" .")
         if not words:
             return (Say(phrases.NOT_CAUGHT),)
         if self._history and self._history[-1] == ("model", phrases.WHICH_CITY):
@@ -263,10 +266,27 @@ def _echo(brain: Brain, turn: Turn, match: re.Match[str]) -> Reply:
     return (Say(told[1][:300]),) if told else ()
 
 
+def _aside(text: str) -> str | None:
+    """What to say to what the client told the model, and the caller did not say; None if it is the caller's."""
+    if not text.startswith(_ASIDE):
+        return None
+    for pattern, words in ((_WANTED, str), (_TOLD, lambda answer: _result_words(FunctionResult("", "", answer)))):
+        found = pattern.search(text)
+        if found:
+            try:
+                return words(json.loads(found[1]))
+            except ValueError:
+                break
+    return phrases.NOT_UNDERSTOOD
+
+
 def _meet(brain: Brain, turn: Turn, match: re.Match[str]) -> Reply:
     return (Say(f"Nice to meet you, {match[1].title()}."),)
 
 
+_ASIDE = "[Not said by the caller"
+_WANTED = re.compile(r"in these words: (\".*\")\]$", re.DOTALL)
+_TOLD = re.compile(r": (\{.*\})\]$", re.DOTALL)
 _NAME = re.compile(r"\b(?:my name is|call me)\s+(\w+)", re.IGNORECASE)
 _CALL = re.compile(r"\bcall\s+(?P<name>[\w.-]+)\s*(?P<args>\{.*\})?", re.IGNORECASE | re.DOTALL)
 _INTENTS: tuple[tuple[re.Pattern[str], Callable[[Brain, Turn, re.Match[str]], Reply]], ...] = tuple(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _MAX_HANDLES = 1_000
@@ -19,6 +20,8 @@ class Ticket:
     history: History
     lineage: tuple[int, ...]
     """The numbers of the session that issued it and of those that this one descends from, newest first."""
+    tokens: Mapping[str, int]
+    """Length of the context, by modality."""
 
 
 class Handles:
@@ -27,9 +30,9 @@ class Handles:
     def __init__(self) -> None:
         self._tickets: OrderedDict[str, Ticket] = OrderedDict()
 
-    def issue(self, history: History, lineage: tuple[int, ...]) -> str:
+    def issue(self, history: History, lineage: tuple[int, ...], tokens: Mapping[str, int]) -> str:
         handle = secrets.token_urlsafe(24)
-        self._tickets[handle] = Ticket(history, lineage[:_MAX_LINEAGE])
+        self._tickets[handle] = Ticket(history, lineage[:_MAX_LINEAGE], tokens)
         if len(self._tickets) > _MAX_HANDLES:
             self._tickets.popitem(last=False)
         return handle

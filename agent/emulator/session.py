@@ -207,6 +207,8 @@ class Session:
         if history is None:
             raise WireError(wire.REFUSED, "BidiGenerateContent session not found.", violation=False)
         self._record.restored = history
+        if ticket is not None and bool(history) == bool(ticket.history):  # else the context is forgotten
+            self._prompt_tokens = dict(ticket.tokens)
         return history
 
     # --- reading
@@ -274,6 +276,7 @@ class Session:
         turns = message.turns
         if self._history_due:
             self._brain.remember(turns)
+            self._prompt_tokens["TEXT"] += sum(1 + len(text) // 4 for _role, text in turns)
             self._history_due = not message.turn_complete
             return
         if self._setup.handle is not None and any(role == "model" for role, _ in turns):
@@ -411,7 +414,7 @@ class Session:
     async def _say_resumable(self) -> None:
         """Issue a handle, if this is a state to come back to."""
         if self._setup.resumable and not self._calls.in_background:
-            handle = self._demo.handles.issue(self._brain.history, self._record.lineage)
+            handle = self._demo.handles.issue(self._brain.history, self._record.lineage, self._context_tokens())
             self._record.issued(handle)
             await self._line.say(wire.resumption_update(handle))
 
@@ -487,9 +490,13 @@ class Session:
         await self._line.at(Moment.TOOL_CALLED)
         return [call_id for call_id, behind in zip(ids, background, strict=True) if not behind]
 
+    def _context_tokens(self) -> dict[str, int]:
+        audio = self._prompt_tokens["AUDIO"] + round(self._audio_in_s * _TOKENS_PER_AUDIO_S)
+        return self._prompt_tokens | {"AUDIO": audio}
+
     def _usage(self) -> wire.Json:
         """Estimates, as every count here is: nobody is billed."""
-        prompt = self._prompt_tokens | {"AUDIO": round(self._audio_in_s * _TOKENS_PER_AUDIO_S)}
+        prompt = self._context_tokens()
         spoken = round(self._mouth.spoken_s * _TOKENS_PER_AUDIO_S)
         return wire.usage(prompt, {"AUDIO": spoken, "TEXT": self._mouth.words})
 

@@ -4,9 +4,10 @@ The session is replaced when the server says that it will go away, when it is lo
 Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
 told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
 
-After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and the newest handle
-stands for exactly what was sent before it; or shortly before the time that the server gave is over. The old
-connection is closed before the new one is opened: the server refuses to resume a session that is still open.
+After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since
+the newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty
+of it, only a handle will do that stands for exactly what was sent before it. The old connection is closed before
+the new one is opened: the server refuses to resume a session that is still open.
 
 Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
 """
@@ -24,13 +25,14 @@ from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.replay import MARKED_RING_S, RING_S, ReplayRing, Sent
-from agent.live.resumption import Move, Recovery, Step
+from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
 from agent.live.uplink import BYTES_PER_S, Audio, Picture, ToolResult, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+PLENTY_S = 10.0  # of time until the server closes
 POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
@@ -65,6 +67,7 @@ class LinkPorts:
         on_ending: the server will close the session in so many seconds.
         on_ended: a session ended, and these tool results can no longer be sent; None if it was left on purpose.
         on_replaced: the next one is ready.
+        on_forgotten: the session that was resumed knows nothing of what was said; a fresh one will be told.
         history: the turns so far, oldest first; with True only those up to the last complete turn of the model.
         is_quiet: nobody speaks and no tool call is open.
     """
@@ -75,6 +78,7 @@ class LinkPorts:
     on_ending: Callable[[float], None]
     on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
     on_replaced: Callable[[Replaced], None]
+    on_forgotten: Callable[[], None]
     history: Callable[[bool], Sequence[Said]]
     is_quiet: Callable[[], bool]
 
@@ -106,8 +110,10 @@ class LiveLink:
         "Messages that the SDK could not parse; they were passed over."
         self.sessions = 0
         "Sessions that were set up."
-        self.going_away = False
-        "True while the server is about to close the session."
+        self.outage_s = 0.0
+        "How long there was no session although there had been one."
+        self.replayed_audio_s = 0.0
+        "The caller's voice that was sent again."
         self._client = client
         self._settings = settings
         self._declarations = declarations
@@ -121,6 +127,8 @@ class LiveLink:
         self._connecting_at = 0.0
         self._rebuild = False
         self._swap: asyncio.Task[None] | None = None
+        self._context_tokens = 0  # of the latest turn
+        self._context_unsure = False  # no turn has shown yet that the session that was resumed knows its context
         self.uplink.hold()
 
     async def run(self) -> None:
@@ -169,7 +177,6 @@ class LiveLink:
             return error
         finally:
             self._session = None
-            self.going_away = False
             self.uplink.hold()
             if self._swap is not None:
                 self._swap.cancel()
@@ -178,7 +185,7 @@ class LiveLink:
 
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
-        self._recovery.left()
+        self._recovery.left(self._clock())
         if not self._rebuild:
             return Move(Step.RESUME)
         self._recovery.poison()
@@ -193,6 +200,7 @@ class LiveLink:
             self._clock(),
             resumed=self._opening.handle is not None,
             final=isinstance(loss, LiveRefused) and loss.code is None,
+            reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
         )
         if move.step is Step.GIVE_UP:
             raise loss
@@ -205,7 +213,8 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
-        return Opening(history=self._ports.history(False), replay=self._ring.open_activity())
+        # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
+        return Opening(history=self._ports.history(False), replay=self._ring.since_turn())
 
     def _ready(self) -> None:
         self.uplink.release()
@@ -216,14 +225,16 @@ class LiveLink:
         if self.sessions == 1:
             self._ports.on_ready()
             return
-        self._ports.on_replaced(
-            Replaced(
-                resumed=opening.handle is not None,
-                told_turns=len(opening.history),
-                outage_s=self._clock() - self._ended_at,
-                replayed_audio_s=_audio_s(opening.replay),
-            )
+        how = Replaced(
+            resumed=opening.handle is not None,
+            told_turns=len(opening.history),
+            outage_s=self._clock() - self._ended_at,
+            replayed_audio_s=_audio_s(opening.replay),
         )
+        self.outage_s += how.outage_s
+        self.replayed_audio_s += how.replayed_audio_s
+        self._context_unsure = how.resumed
+        self._ports.on_replaced(how)
 
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:
@@ -233,6 +244,9 @@ class LiveLink:
                     self._ring.handle_came(self._clock())
             case wire.GoAway(time_left_s):
                 self._go_away(DEFAULT_TIME_LEFT_S if time_left_s is None else time_left_s)
+            case wire.Usage(prompt):
+                self._ports.on_fact(fact)
+                self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
                 self._ring.turn_completed()
                 self._recovery.progressed()
@@ -240,26 +254,33 @@ class LiveLink:
             case _:
                 self._ports.on_fact(fact)
 
+    def _check_context(self, tokens: int) -> None:
+        before, self._context_tokens = self._context_tokens, tokens
+        if self._context_unsure and is_forgotten(before, tokens):
+            self._ports.on_forgotten()
+            self.replace(rebuild=True)
+        self._context_unsure = False
+
     def _unreadable_came(self) -> None:
         self.unreadable_messages += 1
 
     def _go_away(self, time_left_s: float) -> None:
         if self._swap is not None or self._session is None:
             return
-        self.going_away = True
         self._ports.on_ending(time_left_s)
         deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
         self._swap = asyncio.create_task(self._leave_in_time(self._session, deadline), name="live-swap")
 
     async def _leave_in_time(self, session: LiveSession, deadline: float) -> None:
         """Ends once the session was left: at a quiet point or at the deadline."""
-        while self._clock() < deadline and not self._may_leave():  # noqa: ASYNC110  nothing tells of all of it
+        while (left_s := deadline - self._clock()) > 0 and not self._may_leave(choosy=left_s > PLENTY_S):  # noqa: ASYNC110  polled
             await asyncio.sleep(POLL_S)
         session.leave()
 
-    def _may_leave(self) -> bool:
+    def _may_leave(self, *, choosy: bool) -> bool:
         ring = self._ring
-        return self._recovery.handle is not None and ring.exact and ring.covers_handle and self._ports.is_quiet()
+        good = self._recovery.handle is not None and ring.covers_handle and (ring.exact or not choosy)
+        return good and self._ports.is_quiet()
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

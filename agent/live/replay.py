@@ -5,8 +5,8 @@ resumed from it, and is sent again, in order.
 
 What is sent and the handle may cross on the way: what left just before the handle came may or may not be part of
 it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard;
-silence is only if it probably crossed. How long a message takes is guessed from how long connecting took, which is
-four or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
+silence is only if it probably crossed. How long a message takes is guessed from the fastest connect, which is four
+or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
 
 No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
 open there, whether that start is still remembered or not.
@@ -24,7 +24,7 @@ RING_S = 5.0
 MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
-PROBABLY_CROSSED_S = (0.003, 0.05)  # bounds of a quarter of it
+PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
 
 
 @dataclass(eq=False, slots=True)
@@ -52,6 +52,7 @@ class ReplayRing:
     def __init__(self, bound_s: float = RING_S) -> None:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
+        self._connect_s = math.inf
         self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
         self._bound_bytes = bound_s * BYTES_PER_S
         self._items: deque[Sent] = deque()
@@ -60,13 +61,15 @@ class ReplayRing:
         self._audio_bytes = 0
         self._others = 0
         self._forgotten = 0  # items up to this number are gone
+        self._forgotten_at = -math.inf  # when the last of them was sent
         self._handle_mark = 0
         self._turn_mark = 0
 
     def connected(self, took_s: float) -> None:
         """Note how long connecting to the server took."""
-        self._surely_s = min(max(took_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
-        self._probably_s = min(max(took_s / 4, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
+        self._connect_s = min(self._connect_s, took_s)
+        self._surely_s = min(max(self._connect_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
+        self._probably_s = min(max(self._connect_s / 8, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
 
     def sent(self, item: Item, now: float) -> None:
         """Note an item that goes out now; pictures and tool results are never sent again."""
@@ -79,7 +82,8 @@ class ReplayRing:
         else:
             self._others += 1
         while self._audio_bytes > self._bound_bytes or self._others > MAX_OTHERS:
-            self._forgotten = self._pop()
+            gone = self._pop()
+            self._forgotten, self._forgotten_at = gone.number, min(gone.at, now)
 
     def handle_came(self, now: float) -> None:
         """Note that a handle arrived: what was sent before is part of it."""
@@ -92,11 +96,14 @@ class ReplayRing:
             self.exact = False
             if age_s < self._probably_s or not (isinstance(sent.item, Audio) and not sent.item.speech):
                 self._handle_mark = sent.number - 1
+        if now - self._forgotten_at < self._surely_s:  # a burst after an outage
+            self._handle_mark = min(self._handle_mark, self._forgotten - 1)
         self._trim()
 
     def turn_completed(self) -> None:
-        """Note that a turn is complete: what was sent before is history now."""
-        self._turn_mark = self._number
+        """Note that a turn is complete: what was sent before is history, but for what waits to be sent again."""
+        waiting = next((sent.number for sent in self._items if sent.at == math.inf), self._number + 1)
+        self._turn_mark = max(self._turn_mark, waiting - 1)
         self._trim()
 
     @property
@@ -116,10 +123,6 @@ class ReplayRing:
     def since_turn(self) -> list[Sent]:
         """Return what to send again to a fresh session that was told the history up to the last complete turn."""
         return self._since(self._turn_mark)
-
-    def open_activity(self) -> list[Sent]:
-        """Return what to send to a fresh session that was told all of the history."""
-        return self._since(self._number)
 
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._items if sent.number > mark]
@@ -143,7 +146,7 @@ class ReplayRing:
         while self._items and self._items[0].number <= needed:
             self._pop()
 
-    def _pop(self) -> int:
+    def _pop(self) -> Sent:
         sent = self._items.popleft()
         if isinstance(sent.item, Audio):
             self._audio_bytes -= len(sent.item.pcm_bytes)
@@ -151,4 +154,4 @@ class ReplayRing:
             self._others -= 1
         if isinstance(sent.item, ActivityMark):
             self._was_open = sent.item.starts
-        return sent.number
+        return sent

@@ -3,7 +3,8 @@
 Rules:
   1. The first row of `TABLE` that fits how the session ended says what follows.
   2. A handle that was refused, that failed twice, or whose session died right after it was resumed is poisoned: it
-     is never used again, and the next session is a fresh one that is told the history.
+     is never used again, and the next session is a fresh one that is told the history. A server that could not be
+     reached has not seen the handle, and a session that proved itself (rule 3) has cleared it.
   3. Attempts are spaced by a jittered back-off that doubles, and limited by a budget. A session that completed a
      turn or lasted for a while begins a new budget.
   4. A handle is taken when the server offers one; "not resumable now" does not take the last one away: resuming
@@ -23,10 +24,14 @@ Stage = Literal["setup", "running"]
 STABLE_S = 10.0  # a session that lasted so long has earned a new budget
 RIGHT_AFTER_S = 2.0  # of resuming: a session that the server ends by then was resumed from a bad handle
 MOST_FAILURES = 2  # of one handle
+LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 4.0
 QUOTA_DELAY_S = 1.0
 LONGEST_QUOTA_DELAY_S = 8.0
+
+LEAST_CONTEXT_TOKENS = 100  # of less, nothing can be concluded
+FORGOTTEN_SHARE = 0.25  # compression leaves a half by default, and a tenth would be odd
 
 _QUOTA = re.compile(r"quota|resource.?exhausted|rate.?limit|too many|concurrent", re.IGNORECASE)
 _NO_SUCH_SESSION = re.compile(r"session.*(not found|expired|invalid)|handle", re.IGNORECASE)
@@ -55,7 +60,7 @@ class Ending:
             neither.
         reason: the server's words.
         final: the client itself cannot use such settings, whatever the server says.
-        resumed: a handle was used.
+        resumed: a handle was used, and the session has not proved itself yet.
         age_s: seconds since the server confirmed it.
         handle_failures: how often the handle has failed by now, this time included.
     """
@@ -78,12 +83,17 @@ class Row:
     step: Step
 
 
+def speaks_of_quota(reason: str) -> bool:
+    """Tell whether a server's words, whatever the code, mean that it is short of quota."""
+    return bool(_QUOTA.search(reason))
+
+
 def _out_of_quota(end: Ending) -> bool:
-    return end.code == 429 or bool(_QUOTA.search(end.reason))
+    return end.code == 429 or speaks_of_quota(end.reason)
 
 
 def _died_young(end: Ending) -> bool:
-    return end.resumed and end.stage == "running" and end.age_s < RIGHT_AFTER_S and end.code != 1006
+    return end.resumed and end.stage == "running" and end.age_s < RIGHT_AFTER_S and end.code not in (None, 1006)
 
 
 TABLE = (
@@ -123,6 +133,16 @@ def next_step(end: Ending) -> Step:
     return next(row.step for row in TABLE if row.fits(end))
 
 
+def is_forgotten(before_tokens: int, after_tokens: int) -> bool:
+    """Tell by the length of the context whether a session that was resumed has lost it.
+
+    Args:
+        before_tokens: of the last turn before the session was replaced.
+        after_tokens: of the first one after that.
+    """
+    return before_tokens >= LEAST_CONTEXT_TOKENS and after_tokens < FORGOTTEN_SHARE * before_tokens
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """What to do, and after how many seconds."""
@@ -148,7 +168,7 @@ class Recovery:
         self._attempts = 0
         self._lost_at: float | None = None
         self._ready_at: float | None = None
-        self._resumed = False
+        self._on_trial: str | None = None  # what the session was resumed from, until it has proved itself
         self._poisoned: set[str] = set()
 
     @property
@@ -165,34 +185,46 @@ class Recovery:
     def ready(self, now: float, *, resumed: bool) -> None:
         """Note that the server confirmed a session."""
         self._ready_at = now
-        self._resumed = resumed
+        self._on_trial = self.handle if resumed else None
 
     def progressed(self) -> None:
         """Note that a turn was completed: the session works (rule 3)."""
         self._lost_at = None
         self._attempts = 0
         self._failures = 0
+        self._on_trial = None
 
-    def left(self) -> None:
+    def left(self, now: float) -> None:
         """Note that the session was left for the next one on purpose."""
-        self._ready_at = None
+        self._end_session(now)
 
     def poison(self) -> None:
-        """Never use the handle again (rule 2)."""
-        if self.handle is not None:
-            self._poisoned.add(self.handle)
+        """Never use the handle again, nor the one that its session was resumed from (rule 2)."""
+        self._poisoned |= {handle for handle in (self.handle, self._on_trial) if handle is not None}
         self.handle = None
+        self._on_trial = None
         self._failures = 0
 
     def lost(
-        self, stage: Stage, code: int | None, reason: str, now: float, *, resumed: bool, final: bool = False
+        self,
+        stage: Stage,
+        code: int | None,
+        reason: str,
+        now: float,
+        *,
+        resumed: bool,
+        final: bool = False,
+        reached: bool = True,
     ) -> Move:
-        """Decide how to go on after a loss; see `Ending` for the arguments."""
-        age_s = 0.0 if self._ready_at is None else now - self._ready_at
-        self._ready_at = None
-        if stage == "running" and age_s >= STABLE_S:
-            self.progressed()
-        if resumed:
+        """Decide how to go on after a loss.
+
+        The arguments are those of `Ending`, and ``reached``: there was a connection. Without one, or when the
+        server refused it or is short of quota, nobody has looked at the handle.
+        """
+        age_s = self._end_session(now)
+        resumed = resumed and (stage == "setup" or self._on_trial is not None)  # else it has proved itself
+        refused_before = not reached or (code is not None and code < LEAST_CLOSE_CODE) or speaks_of_quota(reason)
+        if resumed and not refused_before and (stage == "setup" or self._on_trial == self.handle):
             self._failures += 1
         end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
         step = next_step(end)
@@ -201,16 +233,24 @@ class Recovery:
         if self._lost_at is None:
             self._lost_at = now
         delay_s = self._delay_s(step)
-        if step is Step.GIVE_UP or now + delay_s - self._lost_at > self._budget_s:
+        if step is Step.GIVE_UP or now + delay_s - self._lost_at >= self._budget_s:
             return Move(Step.GIVE_UP)
         self._attempts += 1
         return Move(step, delay_s)
 
+    def _end_session(self, now: float) -> float:
+        """Return how long the session lasted; 0 if it never began."""
+        age_s = 0.0 if self._ready_at is None else now - self._ready_at
+        self._ready_at = None
+        if age_s >= STABLE_S:
+            self.progressed()
+        return age_s
+
     def _delay_s(self, step: Step) -> float:
-        """The first attempt after a loss is made almost at once; then they double (rule 3)."""
+        """The first attempt after a loss comes at once, and so does the first without its handle (rule 3)."""
         first, longest = (FIRST_DELAY_S, LONGEST_DELAY_S)
         if step is Step.WAIT:
             first, longest = QUOTA_DELAY_S, LONGEST_QUOTA_DELAY_S
-        elif self._attempts == 0:
+        elif self._attempts == 0 or step is Step.REBUILD:
             return self._uniform(0, 0.05)
         return min(longest, first * 2.0 ** min(self._attempts, 8)) * self._uniform(0.5, 1.0)

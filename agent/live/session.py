@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,7 +23,9 @@ from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config
+from agent.live.models import rules_of
 from agent.live.replay import ReplayRing, Sent
+from agent.live.resumption import speaks_of_quota
 from agent.live.uplink import ActivityMark, Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 UPLINK_MIME = "audio/pcm;rate=16000"
 PICTURE_MIME = "image/jpeg"
 SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
+CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
 REFUSING_STATUS = (400, 401, 403, 404)  # of the WebSocket upgrade; others (429, 5xx) may pass
 REFUSING_CODES = (1007, 1008)  # close codes before the set-up was confirmed: it is at fault
@@ -108,6 +111,7 @@ class LiveSession:
         self._declarations = declarations
         self._ports = ports
         self._left = asyncio.Event()
+        self._tells_apart = rules_of(settings.model).client_content == "always"
 
     async def run(self, opening: Opening) -> None:
         """Hold the session until it is left, lost, or this is cancelled; it is closed then.
@@ -173,30 +177,51 @@ class LiveSession:
                 raise LiveRefused("the Live server's first message was not setupComplete", fault="live")
             yield session
         finally:
-            await connecting.__aexit__(None, None, None)
+            with suppress(TimeoutError):  # a server that has stopped reading does not take the close frame either
+                async with asyncio.timeout(self._settings.close_timeout_s + CLOSING_S):
+                    await connecting.__aexit__(None, None, None)
 
     async def _send(self, session: AsyncSession, opening: Opening) -> None:
         """Send what is queued; ends when the connection does, of which the receiver tells the reason."""
         ports = self._ports
         try:
-            if opening.history:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with _patience(SEND_TIMEOUT_S) as sending:
+                sending.since = ports.clock()
+                if opening.history:
                     await _tell_history(session, opening.history)
-            for again in opening.replay:
-                again.at = ports.clock()
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await _send_item(session, again.item)
-            while True:
-                item = await ports.uplink.get()
-                ports.ring.sent(item, ports.clock())  # before it goes: what is cut off on its way is sent again
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    await _send_item(session, item)
-                if isinstance(item, Picture):
-                    ports.on_picture(item)
+                for again in opening.replay:
+                    again.at = sending.since = ports.clock()
+                    await self._send_item(session, again.item)
+                while True:
+                    sending.since = None
+                    item = await ports.uplink.get()
+                    sending.since = ports.clock()
+                    ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
+                    await self._send_item(session, item)
+                    if isinstance(item, Picture):
+                        ports.on_picture(item)
         except ConnectionClosed:
             return
         except TimeoutError:
             raise LiveLost("the Live server has stopped reading", fault="live") from None
+
+    async def _send_item(self, session: AsyncSession, item: Item) -> None:
+        match item:
+            case Audio(pcm_bytes):
+                await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
+            case Picture(jpeg_bytes=data):
+                await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
+            case Note(text, wants_reply=False) if self._tells_apart:  # realtime text would be answered
+                content = types.Content(role="user", parts=[types.Part(text=text)])
+                await session.send_client_content(turns=content, turn_complete=False)
+            case TypedText(text) | Note(text):
+                await session.send_realtime_input(text=text)
+            case ActivityMark(starts=True):
+                await session.send_realtime_input(activity_start=types.ActivityStart())
+            case ActivityMark():
+                await session.send_realtime_input(activity_end=types.ActivityEnd())
+            case ToolResult():
+                await session.send_tool_response(function_responses=[_function_response(item)])
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
@@ -250,20 +275,37 @@ async def try_session(client: LiveClient, settings: Settings) -> None:
     await session.run(Opening())
 
 
-async def _send_item(session: AsyncSession, item: Item) -> None:
-    match item:
-        case Audio(pcm_bytes):
-            await session.send_realtime_input(audio=types.Blob(data=pcm_bytes, mime_type=UPLINK_MIME))
-        case Picture(jpeg_bytes=data):
-            await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
-        case TypedText(text) | Note(text):
-            await session.send_realtime_input(text=text)
-        case ActivityMark(starts=True):
-            await session.send_realtime_input(activity_start=types.ActivityStart())
-        case ActivityMark():
-            await session.send_realtime_input(activity_end=types.ActivityEnd())
-        case ToolResult():
-            await session.send_tool_response(function_responses=[_function_response(item)])
+@dataclass(slots=True)
+class _Effort:
+    since: float | None = None
+
+
+@asynccontextmanager
+async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
+    """Raise TimeoutError once a single effort inside takes longer than ``limit_s``, or a quarter more.
+
+    One timer looks after all messages: a timeout for each costs a sixth of what sending it does.
+
+    Yields:
+        Where each effort notes its beginning, monotonic seconds, and None after its end.
+    """
+    loop = asyncio.get_running_loop()
+    effort = _Effort()
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        if effort.since is not None and monotonic() - effort.since > limit_s:
+            deadline.reschedule(loop.time())
+        else:
+            timer = loop.call_later(limit_s / 4, look)
+
+    async with asyncio.timeout(None) as deadline:
+        timer = loop.call_later(limit_s / 4, look)
+        try:
+            yield effort
+        finally:
+            timer.cancel()
 
 
 def _function_response(result: ToolResult) -> types.FunctionResponse:
@@ -321,6 +363,14 @@ def _closed(code: int, details: object, *, during_setup: bool) -> LiveRefused | 
             code=code,
             reason=reason,
             during_setup=True,
+        )
+    if speaks_of_quota(reason):
+        return LiveLost(
+            f"the Live server's quota is used up ({code}){why}",
+            fault="operator",
+            code=code,
+            reason=reason,
+            during_setup=during_setup,
         )
     return LiveLost(
         f"the Live session was lost ({code}){why}",

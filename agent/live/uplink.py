@@ -57,9 +57,15 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the model is to know although nobody said it."""
+    """Something that the model is to know and that nobody said.
+
+    Attributes:
+        text: says of itself that nobody said it.
+        wants_reply: the model is to speak now.
+    """
 
     text: str = field(repr=False)
+    wants_reply: bool = False
 
 
 @dataclass(frozen=True, slots=True)

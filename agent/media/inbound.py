@@ -16,7 +16,6 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtpPacket
 
 from agent.clock import Clock
 from agent.errors import MediaError
@@ -24,6 +23,7 @@ from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
 from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
 from agent.media.reorder import Packet, Released, Reorder, ReorderStats, Restarted
+from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
 
 POLL_S = 0.1

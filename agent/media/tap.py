@@ -5,6 +5,11 @@ buffer has no room for. There is no public way around it, so one attribute of on
 itself, by an object with the same `add`. RTCP, statistics, routing and closing stay aiortc's; its decoder thread
 exists and sleeps. This is the only place with private names of aiortc; `why_not` says why it cannot be used,
 and the public frames (`agent.media.inbound.listen_to_frames`) serve then.
+
+From a stream's second packet on there is a shortcut: the packet is decrypted and handed on where the datagram comes
+in, instead of waiting in a queue for a task that parses and routes it. What others read is kept up to date:
+the stream's statistics, which aiortc sends as receiver reports, and the transport's counters. aiortc's own way
+leads to the same `add`, and is taken where there is no shortcut.
 """
 
 from __future__ import annotations
@@ -13,12 +18,20 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+import aiortc.rtp
 from aiortc import RTCRtpReceiver
 from aiortc.jitterbuffer import JitterBuffer
-from aiortc.rtp import RtpPacket
+from pylibsrtp import Error as SrtpError
+
+from agent.media.rtp import HEADER_BYTES, RtpPacket, parse_rtp
 
 AIORTC_SERIES = "1.16."
+AIOICE_SERIES = "0.13."
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_STREAMS = "_RTCRtpReceiver__remote_streams"
+_RX_PACKETS, _RX_BYTES = "_RTCDtlsTransport__rx_packets", "_RTCDtlsTransport__rx_bytes"
+
+OnPacket = Callable[[RtpPacket], None]
 
 
 def why_not(receiver: RTCRtpReceiver | None = None) -> str | None:
@@ -37,7 +50,7 @@ def why_not(receiver: RTCRtpReceiver | None = None) -> str | None:
     return None
 
 
-def tap_audio(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket], None]) -> bool:
+def tap_audio(receiver: RTCRtpReceiver, on_packet: OnPacket) -> bool:
     """Have every RTP packet of a receiver handed to ``on_packet`` as it comes.
 
     To be called after setRemoteDescription and before media flows. The receiver's track then has no frames.
@@ -48,15 +61,58 @@ def tap_audio(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket], None]) 
     if why_not(receiver) is not None:
         return False
     setattr(receiver, _BUFFER, _Tap(on_packet))
+    _take_shortcut(receiver, on_packet)
     return True
 
 
 class _Tap:
     """Stands in for `aiortc.jitterbuffer.JitterBuffer`: takes packets, never has a frame."""
 
-    def __init__(self, on_packet: Callable[[RtpPacket], None]) -> None:
+    def __init__(self, on_packet: OnPacket) -> None:
         self._on_packet = on_packet
 
-    def add(self, packet: RtpPacket) -> tuple[bool, Any]:
-        self._on_packet(packet)
+    def add(self, packet: aiortc.rtp.RtpPacket) -> tuple[bool, Any]:
+        self._on_packet(
+            RtpPacket(
+                packet.payload_type,
+                packet.marker,
+                packet.sequence_number,
+                packet.timestamp,
+                packet.ssrc,
+                packet.payload,
+            )
+        )
         return False, None
+
+
+def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
+    """Stand in for ``data_received`` of the receiver's ICE connection; returns False if that is not possible."""
+    transport = receiver.transport
+    connection: Any = getattr(transport.transport, "_connection", None)
+    streams = getattr(receiver, _STREAMS, None)
+    the_long_way = getattr(connection, "data_received", None)
+    expected = all(hasattr(transport, name) for name in ("_rx_srtp", _RX_PACKETS, _RX_BYTES))
+    if not expected or streams is None or the_long_way is None or not version("aioice").startswith(AIOICE_SERIES):
+        return False
+
+    def data_received(data: bytes, component: int) -> None:
+        """Take a datagram that is not STUN: DTLS, SRTP or SRTCP (RFC 7983)."""
+        stream = None
+        if len(data) >= HEADER_BYTES and 127 < data[0] < 192 and not 192 <= data[1] <= 208:
+            # Known to aiortc by its first packet: the router has found that it belongs to this receiver.
+            stream = streams.get(int.from_bytes(data[8:12], "big"))
+        if stream is None or not receiver._enabled:
+            the_long_way(data, component)
+            return
+        setattr(transport, _RX_PACKETS, getattr(transport, _RX_PACKETS) + 1)
+        setattr(transport, _RX_BYTES, getattr(transport, _RX_BYTES) + len(data))
+        try:
+            packet = parse_rtp(transport._rx_srtp.unprotect(data))
+        except SrtpError:
+            return  # forged, or come twice
+        if packet is not None:
+            stream.add(packet)
+            on_packet(packet)
+
+    connection.data_received = data_received
+    return True

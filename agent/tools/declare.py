@@ -9,6 +9,8 @@ from typing import Any, Literal
 Behavior = Literal["BLOCKING", "NON_BLOCKING"]
 Scheduling = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
 
+DEFAULT_TIMEOUT_S = 20.0
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -25,16 +27,20 @@ class Tool:
         scheduling: when the model speaks of an answer that it did not wait for: once it is silent (``WHEN_IDLE``),
             at once (``INTERRUPT``), or not at all (``SILENT``); None leaves it to the model.
         context: the parameter that takes the `CallContext`; None if there is none.
+        confirm: it runs only after the caller has said yes to it.
+        parse: checks the model's arguments and makes of them what the function takes; raises `ToolError`.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     function: Callable[..., Any]
-    timeout_s: float = 20.0
+    timeout_s: float = DEFAULT_TIMEOUT_S
     behavior: Behavior | None = None
     scheduling: Scheduling | None = None
     context: str | None = None
+    confirm: bool = False
+    parse: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     def declaration(self) -> dict[str, Any]:
         """Return the fields of the Live API's FunctionDeclaration."""

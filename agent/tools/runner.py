@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic_core import to_jsonable_python
+
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
 
-Outcome = Literal["result", "error", "timeout"]
+Outcome = Literal["result", "error", "timeout", "unconfirmed"]
 
 MAX_ANSWER_CHARS = 64 << 10  # of JSON: some 16 000 tokens, which the model pays for in every later turn
 
@@ -29,29 +31,42 @@ class ToolAnswer:
     """How a tool call ended, and what the model is told.
 
     Attributes:
-        outcome: ``result``, ``error`` or ``timeout``.
-        response: the object sent back: ``{"output": ...}`` or ``{"error": "..."}``.
+        outcome: ``result``, ``error``, ``timeout``, or ``unconfirmed``: it waits for the caller's yes.
+        response: the object sent back: ``{"output": ...}``, or ``{"error": "..."}``.
     """
 
     outcome: Outcome
     response: dict[str, Any]
 
 
-async def run_tool(tool: Tool, arguments: Mapping[str, Any], context: CallContext) -> ToolAnswer:
+async def run_tool(
+    tool: Tool,
+    arguments: Mapping[str, Any],
+    context: CallContext,
+    objection: Callable[[Mapping[str, Any]], str | None] = lambda _arguments: None,
+) -> ToolAnswer:
     """Call a tool; a plain function runs in a thread, so that it cannot hold up the audio.
 
     Args:
         tool: what to call.
         arguments: as the model gave them: untrusted.
         context: handed to a tool that asks for it.
+        objection: asked of a tool that wants the caller's yes, once its arguments were found to be right: returns
+            what the model is told in the answer's place, or None.
     """
-    given = dict(arguments) if tool.context is None else {**arguments, tool.context: context}
     try:
+        given = tool.parse(arguments)
+        if tool.confirm and (instead := objection(given)) is not None:
+            return ToolAnswer("unconfirmed", {"output": instead})
+        if tool.context is not None:
+            given[tool.context] = context
         if inspect.iscoroutinefunction(tool.function):
             output = await tool.function(**given)
         else:
             output = await _in_thread(tool.function, given)
-        check_answer(output)
+        if inspect.isawaitable(output):  # of an async function in a wrapper that is none
+            output = await output
+        output = check_answer(output)
     except ToolError as error:
         return ToolAnswer("error", {"error": str(error)})
     except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
@@ -60,16 +75,18 @@ async def run_tool(tool: Tool, arguments: Mapping[str, Any], context: CallContex
     return ToolAnswer("result", {"output": output})
 
 
-def check_answer(output: object) -> None:
-    """Refuse what the model cannot be told; that is the tool's failure, not the call's.
+def check_answer(output: object) -> Any:
+    """Return what the model can be told: pydantic's models, dataclasses, dates and so on as plain JSON.
 
     Raises:
         ToolError: it is too long.
-        TypeError, ValueError: JSON cannot hold it.
+        ValueError: JSON cannot hold it.
     """
-    length = len(json.dumps(output, allow_nan=False, ensure_ascii=False))
+    plain = to_jsonable_python(output)
+    length = len(json.dumps(plain, allow_nan=False, ensure_ascii=False))
     if length > MAX_ANSWER_CHARS:
         raise ToolError(f"the answer is too long: {length} characters, at most {MAX_ANSWER_CHARS} can be told")
+    return plain
 
 
 async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

@@ -29,6 +29,15 @@ MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
 MAX_BUFFERED_BYTES = 512 << 10  # beyond it the client has stopped reading
 LAST_WORDS_TIMEOUT_S = 0.5
 LIBRARY = "talkspurt"
+WITHOUT_DATA: dict[type[events.Event], str] = {
+    events.CallerStartedSpeaking: "user-started-speaking",
+    events.CallerStoppedSpeaking: "user-stopped-speaking",
+    events.GenerationStarted: "bot-llm-started",
+    events.GenerationCompleted: "bot-llm-stopped",
+    events.AgentStartedSpeaking: "bot-started-speaking",
+    events.AgentStoppedSpeaking: "bot-stopped-speaking",
+}
+"Types of the messages that say no more than what happened."
 
 
 def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
@@ -176,28 +185,27 @@ class _Talk:
 def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]]:
     """Return the type and data of the RTVI messages that tell of an event."""
     match event:
-        case events.CallerStartedSpeaking():
-            return [("user-started-speaking", None)]
-        case events.CallerStoppedSpeaking():
-            return [("user-stopped-speaking", None)]
+        case (
+            events.CallerStartedSpeaking()
+            | events.CallerStoppedSpeaking()
+            | events.GenerationStarted()
+            | events.GenerationCompleted()
+            | events.AgentStartedSpeaking()
+            | events.AgentStoppedSpeaking()
+        ):
+            return [(WITHOUT_DATA[type(event)], None)]
         case events.CallerTranscribed():
             return [("user-transcription", _caller_text(event))]
         case events.AgentTranscribed():
             return [("bot-output", _agent_text(event))]
-        case events.GenerationStarted():
-            return [("bot-llm-started", None)]
-        case events.GenerationCompleted():
-            return [("bot-llm-stopped", None)]
-        case events.AgentStartedSpeaking():
-            return [("bot-started-speaking", None)]
-        case events.AgentStoppedSpeaking():
-            return [("bot-stopped-speaking", None)]
         case events.AgentInterrupted():
             per_ms = VOICE_RATE_HZ // 1000
             heard_ms, dropped_ms = event.heard_samples // per_ms, event.dropped_samples // per_ms
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
         case events.ToolCalled() | events.ToolFinished():
             return _tool(event)
+        case events.AppEventSent(name, data):
+            return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
             events.PictureSent()
             | events.UsageReported()

@@ -15,11 +15,11 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtpPacket
 
 from agent.media.encode import voice_encoder
 from agent.media.inbound import PacketInlet
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
+from agent.media.rtp import RtpPacket
 from tests.bench.line import TakePacket, dial, drop_packets
 from tests.bench.live_server import LiveServer, Session
 from tests.bench.markers import BURST_S, HEARD_HZ, Detector, noise, tone

@@ -18,8 +18,9 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.rtp import RtpPacket, is_rtcp
+from aiortc.rtp import is_rtcp
 
+from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
 from signaling.peer import close_peer
 from signaling.sdp import audio_payloads

@@ -16,10 +16,10 @@ from typing import Any
 import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-from aiortc.rtp import RtpPacket
 
 from agent.media.encode import voice_encoder
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
+from agent.media.rtp import RtpPacket
 from tests.bench.line import Line, TakePacket, dial
 from tests.bench.live_server import CHUNK_S, LiveServer, Session
 from tests.bench.markers import chatter

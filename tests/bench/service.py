@@ -13,10 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, thread_time
+from typing import Protocol
 
 import aiohttp
-
-from tests.bench.live_server import LiveServer
 
 ROOT = Path(__file__).parents[2]
 MODULES = {
@@ -27,6 +26,18 @@ _READY = re.compile(rb"ready: open (http://\S+)")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _FOREIGN = ("TALKSPURT_", "GOOGLE_", "GEMINI_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+class Reachable(Protocol):
+    """A Live server on this machine."""
+
+    @property
+    def url(self) -> str:
+        """``https://HOST:PORT``."""
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate to trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +117,7 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(
-    name: str, live: LiveServer, *, core: int, max_calls: int = 100
-) -> AsyncIterator[Service]:
+async def running_service(name: str, live: Reachable, *, core: int, max_calls: int = 100) -> AsyncIterator[Service]:
     """Run a service whose Live server is ``live``.
 
     Args:
@@ -168,7 +177,7 @@ async def _drain(stderr: asyncio.StreamReader, said: deque[bytes]) -> None:
         said.append(line)
 
 
-def _environment(live: LiveServer, max_calls: int) -> dict[str, str]:
+def _environment(live: Reachable, max_calls: int) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -180,5 +189,6 @@ def _environment(live: LiveServer, max_calls: int) -> dict[str, str]:
         "SSL_CERT_FILE": str(live.ca_file),
         "TALKSPURT_MAX_CALLS": str(max_calls),
         "TALKSPURT_DRAIN_TIMEOUT_S": "0.1",
+        "TALKSPURT_OVERLOAD_LAG_MS": "10000",  # to be measured, not refused
         "OPENBLAS_NUM_THREADS": "1",
     }

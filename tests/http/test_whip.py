@@ -262,6 +262,26 @@ async def test_a_full_service_says_when_to_come_back(service: ServiceFactory) ->
             assert response.status == 200
 
 
+async def test_a_late_service_takes_no_further_call(service: ServiceFactory) -> None:
+    """The service runs on this loop, so it is late when the test does not let go of it."""
+    async with service(overload_lag_ms=20) as url, aiohttp.ClientSession(url) as http:
+        for _ in range(8):
+            time.sleep(0.22)  # noqa: ASYNC251
+            await asyncio.sleep(0.01)
+        async with http.post("/whip", data=MDNS_OFFER, headers=SDP) as response:
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) > 0
+            assert "overloaded" in str((await problem(response))["error"])
+        async with http.get("/readyz") as response:
+            assert (response.status, (await response.json())["status"]) == (503, "overloaded")
+        for _ in range(200):  # 20 s
+            await asyncio.sleep(0.1)
+            async with http.get("/readyz") as response:
+                if response.status == 200:
+                    break
+        await start_call(http)
+
+
 async def test_the_second_video_section_is_kept(http: aiohttp.ClientSession) -> None:
     """Camera and screen: with aiortc's default bundle policy the second one would get no transport."""
     pc = RTCPeerConnection()

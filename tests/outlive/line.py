@@ -59,7 +59,7 @@ def talkspurts_s(recording: Pcm, rate_hz: int) -> list[float]:
     return [float(end - begin) * 0.005 for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-@dataclass
+@dataclass(eq=False)
 class Line:
     """One call, and what its caller has asked."""
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.emulator.faults import GoAway
+from agent.emulator.faults import DropTcp, ForgetContext, GoAway
 from tests.outlive.line import on_line, talkspurts_s
 
 
@@ -26,3 +26,17 @@ async def test_twenty_swaps() -> None:
         assert min(spurts) == pytest.approx(0.6, abs=0.03)
         assert line.count("session-lost") == line.count("context-rebuilt") == 0
         assert [session.violations for session in line.emulator.sessions] == [[]] * len(line.emulator.sessions)
+
+
+async def test_a_context_that_was_forgotten_is_told_again() -> None:
+    """Resuming is accepted, but the model knows nothing: the length of its context gives it away."""
+    faults = [DropTcp(at="turn_completed", nth=3, session=1), ForgetContext(session=2)]
+    async with on_line(on_turn=None, faults=faults, pace=50, await_playback=False) as line:
+        for count in range(3):
+            line.caller.type(f"question {count} " + "with many words " * 20)
+            await line.caller.until(lambda: line.emulator.sessions[0].sent_kinds["turnComplete"] > count)  # noqa: B023
+        assert (await line.told("session-replaced"))["resumed"] is True
+        line.caller.type("do you remember")
+        await line.told("context-lost")
+        assert (await line.told("context-rebuilt"))["turns"] == 8
+        assert [session.handle is not None for session in line.emulator.sessions] == [False, True, False]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.chunker import FRAME_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
+from agent.media.chunker import FRAME_SAMPLES, HURRIED_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 
 
 def frame(value: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -27,13 +27,28 @@ def test_the_first_frame_of_speech_never_waits() -> None:
     assert chunker.push(frame(3), urgent=True) is not None
 
 
-@given(st.lists(st.tuples(st.integers(0, 700), st.booleans()), max_size=50))
-def test_no_sample_is_lost_or_reordered(pieces: list[tuple[int, bool]]) -> None:
+def test_speech_travels_in_20_ms_and_in_40_ms_in_a_hurry() -> None:
+    chunker = Chunker()
+    hurried = [False, False, True, True, True, True, False]
+    chunks = [chunker.push(frame(i), urgent=True, hurried=each) for i, each in enumerate(hurried)]
+    sizes = [None if chunk is None else len(chunk) for chunk in chunks]
+    assert sizes == [FRAME_SAMPLES] * 2 + [None, HURRIED_CHUNK_SAMPLES] * 2 + [FRAME_SAMPLES]
+
+
+def test_a_hurry_changes_nothing_in_silence() -> None:
+    chunker = Chunker()
+    chunks = [chunker.push(frame(i), urgent=False, hurried=True) for i in range(5)]
+    assert [chunk is None for chunk in chunks] == [True] * 4 + [False]
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.booleans(), st.booleans()), max_size=50))
+def test_no_sample_is_lost_or_reordered(pieces: list[tuple[int, bool, bool]]) -> None:
     chunker = Chunker()
     sent: list[int] = []
     number = 0
-    for size, urgent in pieces:
-        chunk = chunker.push((np.arange(number, number + size) % 30_000).astype(np.int16), urgent=urgent)
+    for size, urgent, hurried in pieces:
+        pcm = (np.arange(number, number + size) % 30_000).astype(np.int16)
+        chunk = chunker.push(pcm, urgent=urgent, hurried=hurried)
         number += size
         sent += [] if chunk is None else chunk.tolist()
     rest = chunker.take()

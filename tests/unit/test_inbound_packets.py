@@ -8,7 +8,6 @@ from collections.abc import Callable
 import av
 import numpy as np
 import pytest
-from aiortc.rtp import RtpPacket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
 from agent.media.inbound import PacketInlet
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
+from agent.media.rtp import RtpPacket
 
 PAYLOADS = {111: "opus", 9: "g722", 0: "pcmu", 8: "pcma"}
 BY_NAME = {name: payload for payload, name in PAYLOADS.items()}
@@ -36,6 +36,7 @@ def rtp_stream(codec: str, pcm: Pcm, *, sequence: int = 0, timestamp: int = 0) -
     for number in range(len(pcm) // FRAME_SAMPLES):
         packet = RtpPacket(
             payload_type=BY_NAME[codec],
+            marker=0,
             sequence_number=(sequence + number) & 0xFFFF,
             timestamp=(timestamp + number * encoder.clock_hz // 50) & 0xFFFFFFFF,
             ssrc=1,
@@ -134,9 +135,7 @@ def test_fec_recovers_a_lost_packet() -> None:
 def test_dtx_is_silence_of_the_same_length() -> None:
     """The sender says nothing for a second: its sequence goes on where it was, its timestamp a second later."""
     packets = rtp_stream("opus", tone(2.0))
-    sent = packets[:30] + packets[80:]
-    for number, packet in enumerate(sent):
-        packet.sequence_number = number
+    sent = [packet._replace(sequence_number=number) for number, packet in enumerate(packets[:30] + packets[80:])]
     heard, inlet = hear(sent)
     assert len(heard) == 2 * 16_000
     assert inlet.stats.filled_samples == 50 * 320
@@ -173,11 +172,12 @@ def test_mutated_packets_do_no_harm(data: st.DataObject) -> None:
     handed = 0
     for number, packet in enumerate(rtp_stream(codec, tone(0.4))):
         if data.draw(st.booleans()):
-            packet.payload = data.draw(st.binary(max_size=1300))
+            packet = packet._replace(payload=data.draw(st.binary(max_size=1300)))
         if data.draw(st.integers(0, 9)) == 0:
-            packet.sequence_number = data.draw(st.integers(0, 65_535))
-            packet.timestamp = data.draw(st.integers(0, 2**32 - 1))
-        packet.payload_type = data.draw(st.sampled_from([*PAYLOADS, 127, BY_NAME[codec]]))
+            packet = packet._replace(
+                sequence_number=data.draw(st.integers(0, 65_535)), timestamp=data.draw(st.integers(0, 2**32 - 1))
+            )
+        packet = packet._replace(payload_type=data.draw(st.sampled_from([*PAYLOADS, 127, BY_NAME[codec]])))
         handed += sum(len(frame) for frame in inlet.push(packet, number * 0.02))
     assert handed < 20 * (2.5 * 16_000)
 

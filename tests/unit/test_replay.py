@@ -1,107 +1,363 @@
-"""What is sent again to the next session: in order, and no word of an activity whose start it does not know."""
+"""What a session may have forgotten is sent again: every word at least once, in order, and no more than needed."""
 
 from __future__ import annotations
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.live.replay import MAX_OTHERS, ReplayRing, Sent
-from agent.live.uplink import BYTES_PER_S, ActivityMark, Audio, Item, TypedText
+from agent.live.replay import MAX_OTHERS, PROBABLY_CROSSED_S, RING_S, SURELY_CROSSED_S, ReplayRing, Sent
+from agent.live.uplink import BYTES_PER_S, Audio, Item, Note, Picture, ToolResult, TypedText
 
-START, END = ActivityMark(starts=True), ActivityMark(starts=False)
-LATER_S = 10.0  # nothing crosses a handle so late
-
-
-def audio(seconds: float = 0.02, *, speech: bool = True) -> Audio:
-    return Audio(bytes(int(seconds * BYTES_PER_S)), speech)
+SURELY_S, PROBABLY_S = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
+LONG_S = 10.0
 
 
-def ring_of(*items: Item, bound_s: float = 5.0) -> ReplayRing:
-    ring = ReplayRing(bound_s)
-    for item in items:
-        ring.sent(item, 0.0)
-    return ring
+def voice(number: int, seconds: float = 0.02) -> Audio:
+    return Audio(number.to_bytes(4, "big") + bytes(int(seconds * BYTES_PER_S) - 4))
 
 
-def items_of(again: list[Sent]) -> list[Item]:
+def silence(number: int, seconds: float = 0.1) -> Audio:
+    return Audio(number.to_bytes(4, "big") + bytes(int(seconds * BYTES_PER_S) - 4), speech=False)
+
+
+def items(again: list[Sent]) -> list[Item]:
     return [sent.item for sent in again]
 
 
-def test_marks_are_sent_again_in_order_with_the_audio() -> None:
-    said: list[Item] = [audio(), START, audio(), TypedText("hello"), END, audio()]
-    assert items_of(ring_of(*said).since_turn()) == said
+def after(*sendings: tuple[Item, float]) -> ReplayRing:
+    ring = ReplayRing()
+    for item, now in sendings:
+        ring.sent(item, now)
+    return ring
 
 
-def test_an_activity_that_was_open_at_the_handle_is_started_again() -> None:
-    ring = ring_of(START, audio())
-    ring.handle_came(LATER_S)
-    ring.sent(audio(0.04), LATER_S)
-    assert items_of(ring.since_handle()) == [START, audio(0.04)]
+def test_without_a_handle_or_a_turn_all_is_sent_again_in_order() -> None:
+    said: list[Item] = [voice(1), TypedText("hello"), silence(2), Note("a note"), voice(3)]
+    ring = after(*((item, 0.0) for item in said))
+    assert items(ring.since_handle()) == said
+    assert items(ring.since_turn()) == said
+    assert ring.covers_handle
+    assert ring.covers_turn
 
 
-def test_an_activity_that_interrupted_the_agent_is_started_again_after_the_turn_it_ended() -> None:
-    ring = ring_of(START, audio())
+def test_pictures_and_tool_results_are_never_sent_again() -> None:
+    ring = after((Picture("camera", 1, 1, b"jpeg"), 0.0), (ToolResult("c1", "x", {}), 0.0))
+    assert ring.since_handle() == []
+
+
+def test_what_was_sent_long_before_a_handle_is_part_of_it() -> None:
+    ring = after((voice(1), 0.0), (TypedText("hello"), 0.1))
+    ring.handle_came(LONG_S)
+    ring.sent(voice(2), LONG_S)
+    assert items(ring.since_handle()) == [voice(2)]
+    assert items(ring.since_turn()) == [voice(1), TypedText("hello"), voice(2)]
+
+
+def test_what_was_sent_before_a_turns_end_is_history() -> None:
+    ring = after((voice(1), 0.0), (TypedText("hello"), LONG_S))
     ring.turn_completed()
-    ring.sent(audio(0.04), 0.0)
-    ring.sent(END, 0.0)
-    assert items_of(ring.since_turn()) == [START, audio(0.04), END]
+    ring.sent(voice(2), LONG_S)
+    assert items(ring.since_turn()) == [voice(2)]
+    assert items(ring.since_handle()) == [voice(1), TypedText("hello"), voice(2)]
 
 
-def test_an_activity_that_had_ended_is_not_started_again() -> None:
-    ring = ring_of(START, audio(), END)
-    ring.handle_came(LATER_S)
+def test_what_is_both_history_and_part_of_a_handle_is_let_go() -> None:
+    ring = after((voice(1, RING_S - 1), 0.0))
+    ring.handle_came(LONG_S)
     ring.turn_completed()
-    ring.sent(audio(), LATER_S)
-    assert items_of(ring.since_handle()) == items_of(ring.since_turn()) == [audio()]
+    ring.sent(voice(2, RING_S - 1), LONG_S)  # would push the first one out, were it here still
+    assert ring.covers_handle
+    assert ring.covers_turn
 
 
-def test_a_start_that_is_forgotten_is_sent_all_the_same() -> None:
-    ring = ring_of(START, *[audio(0.5)] * 12)
+@pytest.mark.parametrize("kind", [voice(1), TypedText("hello"), Note("a note")])
+@pytest.mark.parametrize(
+    ("age_s", "again"), [(0.0, True), (SURELY_S * 0.9, True), (SURELY_S, False), (SURELY_S * 1.1, False)]
+)
+def test_a_word_that_may_have_crossed_the_handle_is_sent_again(kind: Item, age_s: float, again: bool) -> None:
+    ring = after((kind, 0.0))
+    ring.handle_came(age_s)
+    assert bool(ring.since_handle()) is again
+    assert ring.exact is not again
+
+
+@pytest.mark.parametrize(
+    ("age_s", "again", "exact"),
+    [
+        (0.0, True, False),
+        (PROBABLY_S * 0.9, True, False),
+        (PROBABLY_S, False, False),
+        (SURELY_S * 0.9, False, False),
+        (SURELY_S, False, True),
+    ],
+)
+def test_silence_is_sent_again_only_if_it_probably_crossed(age_s: float, again: bool, exact: bool) -> None:
+    ring = after((silence(1), 0.0))
+    ring.handle_came(age_s)
+    assert (bool(ring.since_handle()), ring.exact) == (again, exact)
+
+
+def test_all_that_follows_a_word_that_may_have_crossed_is_sent_again() -> None:
+    ring = after((voice(1), 0.0), (voice(2), 0.9), (silence(3), 0.92), (voice(4), 1.1))
+    ring.handle_came(1.0 + SURELY_S / 2 + 0.05)
+    assert items(ring.since_handle()) == [voice(4)]
+    ring = after((voice(1), 0.0), (voice(2), 0.97), (silence(3), 0.98), (silence(4), 0.99))
+    ring.handle_came(1.1)
+    assert items(ring.since_handle()) == [voice(2), silence(3), silence(4)]
+
+
+def test_a_ring_is_not_exact_before_the_first_handle() -> None:
+    ring = after((silence(1), 0.0))
+    assert not ring.exact
+    ring.handle_came(LONG_S)
+    assert ring.exact
+
+
+def test_what_is_sent_after_an_exact_handle_leaves_it_exact() -> None:
+    ring = ReplayRing()
+    ring.handle_came(0.0)
+    ring.sent(voice(1), 0.0)
+    assert ring.exact
+    assert items(ring.since_handle()) == [voice(1)]
+
+
+@pytest.mark.parametrize(
+    ("took_s", "surely_s", "probably_s"),
+    [
+        (0.0, SURELY_CROSSED_S[0], PROBABLY_CROSSED_S[0]),
+        (0.1, 0.05, 0.0125),
+        (60.0, SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]),
+    ],
+)
+def test_margins_follow_the_time_of_connecting_within_bounds(
+    took_s: float, surely_s: float, probably_s: float
+) -> None:
+    for item, margin_s in ((voice(1), surely_s), (silence(1), probably_s)):
+        for age_s, again in ((margin_s * 0.99, True), (margin_s * 1.01, False)):
+            ring = after((item, 0.0))
+            ring.connected(took_s)
+            ring.handle_came(age_s)
+            assert bool(ring.since_handle()) is again
+
+
+def test_five_seconds_of_audio_are_kept_and_no_more() -> None:
+    chunks = int(RING_S / 0.1)
+    ring = after(*((silence(number), 0.0) for number in range(chunks)))
+    assert len(ring.since_handle()) == chunks
+    assert ring.covers_handle
+    ring.sent(silence(chunks), 0.0)
+    assert items(ring.since_handle()) == [silence(number) for number in range(1, chunks + 1)]
+    assert not ring.covers_handle
     assert not ring.covers_turn
-    assert items_of(ring.since_turn()) == [START, *[audio(0.5)] * 10]
-    assert items_of(ring.open_activity()) == [START]
 
 
-def test_an_activity_that_has_ended_is_not_open() -> None:
-    assert ring_of(START, audio(), END).open_activity() == []
+def test_texts_are_bounded_too() -> None:
+    ring = after(*((TypedText(str(number)), 0.0) for number in range(MAX_OTHERS)))
+    assert ring.covers_turn
+    ring.sent(TypedText("one more"), 0.0)
+    assert len(ring.since_turn()) == MAX_OTHERS
+    assert not ring.covers_turn
 
 
-def test_a_longer_bound_keeps_a_long_activity() -> None:
-    said: list[Item] = [START, *[audio(0.5)] * 59, END]
-    assert items_of(ring_of(*said, bound_s=30.0).since_turn()) == said
+def test_one_chunk_beyond_the_bound_is_forgotten_but_not_for_good() -> None:
+    ring = after((voice(1, RING_S + 1), 0.0))
+    assert ring.since_handle() == []
+    assert not ring.covers_handle
+    ring.handle_came(LONG_S)
+    ring.turn_completed()
+    ring.sent(voice(2), LONG_S)
+    assert (ring.covers_handle, ring.covers_turn) == (True, True)
+    assert items(ring.since_turn()) == [voice(2)]
 
+
+def test_a_handle_covers_what_was_forgotten_before_it() -> None:
+    ring = after((voice(1, 3), 0.0), (voice(2, 3), 0.1))
+    assert (ring.covers_handle, ring.covers_turn) == (False, False)
+    ring.handle_came(LONG_S)
+    assert (ring.covers_handle, ring.covers_turn) == (True, False)
+    ring.turn_completed()
+    assert (ring.covers_handle, ring.covers_turn) == (True, True)
+
+
+def test_a_handle_that_may_not_hold_what_was_forgotten_does_not_cover_it() -> None:
+    ring = after((voice(1, 3), 0.0), (voice(2, 3), 0.01), (voice(3, 3), 0.02))
+    ring.handle_came(0.03)
+    assert not ring.covers_handle
+    ring.handle_came(0.03 + SURELY_S)
+    assert ring.covers_handle
+
+
+def test_a_handle_that_comes_before_an_item_was_sent_again_does_not_cover_it() -> None:
+    ring = after((voice(1), 0.0), (voice(2), 0.1))
+    again = ring.since_handle()
+    assert [sent.at for sent in again] == [math.inf, math.inf]
+    again[0].at = LONG_S
+    ring.handle_came(2 * LONG_S)
+    assert not ring.exact
+    assert items(ring.since_handle()) == [voice(2)]
+
+
+def test_a_handle_that_comes_after_all_was_sent_again_covers_it() -> None:
+    ring = after((voice(1), 0.0), (silence(2), 0.1))
+    for sent in ring.since_handle():
+        sent.at = LONG_S
+    ring.handle_came(2 * LONG_S)
+    assert ring.exact
+    assert ring.since_handle() == []
+
+
+def test_a_handle_of_a_fresh_session_takes_back_what_an_older_one_covered() -> None:
+    """The first session's handle stood for both words, but the fresh one has been told neither of them."""
+    ring = after((voice(1), 0.0), (voice(2), 0.1))
+    ring.handle_came(LONG_S)
+    again = ring.since_turn()
+    ring.handle_came(LONG_S + 1)
+    assert items(ring.since_handle()) == [voice(1), voice(2)]
+    assert len(again) == 2
+
+
+def test_a_turn_that_ends_before_an_item_was_sent_again_makes_no_history_of_it() -> None:
+    ring = after((voice(1), 0.0), (voice(2), 0.1))
+    again = ring.since_handle()
+    again[0].at = LONG_S
+    ring.turn_completed()
+    assert items(ring.since_turn()) == [voice(2)]
+
+
+def test_what_is_history_stays_history_while_it_is_sent_again() -> None:
+    ring = after((voice(1), 0.0))
+    ring.turn_completed()
+    ring.sent(voice(2), 1.0)
+    assert items(ring.since_handle()) == [voice(1), voice(2)]
+    ring.turn_completed()
+    assert items(ring.since_turn()) == [voice(2)]
+
+
+Step = tuple[str, int, float]  # what happens; its size or share; after how many seconds
 
 STEPS = st.lists(
-    st.sampled_from(["start", "end", "audio", "long", "text", "handle", "turn"]), max_size=3 * MAX_OTHERS
+    st.tuples(
+        st.sampled_from(["voice", "voice", "silence", "text", "handle", "handle", "turn", "resume", "rebuild"]),
+        st.integers(0, 10),
+        st.sampled_from([0.0, 0.001, 0.02, 0.04, 0.1, 0.15, 0.5]),
+    ),
+    max_size=60,
 )
 
 
-@given(STEPS)
-def test_the_next_session_knows_the_same_activities(steps: list[str]) -> None:
-    """Whatever is forgotten: each audio sent again lies within an activity there if and only if it did at first."""
-    ring, now, is_open = ReplayRing(1.0), 0.0, False
-    within: dict[bytes, bool] = {}  # each audio is told by its first bytes
-    for number, step in enumerate(steps):
-        now += LATER_S
-        match step:
-            case "start" | "end":
-                is_open = step == "start"
-                ring.sent(ActivityMark(is_open), now)
-            case "audio" | "long":
-                name = number.to_bytes(4, "big")
-                within[name] = is_open
-                ring.sent(Audio(name + bytes(100 if step == "audio" else BYTES_PER_S // 3)), now)
+class Model:
+    """A Live server with its sessions, and a client with a ring in front of it.
+
+    What was sent is part of a handle that comes at least `crossing_s` later. A resumed session remembers what its
+    handle stands for and what it is sent since, a fresh one what it is told and sent.
+    """
+
+    def __init__(self, crossing_s: float) -> None:
+        self.ring = ReplayRing()
+        self.now = 0.0
+        self.crossing_s = crossing_s
+        self.said: list[Item] = []  # all there ever was
+        self.excused: list[Item] = []  # beyond the bound of the ring
+        self.memory: list[tuple[Item, float]] = []  # of the present session; when it was sent
+        self.handle: list[Item] | None = None
+        self.told: list[Item] = []  # what a complete turn has made history
+        self.again: list[Sent] = []  # still to be sent again
+
+    def happen(self, step: Step) -> None:
+        what, size, wait_s = step
+        self.now += wait_s
+        number = len(self.said)
+        match what:
+            case "voice":
+                self.send(voice(number, 0.02 if size < 9 else 1.5))
+            case "silence":
+                self.send(silence(number))
             case "text":
-                ring.sent(TypedText("hello"), now)
+                self.send(TypedText(str(number)))
             case "handle":
-                ring.handle_came(now)
+                self.handle = [item for item, at in self.memory if self.now - at >= self.crossing_s]
+                self.ring.handle_came(self.now)
+            case "turn":
+                told = [*self.told, *(item for item, _ in self.memory)]
+                self.told = [item for item in self.said if item in told]
+                self.ring.turn_completed()
             case _:
-                ring.turn_completed()
-        for again in (ring.since_handle(), ring.since_turn(), ring.open_activity()):
-            open_there = False
-            for item in items_of(again):
-                if isinstance(item, ActivityMark):
-                    open_there = item.starts
-                elif isinstance(item, Audio):
-                    assert open_there == within[item.pcm_bytes[:4]]
-            assert open_there == is_open
+                self.open(rebuild=what == "rebuild")
+                self.send_again(size * len(self.again) // 10)
+
+    def send(self, item: Item) -> None:
+        self.send_again(len(self.again))
+        self.said.append(item)
+        self.memory.append((item, self.now))
+        self.ring.sent(item, self.now)
+
+    def send_again(self, count: int) -> None:
+        for sent in self.again[:count]:
+            sent.at = self.now
+            self.memory.append((sent.item, self.now))
+        del self.again[:count]
+
+    def open(self, *, rebuild: bool) -> None:
+        self.again = []
+        if rebuild or self.handle is None:
+            self.handle = None
+            if self.ring.covers_turn:
+                known, self.again = self.told, self.ring.since_turn()
+            else:  # in words, as far as they were transcribed
+                known, self.again = list(self.said), self.ring.since_turn()
+        else:
+            known = self.handle
+            exact, covered = self.ring.exact, self.ring.covers_handle
+            self.again = self.ring.since_handle()
+            if exact:
+                assert not any(sent.item in known for sent in self.again)
+            if not covered:
+                replayed = items(self.again)
+                self.excused += [item for item in self.said if item not in known and item not in replayed]
+        self.memory = [(item, -math.inf) for item in known]
+
+    def remembered(self) -> list[Item]:
+        """What the present session knows, in the order in which it came to know it."""
+        return list(dict.fromkeys(item for item, _ in self.memory))
+
+
+def is_word(item: Item) -> bool:
+    return not (isinstance(item, Audio) and not item.speech)
+
+
+@given(STEPS, st.floats(0, SURELY_S * 0.99))
+def test_every_word_is_remembered_however_often_sessions_are_lost(steps: list[Step], crossing_s: float) -> None:
+    model = Model(crossing_s)
+    for step in steps:
+        model.happen(step)
+    model.send_again(len(model.again))
+    remembered = [item for item in model.remembered() if is_word(item)]
+    assert [item for item in remembered if item not in model.excused] == [
+        item for item in model.said if is_word(item) and item not in model.excused
+    ]
+
+
+@given(STEPS, st.floats(0, PROBABLY_S * 0.99))
+def test_silence_is_remembered_too_if_messages_are_quick(steps: list[Step], crossing_s: float) -> None:
+    model = Model(crossing_s)
+    for step in steps:
+        model.happen(step)
+    model.send_again(len(model.again))
+    assert set(model.said) <= {*model.remembered(), *model.excused}
+
+
+@given(STEPS)
+def test_the_ring_stays_within_its_bounds(steps: list[Step]) -> None:
+    model = Model(0.1)
+    for step in steps:
+        model.happen(step)
+        model.send_again(len(model.again))
+        kept = [*model.ring.since_handle(), *model.ring.since_turn()]
+        numbers = {sent.number: sent.item for sent in kept}
+        audio = sum(len(item.pcm_bytes) for item in numbers.values() if isinstance(item, Audio))
+        assert audio <= RING_S * BYTES_PER_S
+        for sent in kept:
+            sent.at = model.now

@@ -86,6 +86,10 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
         [("llm-function-call-stopped", {**TOOL, "cancelled": True, "result": None})],
     ),
     (
+        events.AppEventSent("booked", {"at": 9}),
+        [("server-message", {"type": "app-event", "name": "booked", "data": {"at": 9}})],
+    ),
+    (
         events.PictureSent("camera", 640, 480, 12_345),
         [
             (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
@@ -18,9 +20,16 @@ from agent.tools.runner import MAX_ANSWER_CHARS, ToolAnswer, run_tool
 class NoCall:
     """A context that only counts."""
 
+    call_id = "c1"
+    caller = None
+    transcript = ()
+
     def __init__(self) -> None:
         self.told: list[Any] = []
 
+    def say(self, text: str) -> None: ...
+    def send_event(self, name: str, data: Any = None) -> None: ...
+    def end_call(self) -> None: ...
     def progress(self, value: Any) -> None:
         self.told.append(value)
 
@@ -38,6 +47,13 @@ def test_a_plain_function_and_a_coroutine() -> None:
     assert run(add, a=1, b=2) == ToolAnswer("result", {"output": 3})
 
 
+def test_a_coroutine_in_a_plain_wrapper_is_awaited() -> None:
+    async def add(a: int) -> int:
+        return a + 1
+
+    assert run(lambda a: add(a), a=1).response == {"output": 2}
+
+
 def test_a_plain_function_runs_beside_the_loop() -> None:
     assert run(lambda: threading.current_thread() is threading.main_thread()).response == {"output": False}
 
@@ -52,9 +68,18 @@ def test_a_tool_that_asks_for_the_call_gets_it() -> None:
     assert context.told == ["Rome"]
 
 
-@pytest.mark.parametrize("output", [object(), {1, 2}, float("nan"), {("a",): 1}, b"bytes"])
+@pytest.mark.parametrize("output", [object(), float("nan"), b"\xff", lambda: 1])
 def test_what_json_cannot_hold_is_the_tools_failure(output: object) -> None:
     assert run(lambda: output).outcome == "error"
+
+
+def test_what_pydantic_knows_is_told_as_json() -> None:
+    @dataclass
+    class Slot:
+        day: date
+        seats: set[int]
+
+    assert run(lambda: [Slot(date(2026, 1, 2), {1})]).response == {"output": [{"day": "2026-01-02", "seats": [1]}]}
 
 
 def test_an_answer_that_is_too_long_is_the_tools_failure() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import aiortc.rtcrtpreceiver
 import pytest
-from aiortc import RTCRtpReceiver
+from aioice.ice import Connection, StunProtocol
+from aiortc import RTCDtlsTransport, RTCRtpReceiver
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket
 
@@ -40,3 +42,21 @@ def test_another_aiortc_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = tap.why_not()
     assert reason is not None
     assert "1.17.0" in reason
+
+
+def test_the_shortcut_keeps_up_to_date_what_the_long_way_does() -> None:
+    """What the long way does with a packet of a known stream; anything new in it may have to be done here, too."""
+    received = inspect.getsource(RTCDtlsTransport._recv_next)
+    assert "data = await self.transport._recv()" in received
+    assert "self.__rx_bytes += len(data)" in received
+    assert "self.__rx_packets += 1" in received
+    assert "if is_rtcp(data):" in received
+    assert "data = self._rx_srtp.unprotect(data)" in received
+    handled = inspect.getsource(RTCRtpReceiver._handle_rtp_packet)
+    assert "self.__remote_streams[packet.ssrc].add(packet)" in handled
+    uses = set(re.findall(r"packet\.(\w+)", inspect.getsource(aiortc.rtcrtpreceiver.StreamStatistics.add)))
+    assert uses == {"sequence_number", "timestamp"}
+    assert "self.receiver.data_received(data, self.local_candidate.component)" in inspect.getsource(
+        StunProtocol.datagram_received
+    )
+    assert "self._queue.put_nowait((data, component))" in inspect.getsource(Connection.data_received)

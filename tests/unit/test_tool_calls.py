@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import date
 from typing import Any, Literal
 
 import pytest
@@ -16,8 +17,8 @@ from agent import events
 from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
 from agent.live.uplink import Note, ToolResult
-from agent.tool_calls import ToolCalls
-from agent.tools.context import CallContext
+from agent.tool_calls import ToolCalls, late_note
+from agent.tools.context import CallContext, Spoken
 from agent.tools.declare import Tool
 
 TIMEOUT_S = 30.0
@@ -40,6 +41,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     assert wrong == []
 
 
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
 async def settle() -> None:
     """Let all tasks go on as far as they can."""
     for _ in range(8):
@@ -53,6 +58,28 @@ async def let_pass(seconds: float) -> None:
     await settle()
 
 
+class FakeCall:
+    """What tools asked of the call."""
+
+    def __init__(self) -> None:
+        self.call_id = "c1"
+        self.caller: str | None = "+4930123456"
+        self.caller_spoke_at = 0.0
+        self.asked: list[tuple[Any, ...]] = []
+
+    def spoken(self) -> tuple[Spoken, ...]:
+        return (Spoken("caller", "hello"),)
+
+    def say(self, text: str) -> None:
+        self.asked.append(("say", text))
+
+    def send_event(self, name: str, data: Any) -> None:
+        self.asked.append(("send_event", name, data))
+
+    def end_call(self) -> None:
+        self.asked.append(("end_call",))
+
+
 class Model:
     """Calls tools and reads what it is told."""
 
@@ -60,7 +87,8 @@ class Model:
         self.told: list[ToolResult | Note] = []
         self.events: list[events.Event] = []
         self.finished = asyncio.Event()
-        self.calls = ToolCalls(tools, tell=self.told.append, emit=self._note)
+        self.host = FakeCall()
+        self.calls = ToolCalls(tools, self.host, tell=self.told.append, emit=self._note, clock=loop_time)
 
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
@@ -283,6 +311,61 @@ def test_a_result_after_the_session_was_replaced_is_a_note() -> None:
     run(scenario())
 
 
+def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not() -> None:
+    note = late_note(ToolResult("c1", "probe", {"output": 1}, scheduling="SILENT"))
+    assert note is not None
+    assert '{"output": 1}' in note.text
+    assert not note.wants_reply
+    assert late_note(ToolResult("c1", "probe", {"progress": 1}, will_continue=True)) is None
+
+
+def test_a_tool_reaches_the_call() -> None:
+    async def scenario() -> None:
+        async def work(ctx: CallContext) -> list[str | None]:
+            ctx.say("One moment.")
+            ctx.send_event("seen", {"day": date(2026, 1, 2)})
+            ctx.end_call()
+            return [ctx.call_id, ctx.caller, *(f"{turn.speaker}: {turn.text}" for turn in ctx.transcript)]
+
+        model = Model(tool(work, context="ctx"))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": ["c1", "+4930123456", "caller: hello"]})]
+        assert model.host.asked == [
+            ("say", "One moment."),
+            ("send_event", "seen", {"day": "2026-01-02"}),
+            ("end_call",),
+        ]
+
+    run(scenario())
+
+
+def test_a_tool_that_wants_a_yes_runs_the_second_time() -> None:
+    async def scenario() -> None:
+        runs: list[int] = []
+
+        async def unlock(door: int) -> None:
+            runs.append(door)
+
+        model = Model(tool(unlock, confirm=True))
+        model.calls.call("c1", "probe", {"door": 1})
+        await settle()
+        model.calls.call("c2", "probe", {"door": 1})  # nobody has said anything yet
+        await settle()
+        assert model.outcomes == ["unconfirmed", "unconfirmed"]
+        await let_pass(2.0)
+        model.host.caller_spoke_at = loop_time()
+        model.calls.call("c3", "probe", {"door": 2})  # another thing
+        await settle()
+        assert runs == []
+        model.calls.call("c4", "probe", {"door": 1})
+        await settle()
+        assert runs == [1]
+        assert model.outcomes[-1] == "result"
+
+    run(scenario())
+
+
 # --- random orders
 
 
@@ -304,6 +387,7 @@ class Server:
                 Tool("work", "", {}, self.work, TIMEOUT_S, "NON_BLOCKING", "WHEN_IDLE", "ctx"),
                 Tool("wait", "", {}, self.work, TIMEOUT_S, "BLOCKING", None, "ctx"),
             ],
+            FakeCall(),
             tell=self.told,
             emit=self.events.append,
         )

@@ -12,6 +12,7 @@ from agent.live.uplink import (
     MAX_QUEUED_OTHERS,
     Audio,
     Item,
+    Note,
     Picture,
     ToolResult,
     TypedText,
@@ -47,10 +48,11 @@ def take_all(uplink: Uplink, count: int) -> list[Item]:
 
 def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
     uplink = Uplink()
-    items: list[Item] = [audio(1), TypedText("hello"), audio(2), ToolResult("c1", "x", {"output": 1}), audio(3)]
+    spoken: list[Item] = [TypedText("hello"), audio(2), ToolResult("c1", "x", {"output": 1}), Note("n"), audio(3)]
+    items = [audio(1), *spoken]
     for item in items:
         uplink.put(item)
-    assert take_all(uplink, 5) == items
+    assert take_all(uplink, 6) == items
     assert uplink.dropped_bytes == 0
 
 

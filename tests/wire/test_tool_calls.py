@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from agent import events
 from agent.call import Call
 from agent.emulator import Emulator, phrases, running_emulator
 from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, ToolStorm
+from agent.errors import ToolError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
@@ -243,6 +246,41 @@ async def test_an_interruption_takes_back_what_the_turn_waited_for() -> None:
         await talk.until(events.TurnCompleted)
         assert [event.outcome for event in talk.finished] == ["cancelled"]
         assert list(talk.emulator.sessions[0].tool_results) == []
+
+
+async def test_every_call_ends_once_in_a_turmoil_of_interruptions_and_cancellations() -> None:
+    dice = random.Random(7)
+
+    async def work() -> str:
+        await asyncio.sleep(dice.choice([0.0, 0.02, 0.1, 0.3]))
+        if dice.random() < 0.2:
+            raise ToolError("no")
+        return "done"
+
+    empty = {"type": "object", "properties": {}}
+    tools = [
+        Tool("wait", "", empty, work, 0.05, "BLOCKING"),
+        Tool("behind", "", empty, work, 0.05, "NON_BLOCKING", "WHEN_IDLE"),
+    ]
+    faults = [
+        ToolStorm(calls=3, name="wait", when="before_speech", one_message=False),
+        ToolStorm(calls=3, name="behind", when="after_speech"),
+        Interrupt(after_s=0.05, every_s=0.13),
+        CancelTools(at="ready", after_s=0.07, every_s=0.11),
+    ]
+    async with calling(*tools, faults=faults) as talk:
+        for _ in range(12):
+            talk.call.type_text("who are you", run_immediately=False)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
+        record = talk.emulator.sessions[0]
+        answered = [result.id for result in record.tool_results]
+        assert len(answered) == len(set(answered))
+        outcomes = Counter(event.outcome for event in talk.finished)
+        assert set(outcomes) >= {"result", "timeout", "cancelled"}
+        assert len(answered) == sum(outcomes.values()) - outcomes["cancelled"]
+        taken_back = {event.call_id.partition("#")[0] for event in talk.finished if event.outcome == "cancelled"}
+        assert taken_back.isdisjoint(answered)
 
 
 @pytest.mark.parametrize("fault", [Close(at="tool_called", session=1), DropTcp(at="tool_called", session=1)])

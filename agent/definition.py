@@ -1,0 +1,60 @@
+"""What an agent is, as its file says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.errors import ConfigError
+from agent.settings import Settings
+from agent.tools.declare import Tool
+from agent.tools.function import as_tool
+from agent.tools.mcp import McpServer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """An agent.
+
+    Attributes:
+        instructions: what it is told to be; None leaves it to the setting `system_instruction`.
+        voice: a prebuilt voice; None leaves it to the setting `voice`.
+        greeting: what it says first, once the caller can hear it; None lets the caller begin.
+        tools: what the model may call: plain functions, or with options through `tool`.
+        mcp_servers: programs whose tools the model may call too.
+    """
+
+    instructions: str | None = None
+    voice: str | None = None
+    greeting: str | None = None
+    tools: Sequence[Tool | Callable[..., Any]] = ()
+    mcp_servers: Sequence[McpServer] = ()
+
+    def declared_tools(self) -> list[Tool]:
+        """Return its own tools, in order.
+
+        Raises:
+            ConfigError: a function cannot be a tool; the message names file, function and reason.
+        """
+        if callable(self.tools):
+            raise ConfigError("Agent(tools=...) wants a list of functions, not one function")
+        return [tool if isinstance(tool, Tool) else as_tool(tool) for tool in self.tools]
+
+    def settings(self, general: Settings) -> Settings:
+        """Return the service's settings with what this agent says of itself."""
+        own = {"system_instruction": self.instructions, "voice": self.voice}
+        return general.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def check_names(tools: Sequence[Tool]) -> None:
+    """Refuse two tools of one name.
+
+    Raises:
+        ConfigError: there are.
+    """
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in seen:
+            raise ConfigError(f"there are two tools called {tool.name}; the model could not tell them apart")
+        seen.add(tool.name)

@@ -1,0 +1,98 @@
+"""Read an agent's file, or a file of functions. It is the operator's own code, so whatever it raises is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from agent.definition import Agent, check_names
+from agent.errors import ConfigError
+from agent.tools.declare import Tool
+from agent.tools.function import as_tool
+
+DEFAULT_NAME = "agent"
+
+
+def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -> Agent:
+    """Return the agent that the command line names; all its functions are tools by then.
+
+    Args:
+        where: ``FILE.py`` or ``FILE.py:NAME``; None for the demo.
+        function_files: files whose public functions are tools too.
+        demo: the agent that answers when no file is given.
+
+    Raises:
+        ConfigError: a file, a name in it, or a function cannot be used.
+    """
+    agent = demo if where is None else _agent_in(where)
+    tools = agent.declared_tools()
+    for path in function_files:
+        tools += import_functions(path)
+    check_names(tools)
+    return replace(agent, tools=tools)
+
+
+def import_functions(path: Path) -> list[Tool]:
+    """Return a tool for each public function that a file defines.
+
+    Raises:
+        ConfigError: the file cannot be loaded, has no such function, or one cannot be a tool.
+    """
+    module = _run(path)
+    functions = [
+        value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    ]
+    if not functions:
+        raise ConfigError(f"{path}: it defines no public function, so there is no tool in it")
+    return [as_tool(function) for function in functions]
+
+
+def _agent_in(where: str) -> Agent:
+    path, colon, name = where.rpartition(":")
+    if not colon or name.endswith(".py"):
+        path, name = where, DEFAULT_NAME
+    module = _run(Path(path))
+    agent = getattr(module, name, None)
+    if isinstance(agent, Agent):
+        return agent
+    others = [other for other, value in vars(module).items() if isinstance(value, Agent)]
+    hint = f"; did you mean {path}:{others[0]}?" if others else f"; write {name} = Agent(instructions=...)"
+    what = "there is nothing called" if agent is None else "not an Agent is"
+    raise ConfigError(f"{path}: {what} {name}{hint}")
+
+
+def _run(path: Path) -> ModuleType:
+    """Import a file as a program would be: its folder is where it finds its neighbours."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"_talkspurt_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and forward references look their module up
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line(error: BaseException, path: Path) -> str:
+    """Say in which line of the file it happened, as far as that is known."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f", line {error.lineno}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
+    return f", line {lines[-1]}" if lines else ""

@@ -1,0 +1,189 @@
+"""Make a tool of a typed function: its types become a JSON schema, and check the model's arguments."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NotRequired, TypeVar, get_type_hints, overload
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+from typing_extensions import TypedDict  # that of Python 3.12, which pydantic wants
+
+from agent.errors import ConfigError, ToolError
+from agent.tools.context import CallContext
+from agent.tools.declare import DEFAULT_TIMEOUT_S, Behavior, Scheduling, Tool
+from agent.tools.schema import RecursiveSchemaError, plain_schema
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+MAX_COMPLAINTS = 5
+_OPTIONS = "__talkspurt_tool__"
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    behavior: Behavior | None = None
+    scheduling: Scheduling | None = None
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    confirm: bool = False
+
+
+@overload
+def tool(function: Function, /) -> Function: ...
+
+
+@overload
+def tool(
+    *,
+    behavior: Behavior | None = None,
+    scheduling: Scheduling | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    confirm: bool = False,
+) -> Callable[[Function], Function]: ...
+
+
+def tool(
+    function: Function | None = None,
+    /,
+    *,
+    behavior: Behavior | None = None,
+    scheduling: Scheduling | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    confirm: bool = False,
+) -> Function | Callable[[Function], Function]:
+    """Say how a function is called as a tool; the function itself stays what it is.
+
+    Args:
+        function: what is decorated, if there are no options.
+        behavior: see `Tool`.
+        scheduling: see `Tool`.
+        timeout_s: seconds that it may take.
+        confirm: it runs only after the caller has said yes to it.
+    """
+
+    def mark(function: Function) -> Function:
+        setattr(function, _OPTIONS, _Options(behavior, scheduling, timeout_s, confirm))
+        return function
+
+    return mark if function is None else mark(function)
+
+
+def as_tool(function: Callable[..., Any]) -> Tool:
+    """Read a function's name, docstring and types.
+
+    Args:
+        function: plain or async; each parameter has a type. One of type `CallContext` gets the call.
+
+    Raises:
+        ConfigError: it cannot be a tool; the message names its file and itself, and says why.
+    """
+    try:
+        return _as_tool(function)
+    except _UnfitError as unfit:
+        raise ConfigError(f"{_place(function)}: {unfit}") from unfit.__cause__
+
+
+class _UnfitError(Exception):
+    """A function cannot be a tool; the message says why."""
+
+
+def _as_tool(function: Callable[..., Any]) -> Tool:
+    name = getattr(function, "__name__", "")
+    if not TOOL_NAME.fullmatch(name):
+        raise _UnfitError(f"{name!r} is no name for a tool: up to 64 letters, digits, _ . and - are")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise _UnfitError("it is a generator: return one value, and report progress with CallContext.progress")
+    options: _Options = getattr(function, _OPTIONS, _Options())
+    if options.scheduling is not None and options.behavior != "NON_BLOCKING":
+        raise _UnfitError('scheduling has a meaning with behavior="NON_BLOCKING" only')
+    if options.timeout_s <= 0:
+        raise _UnfitError(f"timeout_s must be above 0, not {options.timeout_s:g}")
+    context, hints, defaults = _parameters(function)
+    adapter, schema = _adapter(name, hints, defaults)
+    return Tool(
+        name=name,
+        description=inspect.getdoc(function) or name.replace("_", " "),
+        parameters=schema,
+        function=function,
+        timeout_s=options.timeout_s,
+        behavior=options.behavior,
+        scheduling=options.scheduling,
+        context=context,
+        confirm=options.confirm,
+        parse=lambda arguments: _parse(adapter, arguments),
+    )
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
+    """Return the name of the context's parameter, the types of the others, and their defaults."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise _UnfitError(f"its types cannot be read: {error}") from error
+    context, types, defaults = None, {}, {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise _UnfitError(f"parameter {parameter} cannot be given by name, as the model gives arguments")
+        if name not in hints:
+            raise _UnfitError(f"parameter {name} has no type: write {name}: str, for instance")
+        if hints[name] is CallContext:
+            if context is not None:
+                raise _UnfitError(f"{context} and {name} are both of type CallContext: one is enough")
+            context = name
+            continue
+        types[name] = hints[name]
+        if parameter.default is not parameter.empty:
+            defaults[name] = parameter.default
+    return context, types, defaults
+
+
+def _adapter(
+    name: str, types: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> tuple[TypeAdapter[dict[str, Any]], dict[str, Any]]:
+    """Return what checks the arguments, and their JSON schema."""
+    fields = {key: NotRequired[hint] if key in defaults else hint for key, hint in types.items()}
+    typed_dict: Any = TypedDict  # with fields that are known at run time only
+    arguments = typed_dict(name, fields)
+    arguments.__pydantic_config__ = ConfigDict(extra="forbid")
+    try:
+        adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(arguments)
+        schema = plain_schema(adapter.json_schema())
+    except RecursiveSchemaError as error:
+        raise _UnfitError(str(error)) from error
+    except PydanticUserError as error:
+        raise _UnfitError(f"one of its types has no JSON schema: {error.message.splitlines()[0]}") from error
+    except TypeError as error:
+        raise _UnfitError(f"one of its types cannot be used: {error}") from error
+    for key, value in defaults.items():
+        try:
+            schema["properties"][key]["default"] = to_jsonable_python(value)
+        except PydanticSerializationError as error:
+            raise _UnfitError(f"the default of {key} cannot be told to the model: {error}") from error
+    return adapter, schema
+
+
+def _parse(adapter: TypeAdapter[dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return adapter.validate_json(json.dumps(dict(arguments)))
+    except ValidationError as error:
+        raise ToolError(_complaint(error)) from None
+
+
+def _complaint(error: ValidationError) -> str:
+    """Tell the model which argument is wrong, and how."""
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in wrong[:MAX_COMPLAINTS]]
+    return "wrong arguments: " + "; ".join(told)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", repr(function))
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return name if code is None else f"{Path(code.co_filename).name}, line {code.co_firstlineno}: {name}"

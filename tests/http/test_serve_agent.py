@@ -1,0 +1,51 @@
+"""The command with an agent's file: what cannot work ends it with exit code 2 and one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from signaling import cli
+
+BAD_TOOL = "from agent import Agent\n\ndef look_up(city): ...\n\nagent = Agent(tools=[look_up])\n"
+BAD_SERVER = (
+    "from agent import Agent, McpServer\nagent = Agent(mcp_servers=[McpServer(command=['no-such-program'])])\n"
+)
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["talkspurt", "serve", "--port", "0", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+def test_a_bad_tool_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(BAD_TOOL)
+    for arguments in ([str(path)], ["--import-functions", str(path)]):
+        assert serve(monkeypatch, *arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("talkspurt: bad.py, line 3: look_up: parameter city has no type")
+
+
+def test_the_service_with_an_mcp_server_that_does_not_start(tmp_path: Path) -> None:
+    pytest.importorskip("mcp", reason="needs the extra `mcp`")
+    path = tmp_path / "bad.py"
+    path.write_text(BAD_SERVER)
+    ended = subprocess.run(
+        [sys.executable, "-m", "signaling", "serve", "--port", "0", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parent.parent.parent,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("talkspurt: MCP server no-such-program: it did not start")

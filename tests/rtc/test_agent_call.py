@@ -1,0 +1,52 @@
+"""An agent's own file, heard by a real caller: greeting, events, and who hangs up when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from agent import Agent, CallContext
+from agent.emulator import Emulator
+from agent.live.config import LiveEndpoint
+from agent.settings import Settings
+from signaling.app import running
+from signaling.caller import Caller, dial
+
+
+def leave(ctx: CallContext) -> str:
+    """Leave."""
+    ctx.send_event("leaving", {"call": ctx.call_id})
+    ctx.end_call()
+    return "goodbye"
+
+
+@asynccontextmanager
+async def calling(agent: Agent, emulator: Emulator, **options: Any) -> AsyncIterator[Caller]:
+    endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
+    settings = Settings(port=0, drain_timeout_s=0.1)
+    async with running(settings, endpoint, definition=agent) as url, dial(url, **options) as caller:
+        yield caller
+
+
+async def test_the_caller_is_greeted_aloud(emulator: Emulator) -> None:
+    async with calling(Agent(greeting="You are welcome."), emulator) as caller:
+        said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        assert said["text"] == "You are welcome."
+        assert abs(caller.heard_pcm()).max() > 1000
+        assert len(emulator.sessions[0].texts) == 1
+
+
+async def test_the_agent_hangs_up_after_its_last_word(emulator: Emulator) -> None:
+    async with calling(Agent(tools=[leave]), emulator, hang_up=False) as caller:
+        await caller.message("bot-ready")
+        caller.type("call leave")
+        event = await caller.message("server-message", lambda data: data["type"] == "app-event")
+        assert event["name"] == "leaving"
+        farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended", timeout_s=15)
+        assert (farewell["reason"], farewell["fault"]) == ("hung_up", "agent")
+        said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        assert said["text"] == "The tool says: goodbye."
+        kinds = [message["type"] for message in caller.messages]
+        assert kinds.index("bot-stopped-speaking") < len(kinds) - 1 - kinds[::-1].index("server-message")
+        await caller.ended(timeout_s=5)

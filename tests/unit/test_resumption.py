@@ -1,0 +1,485 @@
+"""How a session ended says what follows; no bad handle is used, and trying has an end."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.live.resumption import (
+    FIRST_DELAY_S,
+    LEAST_CONTEXT_TOKENS,
+    LONGEST_DELAY_S,
+    LONGEST_QUOTA_DELAY_S,
+    MOST_FAILURES,
+    QUOTA_DELAY_S,
+    RIGHT_AFTER_S,
+    STABLE_S,
+    TABLE,
+    Ending,
+    Move,
+    Recovery,
+    Stage,
+    Step,
+    is_forgotten,
+    next_step,
+)
+
+BUDGET_S = 30.0
+
+
+def low(least: float, _most: float) -> float:
+    return least
+
+
+def high(_least: float, most: float) -> float:
+    return most
+
+
+FRESH = Ending("setup", 1011)
+RESUMED = Ending("setup", 1011, resumed=True, handle_failures=1)
+RUNNING = Ending("running", 1011, resumed=True, age_s=60.0, handle_failures=1)
+
+# Each row of the table by its place: what comes under it.
+ROWS = [
+    (0, replace(FRESH, code=None, final=True)),
+    (0, replace(RUNNING, final=True)),
+    (1, replace(FRESH, code=429)),
+    (1, replace(FRESH, reason="You exceeded your current quota")),
+    (1, replace(RUNNING, reason="RESOURCE_EXHAUSTED")),
+    (1, replace(FRESH, reason="Rate limit reached")),
+    (1, replace(FRESH, reason="Too many concurrent sessions")),
+    (2, replace(FRESH, code=400)),
+    (2, replace(RESUMED, code=401)),
+    (2, replace(RESUMED, code=403)),
+    (2, replace(FRESH, code=404)),
+    (3, replace(RESUMED, code=1007)),
+    (3, replace(RESUMED, code=1008)),
+    (3, replace(RESUMED, code=1008, reason="BidiGenerateContent session not found.")),
+    (3, replace(RESUMED, code=1011, reason="BidiGenerateContent session not found.")),
+    (3, replace(RESUMED, code=1011, reason="Session expired")),
+    (3, replace(RESUMED, code=1000, reason="Invalid session_resumption.handle.")),
+    (4, replace(FRESH, code=1007)),
+    (4, replace(FRESH, code=1008, reason="models/x is not supported")),
+    (5, replace(RUNNING, age_s=0.0)),
+    (5, replace(RUNNING, age_s=RIGHT_AFTER_S - 0.01, code=1000)),
+    (5, replace(RUNNING, age_s=RIGHT_AFTER_S - 0.01, code=1008)),
+    (6, replace(RESUMED, handle_failures=MOST_FAILURES)),
+    (6, replace(RESUMED, code=None, handle_failures=MOST_FAILURES)),
+    (6, replace(RUNNING, code=1006, age_s=0.0, handle_failures=MOST_FAILURES)),
+    (7, RESUMED),
+    (7, RUNNING),
+    (7, FRESH),
+    (7, replace(FRESH, code=None)),
+    (7, replace(FRESH, code=503)),
+    (7, replace(RUNNING, code=1006, age_s=0.0)),
+    (7, replace(RUNNING, code=1011, age_s=RIGHT_AFTER_S)),
+    (7, replace(RUNNING, code=1007)),
+    (7, Ending("running", 1008, age_s=0.5)),
+    (7, Ending("running", 1011, reason="session not found")),
+    (7, replace(FRESH, handle_failures=MOST_FAILURES)),
+]
+STEPS = [
+    *(Step.GIVE_UP, Step.WAIT, Step.GIVE_UP, Step.REBUILD),
+    *(Step.GIVE_UP, Step.REBUILD, Step.REBUILD, Step.RESUME),
+]
+
+
+@pytest.mark.parametrize(("place", "end"), ROWS)
+def test_the_first_row_that_fits_says_what_follows(place: int, end: Ending) -> None:
+    assert [row.fits(end) for row in TABLE].index(True) == place
+    assert next_step(end) is STEPS[place]
+
+
+def test_every_row_is_tried() -> None:
+    assert {place for place, _ in ROWS} == set(range(len(TABLE)))
+    assert [row.step for row in TABLE] == STEPS
+
+
+@pytest.mark.parametrize(
+    ("end", "step"),
+    [
+        (Ending("setup", 429, final=True), Step.GIVE_UP),  # the client's own word is above the server's
+        (Ending("setup", 403, "Quota exceeded"), Step.WAIT),  # waiting may help where giving up does not
+        (Ending("setup", 1008, "quota", resumed=True), Step.WAIT),  # the handle is not to blame
+        (Ending("setup", 403, "invalid handle", resumed=True, handle_failures=9), Step.GIVE_UP),
+        (Ending("running", 1011, resumed=True, age_s=0.1, handle_failures=9), Step.REBUILD),
+    ],
+)
+def test_of_rows_that_fit_the_upper_one_counts(end: Ending, step: Step) -> None:
+    assert sum(row.fits(end) for row in TABLE[:-1]) > 1
+    assert next_step(end) is step
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 1012, 1013, 1014, 500, 502, 503, 504, None])
+@pytest.mark.parametrize("stage", ["setup", "running"])
+def test_what_may_pass_is_tried_again(stage: Stage, code: int | None) -> None:
+    assert next_step(Ending(stage, code)) is Step.RESUME
+
+
+def lose(recovery: Recovery, now: float, *, code: int | None = 1011, reason: str = "") -> Move:
+    """Fail to set a session up, with the handle if there is one."""
+    return recovery.lost("setup", code, reason, now, resumed=recovery.handle is not None)
+
+
+def running(handle: str = "h1", *, now: float = 0.0) -> Recovery:
+    """A first session runs and the server has offered a handle."""
+    recovery = Recovery(BUDGET_S, high)
+    recovery.ready(now, resumed=False)
+    recovery.offered(handle)
+    return recovery
+
+
+def test_without_a_budget_the_first_loss_is_the_end() -> None:
+    recovery = Recovery(0.0, low)
+    recovery.ready(0.0, resumed=False)
+    assert recovery.lost("running", 1006, "", 60.0, resumed=False) == Move(Step.GIVE_UP)
+
+
+def test_the_first_attempt_is_made_almost_at_once() -> None:
+    assert lose(Recovery(BUDGET_S, low), 0.0) == Move(Step.RESUME, 0.0)
+    assert 0 < lose(Recovery(BUDGET_S, high), 0.0).delay_s <= 0.05
+
+
+def test_delays_double_up_to_a_bound_and_are_shortened_by_half_at_most() -> None:
+    longest, shortest = Recovery(1000.0, high), Recovery(1000.0, low)
+    lose(longest, 0.0), lose(shortest, 0.0)
+    most = [lose(longest, 0.0).delay_s for _ in range(12)]
+    least = [lose(shortest, 0.0).delay_s for _ in range(12)]
+    assert most == [min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**attempt) for attempt in range(1, 13)]
+    assert least == [delay_s / 2 for delay_s in most]
+
+
+def test_a_server_short_of_quota_gets_longer_pauses_from_the_first_on() -> None:
+    longest, shortest = Recovery(1000.0, high), Recovery(1000.0, low)
+    most = [lose(longest, 0.0, code=429) for _ in range(10)]
+    least = [lose(shortest, 0.0, code=429) for _ in range(10)]
+    assert most == [Move(Step.WAIT, min(LONGEST_QUOTA_DELAY_S, QUOTA_DELAY_S * 2**n)) for n in range(10)]
+    assert [move.delay_s for move in least] == [move.delay_s / 2 for move in most]
+
+
+def test_the_budget_counts_from_the_first_loss() -> None:
+    recovery = Recovery(BUDGET_S, high)
+    assert lose(recovery, 100.0).step is Step.RESUME
+    assert lose(recovery, 100.0 + BUDGET_S - 1.0).step is Step.RESUME
+    assert lose(recovery, 100.0 + BUDGET_S - 0.9) == Move(Step.GIVE_UP)  # its pause would go beyond
+
+
+def test_a_session_that_was_lost_young_does_not_prolong_the_budget() -> None:
+    recovery, now = running(), 20.0
+    moves: list[Move] = []
+    while not moves or moves[-1].step is not Step.GIVE_UP:
+        moves.append(recovery.lost("running", 1006, "", now, resumed=False))
+        now += moves[-1].delay_s
+        recovery.ready(now, resumed=False)
+        now += STABLE_S - 0.1
+    assert len(moves) == 4  # the first, and three young ones in 30 s
+
+
+def test_a_session_that_lasted_begins_a_new_budget() -> None:
+    recovery, now = running(), 20.0
+    for _ in range(10):
+        move = recovery.lost("running", 1006, "", now, resumed=False)
+        assert move.delay_s <= 0.05
+        assert move.step is Step.RESUME
+        recovery.ready(now, resumed=False)
+        now += STABLE_S
+
+
+def test_a_turn_begins_a_new_budget() -> None:
+    recovery, now = running(), 20.0
+    for _ in range(10):
+        assert recovery.lost("running", 1006, "", now, resumed=False).step is Step.RESUME
+        recovery.ready(now, resumed=False)
+        recovery.progressed()
+        now += STABLE_S - 1
+
+
+def test_being_ready_is_no_proof_yet() -> None:
+    recovery = running()
+    recovery.lost("running", 1006, "", 1.0, resumed=False)
+    recovery.ready(2.0, resumed=True)
+    later = recovery.lost("running", 1006, "", 2.5, resumed=True)
+    assert later.delay_s > 0.05
+
+
+def test_the_age_of_a_session_is_not_that_of_the_one_before() -> None:
+    """What was lost at its set-up never lasted, however long the session before it did."""
+    recovery = running()
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    delays_s = [lose(recovery, 60.0, code=503).delay_s for _ in range(2)]
+    assert delays_s == [FIRST_DELAY_S * 2, FIRST_DELAY_S * 4]
+
+
+def test_a_session_left_on_purpose_costs_nothing_and_is_not_counted() -> None:
+    recovery = running()
+    recovery.left(3.0)
+    assert recovery.handle == "h1"
+    assert lose(recovery, 3.5).delay_s <= 0.05
+
+
+def test_a_session_that_lasted_and_was_then_left_begins_a_new_budget() -> None:
+    """Nobody speaks for minutes after a loss, so that no turn completes; then the server goes away in order."""
+    recovery = running()
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(60.5, resumed=True)
+    recovery.left(300.0)
+    assert lose(recovery, 300.5, code=503).step is Step.RESUME
+
+
+def test_a_session_left_young_does_not_prolong_the_budget() -> None:
+    recovery = running()
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(60.0 + BUDGET_S - 1, resumed=True)
+    recovery.left(60.0 + BUDGET_S)
+    assert lose(recovery, 61.0 + BUDGET_S, code=503).step is Step.GIVE_UP
+
+
+def test_the_newest_handle_is_kept() -> None:
+    recovery = running("h1")
+    recovery.offered("h2")
+    assert recovery.handle == "h2"
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_not_resumable_now_takes_no_handle_away(nothing: str | None) -> None:
+    recovery = running("h1")
+    recovery.offered(nothing)
+    assert recovery.handle == "h1"
+
+
+def test_a_refused_handle_is_never_used_again() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    assert lose(recovery, 60.1, code=1008).step is Step.REBUILD
+    assert recovery.handle is None
+    recovery.offered("h1")
+    assert recovery.handle is None
+    recovery.offered("h2")
+    assert recovery.handle == "h2"
+
+
+def test_a_handle_may_fail_once_but_not_twice() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    assert lose(recovery, 60.1).step is Step.RESUME
+    assert recovery.handle == "h1"
+    assert lose(recovery, 60.5).step is Step.REBUILD
+    assert recovery.handle is None
+
+
+@pytest.mark.parametrize("code", [None, 429, 500, 503])
+def test_a_server_that_was_not_reached_says_nothing_about_the_handle(code: int | None) -> None:
+    """A fresh session loses more: a short outage of the network must not lead to one."""
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    for _ in range(4):
+        move = recovery.lost("setup", code, "", 60.1, resumed=True, reached=False)
+        assert move.step is (Step.WAIT if code == 429 else Step.RESUME)
+    assert recovery.handle == "h1"
+
+
+def test_a_server_that_was_reached_but_never_answers_may_choke_on_the_handle() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    steps = [lose(recovery, now, code=None).step for now in (65.0, 70.0)]
+    assert steps == [Step.RESUME, Step.REBUILD]
+
+
+def test_failures_are_those_of_one_handle() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    lose(recovery, 60.1)
+    recovery.offered("h2")
+    assert lose(recovery, 60.2).step is Step.RESUME
+    assert lose(recovery, 60.3).step is Step.REBUILD
+
+
+def test_a_handle_whose_session_proved_itself_has_not_failed() -> None:
+    recovery = running("h1")
+    for lost_at in (60.0, 120.0, 180.0):
+        assert recovery.lost("running", 1006, "", lost_at, resumed=lost_at > 60).step is Step.RESUME
+        recovery.ready(lost_at + 1, resumed=True)
+    recovery.lost("running", 1006, "", 240.0, resumed=True)
+    assert lose(recovery, 240.1).step is Step.RESUME
+    assert recovery.handle == "h1"
+
+
+def test_the_end_of_a_session_is_no_failure_of_the_handle_that_it_offered() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(61.0, resumed=True)
+    recovery.offered("h2")
+    assert recovery.lost("running", 1006, "", 66.0, resumed=True).step is Step.RESUME
+    assert lose(recovery, 66.1).step is Step.RESUME
+    assert recovery.handle == "h2"
+
+
+def test_a_session_that_dies_right_after_it_was_resumed_poisons_its_handle() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(61.0, resumed=True)
+    assert recovery.lost("running", 1011, "", 61.0 + RIGHT_AFTER_S / 2, resumed=True).step is Step.REBUILD
+    recovery.offered("h1")
+    assert recovery.handle is None
+
+
+def test_a_session_that_dies_young_poisons_both_its_handle_and_the_one_it_offered() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(61.0, resumed=True)
+    recovery.offered("h2")
+    assert recovery.lost("running", 1011, "", 61.5, resumed=True).step is Step.REBUILD
+    for handle in ("h1", "h2"):
+        recovery.offered(handle)
+        assert recovery.handle is None
+
+
+@pytest.mark.parametrize("code", [None, 1006])
+def test_a_connection_that_breaks_right_after_resuming_is_not_the_servers_doing(code: int | None) -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(61.0, resumed=True)
+    assert recovery.lost("running", code, "", 61.5, resumed=True).step is Step.RESUME
+    assert recovery.handle == "h1"
+
+
+def test_poisoning_without_a_handle_is_nothing() -> None:
+    recovery = Recovery(BUDGET_S, high)
+    recovery.poison()
+    recovery.offered("h1")
+    assert recovery.handle == "h1"
+
+
+def test_what_was_given_up_has_no_pause() -> None:
+    for code in (400, 1008):
+        assert lose(Recovery(BUDGET_S, high), 0.0, code=code) == Move(Step.GIVE_UP)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "forgotten"),
+    [
+        (1000, 1100, False),
+        (1000, 500, False),  # compressed
+        (1000, 250, False),
+        (1000, 249, True),
+        (LEAST_CONTEXT_TOKENS, 0, True),
+        (LEAST_CONTEXT_TOKENS - 1, 0, False),
+        (0, 0, False),
+    ],
+)
+def test_a_context_that_shrank_beyond_compression_is_forgotten(before: int, after: int, forgotten: bool) -> None:
+    assert is_forgotten(before, after) is forgotten
+
+
+@dataclass(frozen=True)
+class Story:
+    """One thing that happens, after a while.
+
+    Attributes:
+        what: that ends the session, is offered or completes.
+        code: of the loss.
+        wait_s: before it.
+        handle: that is offered.
+    """
+
+    what: str
+    code: int | None
+    wait_s: float
+    handle: str
+
+
+STORIES = st.lists(
+    st.builds(
+        Story,
+        st.sampled_from(["lost", "lost", "refused", "offered", "progressed", "left"]),
+        st.sampled_from([None, 1000, 1006, 1007, 1008, 1011, 429, 503]),
+        st.floats(0, 2 * STABLE_S),
+        st.sampled_from(["h1", "h2", "h3", "h4"]),
+    ),
+    max_size=60,
+)
+
+
+class Link:
+    """Does what `Recovery` says, and remembers by itself which handles are bad."""
+
+    def __init__(self, seed: int) -> None:
+        self.recovery = Recovery(BUDGET_S, random.Random(seed).uniform)
+        self.now = 0.0
+        self.bad: set[str] = set()
+        self.used: str | None = None
+        self.given_up = False
+        self.waited_s = 0.0  # since the last proof that a session works
+        self.running_since: float | None = None
+        self.proved = True
+
+    def open(self) -> None:
+        self.used = self.recovery.handle
+        assert self.used not in self.bad
+
+    def happen(self, story: Story) -> None:
+        if self.running_since is None and story.what != "refused":
+            self.recovery.ready(self.now, resumed=self.used is not None)
+            self.running_since = self.now
+        if self.running_since is not None:
+            self.now += story.wait_s
+            if self.now - self.running_since >= STABLE_S and story.what in ("lost", "left"):
+                self.waited_s = 0.0
+        match story.what:
+            case "offered":
+                self.recovery.offered(story.handle)
+            case "progressed":
+                self.recovery.progressed()
+                self.waited_s = 0.0
+            case "left":
+                self.recovery.left(self.now)
+                self.running_since = None
+                self.open()
+            case _:
+                self.lose(story)
+
+    def lose(self, story: Story) -> None:
+        stage: Stage = "setup" if self.running_since is None else "running"
+        age_s = 0.0 if self.running_since is None else self.now - self.running_since
+        refused = stage == "setup" and story.code in (1007, 1008)
+        died_young = stage == "running" and age_s < RIGHT_AFTER_S and story.code not in (None, 429, 1006)
+        if self.used is not None and (refused or died_young):
+            self.bad.add(self.used)
+        move = self.recovery.lost(stage, story.code, "", self.now, resumed=self.used is not None)
+        self.running_since = None
+        self.given_up = move.step is Step.GIVE_UP
+        self.waited_s += move.delay_s
+        self.now += move.delay_s
+        self.open()
+
+
+@given(STORIES, st.integers(0, 9))
+def test_a_bad_handle_is_never_used_and_waiting_stays_in_budget(stories: list[Story], seed: int) -> None:
+    link = Link(seed)
+    for story in stories:
+        link.happen(story)
+        assert link.waited_s <= BUDGET_S
+        if link.given_up:
+            break
+
+
+@given(
+    st.sampled_from([None, 1000, 1006, 1007, 1008, 1011, 429, 503]),
+    st.floats(0, STABLE_S - 0.01),
+    st.integers(0, 9),
+)
+def test_a_server_that_never_works_is_given_up(code: int | None, lasts_s: float, seed: int) -> None:
+    """Whether it refuses or lets every session die young, and however often it offers a handle."""
+    link = Link(seed)
+    attempts = 0
+    while not link.given_up:
+        attempts += 1
+        assert attempts < 200
+        if attempts % 2:
+            link.happen(Story("offered", None, 0.0, f"h{attempts}"))
+        link.happen(Story("lost", code, lasts_s, ""))
+    assert link.waited_s <= BUDGET_S

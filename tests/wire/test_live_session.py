@@ -1,0 +1,94 @@
+"""A Live session against a server on this machine: the real SDK over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import cast
+
+import pytest
+from google import genai
+from google.genai.live import AsyncSession
+
+from agent.clock import monotonic
+from agent.emulator import Emulator, running_emulator
+from agent.errors import LiveLost
+from agent.live import session, wire
+from agent.live.client import live_client
+from agent.live.config import LiveEndpoint
+from agent.live.replay import ReplayRing
+from agent.live.session import LiveSession, Opening, SessionPorts
+from agent.live.uplink import Audio, TypedText, Uplink
+from agent.settings import Settings
+
+LIMIT_S = 0.4
+
+
+def ports(
+    uplink: Uplink,
+    on_ready: Callable[[], None] = lambda: None,
+    on_fact: Callable[[wire.Fact], None] = lambda _fact: None,
+) -> SessionPorts:
+    return SessionPorts(
+        uplink,
+        ReplayRing(),
+        on_ready=on_ready,
+        on_fact=on_fact,
+        on_picture=lambda _picture: None,
+        on_unreadable=lambda: None,
+        clock=monotonic,
+    )
+
+
+@asynccontextmanager
+async def connected(
+    emulator: Emulator,
+) -> AsyncIterator[tuple[Uplink, asyncio.Task[None], asyncio.Queue[wire.Fact]]]:
+    """Hold a session; yields its uplink, its running task and the facts that come."""
+    settings, ready, facts = Settings(), asyncio.Event(), asyncio.Queue[wire.Fact]()
+    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file), offline_demo=True), settings)
+    uplink = Uplink()
+    live = LiveSession(client, settings, (), ports(uplink, ready.set, facts.put_nowait))
+    task = asyncio.create_task(live.run(Opening()))
+    try:
+        await asyncio.wait_for(ready.wait(), 10)
+        yield uplink, task, facts
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, LiveLost):
+            await task
+
+
+class Deaf:
+    """A server that has stopped reading, as the SDK's session shows it: what is sent never leaves."""
+
+    async def send_realtime_input(self, **_input: object) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_server_that_takes_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "SEND_TIMEOUT_S", LIMIT_S)
+    uplink = Uplink()
+    live = LiveSession(genai.Client(api_key="any"), Settings(), (), ports(uplink))
+    uplink.put(Audio(bytes(640)))
+    started = monotonic()
+    with pytest.raises(LiveLost, match="stopped reading"):
+        async with asyncio.timeout(10 * LIMIT_S):
+            await live._send(cast(AsyncSession, Deaf()), Opening())
+    assert monotonic() - started >= LIMIT_S
+
+
+async def test_a_pause_between_messages_is_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "SEND_TIMEOUT_S", LIMIT_S)
+    async with (
+        running_emulator(speech_recognition=False, pace=50.0, await_playback=False) as emulator,
+        connected(emulator) as (uplink, task, facts),
+    ):
+        for _ in range(2):
+            await asyncio.sleep(2 * LIMIT_S)
+            uplink.put(TypedText("who are you"))
+            async with asyncio.timeout(10):
+                while not isinstance(await facts.get(), wire.TurnComplete):
+                    pass
+        assert not task.done()
