@@ -39,6 +39,7 @@ from agent.media.fir import Pcm
 from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel, is_audible
 from agent.media.playout import Playout
+from agent.media.preroll import Preroll
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
@@ -137,6 +138,7 @@ class Call:
         self._floor = Floor(marked=settings.vad == "off")
         self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
         self._barge_in = settings.barge_in
+        self._preroll = Preroll()
         self._watchdog = Watchdog(
             settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
         )
@@ -269,11 +271,12 @@ class Call:
         if self._floor.level(self._level.speaking):
             self._floor_changed()
         if not (self._hears_all or self._floor.taken):
+            self._preroll.push(pcm, speaking=self._level.speaking)
             return
         speech = self._level.speaking or loud
-        self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech)
+        self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech=speech)
 
-    def _pass_on(self, chunk: Pcm | None, speech: bool) -> None:
+    def _pass_on(self, chunk: Pcm | None, *, speech: bool) -> None:
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes(), speech))
 
@@ -305,8 +308,10 @@ class Call:
     def _mark(self, *, starts: bool) -> bool:
         if not self._floor.marked or self._floor.taken == starts:
             return self._floor.marked
-        self._pass_on(self._chunker.take(), self._level.speaking)
+        self._pass_on(self._chunker.take(), speech=self._level.speaking)
         self.live.uplink.put(ActivityMark(starts))
+        for frame in self._preroll.take():
+            self._pass_on(frame, speech=True)
         self._floor.mark(starts)
         self._floor_changed()
         if starts and self._barge_in:

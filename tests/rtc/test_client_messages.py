@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.emulator import Emulator, Hooks, Moment, Wire, phrases
+from agent.emulator import Emulator, Hooks, Moment, Wire
 from agent.media.fir import Pcm
 from signaling.caller import Caller, dial
 from tests.conftest import ServiceFactory
@@ -38,6 +38,11 @@ def rms(pcm: Pcm) -> float:
     return float(np.sqrt(np.mean(pcm.astype(float) ** 2)))
 
 
+async def heard_for(caller: Caller, how_long: str) -> None:
+    """Wait until the emulator says for how long it was spoken to."""
+    await caller.message("bot-output", lambda data: data["text"].startswith(f"I heard you for {how_long}"))
+
+
 def answer(data: dict[str, Any]) -> bool:
     return data["spoken_status"] == "completed" and not data["interrupted"]
 
@@ -46,12 +51,28 @@ async def test_speech_between_the_marks_is_answered(service: ServiceFactory, emu
     async with service(vad="off") as url, dial(url) as caller:
         assert (await caller.message("bot-ready"))["about"]["vad"] == "off"
         await say_between_marks(caller, 2.0)
-        said = await caller.message("bot-output", answer, timeout_s=15)
-        assert said["text"].startswith("I heard you for 2 seconds")
+        await heard_for(caller, "2 seconds")
         told = kinds(caller)
         assert told.count("user-started-speaking") == told.count("user-stopped-speaking") == 1
         (session,) = emulator.sessions
         assert (session.received["ActivityStarted"], session.received["ActivityEnded"]) == (1, 1)
+
+
+async def test_a_start_that_comes_late_takes_the_beginning_along(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
+    async with service(vad="off") as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.microphone.play(tone(500, 48_000, 2.0))
+        frames = caller.microphone.sent_frames
+        await caller.until(lambda: caller.microphone.sent_frames >= frames + 30)  # 0.6 s
+        await ask(caller, "activity-start")
+        await caller.microphone.played()
+        await ask(caller, "activity-end")
+        session = emulator.sessions[0]
+        await emulator.wait_for(lambda: session.received["ActivityEnded"] == 1)
+        loud = np.flatnonzero(np.abs(session.audio.astype(int)) > 1000)
+        assert loud[-1] - loud[0] > 1.9 * 16_000
 
 
 async def test_speech_without_marks_is_not_answered_and_typed_text_is(
@@ -85,19 +106,18 @@ async def test_a_start_interrupts_the_agent(service: ServiceFactory, emulator: E
         await caller.message("bot-started-speaking")
         await say_between_marks(caller, 1.0)
         await caller.message("bot-interrupted")
-        said = await caller.message("bot-output", answer, timeout_s=15)
-        assert said["text"].startswith("I heard you for 1 second")
+        await heard_for(caller, "1 second")
         assert emulator.sessions[0].sent_kinds["interrupted"] == 1
 
 
 async def test_a_start_interrupts_nobody_without_barge_in(service: ServiceFactory) -> None:
     async with service(vad="off", barge_in=False) as url, dial(url) as caller:
         await caller.message("bot-ready")
-        caller.type("what can you do")
+        caller.type("what is twelve plus thirty")
         await caller.message("bot-started-speaking")
-        await say_between_marks(caller, 0.5)
-        said = await caller.message("bot-output", answer, timeout_s=25)
-        assert said["text"] == phrases.ABILITIES
+        await say_between_marks(caller, 0.3)
+        said = await caller.message("bot-output", answer)
+        assert "42" in said["text"]
         assert "bot-interrupted" not in kinds(caller)
 
 
@@ -133,8 +153,7 @@ async def test_an_open_turn_goes_on_in_the_next_session(answered_before: bool) -
             caller.type("what is twelve plus thirty")
             await caller.message("bot-stopped-speaking", timeout_s=15)
         await say_between_marks(caller, 3.0)
-        said = await caller.message("bot-output", lambda data: answer(data) and "heard" in data["text"])
-        assert said["text"].startswith("I heard you for 3 seconds")
+        await heard_for(caller, "3 seconds")
         first, second = line.emulator.sessions
         assert (first.received["ActivityEnded"], second.received["ActivityEnded"]) == (0, 1)
         assert second.received["ActivityStarted"] == 1
