@@ -170,7 +170,8 @@ class Watchdog:
         """Take the next step of the ladder (rule 3)."""
         if self._timeout_s <= 0:
             return None
-        dead = now - self._message_at >= self._timeout_s
+        waits_since = now if self._due is None else self._due - self._timeout_s
+        dead = self._message_at <= waits_since and cause == "no_answer"
         if dead and self._next_step == 0:
             self._next_step = 1
             cause = "no_message"

@@ -106,8 +106,8 @@ async def test_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 @survives(
     "the model thinks for longer than `answer_timeout_s`",
     caller="an answer after that time, once",
-    events=("agent-fell-silent resume",),
-    log="the agent is silent (no_message), next: resume",
+    events=("agent-fell-silent nudge",),
+    log="the agent is silent (no_answer), next: nudge",
 )
 async def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.call.WATCH_STEP_S", 0.1)
