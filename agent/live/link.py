@@ -254,8 +254,10 @@ class LiveLink:
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
                     self._ring.handle_came(self._clock())
+                self._ports.on_fact(fact)
             case wire.GoAway(time_left_s):
                 self._go_away(DEFAULT_TIME_LEFT_S if time_left_s is None else time_left_s)
+                self._ports.on_fact(fact)
             case wire.Usage(prompt):
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))

@@ -20,7 +20,7 @@ from agent.live.uplink import BYTES_PER_S, Audio, Item, Picture, ToolResult
 RING_S = 5.0
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
-PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
+PROBABLY_CROSSED_S = (0.003, 0.05)  # bounds of an eighth of it
 
 
 @dataclass(eq=False, slots=True)

@@ -16,7 +16,7 @@ import pytest
 from agent import events
 from agent.call import Call
 from agent.emulator import Emulator, phrases, running_emulator
-from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, ToolStorm
+from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
 from agent.errors import ToolError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
@@ -342,3 +342,22 @@ async def test_a_result_that_outlives_its_session_is_told_to_the_next_one(fault:
         assert gate.runs == 1
         assert list(second.tool_results) == []
         assert sum(isinstance(event, events.ContextRebuilt) for event in talk.events) == 1
+
+
+async def test_work_that_was_done_is_not_done_again_for_the_next_session() -> None:
+    """The result was sent, but the session ends before the model could use it: the next one asks again."""
+    gate = Gate()
+    gate.open.set()
+    faults = [
+        Stall(at="tool_called", what="send", session=1),
+        DropTcp(at="tool_called", after_s=0.4, session=1),
+    ]
+    async with calling(slow(gate), faults=faults) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.ToolFinished, 1)
+        await talk.until(events.SessionReplaced)
+        await talk.until(events.ToolFinished, 2)
+        second = talk.emulator.sessions[1]
+        await talk.emulator.wait_for(lambda: len(second.tool_results) == 1)
+        assert second.tool_results[0].response == {"output": "mild"}
+        assert gate.runs == 1
