@@ -355,8 +355,8 @@ class Call:
         if loss is not None:
             self._emit(events.SessionLost(loss.detail, loss.fault))
         self.tools.session_replaced(unsent)
+        self.transcript.expect_again()
         if self._turns.session_ended():
-            self.transcript.expect_again()
             if self.voice.generating:
                 self._complete_generation()
             self._finish_heard_turns()
@@ -414,6 +414,7 @@ class Call:
             case wire.Text(text):
                 self._caption(text)
             case wire.Interrupted():
+                self._watchdog.turn_cut()
                 self._interrupt()
             case wire.GenerationComplete():
                 self._complete_generation()
@@ -488,6 +489,7 @@ class Call:
             self._emit_revision(self.transcript.finish("caller"))
         generation = self._turns.turn_completed()
         self._told_turns = self.transcript.count
+        self.tools.turn_completed()
         self._turn_reason = reason
         self.voice.generating = False
         self._finish_heard_turns()

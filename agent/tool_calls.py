@@ -80,7 +80,11 @@ class ToolCalls:
         match verdict:
             case "run":
                 self._emit(events.ToolCalled(entry.key, name, arguments))
-                self._run(entry)
+                answer = self._ledger.answered_before(entry)
+                if answer is None:
+                    self._run(entry)
+                else:
+                    self._finish(entry, answer)
             case "refuse":
                 if self._ledger.refused == 1:
                     logger.warning("a tool call is refused, because too many are open; more may follow")
@@ -118,6 +122,10 @@ class ToolCalls:
             note = late_note(result)
             if note is not None:
                 self._tell(note)
+
+    def turn_completed(self) -> None:
+        """Note that the model has made use of the answers so far."""
+        self._ledger.turn_completed()
 
     async def end(self) -> None:
         """Stop all tools, because the call is over."""
@@ -158,7 +166,7 @@ class ToolCalls:
 
     def _finish(self, entry: Entry, answer: ToolAnswer) -> None:
         """Tell the model how a call ended, unless it has ended before."""
-        telling, call_id = self._ledger.finish(entry.key)
+        telling, call_id = self._ledger.finish(entry.key, answer)
         if telling != "nothing":
             self._tell_model(telling, call_id, entry.name, answer.response)
             self._emit(events.ToolFinished(entry.key, entry.name, answer.outcome, answer.response))

@@ -15,6 +15,7 @@ from agent.live.models import MODELS
 from agent.live.voices import VOICES
 from agent.settings import ENV_PREFIX, GROUPS, Settings
 from signaling.cli import app
+from tests.outlive import registry
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -104,6 +105,11 @@ def test_every_page_is_reached_from_the_readme_or_the_architecture() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [link for link in relative_links(page) if not (page.parent / link).exists()] == []
+
+
+def test_the_page_of_faults_is_what_the_tests_say() -> None:
+    """To make it again: `python -m tests.outlive.registry > docs/faults.md`."""
+    assert (ROOT / "docs" / "faults.md").read_text(encoding="utf-8") == registry.page()
 
 
 def headings() -> dict[str, str]:

@@ -12,6 +12,8 @@ Rules:
      their progress no more. A call without an id could not be answered either, so it is treated in the same way.
   6. The new session may ask again for what is still running (same tool, same arguments): it takes that call over,
      and gets its end under the new id, instead of having the work done twice.
+  7. So may it for what has finished in a turn that the session's end cut off: the new session knows nothing of it
+     and gets the same answer, once.
 
 | state     | open again (2) | progress          | finished            | cancelled (4) | session replaced |
 | --------- | -------------- | ----------------- | ------------------- | ------------- | ---------------- |
@@ -69,6 +71,8 @@ class Ledger:
         self._open: dict[str, Entry] = {}  # by key
         self._ids: dict[str, str] = {}  # keys by the session's ids, of open calls
         self._ended_ids: OrderedDict[str, None] = OrderedDict()  # of this session
+        self._answers: list[tuple[Entry, Any]] = []  # of this turn
+        self._cut_off: list[tuple[Entry, Any]] = []  # of a turn that ended with its session
 
     @property
     def open_calls(self) -> tuple[Entry, ...]:
@@ -112,15 +116,34 @@ class Ledger:
             return "nothing", ""
         return "answer", entry.call_id
 
-    def finish(self, key: str) -> tuple[Telling, str]:
-        """End a call with a result, an error or a timeout; say how, and under which id, the model is told."""
+    def finish(self, key: str, answer: Any = None) -> tuple[Telling, str]:
+        """End a call with a result, an error or a timeout; say how, and under which id, the model is told.
+
+        Args:
+            key: the entry's.
+            answer: for `answered_before`.
+        """
         entry = self._open.pop(key, None)
         if entry is None:
             return "nothing", ""
+        self._answers = [*self._answers[1 - self._max_open :], (entry, answer)]
         if not self._has_live_id(entry):
             return "note", ""
         self._end_id(entry.call_id)
         return "answer", entry.call_id
+
+    def answered_before(self, entry: Entry) -> Any:
+        """Return the answer of a call that the session before had got already; None if there was none (rule 7)."""
+        for number, (before, answer) in enumerate(self._cut_off):
+            if (before.name, before.arguments) == (entry.name, entry.arguments):
+                del self._cut_off[number]
+                return answer
+        return None
+
+    def turn_completed(self) -> None:
+        """Note that the model has made use of the answers."""
+        self._answers.clear()
+        self._cut_off.clear()
 
     def cancel(self, call_id: str) -> Entry | None:
         """End a call that the model takes back; return it if it was open."""
@@ -141,6 +164,8 @@ class Ledger:
         """Declare dead all ids so far (rule 5)."""
         self._ids.clear()
         self._ended_ids.clear()
+        self._cut_off = [*self._cut_off, *self._answers][-self._max_open :]
+        self._answers.clear()
 
     def _orphans(self) -> list[Entry]:
         return [entry for entry in self._open.values() if not self._has_live_id(entry)]

@@ -84,7 +84,8 @@ class Transcript:
             through: only the first so many turns of the call; None for all.
 
         Returns:
-            The newest turns, `MAX_HISTORY_CHARS` of them in all; of an interrupted one what was heard.
+            The newest turns, `MAX_HISTORY_CHARS` of them in all; of an interrupted one what was heard. Of a newest
+            turn that is longer by itself its end.
         """
         open_turns = [(speaker, turn.turn_id, turn.text) for (speaker, _), turn in self._open.items()]
         turns = [*((turn.speaker, turn.turn_id, turn.text) for turn in self.turns), *open_turns]
@@ -94,9 +95,9 @@ class Transcript:
         for speaker, turn_id, text in reversed(turns):
             if text.strip() and (through is None or int(turn_id[1:]) <= through):
                 room -= len(text)
-                if room < 0:
+                if room < 0 and told:
                     break
-                told.append((speaker, text.strip()))
+                told.append((speaker, text.strip()[-MAX_HISTORY_CHARS:]))
         return told[::-1]
 
     def expect_again(self) -> None:

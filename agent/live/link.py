@@ -186,10 +186,11 @@ class LiveLink:
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
         self._recovery.left(self._clock())
-        if not self._rebuild:
-            return Move(Step.RESUME)
-        self._recovery.poison()
-        return Move(Step.REBUILD)
+        step = Step.REBUILD if self._rebuild else Step.RESUME
+        logger.info("a Live session was left on purpose, next: %s", step)
+        if self._rebuild:
+            self._recovery.poison()
+        return Move(step)
 
     def _move_after(self, loss: LiveError) -> Move:
         """Decide how to go on after a loss; raise it if no session will come."""
@@ -242,8 +243,10 @@ class LiveLink:
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
                     self._ring.handle_came(self._clock())
+                self._ports.on_fact(fact)
             case wire.GoAway(time_left_s):
                 self._go_away(DEFAULT_TIME_LEFT_S if time_left_s is None else time_left_s)
+                self._ports.on_fact(fact)
             case wire.Usage(prompt):
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))

@@ -147,7 +147,7 @@ class Uplink:
         self._bound_bytes = MAX_HELD_BYTES
 
     def release(self) -> None:
-        """There is a session: back to the usual bound, once what was held has gone out."""
+        """There is a session: back to the usual bound, once all audio that waits has gone out."""
         self._held = False
         self._narrow()
 
@@ -159,7 +159,7 @@ class Uplink:
         return results
 
     def _narrow(self) -> None:
-        if not self._held and self._audio_bytes <= MAX_QUEUED_BYTES:
+        if not self._held and not self._audio_bytes:
             self._bound_bytes = MAX_QUEUED_BYTES
 
     def _drop_oldest_audio(self) -> bool:

@@ -18,6 +18,8 @@ from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
 from signaling.caller import Caller, dial
+from tests.outlive.line import witnessed
+from tests.outlive.registry import survives
 
 DEAR = {"fault": "usage", "prompt": {"AUDIO": 10_000}, "response": {"AUDIO": 1_000}, "turn": 1}  # $0.03 and $0.012
 
@@ -33,7 +35,8 @@ async def calling(
         endpoint = endpoint_of(emulator)
         async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
             await caller.message("bot-ready")
-            yield caller, url
+            async with witnessed(caller, url):
+                yield caller, url
 
 
 def endpoint_of(emulator: Emulator) -> LiveEndpoint:
@@ -54,6 +57,13 @@ def loud_s(pcm: Pcm, rate_hz: int) -> float:
     return float((np.sqrt((frames**2).mean(axis=1)) > 300).sum() * 480 / rate_hz)
 
 
+@survives(
+    "the call's budget is spent",
+    caller="the agent says goodbye, then the call ends",
+    events=("usage-reported", "limit-near budget", "call-ended"),
+    log="ended: budget_spent",
+    metric='talkspurt_calls_ended_total{reason="budget_spent"}',
+)
 async def test_a_spent_budget_ends_the_call_after_the_goodbye() -> None:
     async with calling(DEAR, budget_usd=0.04) as (caller, _):
         caller.type("what is one plus one")
@@ -72,6 +82,7 @@ async def test_a_spent_budget_ends_the_call_after_the_goodbye() -> None:
         assert kinds(caller).count("limit-near") == 1
         heard = caller.heard_pcm()
         assert loud_s(heard, caller.heard_rate_hz) > 2  # the answer and the goodbye
+        await caller.ended()
 
 
 async def test_a_quiet_call_ends_idle() -> None:
@@ -98,6 +109,12 @@ async def test_an_agent_that_speaks_for_long_is_not_idle() -> None:
         assert "call-ended" not in kinds(caller)
 
 
+@survives(
+    "the call has lasted for `max_duration_s`, and the model says no goodbye",
+    caller="the call ends some seconds later",
+    events=("limit-near max_duration", "call-ended"),
+    log="ended: max_duration",
+)
 async def test_a_model_that_says_no_goodbye_does_not_hold_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.dialog.limits.GOODBYE_S", 0.5)
 
@@ -107,6 +124,7 @@ async def test_a_model_that_says_no_goodbye_does_not_hold_the_call(monkeypatch: 
     async with calling(on_turn=silent, max_duration_s=2.0) as (caller, _):
         farewell = await told(caller, "call-ended")
         assert farewell["reason"] == "max_duration"
+        await caller.ended()
 
 
 async def test_what_a_call_took_is_shown() -> None:

@@ -8,8 +8,14 @@ import pytest
 
 from agent.emulator.faults import DropTcp, ForgetContext, GoAway
 from tests.outlive.line import on_line, talkspurts_s
+from tests.outlive.registry import survives
 
 
+@survives(
+    "goAway, twenty times in a call",
+    caller="nothing: no word is lost or doubled, no gap is heard",
+    events=("session-ending", "session-replaced resumed"),
+)
 async def test_twenty_swaps() -> None:
     """Nothing that the caller says is lost or doubled, and nothing that the agent says has a gap."""
     swaps = 20
@@ -28,6 +34,11 @@ async def test_twenty_swaps() -> None:
         assert [session.violations for session in line.emulator.sessions] == [[]] * len(line.emulator.sessions)
 
 
+@survives(
+    "the session is resumed, but the model has forgotten the call",
+    caller="one answer that knows nothing; then the model has been told what was said",
+    events=("context-lost", "context-rebuilt", "session-replaced rebuilt"),
+)
 async def test_a_context_that_was_forgotten_is_told_again() -> None:
     """Resuming is accepted, but the model knows nothing: the length of its context gives it away."""
     faults = [DropTcp(at="turn_completed", nth=3, session=1), ForgetContext(session=2)]

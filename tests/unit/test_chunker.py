@@ -4,7 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.chunker import FRAME_SAMPLES, HURRIED_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
+from agent.media.chunker import (
+    FRAME_SAMPLES,
+    HURRIED_CHUNK_SAMPLES,
+    PATIENT_CHUNK_SAMPLES,
+    SILENT_CHUNK_SAMPLES,
+    Chunker,
+)
 
 
 def frame(value: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -41,9 +47,42 @@ def test_a_hurry_changes_nothing_in_silence() -> None:
     assert [chunk is None for chunk in chunks] == [True] * 4 + [False]
 
 
-@given(st.lists(st.tuples(st.integers(0, 700), st.booleans(), st.booleans()), max_size=50))
-def test_no_sample_is_lost_or_reordered(pieces: list[tuple[int, bool, bool]]) -> None:
+def sizes_of_silence(chunker: Chunker, frames: int) -> list[int]:
+    chunks = [chunker.push(frame(i), urgent=False) for i in range(frames)]
+    return [len(chunk) for chunk in chunks if chunk is not None]
+
+
+def test_a_patient_chunker_collects_more_silence() -> None:
     chunker = Chunker()
+    chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES
+    assert sizes_of_silence(chunker, 50) == [PATIENT_CHUNK_SAMPLES] * 2
+
+
+def test_speech_does_not_wait_for_a_patient_chunker() -> None:
+    chunker = Chunker()
+    chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES
+    assert sizes_of_silence(chunker, 20) == []
+    chunk = chunker.push(frame(20), urgent=True)
+    assert chunk is not None
+    assert len(chunk) == 21 * FRAME_SAMPLES
+    assert chunk[-1] == 20
+
+
+def test_what_a_patient_chunker_held_goes_with_the_next_frame_once_it_is_patient_no_more() -> None:
+    chunker = Chunker()
+    chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES
+    sizes_of_silence(chunker, 20)
+    chunker.silent_chunk_samples = SILENT_CHUNK_SAMPLES
+    assert sizes_of_silence(chunker, 6) == [21 * FRAME_SAMPLES, SILENT_CHUNK_SAMPLES]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.booleans(), st.booleans()), max_size=50),
+    st.sampled_from([SILENT_CHUNK_SAMPLES, PATIENT_CHUNK_SAMPLES]),
+)
+def test_no_sample_is_lost_or_reordered(pieces: list[tuple[int, bool, bool]], silent_chunk_samples: int) -> None:
+    chunker = Chunker()
+    chunker.silent_chunk_samples = silent_chunk_samples
     sent: list[int] = []
     number = 0
     for size, urgent, hurried in pieces:

@@ -246,3 +246,27 @@ def test_a_note_is_bounded_whatever_it_tells(name: str, answer: dict[str, str]) 
     note = note_of(name, answer)
     assert len(note) <= MAX_NOTE_CHARS
     assert "\n" not in note
+
+
+def test_an_answer_that_was_cut_off_with_its_session_is_given_again_once() -> None:
+    ledger = Ledger()
+    ledger.finish(opened(ledger, "c1").key, "booked")
+    ledger.session_replaced()
+    again = opened(ledger, "d1")
+    assert ledger.answered_before(again) == "booked"
+    assert ledger.answered_before(again) is None
+
+
+def test_an_answer_that_a_complete_turn_made_use_of_is_not_given_again() -> None:
+    ledger = Ledger()
+    ledger.finish(opened(ledger, "c1").key, "booked")
+    ledger.turn_completed()
+    ledger.session_replaced()
+    assert ledger.answered_before(opened(ledger, "d1")) is None
+
+
+def test_other_arguments_are_other_work() -> None:
+    ledger = Ledger()
+    ledger.finish(ledger.open("c1", "book", {"table": 1})[1].key, "booked")
+    ledger.session_replaced()
+    assert ledger.answered_before(ledger.open("d1", "book", {"table": 2})[1]) is None

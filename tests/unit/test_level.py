@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.media.level import HANGOVER_FRAMES, QUIETEST_SPEECH_DBFS, START_FRAMES, SpeechLevel
+from agent.media.level import (
+    AUDIBLE_PEAK,
+    HANGOVER_FRAMES,
+    QUIETEST_SPEECH_DBFS,
+    START_FRAMES,
+    SpeechLevel,
+    is_audible,
+)
 
 FRAME_SAMPLES = 320
 SILENCE = np.zeros(FRAME_SAMPLES, np.int16)
@@ -94,6 +101,29 @@ def test_the_floor_follows_when_the_noise_stops() -> None:
     noise = np.random.default_rng(3).normal(0, 1000, (1500, FRAME_SAMPLES)).astype(np.int16)  # -30 dBFS
     level = after(*noise, *[SILENCE] * 12)
     assert level.push(sound(-45))
+
+
+@pytest.mark.parametrize(
+    ("peak", "audible"),
+    [
+        *((0, False), (AUDIBLE_PEAK, False), (-AUDIBLE_PEAK, False)),
+        *((AUDIBLE_PEAK + 1, True), (-AUDIBLE_PEAK - 1, True), (32_767, True), (-32_768, True)),
+    ],
+)
+def test_one_sample_that_would_be_heard_makes_a_voice_audible(peak: int, audible: bool) -> None:
+    voice = np.zeros(480, np.int16)
+    voice[-1] = peak
+    assert is_audible(voice) is audible
+
+
+def test_no_voice_at_all_is_not_audible() -> None:
+    assert not is_audible(np.zeros(0, np.int16))
+
+
+def test_the_dither_of_a_silent_voice_is_not_audible() -> None:
+    dither = np.random.default_rng(4).integers(-2, 3, 24_000).astype(np.int16)
+    assert not is_audible(dither)
+    assert is_audible(sound(-50))
 
 
 def test_an_empty_frame_changes_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.transcript import Revision, Speaker, Transcript
+from agent.dialog.transcript import MAX_HISTORY_CHARS, Revision, Speaker, Transcript
 
 
 def final(revision: Revision | None) -> Revision:
@@ -149,6 +149,142 @@ def test_after_an_interruption_the_agent_begins_a_new_turn() -> None:
     assert transcript.add("agent", "Sorry?") == Revision("agent", "t2", 1, "Sorry?")
 
 
+@pytest.mark.parametrize(
+    ("heard_samples", "arrived_samples", "estimated"),
+    [(0, 0, False), (0, 480, False), (479, 480, True), (480, 480, False), (960, 480, False)],
+)
+def test_a_cut_amid_the_voice_is_an_estimate(heard_samples: int, arrived_samples: int, estimated: bool) -> None:
+    """Before its beginning nothing was heard and behind its end all: that is certain."""
+    transcript = Transcript()
+    transcript.add("agent", "one two")
+    assert final(transcript.interrupt(0, heard_samples, arrived_samples)).estimated is estimated
+
+
+def test_a_turn_that_was_heard_to_its_end_is_no_estimate() -> None:
+    transcript = Transcript()
+    transcript.add("agent", "one two")
+    assert not final(transcript.finish("agent")).estimated
+
+
+def test_turns_are_counted_from_their_beginning() -> None:
+    transcript = Transcript()
+    assert transcript.count == 0
+    transcript.add("caller", " ")
+    assert transcript.count == 0
+    transcript.add("caller", "Hello")
+    transcript.add("caller", " you")
+    assert transcript.count == 1
+    transcript.finish("caller")
+    assert transcript.count == 1
+    transcript.typed("typed")
+    transcript.add("agent", "Hi")
+    assert transcript.count == 3
+
+
+# what a fresh session is told
+
+
+def test_the_history_is_in_the_order_in_which_the_turns_began() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "What time is it? ")
+    transcript.add("agent", "It is", generation=1)
+    transcript.add("agent", "Second", generation=2)
+    transcript.finish("agent", 1)
+    transcript.typed("and the date?")
+    assert transcript.history() == [
+        ("caller", "What time is it?"),
+        ("agent", "It is"),
+        ("agent", "Second"),
+        ("caller", "and the date?"),
+    ]
+
+
+def test_the_order_is_kept_beyond_nine_turns() -> None:
+    transcript = Transcript()
+    for number in range(1, 13):
+        transcript.typed(str(number))
+    assert [text for _, text in transcript.history()] == [str(number) for number in range(1, 13)]
+
+
+def test_the_history_of_an_interrupted_turn_is_what_was_heard() -> None:
+    transcript = story()
+    transcript.interrupt(0, 24_000, 72_000)
+    assert transcript.history() == [("agent", "Once upon.")]
+
+
+def test_a_turn_of_which_nothing_was_heard_is_no_history() -> None:
+    transcript = story()
+    transcript.interrupt(0, 0, 72_000)
+    assert transcript.history() == []
+
+
+@pytest.mark.parametrize(("through", "texts"), [(0, []), (1, ["one"]), (2, ["one", "two"]), (9, ["one", "two"])])
+def test_the_history_of_the_first_turns_leaves_the_later_ones_out(through: int, texts: list[str]) -> None:
+    transcript = Transcript()
+    transcript.typed("one")
+    transcript.add("caller", "two")
+    assert [text for _, text in transcript.history(through)] == texts
+
+
+def test_of_a_long_history_the_newest_turns_are_told() -> None:
+    transcript = Transcript()
+    length = MAX_HISTORY_CHARS // 4
+    for letter in "abcdef":
+        transcript.typed(letter * length)
+    assert [text[0] for _, text in transcript.history()] == ["c", "d", "e", "f"]
+    transcript.typed("g")
+    assert [text[0] for _, text in transcript.history()] == ["d", "e", "f", "g"]
+
+
+def test_of_a_newest_turn_that_is_too_long_by_itself_the_end_is_told() -> None:
+    transcript = Transcript()
+    transcript.typed("before")
+    transcript.typed("a" * MAX_HISTORY_CHARS + "the question")
+    [(speaker, text)] = transcript.history()
+    assert (speaker, len(text)) == ("caller", MAX_HISTORY_CHARS)
+    assert text.endswith("the question")
+
+
+def test_telling_the_history_changes_nothing() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "Hello ")
+    assert transcript.history() == transcript.history()
+    assert transcript.add("caller", "you") == Revision("caller", "t1", 2, "Hello you")
+
+
+# words that come once more
+
+
+def test_words_that_come_again_replace_the_text_within_the_same_turn() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "What ti")
+    transcript.expect_again()
+    assert transcript.add("caller", " What") == Revision("caller", "t1", 2, "What")
+    assert transcript.add("caller", " time?") == Revision("caller", "t1", 3, "What time?")
+    assert transcript.count == 1
+
+
+def test_until_they_come_again_the_words_stand() -> None:
+    transcript = Transcript()
+    transcript.add("caller", "What ti")
+    transcript.expect_again()
+    assert transcript.history() == [("caller", "What ti")]
+    assert transcript.add("caller", " ") is None
+    assert transcript.history() == [("caller", "What ti")]
+    assert transcript.finish("caller") == Revision("caller", "t1", 2, "What ti", final=True)
+    assert transcript.add("caller", "Next") == Revision("caller", "t2", 1, "Next")
+
+
+def test_only_the_open_turn_of_the_caller_comes_again() -> None:
+    transcript = Transcript()
+    transcript.expect_again()
+    transcript.add("agent", "It is")
+    transcript.expect_again()
+    assert transcript.add("agent", " noon.") == Revision("agent", "t1", 2, "It is noon.")
+    assert transcript.add("caller", "Hello") == Revision("caller", "t2", 1, "Hello")
+    assert transcript.add("caller", " you") == Revision("caller", "t2", 2, "Hello you")
+
+
 SPEAKERS: st.SearchStrategy[Speaker] = st.sampled_from(("caller", "agent"))
 WORDS = st.text("ab \n", min_size=1, max_size=6).filter(lambda text: bool(text.strip()))
 STEPS = st.lists(
@@ -203,6 +339,20 @@ def test_no_word_is_lost_between_heard_and_unheard(steps: list[tuple[str, Speake
         said = "".join(text for step, who, text, _ in steps if who == speaker and step in ("add", "typed"))
         kept = "".join(turn.text + turn.unheard_text for turn in transcript.turns if turn.speaker == speaker)
         assert "".join(kept.split()) == "".join(said.split())
+
+
+@given(STEPS, st.integers(0, 40))
+def test_the_history_holds_every_turn_once_and_in_order(
+    steps: list[tuple[str, Speaker, str, int]], through: int
+) -> None:
+    transcript = Transcript()
+    run(transcript, steps)
+    by_number = sorted(transcript.turns, key=lambda turn: int(turn.turn_id[1:]))
+    expected = [(turn.speaker, turn.text.strip()) for turn in by_number if turn.text]
+    assert transcript.history() == transcript.history(transcript.count) == expected
+    assert transcript.history(through) == [
+        (turn.speaker, turn.text.strip()) for turn in by_number[:through] if turn.text
+    ]
 
 
 @given(st.lists(st.tuples(WORDS, st.integers(0, 1000)), min_size=1, max_size=20), st.integers(0, 20_000))

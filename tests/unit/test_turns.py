@@ -129,8 +129,39 @@ def test_nothing_follows_a_complete_generation_whoever_cut_it() -> None:
     assert turns.output_arrived(1.0 + PAUSE_S) == 2
 
 
+def test_the_end_of_a_session_closes_the_open_generation() -> None:
+    turns = Turns()
+    turns.output_arrived(0.0)
+    assert turns.session_ended()
+    assert not turns.open
+    assert not turns.generating
+    assert turns.generation == 1
+    assert turns.output_arrived(0.01) == 2
+    assert turns.generating
+
+
+def test_the_end_of_a_session_closes_a_cut_generation_too() -> None:
+    """The next session's reply must not be taken for the rest of what was cut."""
+    turns = Turns()
+    turns.output_arrived(0.0)
+    turns.cut(1.0)
+    assert turns.session_ended()
+    assert turns.output_arrived(1.01) == 2
+    assert turns.generating
+
+
+def test_the_end_of_a_session_between_turns_closes_nothing() -> None:
+    turns = Turns()
+    assert not turns.session_ended()
+    turns.output_arrived(0.0)
+    turns.turn_completed()
+    assert not turns.session_ended()
+    assert turns.generation == 1
+
+
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["output", "cut", "complete"]), st.floats(0.0, 2.0, allow_nan=False)), max_size=60
+    st.tuples(st.sampled_from(["output", "cut", "complete", "session"]), st.floats(0.0, 2.0, allow_nan=False)),
+    max_size=60,
 )
 
 
@@ -148,11 +179,15 @@ def test_the_rules_hold_in_every_order(steps: list[tuple[str, float]]) -> None:
         elif step == "complete":
             assert turns.turn_completed() == before
             opened, cut_at = False, None
+        elif step == "session":
+            assert turns.session_ended() is opened
+            opened, cut_at = False, None
         else:
             revived = cut_at is not None and now - max(cut_at, output_at) >= PAUSE_S
             begins = not opened or revived
             assert turns.output_arrived(now) == before + begins
             opened, cut_at, output_at = True, None if begins else cut_at, now
+        assert turns.open is opened
         assert turns.generating == (opened and cut_at is None)
 
 
@@ -168,6 +203,8 @@ def test_what_was_cut_is_never_generating_again(steps: list[tuple[str, float]]) 
             cut |= {generation} if generating else set()
         elif step == "complete":
             turns.turn_completed()
+        elif step == "session":
+            turns.session_ended()
         else:
             turns.output_arrived(now)
         assert not (turns.generating and turns.generation in cut)

@@ -16,13 +16,15 @@ import pytest
 from agent import events
 from agent.call import Call
 from agent.emulator import Emulator, phrases, running_emulator
-from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, ToolStorm
+from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
 from agent.errors import ToolError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
+from signaling.dialects.rtvi import rtvi_messages
+from tests.outlive.registry import saw, survives
 
 
 class Gate:
@@ -86,6 +88,7 @@ class Talk:
 
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
+        saw({"type": kind, "data": data} for kind, data in rtvi_messages(event))
         self._changed.set()
 
 
@@ -168,6 +171,11 @@ async def test_silent_says_nothing() -> None:
         assert [text for text in talk.said if "tool" in text.lower()] == []
 
 
+@survives(
+    "a tool blocks its thread",
+    caller="nothing: the caller is heard all the time",
+    events=("llm-function-call-stopped",),
+)
 async def test_a_slow_plain_tool_holds_up_no_audio() -> None:
     def work() -> str:
         time.sleep(1.0)
@@ -186,6 +194,7 @@ async def test_a_slow_plain_tool_holds_up_no_audio() -> None:
         await talk.until(events.ToolFinished)
 
 
+@survives("a tool fails", caller="the agent says so", events=("llm-function-call-stopped",), log="tool slow failed")
 async def test_a_tool_that_fails_ends_no_call() -> None:
     async def broken() -> None:
         raise SystemExit(3)
@@ -199,6 +208,12 @@ async def test_a_tool_that_fails_ends_no_call() -> None:
         assert phrases.WHO in " ".join(talk.said)
 
 
+@survives(
+    "the model calls dozens of tools at once",
+    caller="nothing; each call is answered, those beyond 16 with an error",
+    events=("llm-function-call-stopped",),
+    log="a tool call is refused, because too many are open",
+)
 @pytest.mark.parametrize("one_message", [True, False])
 @pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
 async def test_every_call_of_a_storm_is_answered(
@@ -224,6 +239,9 @@ async def test_a_storm_of_undeclared_calls() -> None:
         assert [event.outcome for event in talk.finished] == ["error"] * 400
 
 
+@survives(
+    "the model takes a tool call back", caller="nothing; the tool is stopped", events=("llm-function-call-stopped",)
+)
 @pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
 async def test_a_cancelled_call_is_stopped_and_not_answered(behavior: Literal["BLOCKING", "NON_BLOCKING"]) -> None:
     gate = Gate()
@@ -239,6 +257,11 @@ async def test_a_cancelled_call_is_stopped_and_not_answered(behavior: Literal["B
         assert [result for result in talk.emulator.sessions[0].tool_results if not result.will_continue] == []
 
 
+@survives(
+    "the turn is cut while a tool runs",
+    caller="nothing; the tool is stopped",
+    events=("llm-function-call-stopped",),
+)
 async def test_an_interruption_takes_back_what_the_turn_waited_for() -> None:
     gate = Gate()
     async with calling(slow(gate), faults=[Interrupt(at="tool_called", after_s=0.1)]) as talk:
@@ -299,6 +322,11 @@ async def test_a_tool_that_outlives_its_session_answers_the_next_one(fault: Faul
         assert list(first.tool_results) == []
 
 
+@survives(
+    "a tool ends after the session that called it",
+    caller="nothing; the model is told the result in words",
+    events=("session-lost", "session-replaced", "llm-function-call-stopped"),
+)
 @pytest.mark.parametrize("fault", [Close(at="turn_completed", session=1), DropTcp(at="turn_completed", session=1)])
 async def test_a_result_that_outlives_its_session_is_told_to_the_next_one(fault: Fault) -> None:
     """The turn that called is over, so that nothing is asked again: the result is told as a note."""
@@ -314,3 +342,22 @@ async def test_a_result_that_outlives_its_session_is_told_to_the_next_one(fault:
         assert gate.runs == 1
         assert list(second.tool_results) == []
         assert sum(isinstance(event, events.ContextRebuilt) for event in talk.events) == 1
+
+
+async def test_work_that_was_done_is_not_done_again_for_the_next_session() -> None:
+    """The result was sent, but the session ends before the model could use it: the next one asks again."""
+    gate = Gate()
+    gate.open.set()
+    faults = [
+        Stall(at="tool_called", what="send", session=1),
+        DropTcp(at="tool_called", after_s=0.4, session=1),
+    ]
+    async with calling(slow(gate), faults=faults) as talk:
+        talk.call.type_text("call slow")
+        await talk.until(events.ToolFinished, 1)
+        await talk.until(events.SessionReplaced)
+        await talk.until(events.ToolFinished, 2)
+        second = talk.emulator.sessions[1]
+        await talk.emulator.wait_for(lambda: len(second.tool_results) == 1)
+        assert second.tool_results[0].response == {"output": "mild"}
+        assert gate.runs == 1

@@ -1,0 +1,90 @@
+"""Tools beside the voice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from agent.definition import Agent
+from agent.emulator import Call, Play, Reply, Turn
+from agent.emulator.faults import Close, GoAway
+from agent.tools.declare import Behavior, Tool
+from tests.outlive.line import VOICE_HZ, on_line, tone
+from tests.outlive.registry import survives
+
+QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
+
+
+class Counted:
+    """A tool that takes a while, and how often it ran."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    async def wait(self) -> str:
+        self.runs += 1
+        await asyncio.sleep(0.6)
+        return "done"
+
+    def block(self) -> str:
+        self.runs += 1
+        time.sleep(0.6)
+        return "done"
+
+    def agent(self, *, blocks: bool = False, behavior: Behavior = "BLOCKING") -> Agent:
+        function = self.block if blocks else self.wait
+        parameters = {"type": "object", "properties": {}}
+        return Agent(
+            tools=(Tool("slow", "A slow one.", parameters, function, behavior=behavior, scheduling="SILENT"),)
+        )
+
+
+def calls_first(turn: Turn) -> Reply:
+    return (Play(tone(VOICE_HZ, 24_000, 0.5)),) if turn.results else (Call("slow", {}),)
+
+
+def calls_and_speaks(_turn: Turn) -> Reply:
+    return (Call("slow", {}), Play(tone(VOICE_HZ, 24_000, 1.0)))
+
+
+@survives(
+    "goAway while a tool runs",
+    caller="nothing: the answer comes first, then the session is replaced",
+    events=("session-ending", "session-replaced resumed", "llm-function-call-stopped"),
+)
+@survives(
+    "the session is lost while a tool runs",
+    caller="the answer comes as soon as the tool has ended; it runs once",
+    events=("session-lost live", "session-replaced resumed"),
+    log="a tool call is taken over by the new session",
+)
+async def test_sessions_that_end_while_a_tool_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.live.resumption.RIGHT_AFTER_S", 0.1)  # else the handle were held for bad
+    faults = [
+        GoAway(session=1, at="tool_called", time_left_s=6.0),
+        Close(session=2, at="tool_called", after_s=0.2),
+    ]
+    counted = Counted()
+    async with on_line(on_turn=calls_first, faults=faults, settings=QUICK, definition=counted.agent()) as line:
+        await line.hears()
+        await line.counted("session-replaced", 1)
+        assert counted.runs == 1
+        await line.hears()
+        assert counted.runs == 2
+        assert line.heard_s() == pytest.approx([0.5] * 2, abs=0.03)
+        assert len(line.shifts_ms()) == 2
+        first, second, third = line.emulator.sessions
+        assert (len(first.tool_results), len(second.tool_results), len(third.tool_results)) == (1, 0, 1)
+        assert [session.violations for session in line.emulator.sessions] == [[]] * 3
+
+
+@survives("a tool is slow, and the agent speaks meanwhile", caller="nothing: there is no gap")
+async def test_a_slow_tool_while_the_agent_speaks() -> None:
+    counted = Counted()
+    definition = counted.agent(blocks=True, behavior="NON_BLOCKING")
+    async with on_line(on_turn=calls_and_speaks, settings=QUICK, definition=definition) as line:
+        await line.hears()
+        assert counted.runs == 1
+        assert line.heard_s() == pytest.approx([1.0], abs=0.03)
