@@ -417,6 +417,7 @@ class Call:
                 self._watchdog.turn_cut()
                 self._interrupt()
             case wire.GenerationComplete():
+                self._note_answer()
                 self._complete_generation()
             case wire.TurnComplete(reason):
                 self._complete_turn(reason)
@@ -476,6 +477,13 @@ class Call:
                 self._emit(events.AgentInterrupted(cut.generation, cut.heard_samples, cut.dropped_samples))
             arrived = self._arrived_samples.pop(cut.generation, 0)
             self._emit_revision(self.transcript.interrupt(cut.generation, cut.heard_samples, arrived))
+
+    def _note_answer(self) -> None:
+        """It is whole, if nothing else is going on: should the session be lost now, it is not asked for again."""
+        arrived = self._turns.generating and self._arrived_samples.get(self._turns.generation)
+        if arrived and not self._level.speaking and not self.tools.open:
+            self._told_turns = self.transcript.count
+            self.live.answer_completed()
 
     def _complete_generation(self) -> None:
         self.voice.generating = False
