@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agent.emulator import Emulator, Hooks, Moment, Wire
+from agent.dialog.turns import PAUSE_S
+from agent.emulator import Call as AskTool
+from agent.emulator import Emulator, Hooks, Moment, Play, Turn, Wire
+from agent.emulator.brain import Reply
 from agent.media.fir import Pcm
 from signaling.caller import Caller, dial
 from tests.conftest import ServiceFactory
-from tests.outlive.line import on_line, tone
+from tests.outlive.line import VOICE_HZ, on_line, talkspurts_s, tone
 
 STORY = "tell me a long story"
 
@@ -184,3 +188,35 @@ async def test_an_interrupted_agent_is_silent_and_the_model_knows_nothing_of_it(
         caller.type("what is one plus one")
         said = await caller.message("bot-output", answer, timeout_s=15)
         assert "2" in said["text"]
+
+
+class SlowTool(Hooks):
+    """A tool takes longer than any pause of a model that streams."""
+
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        if moment is Moment.TOOL_CALLED:
+            await asyncio.sleep(2 * PAUSE_S)
+
+
+async def test_what_the_model_says_later_in_the_same_turn_is_not_heard_either() -> None:
+    voice = Play(tone(VOICE_HZ, 24_000, 0.6))
+
+    def script(turn: Turn) -> Reply:
+        return (voice, AskTool("get_weather", {"city": "Paris"})) if turn.text == "weather" else (voice,)
+
+    async with on_line(on_turn=script, hooks=SlowTool) as line:
+        caller = line.caller
+        caller.type("weather")
+        await caller.message("bot-started-speaking")
+        assert (await ask(caller, "interrupt"))["d"] == {"interrupted": True}
+        (session,) = line.emulator.sessions
+        await line.emulator.wait_for(lambda: session.sent_kinds["turnComplete"] == 1, timeout_s=10)
+        assert session.tool_results
+        assert kinds(caller).count("bot-started-speaking") == 1
+        caller.type("and now")
+        await caller.until(lambda: kinds(caller).count("bot-started-speaking") == 2)
+        await caller.until(lambda: kinds(caller).count("bot-stopped-speaking") == 2)
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        first, second = talkspurts_s(caller.heard_pcm(), caller.heard_rate_hz)
+        assert first < 0.5
+        assert second == pytest.approx(0.6, abs=0.05)
