@@ -15,15 +15,14 @@ import logging
 import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, Literal
 
 from agent import events
+from agent.call_limits import CallLimits
 from agent.clock import Clock, monotonic
 from agent.dialog.asides import greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
-from agent.dialog.limits import End, Limits, SayGoodbye, Step
 from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
@@ -152,14 +151,10 @@ class Call:
         self._greeting = greeting  # None once the model was asked to say it
         self._media_flows = False
         self._leaving = False
-        self._limits = Limits(
-            budget_usd=settings.budget_usd,
-            idle_timeout_s=settings.idle_timeout_s,
-            max_duration_s=settings.max_duration_s,
-            now=clock(),
+        self._limits = CallLimits(
+            settings, self.meter, tell=self._tell, emit=self._emit, hang_up=self.hang_up, clock=clock
         )
-        self._limits_moved = asyncio.Event()
-        self.observe(self._note_for_limits)
+        self.observe(self._limits.note)
         self.observe(self._note_for_watchdog)
         self._farewell_complete = False
 
@@ -199,7 +194,7 @@ class Call:
             async with asyncio.TaskGroup() as self._group:
                 self._start(self._hold_live(), "live")
                 self._start(self._watch_silence(), "silence")
-                self._start(self._keep_limits(), "limits")
+                self._start(self._limits.keep(), "limits")
                 if ear is not None:
                     self._start(self._listen(ear), "listen")
                 for eye in self.eyes:
@@ -428,7 +423,7 @@ class Call:
             case wire.GoAway() | wire.Resumable():
                 pass  # the link sees to it
             case wire.Usage():
-                self._bill(fact)
+                self._limits.bill(fact)
 
     def _speak(self, pcm_bytes: bytes, rate_hz: int) -> None:
         generation = self._output_arrived()
@@ -607,45 +602,3 @@ class Call:
                 self._watchdog.pause("tools", self._clock())
             case events.ToolFinished() if not self.tools.open:
                 self._watchdog.proceed("tools", self._clock())
-
-    # what the call costs and how long it lasts
-
-    def _bill(self, usage: wire.Usage) -> None:
-        self.meter.bill(
-            usage.prompt,
-            usage.response,
-            thoughts_tokens=usage.thoughts_tokens,
-            tool_use_tokens=usage.tool_use_tokens,
-        )
-        spent = self.meter.spent
-        self._emit(
-            events.UsageReported(spent.by_direction(), None if spent.cost_usd is None else float(spent.cost_usd))
-        )
-        self._limits.spent(spent.cost_usd)
-        self._limits_moved.set()
-
-    def _note_for_limits(self, event: events.Event) -> None:
-        self._limits.note(event, self._clock())
-        if self._limits.closing:
-            self._limits_moved.set()
-
-    async def _keep_limits(self) -> None:
-        """Bring the call to its end when a limit is reached; ends with the call."""
-        while True:
-            self._limits_moved.clear()
-            for step in self._limits.steps(self._clock()):
-                self._take_step(step)
-            wait_s = self._limits.next_look_s(self._clock())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if wait_s == math.inf else wait_s):
-                    await self._limits_moved.wait()
-
-    def _take_step(self, step: Step) -> None:
-        match step:
-            case events.LimitNear():
-                self._emit(step)
-            case SayGoodbye(note):
-                logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
-                self._tell(Note(note, wants_reply=True))
-            case End(reason, detail):
-                self.hang_up(reason, detail, "operator")
