@@ -16,12 +16,13 @@ import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from agent import events
 from agent.clock import Clock, monotonic
 from agent.dialog.asides import greeting_request, say_request
 from agent.dialog.budget import Meter
+from agent.dialog.floor import Floor
 from agent.dialog.limits import End, Limits, SayGoodbye, Step
 from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.transcript import Revision, Transcript
@@ -31,7 +32,7 @@ from agent.errors import LiveError, LiveRefused, MediaError
 from agent.live import wire
 from agent.live.link import LinkPorts, LiveLink, Replaced
 from agent.live.session import LiveClient, Said
-from agent.live.uplink import Audio, Note, Picture, ToolResult, TypedText
+from agent.live.uplink import ActivityMark, Audio, Note, Picture, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
@@ -53,6 +54,7 @@ NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer no
 FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 Observer = Callable[[events.Event], None]
+State = Literal["connecting", "listening", "thinking", "speaking"]
 
 
 class Call:
@@ -120,7 +122,8 @@ class Call:
         "Where the caller is seen; to be filled before `run`."
         self.meter = Meter(price_of(prices, settings.model))
         "What the call has used and cost so far."
-        self._model = settings.model
+        self.model = settings.model
+        self._began = clock()
         self._offline_demo = offline_demo
         self._hurried = hurried
         self._clock = clock
@@ -131,7 +134,12 @@ class Call:
         self._caller_text_at = 0.0
         self._level = SpeechLevel()
         self._chunker = Chunker()
-        self._watchdog = Watchdog(settings.answer_timeout_s, transcribed=settings.input_transcription)
+        self._floor = Floor(marked=settings.vad == "off")
+        self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
+        self._barge_in = settings.barge_in
+        self._watchdog = Watchdog(
+            settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
+        )
         self._told_turns = 0  # of the transcript, when the model last completed a turn
         self._turn_reason: str | None = None
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
@@ -152,6 +160,23 @@ class Call:
         self.observe(self._note_for_limits)
         self.observe(self._note_for_watchdog)
         self._farewell_complete = False
+
+    # what a call is at a moment
+
+    @property
+    def duration_s(self) -> float:
+        """How long the call has lasted."""
+        return self._clock() - self._began
+
+    @property
+    def state(self) -> State:
+        """What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
+        if self.ready is None:
+            return "connecting"
+        if self.voice.speaking:
+            return "speaking"
+        thinks = self._turns.generating or self.tools.open or self._watchdog.owed
+        return "thinking" if thinks and not self._floor.taken else "listening"
 
     # the call's life
 
@@ -240,21 +265,53 @@ class Call:
 
     def hear(self, pcm: Pcm) -> None:
         """Take the caller's next audio: int16, shape ``(samples,)``, mono, 16 kHz."""
-        was_speaking = self._level.speaking
         loud = self._level.push(pcm)
-        speaking = self._level.speaking
-        if speaking and not was_speaking:
+        if self._floor.level(self._level.speaking):
+            self._floor_changed()
+        if not (self._hears_all or self._floor.taken):
+            return
+        speech = self._level.speaking or loud
+        self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech)
+
+    def _pass_on(self, chunk: Pcm | None, speech: bool) -> None:
+        if chunk is not None:
+            self.live.uplink.put(Audio(chunk.tobytes(), speech))
+
+    def _floor_changed(self) -> None:
+        if self._floor.taken:
             self._finish_stale_caller_turn()
             self._watchdog.caller_started(self._clock())
             self.caller_spoke_at = self._clock()
             self._emit(events.CallerStartedSpeaking())
-        elif was_speaking and not speaking:
+        else:
             self._watchdog.caller_stopped(self._clock())
             self._emit(events.CallerStoppedSpeaking())
-        speech = speaking or loud
-        chunk = self._chunker.push(pcm, urgent=speech, hurried=self._hurried())
-        if chunk is not None:
-            self.live.uplink.put(Audio(chunk.tobytes(), speech))
+
+    def start_activity(self) -> bool:
+        """Note that the caller begins to speak; it cuts off what the agent is saying, unless `barge_in` is off.
+
+        Returns:
+            False if nobody wants to know, because the Live server finds the caller's turns itself.
+
+        Raises:
+            LiveLost: the Live server has stopped reading.
+        """
+        return self._mark(starts=True)
+
+    def end_activity(self) -> bool:
+        """Note that the caller has finished and waits for the answer; as `start_activity`."""
+        return self._mark(starts=False)
+
+    def _mark(self, *, starts: bool) -> bool:
+        if not self._floor.marked or self._floor.taken == starts:
+            return self._floor.marked
+        self._pass_on(self._chunker.take(), self._level.speaking)
+        self.live.uplink.put(ActivityMark(starts))
+        self._floor.mark(starts)
+        self._floor_changed()
+        if starts and self._barge_in:
+            self._interrupt()
+        return True
 
     def see(self, jpeg: Jpeg) -> None:
         """Take what the caller shows now."""
@@ -278,7 +335,7 @@ class Call:
 
     def _live_ready(self) -> None:
         self._watchdog.proceed("session", self._clock())
-        self.ready = events.AgentReady(self._model, self._offline_demo)
+        self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked)
         self._emit(self.ready)
         self._greet()
 
@@ -316,7 +373,7 @@ class Call:
         return [Said(speaker, text) for speaker, text in turns]
 
     def _is_quiet(self) -> bool:
-        busy = self._turns.open or self.tools.open or self._level.speaking or self._watchdog.owed
+        busy = self._turns.open or self.tools.open or self._floor.taken or self._watchdog.owed
         return not busy
 
     async def _watch_silence(self) -> None:
@@ -393,10 +450,21 @@ class Call:
             self._emit(events.GenerationStarted(generation))
         return generation
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> bool:
+        """Have the agent fall silent at once; the model is told nothing, so that it answers nothing.
+
+        Returns:
+            False if it was silent already.
+        """
+        speaks = self._turns.generating or self.playout.queued_samples > 0
+        if speaks:
+            self._interrupt(told=False)
+        return speaks
+
+    def _interrupt(self, *, told: bool = True) -> None:
         self._watchdog.agent_interrupted(self._clock())
         cuts_something = self._turns.generating or self.playout.queued_samples > 0
-        generation = self._turns.cut(self._clock())
+        generation = self._turns.cut(self._clock(), told=told)
         for cut in self.voice.flush(generation):
             if cuts_something:
                 self._emit(events.AgentInterrupted(cut.generation, cut.heard_samples, cut.dropped_samples))
@@ -405,6 +473,7 @@ class Call:
 
     def _complete_generation(self) -> None:
         self.voice.generating = False
+        self._turns.generation_completed()
         if self._turns.generating:
             self._emit_revision(self.transcript.finish("caller"))
         self._emit(events.GenerationCompleted(self._turns.generation))

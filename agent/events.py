@@ -25,6 +25,8 @@ class AgentReady:
     "The model's name."
     offline_demo: bool
     "True if the model is the local emulator."
+    marked_turns: bool = False
+    "True if the caller has to mark where they begin and end to speak: nobody else listens for it."
 
 
 @dataclass(frozen=True, slots=True)

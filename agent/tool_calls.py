@@ -102,6 +102,11 @@ class ToolCalls:
                 self._stop(entry)
 
     @property
+    def names(self) -> list[str]:
+        """What the model may call."""
+        return list(self._tools)
+
+    @property
     def open(self) -> bool:
         """True while the model waits for an answer, or could."""
         return bool(self._ledger.open_calls)

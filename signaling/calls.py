@@ -121,7 +121,7 @@ class Calls:
         """Add up the counters of all calls since the start, ended ones too."""
         total = replace(self._of_ended)
         for leg in self._legs.values():
-            total.add(_leg_stats(leg))
+            total.add(leg_stats(leg))
         return total
 
     def spent(self) -> Spent:
@@ -235,7 +235,7 @@ class Calls:
             logger.exception("call %s: its peer connection did not close", leg.call.call_id)
         finally:
             del self._legs[leg.call.call_id]
-            self._of_ended.add(_leg_stats(leg))
+            self._of_ended.add(leg_stats(leg))
             self._spent_by_ended.add(leg.call.meter.spent)
             self.ended[leg.call.ended.reason if leg.call.ended else "unknown"] += 1
             if not self._legs:
@@ -247,7 +247,8 @@ class Calls:
         leg.greeted.set()
 
 
-def _leg_stats(leg: Leg) -> CallStats:
+def leg_stats(leg: Leg) -> CallStats:
+    """Read the counters of a call."""
     stats = media_stats(leg.ear, leg.call.voice, leg.call.eyes)
     stats.uplink_dropped_s = leg.call.live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
     live = leg.call.live

@@ -7,14 +7,14 @@ RFC 9725 answers recvonly because it only publishes; here an offer that is sendr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from aiohttp import web
 
 from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
-from signaling.calls import Calls, Leg
+from signaling.calls import Calls
+from signaling.info import call_info
 from signaling.offer import Door, add_candidates
 from signaling.tokens import authorise
 
@@ -55,8 +55,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.Response:
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
-        state = {"id": leg.call.call_id, "connection": leg.pc.connectionState, "usage": _usage(leg)}
-        return web.json_response(state, headers={"ETag": leg.etag})
+        return web.json_response(call_info(leg), headers={"ETag": leg.etag})
 
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
@@ -81,12 +80,6 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 def ice_links(urls: Sequence[str]) -> list[str]:
     """Return the ICE servers as Link header values (RFC 9725 section 4.6)."""
     return [f'<{url}>; rel="ice-server"' for url in urls]
-
-
-def _usage(leg: Leg) -> dict[str, Any]:
-    spent = leg.call.meter.spent
-    cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
-    return {"tokens": spent.by_direction(), "cost_usd": cost_usd}
 
 
 def _want_type(request: web.Request, wanted: str) -> None:

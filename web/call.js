@@ -8,6 +8,7 @@
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
+import { isLimitEnd } from "./state.js";
 import { MAX_FPS } from "./video.js";
 
 /** @typedef {import("./rtvi.js").Message} Message */
@@ -226,7 +227,7 @@ export class Call extends EventTarget {
     this.#farewell = {
       state: this.#ready ? "ended" : "failed",
       reason,
-      title: this.#ready ? "The call ended" : "The call did not connect",
+      title: !this.#ready ? "The call did not connect" : isLimitEnd(reason) ? "The call reached a limit" : "The call ended",
       detail: detail || this.#farewell?.detail || reason,
     };
     if (!first) return;

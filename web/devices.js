@@ -11,6 +11,7 @@ export class Microphone extends EventTarget {
   /** Echo cancellation, noise suppression and level control of the browser. */
   processing = true;
   #muted = false;
+  #passing = true;
   /** @type {Promise<MediaStream> | null} */
   #opening = null;
 
@@ -24,8 +25,18 @@ export class Microphone extends EventTarget {
 
   set muted(value) {
     this.#muted = value;
-    if (this.track) this.track.enabled = !value;
+    this.#enable();
     this.#changed();
+  }
+
+  /** False while what is said is not meant for the agent; muting counts as ever. */
+  set passing(/** @type {boolean} */ value) {
+    this.#passing = value;
+    this.#enable();
+  }
+
+  #enable() {
+    if (this.track) this.track.enabled = this.#passing && !this.#muted;
   }
 
   /** Opens it unless it is open. */
@@ -44,7 +55,7 @@ export class Microphone extends EventTarget {
     const stream = await this.#opening;
     this.stream = stream;
     if (this.track) {
-      this.track.enabled = !this.#muted;
+      this.#enable();
       // Unplugged, or taken back by the caller: go on with another one if there is one.
       this.track.addEventListener("ended", () => {
         if (this.stream === stream) this.reopen().catch(() => this.close());

@@ -7,13 +7,16 @@ import { byId } from "./dom.js";
 import { Problem, key } from "./http.js";
 import { Log } from "./log.js";
 import { Meter } from "./meter.js";
+import { Notices } from "./notices.js";
 import { Orb } from "./orb.js";
 import { Pictures } from "./pictures.js";
-import { isRecord, sendText, text } from "./rtvi.js";
-import { CALL_WORDS, HOLD_MS, agentWords, isQuietEnd, nextAgentState } from "./state.js";
+import { clientMessage, isRecord, sendText, text } from "./rtvi.js";
+import { CALL_WORDS, HOLD_MS, agentWords, isLimitEnd, isQuietEnd, nextAgentState } from "./state.js";
 import { AnswerTime } from "./stats.js";
 import { Store } from "./store.js";
+import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
+import { Usage } from "./usage.js";
 
 /** @typedef {import("./state.js").AgentState} AgentState */
 /** @typedef {import("./call.js").StateChange} StateChange */
@@ -31,6 +34,7 @@ const $ = {
   agentState: byId("agent-state", HTMLElement),
   audio: byId("agent-audio", HTMLAudioElement),
   hear: byId("hear", HTMLButtonElement),
+  stop: byId("stop", HTMLButtonElement),
   text: byId("text", HTMLInputElement),
   send: byId("send", HTMLButtonElement),
   banner: byId("error-banner", HTMLElement),
@@ -53,6 +57,9 @@ const micMeter = new Meter();
 const agentMeter = new Meter();
 const orb = new Orb(byId("orb", HTMLCanvasElement));
 const log = new Log(byId("event-list", HTMLElement), byId("event-count", HTMLElement));
+const talk = new Talk();
+const notices = new Notices(byId("notice", HTMLElement));
+const usage = new Usage(byId("usage", HTMLElement), byId("usage-brief", HTMLElement));
 const transcript = new Transcript(byId("transcript", HTMLElement), byId("announcer", HTMLElement), byId("latest", HTMLElement));
 
 /** @type {AudioContext | null} made on the first click: browsers want one */
@@ -93,6 +100,7 @@ async function connect(withMicrophone = true) {
   if ($.callState.dataset.state !== "connecting") return release();
   const mine = (call = new Call());
   transcript.begin();
+  usage.begin();
   answerTime = new AnswerTime();
   mine.addEventListener("state", (event) => showCall(detailOf(event)));
   mine.addEventListener("message", (event) => onMessage(detailOf(event)));
@@ -127,19 +135,27 @@ function showCall({ state, reason, title, detail }) {
   $.text.disabled = $.send.disabled = !joined;
   pictures.follow(joined ? call : null);
   $.micCheck.hidden = busy;
-  $.callReason.textContent = title || (state === "connected" && !interruptedOnce ? "Just talk. You can interrupt at any time." : "");
+  $.callReason.textContent = title || (state === "connected" ? hint() : "");
   if (state === "connected" && call?.pc) clock.start(call.pc);
   if (!busy && state !== "idle") {
     if (clock.running) $.callReason.textContent += ` after ${clock.words}`;
-    if (!isQuietEnd(reason) && reason !== "http_401") showBanner(title, detail);
+    if (!isQuietEnd(reason) && reason !== "http_401") showBanner(title, detail, isLimitEnd(reason) ? "note" : "trouble");
     release();
   }
+}
+
+function hint() {
+  if (talk.shown) return "Hold the button or the space bar while you speak.";
+  return interruptedOnce ? "" : "Just talk. You can interrupt at any time.";
 }
 
 /** Gives everything back that a call holds. */
 function release() {
   microphone.close();
   pictures.follow(null);
+  talk.show(false);
+  microphone.passing = true;
+  notices.clear();
   transcript.finish();
   showAgent("idle");
   $.audio.srcObject = null;
@@ -159,7 +175,7 @@ function onMessage(message) {
   if (tookMs !== null) clock.figure("answer", tookMs, "ms");
   if (type === "bot-interrupted" && !interruptedOnce) {
     interruptedOnce = true;
-    $.callReason.textContent = "";
+    $.callReason.textContent = hint();
   }
   if (type === "bot-ready") {
     const about = isRecord(data.about) ? data.about : {};
@@ -169,8 +185,11 @@ function onMessage(message) {
       `Service: ${text(about.library)} ${text(about.library_version)}`,
       `RTVI ${text(data.version)}`,
     ].join(" · ");
-  } else if (type === "server-message" && data.type === "picture-sent") {
-    pictures.seen(data);
+    if (about.vad === "off") pushToTalk();
+  } else if (type === "server-message") {
+    notices.on(data);
+    usage.on(data);
+    if (data.type === "picture-sent") pictures.seen(data);
   } else if ((type === "error" && data.fatal !== true) || type === "error-response") {
     showBanner("The service reports a problem", text(data.error));
   }
@@ -185,6 +204,7 @@ function showAgent(state) {
   agentState = state;
   $.agentState.dataset.state = document.body.dataset.agent = state;
   $.agentState.textContent = agentWords(state, call?.state ?? "idle");
+  $.stop.hidden = state !== "speaking";
   holdAgent();
   animate();
 }
@@ -195,6 +215,28 @@ function holdAgent() {
   if (!hold || (agentState === "thinking" && transcript.toolRunning)) return;
   agentTimer = setTimeout(() => showAgent("listening"), hold);
 }
+
+$.stop.addEventListener("click", () => void call?.send(clientMessage("interrupt")));
+
+// ---- push-to-talk
+
+/** The agent listens only while it is told to. */
+function pushToTalk() {
+  microphone.passing = false;
+  talk.enable(microphone.stream !== null);
+  talk.show(true);
+  $.callReason.textContent = hint();
+  // A space bar that is pressed to talk must not hang up.
+  if (document.activeElement === $.hangup || document.activeElement === document.body) talk.focus();
+}
+
+talk.addEventListener("start", () => {
+  if (call?.send(clientMessage("activity-start"))) microphone.passing = true;
+});
+talk.addEventListener("end", () => {
+  microphone.passing = false;
+  void call?.send(clientMessage("activity-end"));
+});
 
 // ---- the agent's voice
 
@@ -229,6 +271,7 @@ microphone.addEventListener("change", () => {
   if (audioContext) micMeter.attach(audioContext, stream);
   if (call && !call.over) void call.replaceTrack("microphone", track);
   $.mute.disabled = !stream;
+  talk.enable(stream !== null);
   $.mute.setAttribute("aria-pressed", String(muted));
   $.mute.setAttribute("aria-label", muted ? "Unmute" : "Mute");
   $.mute.title = muted ? "Unmute (m)" : "Mute (m)";
@@ -325,6 +368,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "m" && !event.repeat) $.mute.click();
   else if (event.key === "c" && !event.repeat) byId("camera", HTMLButtonElement).click();
   else if (event.key === "s" && !event.repeat) byId("screen", HTMLButtonElement).click();
+  else if (event.key === "." && !$.stop.hidden) $.stop.click();
   else if (event.key === "Escape") hangUp();
   else if (event.key === "/" && !$.text.disabled) {
     event.preventDefault();
@@ -340,8 +384,10 @@ byId("error-close", HTMLButtonElement).addEventListener("click", hideBanner);
 /**
  * @param {string} title
  * @param {string} detail
+ * @param {"trouble" | "note"} tone
  */
-function showBanner(title, detail) {
+function showBanner(title, detail, tone = "trouble") {
+  $.banner.dataset.tone = tone;
   byId("error-title", HTMLElement).textContent = title && !/[.!?]$/.test(title) ? `${title}.` : title;
   byId("error-detail", HTMLElement).textContent = detail;
   $.bannerAction.hidden = true;

@@ -14,6 +14,9 @@ const WORDS = {
   screen: { start: "Share your screen (s)", stop: "Stop sharing your screen (s)", noun: "screen" },
 };
 
+/** Of the small picture of what the agent saw last, in its own pixels. */
+const LOOK_WIDTH = 192;
+
 /** Event: `trouble` {title, detail}. */
 export class Pictures extends EventTarget {
   /** @type {Picture[]} */
@@ -64,6 +67,7 @@ class Picture extends EventTarget {
     this.tile = byId(`${source.name}-tile`, HTMLElement);
     this.preview = byId(`${source.name}-preview`, HTMLVideoElement);
     this.caption = byId(`${source.name}-seen`, HTMLElement);
+    this.look = byId(`${source.name}-look`, HTMLCanvasElement);
     // Phones have no screen to share; a button for it would only disappoint.
     this.button.hidden = source.name === "screen" && !!navigator.mediaDevices && !("getDisplayMedia" in navigator.mediaDevices);
     this.button.addEventListener("click", () => this.#toggle());
@@ -88,7 +92,22 @@ class Picture extends EventTarget {
   seen(seen) {
     if (!this.source.stream) return; // on its way while the picture was switched off
     this.#seen = seen;
+    this.#draw(seen);
     this.#showSeen();
+  }
+
+  /**
+   * Keeps what the agent saw: the picture that is shown now. It may be one later than the one that was sent.
+   * @param {Seen} seen
+   */
+  #draw({ width, height }) {
+    const { look, preview } = this;
+    const pen = look.getContext("2d");
+    if (!pen || !preview.videoWidth || !(width > 0) || !(height > 0)) return;
+    look.width = LOOK_WIDTH;
+    look.height = Math.round((LOOK_WIDTH * height) / width);
+    pen.drawImage(preview, 0, 0, look.width, look.height);
+    look.hidden = false;
   }
 
   #toggle() {
@@ -113,6 +132,7 @@ class Picture extends EventTarget {
     // Refused only when the page is going away, or another stream took this one's place.
     if (stream) this.preview.play().catch(() => undefined);
     this.#seen = null;
+    this.look.hidden = true;
     this.#showSeen();
     clearInterval(this.#timer);
     if (stream) this.#timer = setInterval(() => this.#showSeen(), 1000);

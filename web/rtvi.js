@@ -38,6 +38,11 @@ export function sendText(content) {
   return build("send-text", { content, options: { run_immediately: true, audio_response: true } });
 }
 
+/** @param {"interrupt" | "activity-start" | "activity-end"} what a request of ours that RTVI has no type for */
+export function clientMessage(what) {
+  return build("client-message", { t: what });
+}
+
 /** @param {Message} message */
 export function encode(message) {
   return JSON.stringify({ label: LABEL, ...message });

@@ -69,9 +69,17 @@ export function nextAgentState(state, type) {
 /** Ends that are nobody's fault: the page says so quietly, without a banner. */
 const QUIET_ENDS = new Set(["hung_up", "caller_left"]);
 
+/** Ends that were set for the call. */
+const LIMIT_ENDS = new Set(["budget_spent", "idle", "max_duration"]);
+
 /** @param {string} reason */
 export function isQuietEnd(reason) {
   return QUIET_ENDS.has(reason);
+}
+
+/** @param {string} reason */
+export function isLimitEnd(reason) {
+  return LIMIT_ENDS.has(reason);
 }
 
 /**

@@ -7,6 +7,8 @@ Rules, from the Live API's order of messages:
   4. The end of a session closes it too.
   5. Should the turn's end never come after a cut, output that arrives after a pause is the next generation's: a
      missing message costs no reply. A model that streams leaves no such pause within a generation.
+  6. A model that was not told of the cut goes on at its own pace, over tools and pauses: rule 5 holds for it only
+     once it has completed the generation, or was told after all.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ class Turns:
         "The newest generation; 0 before the first."
         self._open = False
         self._cut = False
+        self._knows = False  # the model, of the cut, or it has nothing more to say
         self._output_at = 0.0
 
     @property
@@ -35,22 +38,33 @@ class Turns:
         return self._open and not self._cut
 
     def output_arrived(self, now: float) -> int:
-        """Return the generation that output arriving now belongs to (rules 1, 2 and 5)."""
-        if self._cut and now - self._output_at >= PAUSE_S:
+        """Return the generation that output arriving now belongs to (rules 1, 2, 5 and 6)."""
+        if self._cut and self._knows and now - self._output_at >= PAUSE_S:
             self._open = False
         if not self._open:
             self.generation += 1
             self._open = True
-            self._cut = False
+            self._cut = self._knows = False
         self._output_at = now
         return self.generation
 
-    def cut(self, now: float) -> int:
-        """Note that the model was interrupted; return the generation to flush (rule 2)."""
-        if self._open and not self._cut:
+    def cut(self, now: float, *, told: bool = True) -> int:
+        """Note that the model was interrupted; return the generation to flush (rule 2).
+
+        Args:
+            now: monotonic seconds.
+            told: the model was told, or has said so itself (rule 6).
+        """
+        news = told and not self._knows
+        if self._open and (news or not self._cut):
             self._cut = True
             self._output_at = now
+        self._knows = self._knows or told
         return self.generation
+
+    def generation_completed(self) -> None:
+        """Note that the model has no more to say in the open generation (rule 6)."""
+        self._knows = True
 
     def session_ended(self) -> bool:
         """Close the open generation: the rest of it will not come. Return False if none was open."""

@@ -24,7 +24,7 @@ from typing import Any
 from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
-from agent.live.replay import ReplayRing, Sent
+from agent.live.replay import MARKED_RING_S, RING_S, ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
 from agent.live.uplink import BYTES_PER_S, Audio, Picture, ToolResult, Uplink
@@ -120,7 +120,7 @@ class LiveLink:
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(settings.recovery_s, rng.uniform)
-        self._ring = ReplayRing()
+        self._ring = ReplayRing(MARKED_RING_S if settings.vad == "off" else RING_S)
         self._session: LiveSession | None = None
         self._opening = Opening()
         self._ended_at = 0.0

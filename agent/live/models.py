@@ -187,7 +187,8 @@ def doubts(settings: Settings) -> list[str]:
         )
     if settings.vad == "off":
         found.append(
-            f"{settings.source('vad')} = 'off': the Live server hears no speech; only typed text is answered"
+            f"{settings.source('vad')} = 'off': the Live server hears typed text, and speech that the client "
+            "marks (push-to-talk)"
         )
     return found
 

@@ -7,6 +7,9 @@ What is sent and the handle may cross on the way: what left just before the hand
 it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard;
 silence is only if it probably crossed. How long a message takes is guessed from the fastest connect, which is four
 or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
+
+No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
+open there, whether that start is still remembered or not.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from agent.live.uplink import BYTES_PER_S, Audio, Item, Picture, ToolResult
+from agent.live.uplink import BYTES_PER_S, ActivityMark, Audio, Item, Picture, ToolResult
 
 RING_S = 5.0
+MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
 PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
@@ -39,14 +43,20 @@ class Sent:
 
 
 class ReplayRing:
-    """Keep 5 s of audio and the texts between them, for as long as they may have to be sent again."""
+    """Keep some audio and the texts and marks between it, for as long as they may have to be sent again.
 
-    def __init__(self) -> None:
+    Args:
+        bound_s: how much audio.
+    """
+
+    def __init__(self, bound_s: float = RING_S) -> None:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
         self._connect_s = math.inf
         self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
+        self._bound_bytes = bound_s * BYTES_PER_S
         self._items: deque[Sent] = deque()
+        self._was_open = False  # an activity, before the oldest item
         self._number = 0
         self._audio_bytes = 0
         self._others = 0
@@ -71,7 +81,7 @@ class ReplayRing:
             self._audio_bytes += len(item.pcm_bytes)
         else:
             self._others += 1
-        while self._audio_bytes > RING_S * BYTES_PER_S or self._others > MAX_OTHERS:
+        while self._audio_bytes > self._bound_bytes or self._others > MAX_OTHERS:
             gone = self._pop()
             self._forgotten, self._forgotten_at = gone.number, min(gone.at, now)
 
@@ -118,7 +128,17 @@ class ReplayRing:
         again = [sent for sent in self._items if sent.number > mark]
         for sent in again:
             sent.at = math.inf  # a handle that comes before it was sent again does not stand for it
+        if self._open_at(mark):
+            again.insert(0, Sent(mark, ActivityMark(starts=True), math.inf))
         return again
+
+    def _open_at(self, mark: int) -> bool:
+        """True if an activity is open after the item of that number."""
+        is_open = self._was_open
+        for sent in self._items:
+            if sent.number <= mark and isinstance(sent.item, ActivityMark):
+                is_open = sent.item.starts
+        return is_open
 
     def _trim(self) -> None:
         """Let go of what no session will need."""
@@ -132,4 +152,6 @@ class ReplayRing:
             self._audio_bytes -= len(sent.item.pcm_bytes)
         else:
             self._others -= 1
+        if isinstance(sent.item, ActivityMark):
+            self._was_open = sent.item.starts
         return sent

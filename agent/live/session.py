@@ -26,7 +26,7 @@ from agent.live.config import connect_config
 from agent.live.models import rules_of
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import speaks_of_quota
-from agent.live.uplink import Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
+from agent.live.uplink import ActivityMark, Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -216,6 +216,10 @@ class LiveSession:
                 await session.send_client_content(turns=content, turn_complete=False)
             case TypedText(text) | Note(text):
                 await session.send_realtime_input(text=text)
+            case ActivityMark(starts=True):
+                await session.send_realtime_input(activity_start=types.ActivityStart())
+            case ActivityMark():
+                await session.send_realtime_input(activity_end=types.ActivityEnd())
             case ToolResult():
                 await session.send_tool_response(function_responses=[_function_response(item)])
 

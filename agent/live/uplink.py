@@ -2,8 +2,8 @@
 
 Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. While no session
 takes it, it is bounded to 30 s instead: the caller goes on talking over an outage, and none of it shall be lost.
-Text and tool results keep their place among the audio and are never dropped. Of pictures only the newest of each
-source waits, and goes when nothing else does.
+Text, tool results and activity marks keep their place among the audio and are never dropped. Of pictures only the
+newest of each source waits, and goes when nothing else does.
 """
 
 from __future__ import annotations
@@ -78,7 +78,14 @@ class Picture:
     jpeg_bytes: bytes = field(repr=False)
 
 
-Item = Audio | TypedText | Note | ToolResult | Picture
+@dataclass(frozen=True, slots=True)
+class ActivityMark:
+    """The caller's turn starts here, or ends; for a Live server whose own detector is off."""
+
+    starts: bool
+
+
+Item = Audio | TypedText | Note | ToolResult | Picture | ActivityMark
 
 
 class Uplink:
@@ -89,7 +96,7 @@ class Uplink:
         "Audio that was dropped because it waited too long."
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
-        self._items: deque[Audio | TypedText | Note | ToolResult] = deque()
+        self._items: deque[Audio | TypedText | Note | ToolResult | ActivityMark] = deque()
         self._pictures: dict[str, Picture] = {}  # by source
         self._audio_bytes = 0
         self._bound_bytes = MAX_QUEUED_BYTES

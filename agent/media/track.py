@@ -78,6 +78,11 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._pace = Pace()
         self._wake: asyncio.Future[None] | None = None
 
+    @property
+    def speaking(self) -> bool:
+        """True from the first sample of a talkspurt until its last was sent."""
+        return self._speaking
+
     def use_codec(self, name: str) -> None:
         """Choose the codec; to be called once negotiated, before the first `recv`.
 

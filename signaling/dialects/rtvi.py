@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from aiortc import RTCDataChannel
 
@@ -78,6 +78,8 @@ class _Talk:
                 self._introduce()
             case "send-text":
                 self._type_text(message_id, content)
+            case "client-message":
+                self._do(message_id, content.get("t"))
             case "disconnect-bot":
                 self._call.hang_up("hung_up", "The caller hung up.", "caller")
             case kind:
@@ -115,6 +117,7 @@ class _Talk:
             "library_version": version(LIBRARY),
             "model": self._ready.model,
             "offline_demo": self._ready.offline_demo,
+            "vad": "off" if self._ready.marked_turns else "on",
         }
         self._introduced = True
         self._write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
@@ -134,6 +137,31 @@ class _Talk:
                 self._call.type_text(text.strip(), run_immediately=run_immediately)
             except LiveLost as error:
                 self._answer_error(message_id, error.detail)
+
+    def _do(self, message_id: str, what: object) -> None:
+        """Carry out a request of our own that RTVI has no type for."""
+        match what:
+            case "interrupt":
+                self._answer(message_id, what, {"interrupted": self._call.interrupt()})
+            case "activity-start" | "activity-end":
+                self._mark(message_id, what)
+            case _:
+                self._answer_error(message_id, f"{str(what)[:64]} is no client-message that is known here")
+
+    def _mark(self, message_id: str, what: Literal["activity-start", "activity-end"]) -> None:
+        try:
+            mark = self._call.start_activity if what == "activity-start" else self._call.end_activity
+            if mark():
+                self._answer(message_id, what, {})
+            else:
+                self._answer_error(
+                    message_id, f"{what} needs the setting vad = off: the Live server finds turns itself"
+                )
+        except LiveLost as error:
+            self._answer_error(message_id, error.detail)
+
+    def _answer(self, message_id: str, what: str, data: dict[str, Any]) -> None:
+        self._write(_message("server-response", {"t": what, "d": data}, message_id))
 
     def _answer_error(self, message_id: str, error: str) -> None:
         self._write(_message("error-response", {"error": error}, message_id))

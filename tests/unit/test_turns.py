@@ -131,6 +131,34 @@ def test_the_end_of_a_session_between_turns_closes_nothing() -> None:
     assert turns.generation == 1
 
 
+def test_a_cut_that_the_model_does_not_know_of_lasts_over_its_pauses() -> None:
+    turns = Turns()
+    turns.output_arrived(0.0)
+    turns.cut(1.0, told=False)
+    assert turns.output_arrived(1.0 + 20 * PAUSE_S) == 1
+    assert not turns.generating
+    turns.turn_completed()
+    assert turns.output_arrived(30.0) == 2
+    assert turns.generating
+
+
+def test_a_model_that_hears_of_a_cut_later_may_begin_anew_after_a_pause() -> None:
+    turns = Turns()
+    turns.output_arrived(0.0)
+    turns.cut(1.0, told=False)
+    turns.cut(5.0)
+    assert turns.output_arrived(5.0 + PAUSE_S - 0.01) == 1
+    assert turns.output_arrived(6.0 + PAUSE_S) == 2
+
+
+def test_nothing_follows_a_complete_generation_whoever_cut_it() -> None:
+    turns = Turns()
+    turns.output_arrived(0.0)
+    turns.generation_completed()
+    turns.cut(1.0, told=False)
+    assert turns.output_arrived(1.0 + PAUSE_S) == 2
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["output", "cut", "complete", "session"]), st.floats(0.0, 2.0, allow_nan=False)),
     max_size=60,

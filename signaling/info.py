@@ -1,0 +1,44 @@
+"""What a call is at this moment, for whoever asks over HTTP. See docs/calls.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from signaling.calls import Leg, leg_stats
+
+STATS = (
+    "inbound_packets",
+    "inbound_lost_packets",
+    "inbound_audio_s",
+    "inbound_concealed_s",
+    "outbound_packets",
+    "outbound_late_packets",
+    "heard_s",
+    "dropped_s",
+    "video_pictures",
+    "uplink_dropped_s",
+)
+"""Of the call's counters those that say how well it goes; the others are in the metrics."""
+
+
+def call_info(leg: Leg) -> dict[str, Any]:
+    """Describe a call; no word of what was said."""
+    call, stats = leg.call, leg_stats(leg)
+    return {
+        "id": call.call_id,
+        "connection": leg.pc.connectionState,
+        "state": call.state,
+        "duration_s": round(call.duration_s, 3),
+        "model": call.model,
+        "tools": call.tools.names,
+        "turns": call.transcript.count,
+        "sessions": call.live.sessions,
+        "stats": {name: round(getattr(stats, name), 3) for name in STATS},
+        "usage": _usage(leg),
+    }
+
+
+def _usage(leg: Leg) -> dict[str, Any]:
+    spent = leg.call.meter.spent
+    cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
+    return {"tokens": spent.by_direction(), "cost_usd": cost_usd}

@@ -1,0 +1,75 @@
+"""`GET` of a call: how it goes, and no word of what was said in it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from agent.emulator import Hooks, Moment, Wire
+from agent.emulator.faults import GoAway
+from signaling.caller import Caller, dial
+from tests.conftest import ServiceFactory
+from tests.outlive.line import on_line, tone
+
+
+async def info(caller: Caller) -> dict[str, Any]:
+    assert caller.location is not None
+    async with aiohttp.ClientSession() as http, http.get(caller.location) as response:
+        assert response.status == 200
+        body: dict[str, Any] = await response.json()
+        return body
+
+
+async def in_state(caller: Caller, state: str) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        while (now := await info(caller))["state"] != state:  # noqa: ASYNC110  it has to be asked
+            await asyncio.sleep(0.02)
+    return now
+
+
+async def test_a_call_tells_how_it_goes(service: ServiceFactory) -> None:
+    async with service(model="gemini-9-live") as url, dial(url) as caller:
+        ready = await caller.message("bot-ready")
+        first = await in_state(caller, "listening")
+        assert first["model"] == ready["about"]["model"] == "gemini-9-live"
+        assert first["tools"] == ["get_weather"]
+        assert (first["turns"], first["sessions"], first["connection"]) == (0, 1, "connected")
+        caller.type("a secret word is twelve plus thirty")
+        speaking = await in_state(caller, "speaking")
+        assert speaking["turns"] == 2
+        usage = await caller.message("server-message", lambda data: data["type"] == "usage-reported")
+        done = await in_state(caller, "listening")
+        assert done["usage"] == {"tokens": usage["tokens"], "cost_usd": usage["cost_usd"]}
+        assert done["duration_s"] > first["duration_s"] > 0
+        assert done["stats"]["heard_s"] > 0.5
+        assert done["stats"]["inbound_packets"] > first["stats"]["inbound_packets"]
+        assert done["stats"]["inbound_lost_packets"] == done["stats"]["inbound_concealed_s"] == 0
+        assert "secret" not in str(done)
+
+
+class Slow(Hooks):
+    """The model answers when it is told to."""
+
+    may_answer: asyncio.Event
+
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        if moment is Moment.TURN_STARTED:
+            await self.may_answer.wait()
+
+
+async def test_an_agent_who_owes_an_answer_is_thinking() -> None:
+    Slow.may_answer = asyncio.Event()
+    async with on_line(hooks=Slow) as line:
+        line.caller.type("hello")
+        await in_state(line.caller, "thinking")
+        Slow.may_answer.set()
+        await in_state(line.caller, "speaking")
+
+
+async def test_a_replaced_session_is_counted() -> None:
+    async with on_line(answer_s=0.2, faults=[GoAway(after_s=0.2, time_left_s=1.0)]) as line:
+        line.caller.microphone.play(tone(500, 48_000, 0.3))
+        await line.told("session-replaced")
+        assert (await info(line.caller))["sessions"] >= 2

@@ -1,0 +1,167 @@
+"""What the client can ask for beside talking: push-to-talk, and an agent that falls silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.emulator import Emulator, Hooks, Moment, Wire, phrases
+from agent.media.fir import Pcm
+from signaling.caller import Caller, dial
+from tests.conftest import ServiceFactory
+from tests.outlive.line import on_line, tone
+
+STORY = "tell me a long story"
+
+
+async def ask(caller: Caller, what: str) -> dict[str, Any]:
+    """Send a client-message; return the data of its answer."""
+    asked = len(caller.messages)
+    caller.send("client-message", {"t": what}, message_id=what)
+    return await caller.message("server-response", lambda data: data["t"] == what, after=asked)
+
+
+async def say_between_marks(caller: Caller, seconds: float) -> None:
+    await ask(caller, "activity-start")
+    caller.microphone.play(tone(500, 48_000, seconds))
+    await caller.microphone.played()
+    await ask(caller, "activity-end")
+
+
+def kinds(caller: Caller) -> list[str]:
+    return [message["type"] for message in caller.messages]
+
+
+def rms(pcm: Pcm) -> float:
+    return float(np.sqrt(np.mean(pcm.astype(float) ** 2)))
+
+
+def answer(data: dict[str, Any]) -> bool:
+    return data["spoken_status"] == "completed" and not data["interrupted"]
+
+
+async def test_speech_between_the_marks_is_answered(service: ServiceFactory, emulator: Emulator) -> None:
+    async with service(vad="off") as url, dial(url) as caller:
+        assert (await caller.message("bot-ready"))["about"]["vad"] == "off"
+        await say_between_marks(caller, 2.0)
+        said = await caller.message("bot-output", answer, timeout_s=15)
+        assert said["text"].startswith("I heard you for 2 seconds")
+        told = kinds(caller)
+        assert told.count("user-started-speaking") == told.count("user-stopped-speaking") == 1
+        (session,) = emulator.sessions
+        assert (session.received["ActivityStarted"], session.received["ActivityEnded"]) == (1, 1)
+
+
+async def test_speech_without_marks_is_not_answered_and_typed_text_is(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
+    async with service(vad="off") as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.microphone.play(tone(500, 48_000, 1.5))
+        await caller.microphone.played()
+        caller.type("what is twelve plus thirty")
+        said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=15)
+        assert "42" in said["text"]
+        assert "user-started-speaking" not in kinds(caller)
+        assert emulator.sessions[0].audio_samples_in == 0
+
+
+async def test_all_input_may_go_to_the_model_without_being_answered(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
+    async with service(vad="off", turn_coverage="all_input") as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.microphone.play(tone(500, 48_000, 1.0))
+        await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 16_000)
+        assert "bot-llm-started" not in kinds(caller)
+
+
+async def test_a_start_interrupts_the_agent(service: ServiceFactory, emulator: Emulator) -> None:
+    async with service(vad="off") as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type(STORY)
+        await caller.message("bot-started-speaking")
+        await say_between_marks(caller, 1.0)
+        await caller.message("bot-interrupted")
+        said = await caller.message("bot-output", answer, timeout_s=15)
+        assert said["text"].startswith("I heard you for 1 second")
+        assert emulator.sessions[0].sent_kinds["interrupted"] == 1
+
+
+async def test_a_start_interrupts_nobody_without_barge_in(service: ServiceFactory) -> None:
+    async with service(vad="off", barge_in=False) as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what can you do")
+        await caller.message("bot-started-speaking")
+        await say_between_marks(caller, 0.5)
+        said = await caller.message("bot-output", answer, timeout_s=25)
+        assert said["text"] == phrases.ABILITIES
+        assert "bot-interrupted" not in kinds(caller)
+
+
+async def test_marks_are_refused_where_the_server_listens_itself(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
+    """The Live server would end the session over them."""
+    async with service() as url, dial(url) as caller:
+        assert (await caller.message("bot-ready"))["about"]["vad"] == "on"
+        caller.send("client-message", {"t": "activity-start"})
+        assert "vad" in (await caller.message("error-response"))["error"]
+        caller.send("client-message", {"t": "dance"})
+        await caller.message("error-response", lambda data: data["error"].startswith("dance"))
+        caller.send("client-message", {"t": ["interrupt"]})
+        await caller.message("error-response", lambda data: "['interrupt']" in data["error"])
+        assert emulator.sessions[0].open
+
+
+class LosingOnce(Hooks):
+    """The first session is lost while the caller speaks."""
+
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        first = wire.record.number == 1
+        if first and moment is Moment.MESSAGE_RECEIVED and wire.record.audio_samples_in > 16_000:
+            await wire.close(1011, "Internal error.")
+
+
+@pytest.mark.parametrize("answered_before", [False, True])
+async def test_an_open_turn_goes_on_in_the_next_session(answered_before: bool) -> None:
+    async with on_line(hooks=LosingOnce, on_turn=None, settings={"vad": "off"}) as line:
+        caller = line.caller
+        if answered_before:  # else there is no handle to resume from
+            caller.type("what is twelve plus thirty")
+            await caller.message("bot-stopped-speaking", timeout_s=15)
+        await say_between_marks(caller, 3.0)
+        said = await caller.message("bot-output", lambda data: answer(data) and "heard" in data["text"])
+        assert said["text"].startswith("I heard you for 3 seconds")
+        first, second = line.emulator.sessions
+        assert (first.received["ActivityEnded"], second.received["ActivityEnded"]) == (0, 1)
+        assert second.received["ActivityStarted"] == 1
+        assert line.count("session-lost") == 1
+        assert first.violations == second.violations == []
+
+
+async def test_an_interrupted_agent_is_silent_and_the_model_knows_nothing_of_it(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        assert (await ask(caller, "interrupt"))["d"] == {"interrupted": False}
+        caller.type(STORY)
+        await caller.message("bot-started-speaking")
+        await caller.until(lambda: sum(rms(frame) > 300 for frame in caller.heard) > 40)
+        received = emulator.sessions[0].received["Text"]
+        assert (await ask(caller, "interrupt"))["d"] == {"interrupted": True}
+        cut = await caller.message("bot-output", lambda data: data["interrupted"])
+        assert cut["text"]
+        assert cut["unheard_text"]
+        frames = len(caller.heard)
+        await caller.until(lambda: len(caller.heard) > frames + 75)
+        assert rms(np.concatenate(caller.heard[frames + 25 : frames + 75])) < 20
+        assert emulator.sessions[0].received["Text"] == received
+        assert emulator.sessions[0].sent_kinds["interrupted"] == 0
+
+        caller.type("what is one plus one")
+        said = await caller.message("bot-output", answer, timeout_s=15)
+        assert "2" in said["text"]
