@@ -42,6 +42,7 @@ from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
+from agent.shown import shown, timed
 from agent.tool_calls import ToolCalls
 from agent.tools.context import Spoken
 from agent.tools.declare import Tool
@@ -137,6 +138,7 @@ class Call:
         self._floor = Floor(marked=settings.vad == "off")
         self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
         self._barge_in = settings.barge_in
+        self._wants_thoughts = settings.include_thoughts
         self._watchdog = Watchdog(
             settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
         )
@@ -400,12 +402,8 @@ class Call:
                 self._speak(pcm_bytes, rate_hz)
             case wire.OutputTranscript(text):
                 self._caption(text)
-            case wire.InputTranscript(text, finished):
-                self._caller_text_at = self._clock()
-                self._watchdog.words_came(self._clock())
-                self._emit_revision(self.transcript.add("caller", text))
-                if finished:
-                    self._emit_revision(self.transcript.finish("caller"))
+            case wire.InputTranscript():
+                self._words_came(fact)
             case wire.Text(text):
                 self._caption(text)
             case wire.Interrupted():
@@ -422,6 +420,18 @@ class Call:
                 pass  # the link sees to it
             case wire.Usage():
                 self._bill(fact)
+            case _:
+                if self._wants_thoughts or not isinstance(fact, wire.Thought):
+                    self._emit(shown(fact))
+
+    def _words_came(self, heard: wire.InputTranscript) -> None:
+        self._caller_text_at = self._clock()
+        self._watchdog.words_came(self._clock())
+        self._emit_revision(self.transcript.add("caller", heard.text))
+        if heard.words:
+            self._emit(timed(heard.words))
+        if heard.finished:
+            self._emit_revision(self.transcript.finish("caller"))
 
     def _speak(self, pcm_bytes: bytes, rate_hz: int) -> None:
         generation = self._output_arrived()

@@ -204,6 +204,9 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
         case events.ToolCalled() | events.ToolFinished():
             return _tool(event)
+        case events.SourcesFound(queries, sources):
+            origins = [{"site_uri": each.uri, "site_title": each.title, "results": []} for each in sources]
+            return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
@@ -216,6 +219,10 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.ContextRebuilt()
             | events.ContextLost()
             | events.AgentFellSilent()
+            | events.AgentThought()
+            | events.CodeWritten()
+            | events.CodeRan()
+            | events.CallerWordsTimed()
         ):
             return [("server-message", {"type": _kebab(type(event).__name__), **asdict(event)})]
         case events.CallEnded():
