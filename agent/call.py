@@ -42,6 +42,7 @@ from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel, is_audible
 from agent.media.playout import Playout
 from agent.media.still import Still
+from agent.media.preroll import Preroll
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
@@ -142,6 +143,7 @@ class Call:
         self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
         self._barge_in = settings.barge_in
         self._wants_thoughts = settings.include_thoughts
+        self._preroll = Preroll()
         self._watchdog = Watchdog(
             settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
         )
@@ -288,11 +290,12 @@ class Call:
         if self._floor.level(self._level.speaking):
             self._floor_changed()
         if not (self._hears_all or self._floor.taken):
+            self._preroll.push(pcm, speaking=self._level.speaking)
             return
         speech = self._level.speaking or loud
-        self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech)
+        self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech=speech)
 
-    def _pass_on(self, chunk: Pcm | None, speech: bool) -> None:
+    def _pass_on(self, chunk: Pcm | None, *, speech: bool) -> None:
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes(), speech))
 
@@ -324,8 +327,10 @@ class Call:
     def _mark(self, *, starts: bool) -> bool:
         if not self._floor.marked or self._floor.taken == starts:
             return self._floor.marked
-        self._pass_on(self._chunker.take(), self._level.speaking)
+        self._pass_on(self._chunker.take(), speech=self._level.speaking)
         self.live.uplink.put(ActivityMark(starts))
+        for frame in self._preroll.take():
+            self._pass_on(frame, speech=True)
         self._floor.mark(starts)
         self._floor_changed()
         if starts and self._barge_in:
@@ -370,8 +375,8 @@ class Call:
         if loss is not None:
             self._emit(events.SessionLost(loss.detail, loss.fault))
         self.tools.session_replaced(unsent)
+        self.transcript.expect_again()
         if self._turns.session_ended():
-            self.transcript.expect_again()
             if self.voice.generating:
                 self._complete_generation()
             self._finish_heard_turns()
@@ -425,8 +430,10 @@ class Call:
             case wire.Text(text):
                 self._caption(text)
             case wire.Interrupted():
+                self._watchdog.turn_cut()
                 self._interrupt()
             case wire.GenerationComplete():
+                self._note_answer()
                 self._complete_generation()
             case wire.TurnComplete(reason):
                 self._complete_turn(reason)
@@ -498,6 +505,13 @@ class Call:
                 self._emit(events.AgentInterrupted(cut.generation, cut.heard_samples, cut.dropped_samples))
             arrived = self._arrived_samples.pop(cut.generation, 0)
             self._emit_revision(self.transcript.interrupt(cut.generation, cut.heard_samples, arrived))
+
+    def _note_answer(self) -> None:
+        """It is whole, if nothing else is going on: should the session be lost now, it is not asked for again."""
+        arrived = self._turns.generating and self._arrived_samples.get(self._turns.generation)
+        if arrived and not self._level.speaking and not self.tools.open:
+            self._told_turns = self.transcript.count
+            self.live.answer_completed()
 
     def _complete_generation(self) -> None:
         self.voice.generating = False

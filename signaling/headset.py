@@ -160,7 +160,8 @@ async def hold_call(
     """Make one call and hold it to its end.
 
     It ends when the service ends it, when ``hang_up`` is set, after ``limit_s``, or, with ``speech``, once that was
-    said and the agent has been silent for `GOODBYE_S`. Speech waits until the agent can hear.
+    said and the agent has been silent for `GOODBYE_S`. Speech waits until the agent can hear, and is marked if the
+    agent listens to nothing else.
 
     Args:
         url: the service's address.
@@ -189,6 +190,22 @@ async def hold_call(
         return Outcome("unreachable", f"The service cannot be reached: {error}.", failed=True)
 
 
+def _say(caller: Caller, speech: Pcm, about: Mapping[str, Any]) -> bool:
+    """Speak; return True if that was marked, because the agent listens to nothing else (docs/events.md)."""
+    marked = about.get("vad") == "off"
+    if marked:
+        caller.send("client-message", {"t": "activity-start"})
+    caller.microphone.play(speech)
+    return marked
+
+
+def _finished(caller: Caller) -> bool:
+    """Mark the end once all was said; return True then."""
+    if caller.microphone.idle:
+        caller.send("client-message", {"t": "activity-end"})
+    return caller.microphone.idle
+
+
 async def _listen(
     caller: Caller,
     speech: Pcm | None,
@@ -198,7 +215,7 @@ async def _listen(
 ) -> Outcome:
     """Follow the messages until the call is to end."""
     seen = 0
-    unsaid, speaking = speech is not None, False
+    unsaid, speaking, marked = speech is not None, False, False
     began = quiet_since = monotonic()
     while True:
         for message in caller.messages[seen:]:
@@ -207,7 +224,7 @@ async def _listen(
                 show(line)
             match message.get("type"):
                 case "bot-ready" if speech is not None:
-                    caller.microphone.play(speech)
+                    marked = _say(caller, speech, message["data"]["about"])
                     unsaid = False
                 case "bot-started-speaking":
                     speaking = True
@@ -215,6 +232,7 @@ async def _listen(
                     speaking = False
                 case "server-message" if (ended := outcome_of(message)) is not None:
                     return ended
+        marked = marked and not _finished(caller)
         now = monotonic()
         if unsaid or speaking or not caller.microphone.idle:
             quiet_since = now

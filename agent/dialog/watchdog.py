@@ -64,6 +64,7 @@ class Watchdog:
         self._noise_allowed_at = 0.0
         self._audible = False  # something of the current turn was
         self._spoke = False  # some sound of the current turn came
+        self._cut = False  # the current turn is complete as it is
 
     @property
     def owed(self) -> bool:
@@ -73,7 +74,6 @@ class Watchdog:
     def caller_started(self, now: float) -> None:
         """The caller speaks, by level."""
         self._speech_began = self._spoke_at = now
-        self._noise_due = None
 
     def caller_stopped(self, now: float) -> None:
         """The caller has fallen silent, by level."""
@@ -86,7 +86,7 @@ class Watchdog:
             return
         elif not self._transcribed:
             self._owe(now)
-        elif now >= self._noise_allowed_at:
+        elif now >= self._noise_allowed_at and self._noise_due is None:
             self._noise_due = now + self._timeout_s
 
     def caller_asked(self, now: float) -> None:
@@ -114,11 +114,16 @@ class Watchdog:
         """The caller cut the agent off."""
         self._pay(now)
 
+    def turn_cut(self) -> None:
+        """The server has cut the turn; its end follows, and says nothing of what was asked since."""
+        self._cut = True
+
     def turn_completed(self, now: float) -> Alarm | None:
         """The model's turn is complete; return what to do if something was to be heard in it and was not."""
         audible, spoke = self._audible, self._spoke
+        cut, self._cut = self._cut, False
         self._audible = self._spoke = False
-        if self._due is None or audible or self._pauses:
+        if self._due is None or audible or cut or self._pauses or self._speech_began is not None:
             return None
         return self._strike(now, "inaudible" if spoke else "empty_turn")
 
@@ -127,7 +132,7 @@ class Watchdog:
         self._pauses.add(why)
         self._message_at = now
         if why == "session":  # the rest of its turn will not come
-            self._audible = self._spoke = False
+            self._audible = self._spoke = self._cut = False
 
     def proceed(self, why: Pause, now: float) -> None:
         """There is a session again, or the tools have answered: time starts anew."""
@@ -165,7 +170,8 @@ class Watchdog:
         """Take the next step of the ladder (rule 3)."""
         if self._timeout_s <= 0:
             return None
-        dead = now - self._message_at >= self._timeout_s
+        waits_since = now if self._due is None else self._due - self._timeout_s
+        dead = self._message_at <= waits_since and cause == "no_answer"
         if dead and self._next_step == 0:
             self._next_step = 1
             cause = "no_message"

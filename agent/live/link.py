@@ -3,6 +3,8 @@
 The session is replaced when the server says that it will go away, when it is lost, and when the call asks for it.
 Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
 told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
+It begins afresh, too, when the newest handle knows nothing of an answer that the caller was given: the model would
+give it once more.
 
 After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since
 the newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty
@@ -177,6 +179,10 @@ class LiveLink:
             leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S)
             self._swap = asyncio.create_task(leaving, name="live-swap")
 
+    def answer_completed(self) -> None:
+        """Note that the model has given a whole answer: no other session shall give it again."""
+        self._ring.answer_completed()
+
     async def _hold_session(self) -> LiveError | None:
         """Run one session; return why it was lost, None if it was left on purpose."""
         ports = SessionPorts(
@@ -231,12 +237,17 @@ class LiveLink:
 
     def _next_opening(self, step: Step) -> Opening:
         handle = self._recovery.handle
-        if handle is not None and step is not Step.REBUILD:
+        if handle is not None and step is not Step.REBUILD and not self._answered():
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
         # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
         return Opening(history=self._ports.history(False), replay=self._ring.since_turn())
+
+    def _answered(self) -> bool:
+        """Whether the model of the newest handle would give an answer again that the caller has."""
+        history = self._ports.history(True) if self._ring.answered and self._ring.covers_turn else ()
+        return bool(history) and history[-1].speaker == "agent"
 
     def _ready(self) -> None:
         self.uplink.release()
@@ -264,8 +275,10 @@ class LiveLink:
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
                     self._ring.handle_came(self._clock())
+                self._ports.on_fact(fact)
             case wire.GoAway(time_left_s):
                 self._go_away(DEFAULT_TIME_LEFT_S if time_left_s is None else time_left_s)
+                self._ports.on_fact(fact)
             case wire.Usage(prompt):
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
@@ -301,7 +314,8 @@ class LiveLink:
 
     def _may_leave(self, *, choosy: bool) -> bool:
         ring = self._ring
-        good = self._recovery.handle is not None and ring.covers_handle and (ring.exact or not choosy)
+        good = self._recovery.handle is not None and ring.covers_handle and not ring.answered
+        good = good and (ring.exact or not choosy)
         return good and self._ports.is_quiet()
 
 

@@ -24,7 +24,7 @@ RING_S = 5.0
 MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
-PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
+PROBABLY_CROSSED_S = (0.003, 0.05)  # bounds of an eighth of it
 
 
 @dataclass(eq=False, slots=True)
@@ -52,6 +52,8 @@ class ReplayRing:
     def __init__(self, bound_s: float = RING_S) -> None:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
+        self.answered = False
+        "An answer was given whole that the newest handle does not know of."
         self._connect_s = math.inf
         self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
         self._bound_bytes = bound_s * BYTES_PER_S
@@ -92,6 +94,7 @@ class ReplayRing:
         """Note that a handle arrived: what was sent before is part of it."""
         self._handle_mark = self._number
         self.exact = True
+        self.answered = False
         for sent in reversed(self._items):
             age_s = now - sent.at
             if age_s >= self._surely_s:
@@ -108,6 +111,11 @@ class ReplayRing:
         waiting = next((sent.number for sent in self._items if sent.at == math.inf), self._number + 1)
         self._turn_mark = max(self._turn_mark, waiting - 1)
         self._trim()
+
+    def answer_completed(self) -> None:
+        """Note that the answer to what was sent before is whole, though its turn is not complete yet."""
+        self.turn_completed()
+        self.answered = True
 
     @property
     def covers_handle(self) -> bool:

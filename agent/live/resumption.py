@@ -34,7 +34,10 @@ LEAST_CONTEXT_TOKENS = 100  # of less, nothing can be concluded
 FORGOTTEN_SHARE = 0.25  # compression leaves a half by default, and a tenth would be odd
 
 _QUOTA = re.compile(r"quota|resource.?exhausted|rate.?limit|too many|concurrent", re.IGNORECASE)
-_NO_SUCH_SESSION = re.compile(r"session.*(not found|expired|invalid)|handle", re.IGNORECASE)
+_NO_SUCH_SESSION = re.compile(
+    r"(session|handle).*(not found|expired|invalid|unknown)|(invalid|unknown|expired).*handle",
+    re.IGNORECASE,
+)
 
 
 class Step(StrEnum):

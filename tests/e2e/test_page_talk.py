@@ -70,6 +70,13 @@ async def test_push_to_talk(chromium: BrowserFactory, tmp_path: Path) -> None:
         await page.mouse.up()
         await expect(page.locator("#talk")).to_have_attribute("aria-pressed", "false")
 
+        # a screen reader clicks without holding: once to talk, once to finish; a page that loses the focus finishes
+        for end in ("document.getElementById('talk').click()", "dispatchEvent(new Event('blur'))"):
+            await page.evaluate("document.getElementById('talk').click()")
+            await expect(page.locator("#talk")).to_have_attribute("aria-pressed", "true")
+            await page.evaluate(end)
+            await expect(page.locator("#talk")).to_have_attribute("aria-pressed", "false")
+
         await page.click("#mute")
         await expect(page.locator("#talk")).to_be_focused()
         await page.set_viewport_size({"width": 1280, "height": 800})

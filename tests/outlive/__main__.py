@@ -70,6 +70,8 @@ def _report(line: Line, spurts: list[float], readings: list[Reading]) -> None:
     slope = np.polyfit(np.arange(len(half)), [each.memory_mb for each in half], 1)[0] * len(half)
     broken = sum(abs(spurt - ANSWER_S) > 0.03 for spurt in spurts)
     print(f"sessions                              {len(line.emulator.sessions)}")
+    for number in np.flatnonzero(np.abs(steps) > 1):
+        print(f"  {steps[number]:+.1f} ms between {line.asked_s[number]:.1f} and {line.asked_s[number + 1]:.1f} s")
     print(
         f"  resumed / rebuilt / lost            {sum(d['resumed'] for d in replaced)} / "
         f"{sum(not d['resumed'] for d in replaced)} / {line.count('session-lost')}"

@@ -46,6 +46,19 @@ async def test_a_sound_file_is_spoken_and_the_answer_recorded(
     assert np.abs(heard.astype(np.int32)).max() > 1000
 
 
+async def test_a_sound_file_is_marked_for_an_agent_that_listens_to_nothing_else(
+    service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signaling.headset.GOODBYE_S", 2.0)
+    shown = list[Line]()
+    speech = np.full(48_000, 5000, np.int16)
+    speech[::2] = -5000
+    async with service(vad="off") as url:
+        outcome = await call(url, shown, speech=speech)
+    assert outcome.detail == "All was said."
+    assert [line.text for line in shown if line.final and line.speaker == "agent"][-1].startswith("I heard you")
+
+
 async def test_a_call_ends_at_its_limit(service: ServiceFactory) -> None:
     async with service() as url:
         outcome = await call(url, [], limit_s=0.2)

@@ -12,7 +12,7 @@ from tests.outlive.registry import survives
 
 QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 CODES = (1000, 1001, 1007, 1008, 1011, 1012, 1013)
-SILENT_CHUNK_MS = 101  # of a loss without notice the last chunk of silence may be sent twice, or be missing
+CROSSED_MS = 301  # what may be sent twice because it crossed with the handle, and a chunk of silence
 DEADLINE = "Deadline expired before operation could complete."
 
 
@@ -37,7 +37,7 @@ DEADLINE = "Deadline expired before operation could complete."
 )
 async def test_go_away() -> None:
     faults = [
-        GoAway(session=1, at="turn_completed", after_s=0.1, time_left_s=1.0),
+        GoAway(session=1, at="turn_completed", after_s=0.1, time_left_s=0.7),
         GoAway(session=2, at="turn_started", after_s=0.2, time_left_s=3.0),
         GoAway(session=3, at="speech_started", time_left_s=3.0),
     ]
@@ -46,7 +46,7 @@ async def test_go_away() -> None:
             await line.hears()
             await line.counted("session-replaced", swaps)
         await line.hears()
-        assert max(map(abs, line.slips_ms())) < SILENT_CHUNK_MS
+        assert max(map(abs, line.slips_ms())) < CROSSED_MS
         assert line.heard_s() == pytest.approx([0.4] * 4, abs=0.03)
         assert line.count("session-lost") == 0
         assert [session.violations for session in line.emulator.sessions] == [[]] * 4
@@ -65,7 +65,7 @@ async def test_go_away_and_silence() -> None:
     async with on_line(answer_s=0.6, faults=[silent], settings=QUICK) as line:
         await line.hears()
         await line.hears(stops=2)
-        assert max(map(abs, line.slips_ms())) < SILENT_CHUNK_MS
+        assert max(map(abs, line.slips_ms())) < CROSSED_MS
         assert line.heard_s()[-1] == pytest.approx(0.6, abs=0.03)
 
 
@@ -86,7 +86,7 @@ async def test_losses_while_idle() -> None:
             await line.hears(None if losses % 3 == 0 else lambda: line.caller.type("hello"))
             await line.counted("session-replaced", losses)
         await line.hears()
-        assert max(map(abs, line.slips_ms())) < 3 * SILENT_CHUNK_MS
+        assert max(map(abs, line.slips_ms())) < 3 * CROSSED_MS
         assert line.heard_s() == pytest.approx([0.1] * (len(faults) + 1), abs=0.03)
         assert line.count("context-rebuilt") == line.count("context-lost") == 0
 
@@ -107,15 +107,14 @@ async def test_losses_in_mid_answer() -> None:
     faults: list[Fault] = [
         Close(session=1, at="turn_started", nth=2, after_s=0.1, reason=DEADLINE),
         DropTcp(session=2, at="turn_started", nth=2, after_s=0.1),
-        Close(session=3, at="turn_started", nth=2, after_s=0.1, code=1000),
-        Close(session=4, at="speech_started", nth=2, after_s=0.1),
+        Close(session=3, at="speech_started", nth=2, after_s=0.1, code=1000),
     ]
     async with on_line(answer_s=0.5, faults=faults, settings=QUICK) as line:
         await line.hears()
-        for losses in (1, 2, 3, 4):
+        for losses in (1, 2, 3):
             await line.hears()
             await line.counted("session-replaced", losses)
-        assert max(map(abs, line.slips_ms())) < SILENT_CHUNK_MS
+        assert max(map(abs, line.slips_ms())) < CROSSED_MS
         first, *again, last = line.heard_s()
         assert first == last == pytest.approx(0.5, abs=0.03)
         assert all(0.5 < answer < 1.0 for answer in again)
@@ -145,28 +144,23 @@ async def test_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @survives("pings are answered as late as half of `ping_timeout_s`", caller="nothing")
-async def test_slow_pongs() -> None:
-    settings = {**QUICK, "ping_interval_s": 0.1, "ping_timeout_s": 2.0}
-    async with on_line(answer_s=0.3, faults=[SlowPong(delay_s=1.0)], settings=settings) as line:
-        await asyncio.sleep(1.2)
-        await line.hears()
-        assert line.count("session-lost") == line.count("session-replaced") == 0
-
-
 @survives(
     "pings are not answered",
     caller="nothing, once `ping_timeout_s` is over",
     events=("session-lost network", "session-replaced resumed"),
     log="next: resume",
 )
-async def test_dead_pings() -> None:
-    settings = {**QUICK, "ping_interval_s": 0.2, "ping_timeout_s": 0.3}
-    dead = SlowPong(session=1, at="turn_completed", delay_s=None)
-    async with on_line(answer_s=0.3, faults=[dead], settings=settings) as line:
+async def test_pings() -> None:
+    settings = {**QUICK, "ping_interval_s": 0.1, "ping_timeout_s": 0.8}
+    faults = [SlowPong(delay_s=0.4), SlowPong(session=1, at="turn_completed", nth=2, delay_s=None)]
+    async with on_line(answer_s=0.3, faults=faults, settings=settings) as line:
         await line.hears()
+        await asyncio.sleep(0.5)
+        assert line.count("session-lost") == 0
+        await line.hears(lambda: line.caller.type("hello"))
         await line.counted("session-replaced", 1)
         await line.hears()
-        assert line.heard_s() == pytest.approx([0.3] * 2, abs=0.03)
+        assert line.heard_s() == pytest.approx([0.3] * 3, abs=0.03)
 
 
 @survives(
@@ -198,7 +192,7 @@ async def test_an_outage() -> None:
         await line.counted("bot-stopped-speaking", 3)
         await asyncio.sleep(0.2)
         assert len(line.shifts_ms()) == 4
-        assert max(map(abs, line.slips_ms())) < SILENT_CHUNK_MS
+        assert max(map(abs, line.slips_ms())) < CROSSED_MS
         assert line.heard_s()[1] == pytest.approx(0.9, abs=0.03)
 
 

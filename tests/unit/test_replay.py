@@ -361,3 +361,14 @@ def test_the_ring_stays_within_its_bounds(steps: list[Step]) -> None:
         assert audio <= RING_S * BYTES_PER_S
         for sent in kept:
             sent.at = model.now
+
+
+def test_an_answer_is_known_to_the_next_handle() -> None:
+    ring = after((TypedText("hello"), 0.0))
+    assert not ring.answered
+    ring.answer_completed()
+    assert ring.answered
+    assert ring.since_turn() == []
+    ring.turn_completed()
+    ring.handle_came(LONG_S)
+    assert not ring.answered

@@ -338,6 +338,15 @@ def test_a_session_that_dies_young_poisons_both_its_handle_and_the_one_it_offere
         assert recovery.handle is None
 
 
+def test_a_session_that_completed_a_turn_is_not_called_young() -> None:
+    recovery = running("h1")
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    recovery.ready(61.0, resumed=True)
+    recovery.progressed()
+    assert recovery.lost("running", 1011, "", 61.5, resumed=True).step is Step.RESUME
+    assert recovery.handle == "h1"
+
+
 @pytest.mark.parametrize("code", [None, 1006])
 def test_a_connection_that_breaks_right_after_resuming_is_not_the_servers_doing(code: int | None) -> None:
     recovery = running("h1")
@@ -415,7 +424,7 @@ class Link:
         self.given_up = False
         self.waited_s = 0.0  # since the last proof that a session works
         self.running_since: float | None = None
-        self.proved = True
+        self.proved = False  # the present session completed a turn
 
     def open(self) -> None:
         self.used = self.recovery.handle
@@ -425,6 +434,7 @@ class Link:
         if self.running_since is None and story.what != "refused":
             self.recovery.ready(self.now, resumed=self.used is not None)
             self.running_since = self.now
+            self.proved = False
         if self.running_since is not None:
             self.now += story.wait_s
             if self.now - self.running_since >= STABLE_S and story.what in ("lost", "left"):
@@ -435,6 +445,7 @@ class Link:
             case "progressed":
                 self.recovery.progressed()
                 self.waited_s = 0.0
+                self.proved = True
             case "left":
                 self.recovery.left(self.now)
                 self.running_since = None
@@ -447,6 +458,7 @@ class Link:
         age_s = 0.0 if self.running_since is None else self.now - self.running_since
         refused = stage == "setup" and story.code in (1007, 1008)
         died_young = stage == "running" and age_s < RIGHT_AFTER_S and story.code not in (None, 429, 1006)
+        died_young = died_young and not self.proved
         if self.used is not None and (refused or died_young):
             self.bad.add(self.used)
         move = self.recovery.lost(stage, story.code, "", self.now, resumed=self.used is not None)
