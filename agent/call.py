@@ -41,8 +41,8 @@ from agent.media.fir import Pcm
 from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel, is_audible
 from agent.media.playout import Playout
-from agent.media.still import Still
 from agent.media.preroll import Preroll
+from agent.media.still import Still
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
