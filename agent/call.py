@@ -18,9 +18,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 from agent import events
+from agent.briefing import Briefing
 from agent.call_limits import CallLimits
 from agent.clock import Clock, monotonic
-from agent.dialog.asides import greeting_request, say_request
+from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
 from agent.dialog.prices import KNOWN, Prices, price_of
@@ -30,8 +31,9 @@ from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
 from agent.live import wire
 from agent.live.link import LinkPorts, LiveLink, Replaced
+from agent.live.models import rules_of
 from agent.live.session import LiveClient, Said
-from agent.live.uplink import ActivityMark, Audio, Note, Picture, ToolResult, TypedText
+from agent.live.uplink import ActivityMark, Audio, Image, Note, Picture, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
@@ -39,9 +41,11 @@ from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel, is_audible
 from agent.media.playout import Playout
 from agent.media.preroll import Preroll
+from agent.media.still import Still
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
+from agent.shown import shown, timed
 from agent.tool_calls import ToolCalls
 from agent.tools.context import Spoken
 from agent.tools.declare import Tool
@@ -137,6 +141,7 @@ class Call:
         self._floor = Floor(marked=settings.vad == "off")
         self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
         self._barge_in = settings.barge_in
+        self._wants_thoughts = settings.include_thoughts
         self._preroll = Preroll()
         self._watchdog = Watchdog(
             settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
@@ -148,6 +153,12 @@ class Call:
         self._tasks: set[asyncio.Task[None]] = set()
         self.tools = ToolCalls(tools, self, tell=self._tell, emit=self._emit, clock=clock)
         "What the model has called."
+        self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
+        "What the model is told beside what is said."
+        self.client_may_instruct = settings.client_may_instruct
+        self._initial_message = settings.initial_message  # None once it was, or will be, said
+        self._initial_message_delay_s = settings.initial_message_delay_s
+        self._typed_sees = (settings.turn_coverage or rules_of(settings.model).turn_coverage) != "activity"
         self._greeting = greeting  # None once the model was asked to say it
         self._media_flows = False
         self._leaving = False
@@ -216,19 +227,27 @@ class Call:
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
-    def type_text(self, text: str, *, run_immediately: bool = True) -> None:
+    def type_text(self, text: str, *, run_immediately: bool = True, pictures: Sequence[Still] = ()) -> None:
         """Pass on what the caller typed.
 
         Args:
             text: what was typed.
-            run_immediately: cut off what the agent is saying.
+            run_immediately: cut off what the agent is saying; text with pictures always does.
+            pictures: what it is about. Without any, what the caller shows at the moment is taken, if the model
+                would not count it to a typed turn (`turn_coverage` is ``activity``).
+
+        Raises:
+            LiveLost: the Live server has stopped reading.
         """
+        images = [Image(still.mime_type, still.data) for still in pictures]
+        if run_immediately and not images and not self._typed_sees:
+            images = [Image("image/jpeg", jpeg.data) for jpeg in self.briefing.pictures()]
         self.caller_spoke_at = self._clock()
         for revision in self.transcript.typed(text):
             self._emit_revision(revision)
-        if run_immediately:
+        if run_immediately or images:
             self._interrupt()
-        self.live.uplink.put(TypedText(text))
+        self.live.uplink.put(TypedText(text, tuple(images)))
         self._watchdog.caller_asked(self._clock())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -315,6 +334,7 @@ class Call:
 
     def see(self, jpeg: Jpeg) -> None:
         """Take what the caller shows now."""
+        self.briefing.saw(jpeg)
         self.live.uplink.put(Picture(jpeg.source, jpeg.width, jpeg.height, jpeg.data))
 
     def _picture_sent(self, picture: Picture) -> None:
@@ -400,12 +420,8 @@ class Call:
                 self._speak(pcm_bytes, rate_hz)
             case wire.OutputTranscript(text):
                 self._caption(text)
-            case wire.InputTranscript(text, finished):
-                self._caller_text_at = self._clock()
-                self._watchdog.words_came(self._clock())
-                self._emit_revision(self.transcript.add("caller", text))
-                if finished:
-                    self._emit_revision(self.transcript.finish("caller"))
+            case wire.InputTranscript():
+                self._words_came(fact)
             case wire.Text(text):
                 self._caption(text)
             case wire.Interrupted():
@@ -424,6 +440,18 @@ class Call:
                 pass  # the link sees to it
             case wire.Usage():
                 self._limits.bill(fact)
+            case _:
+                if self._wants_thoughts or not isinstance(fact, wire.Thought):
+                    self._emit(shown(fact))
+
+    def _words_came(self, heard: wire.InputTranscript) -> None:
+        self._caller_text_at = self._clock()
+        self._watchdog.words_came(self._clock())
+        self._emit_revision(self.transcript.add("caller", heard.text))
+        if heard.words:
+            self._emit(timed(heard.words))
+        if heard.finished:
+            self._emit_revision(self.transcript.finish("caller"))
 
     def _speak(self, pcm_bytes: bytes, rate_hz: int) -> None:
         generation = self._output_arrived()
@@ -569,13 +597,41 @@ class Call:
 
     def spoken(self) -> tuple[Spoken, ...]:
         """Return what was said so far, as tools see it."""
-        return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns)
+        return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns if not turn.noted)
+
+    def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None:
+        """Have the model know something that is not part of the transcript; see `Briefing.note`."""
+        self.briefing.note(text, role, run_immediately=run_immediately)
+        if run_immediately:
+            self._watchdog.caller_asked(self._clock())
+
+    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
+        """Have another agent take over; see `Briefing.change_agent`."""
+        try:
+            self.briefing.change_agent(instructions, tools)
+        except LiveError as error:
+            self._lose_live(error)
+
+    def picture(self, source: str | None) -> bytes | None:
+        """Return the JPEG of what the caller shows now, from that source or from any."""
+        return next((jpeg.data for jpeg in self.briefing.pictures(source)), None)
 
     def _greet(self) -> None:
         """Once per call, whatever becomes of the Live session."""
-        if self._greeting is not None and self._media_flows and self.ready is not None:
+        if not self._media_flows or self.ready is None:
+            return
+        if self._greeting is not None:
             greeting, self._greeting = self._greeting, None
             self._tell(Note(greeting_request(greeting), wants_reply=True))
+        if self._initial_message is not None:
+            message, self._initial_message = self._initial_message, None
+            self._start(self._begin_with(message), "initial-message")
+
+    async def _begin_with(self, message: str) -> None:
+        """Say something in the caller's place, unless the caller was first; ends then."""
+        await asyncio.sleep(self._initial_message_delay_s)
+        if self.caller_spoke_at == -math.inf:
+            self.add_to_context(message, "user", run_immediately=True)
 
     async def _leave_late(self) -> None:
         """Ends the call, or with it."""

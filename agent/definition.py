@@ -37,14 +37,23 @@ class Agent:
         Raises:
             ConfigError: a function cannot be a tool; the message names file, function and reason.
         """
-        if callable(self.tools):
-            raise ConfigError("Agent(tools=...) wants a list of functions, not one function")
-        return [tool if isinstance(tool, Tool) else as_tool(tool) for tool in self.tools]
+        return declared(self.tools)
 
     def settings(self, general: Settings) -> Settings:
         """Return the service's settings with what this agent says of itself."""
         own = {"system_instruction": self.instructions, "voice": self.voice}
         return general.model_copy(update={name: value for name, value in own.items() if value is not None})
+
+
+def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
+    """Return tools with all that the model has to know of them.
+
+    Raises:
+        ConfigError: a function cannot be a tool; the message names file, function and reason.
+    """
+    if callable(tools):
+        raise ConfigError("Agent(tools=...) wants a list of functions, not one function")
+    return [tool if isinstance(tool, Tool) else as_tool(tool) for tool in tools]
 
 
 def check_names(tools: Sequence[Tool]) -> None:

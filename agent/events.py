@@ -250,6 +250,74 @@ class LimitNear:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentThought:
+    """The model summed up what it thinks; the agent does not say it."""
+
+    text: str = field(repr=False)
+    "A piece of the summary."
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A web page that an answer rests on: untrusted."""
+
+    title: str
+    "As the search named it."
+    uri: str
+    "Begins with http:// or https://."
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """The model has searched the web for its answer."""
+
+    queries: tuple[str, ...] = field(repr=False)
+    "What it searched for."
+    sources: tuple[Source, ...] = field(repr=False)
+    "What it found, each address once."
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWritten:
+    """The model wrote a program, which the Live server runs."""
+
+    language: str
+    "In lower case, such as ``python``."
+    code: str = field(repr=False)
+    "The program."
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRan:
+    """The program of `CodeWritten` has run."""
+
+    outcome: str
+    "``ok``, ``failed`` or ``deadline_exceeded``."
+    output: str = field(repr=False)
+    "What it wrote, or why it failed."
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word of the caller."""
+
+    text: str
+    "The word."
+    start_s: float | None
+    "When it began, by the Live server's count; None if the server did not say."
+    end_s: float | None
+    "When it ended."
+
+
+@dataclass(frozen=True, slots=True)
+class CallerWordsTimed:
+    """The times of words that were transcribed just now."""
+
+    words: tuple[TimedWord, ...] = field(repr=False)
+    "In order."
+
+
+@dataclass(frozen=True, slots=True)
 class AppEventSent:
     """A tool sent something to the caller's page or app."""
 
@@ -299,6 +367,11 @@ Event = (
     | AgentFellSilent
     | UsageReported
     | LimitNear
+    | AgentThought
+    | SourcesFound
+    | CodeWritten
+    | CodeRan
+    | CallerWordsTimed
     | AppEventSent
     | CallEnded
 )

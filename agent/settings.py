@@ -197,6 +197,16 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(
         5.0, ge=0, description="Seconds that running calls get to end by themselves on SIGTERM."
     )
+    initial_message: str | None = Field(
+        None, min_length=1, description="Said to the model as the caller's first words, so that it speaks first."
+    )
+    initial_message_delay_s: float = Field(
+        0.0, ge=0, le=60, description="Seconds from the first media until then; not at all if the caller was first."
+    )
+    client_may_instruct: bool = Field(
+        False,
+        description="The caller's page may change what the agent is told to be, and tell it what nobody said.",
+    )
     video_fps: float = Field(
         1.0,
         ge=0,

@@ -17,6 +17,8 @@ from typing import Any, Literal, Protocol
 
 from agent import events
 from agent.clock import Clock, monotonic
+from agent.definition import check_names, declared
+from agent.dialog.asides import Role
 from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
 from agent.live.uplink import Note, ToolResult
@@ -42,6 +44,9 @@ class Host(Protocol):
     def spoken(self) -> tuple[Spoken, ...]: ...
     def say(self, text: str) -> None: ...
     def send_event(self, name: str, data: Any) -> None: ...
+    def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None: ...
+    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None: ...
+    def picture(self, source: str | None) -> bytes | None: ...
     def end_call(self) -> None: ...
 
 
@@ -105,6 +110,10 @@ class ToolCalls:
     def names(self) -> list[str]:
         """What the model may call."""
         return list(self._tools)
+
+    def replace(self, tools: Sequence[Tool]) -> None:
+        """Have the model call these from now on; what runs, runs on."""
+        self._tools = {tool.name: tool for tool in tools}
 
     @property
     def open(self) -> bool:
@@ -220,6 +229,20 @@ class _Context:
 
     def send_event(self, name: str, data: Any = None) -> None:
         self._loop.call_soon_threadsafe(self._host.send_event, name, check_answer(data))
+
+    def add_to_context(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
+        add = partial(self._host.add_to_context, text, role, run_immediately=run_immediately)
+        self._loop.call_soon_threadsafe(add)
+
+    def change_agent(
+        self, instructions: str | None = None, tools: Sequence[Tool | Callable[..., Any]] | None = None
+    ) -> None:
+        found = None if tools is None else declared(tools)
+        check_names(found or ())
+        self._loop.call_soon_threadsafe(self._host.change_agent, instructions, found)
+
+    def picture(self, source: Literal["camera", "screen"] | None = None) -> bytes | None:
+        return self._host.picture(source)
 
     def end_call(self) -> None:
         self._loop.call_soon_threadsafe(self._host.end_call)

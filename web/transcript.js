@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { isRecord, text } from "./rtvi.js";
+import { sourcesOf } from "./sources.js";
 
 /** @typedef {{row: HTMLElement, body: HTMLElement, revision: number}} Turn */
 
@@ -60,6 +61,8 @@ export class Transcript {
       case "llm-function-call-in-progress":
       case "llm-function-call-stopped":
         return this.#onTool(type, data);
+      case "bot-llm-search-response":
+        return this.#onSources(data);
       case "error-response":
         return this.#onRefused(id);
     }
@@ -181,6 +184,13 @@ export class Transcript {
       const failed = isRecord(data.result) && (data.result.error ?? null) !== null;
       setToolState(card, data.cancelled === true ? "cancelled" : failed ? "failed" : "done");
     }
+  }
+
+  /** @param {Record<string, unknown>} data */
+  #onSources(data) {
+    const links = sourcesOf(data).map(({ title, href }) =>
+      make("a", { href, target: "_blank", rel: "noopener noreferrer" }, title));
+    if (links.length) this.#add(make("li", { class: "sources" }, make("span", { class: "speaker" }, "Sources"), ...links));
   }
 
   /** @param {string} id of a request the service could not carry out */

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
+
+Role = Literal["user", "assistant", "system"]
+"Whose words something is: the caller's, the agent's, or nobody's."
 
 MARK = "Not said by the caller"
 
@@ -18,3 +22,11 @@ def greeting_request(text: str) -> str:
         f"[{MARK}. The call has begun, and the caller hears you. Say to the caller now, in these words: "
         f"{json.dumps(text, ensure_ascii=False)}]"
     )
+
+
+def context_note(text: str, role: Role) -> str:
+    """Have the model know something; what nobody has said is marked as such."""
+    if role == "user":
+        return text
+    words = json.dumps(text, ensure_ascii=False)
+    return f"[{MARK}. {'You have said before' if role == 'assistant' else 'Take note'}: {words}]"

@@ -37,6 +37,7 @@ class Revision:
         interrupted: the agent was interrupted in it.
         unheard_text: what was generated but not heard.
         estimated: where the text was cut is an estimate.
+        noted: the model was told it; nobody said it aloud, and no client is shown it.
     """
 
     speaker: Speaker
@@ -48,6 +49,7 @@ class Revision:
     interrupted: bool = False
     unheard_text: str = ""
     estimated: bool = False
+    noted: bool = False
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ class Transcript:
 
     @property
     def count(self) -> int:
-        """How many turns have begun; turn ids count up."""
+        """How many turns have begun, notes among them; turn ids count up."""
         return self._count
 
     def history(self, through: int | None = None) -> list[tuple[Speaker, str]]:
@@ -143,6 +145,11 @@ class Transcript:
         final = self._revise("caller", turn, final=True, typed=True)
         self.turns.append(final)
         return [final] if spoken is None else [spoken, final]
+
+    def note(self, text: str) -> None:
+        """Add what the model is told beside the talk: part of the history, and nobody's turn."""
+        self._count += 1
+        self.turns.append(Revision("caller", f"t{self._count}", 1, text, final=True, noted=True))
 
     def finish(self, speaker: Speaker, generation: int = 0) -> Revision | None:
         """End the speaker's open turn (of a generation), if there is one."""

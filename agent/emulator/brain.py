@@ -11,7 +11,7 @@ import random
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -112,7 +112,7 @@ class Brain:
     def reply(self, turn: Turn) -> Reply:
         """Answer a turn and remember both."""
         parts = self._think(turn)
-        if turn.text and not turn.text.startswith(_ASIDE):
+        if turn.text and (not turn.text.startswith(_ASIDE) or _NOTED.search(turn.text)):
             self._history.append(("user", turn.text))
         said = " ".join(part.text for part in parts if isinstance(part, Say))
         if said:
@@ -127,6 +127,9 @@ class Brain:
         if turn.text is None:
             seconds = max(1, round(turn.voice_s))
             return (Say(f"I heard you for {seconds} {_plural('second', seconds)}, {phrases.NO_RECOGNITION}"),)
+        noted = _NOTED.search(turn.text)
+        if noted:
+            return self._think(replace(turn, text=str(json.loads(noted[1]))))
         aside = _aside(turn.text)
         if aside is not None:
             return (Say(aside),)
@@ -158,7 +161,7 @@ class Brain:
 
     def _last_words(self, turn: Turn, match: re.Match[str]) -> Reply:
         for role, text in reversed(self._history):
-            if role == "user":
+            if role == "user" and not text.startswith(_ASIDE):
                 return (Say(f"You said: {text}"),)
         return (Say(phrases.NOTHING_SAID),)
 
@@ -286,6 +289,7 @@ def _meet(brain: Brain, turn: Turn, match: re.Match[str]) -> Reply:
 
 _ASIDE = "[Not said by the caller"
 _WANTED = re.compile(r"in these words: (\".*\")\]$", re.DOTALL)
+_NOTED = re.compile(r"^\[Not said by the caller\. (?:Take note|You have said before): (\"(?:[^\"\\]|\\.)*\")\]$")
 _TOLD = re.compile(r": (\{.*\})\]$", re.DOTALL)
 _NAME = re.compile(r"\b(?:my name is|call me)\s+(\w+)", re.IGNORECASE)
 _CALL = re.compile(r"\bcall\s+(?P<name>[\w.-]+)\s*(?P<args>\{.*\})?", re.IGNORECASE | re.DOTALL)

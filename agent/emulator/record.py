@@ -14,6 +14,7 @@ from agent.emulator.wire import (
     Audio,
     ClientMessage,
     Content,
+    ContextUpdate,
     FunctionResult,
     Json,
     Picture,
@@ -81,6 +82,8 @@ class SessionRecord:
         """Samples received, at the rate they came in."""
         self.audio_rate_hz: int | None = None
         """The rate of the newest chunk."""
+        self.instruction = ""
+        """What the model is told to be at the moment."""
         self.open = True
         self.close_code: int | None = None
         """The code this server closed with; None if the client ended the session."""
@@ -130,6 +133,9 @@ class SessionRecord:
             case Setup():
                 self.setup = message.raw
                 self.handle = message.handle
+                self.instruction = message.instruction
+            case ContextUpdate(instruction=str(instruction)):
+                self.instruction = instruction
             case _:
                 pass
         self._on_change()

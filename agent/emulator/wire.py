@@ -75,6 +75,8 @@ class Setup:
     """The first client_content is the history; it asks nothing."""
     raw: Json = field(repr=False)
     """The whole setup with regular keys."""
+    instruction: str = field(default="", repr=False)
+    """The system instruction."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class ContextUpdate:
 
     functions: Mapping[str, bool] | None
     """The new declarations; None leaves the old ones."""
+    instruction: str | None = None
+    """The new system instruction; None leaves the old one."""
 
 
 ClientMessage: TypeAlias = (
@@ -248,6 +252,7 @@ def _setup(value: Json) -> Setup:
         handle=(resumption or {}).get("handle") or None,
         begins_with_history=bool(value.get("historyConfig", {}).get("initialHistoryInClientContent")),
         raw=value,
+        instruction=_text_of(value.get("systemInstruction") or {}),
     )
 
 
@@ -308,7 +313,7 @@ def _content(value: Json) -> Content:
     pictures: list[Picture] = []
     for turn in value.get("turns") or ():
         parts = turn.get("parts") or ()
-        turns.append((turn.get("role") or "user", " ".join(part["text"] for part in parts if part.get("text"))))
+        turns.append((turn.get("role") or "user", _text_of(turn)))
         for part in parts:
             blob = part.get("inlineData")
             if blob and str(blob.get("mimeType", "")).startswith("image/"):
@@ -333,9 +338,14 @@ def _result(value: Json) -> FunctionResult:
 
 
 def _context(value: Json) -> ContextUpdate:
+    instruction = _text_of(value["systemInstruction"]) if "systemInstruction" in value else None
     if "tools" not in value:
-        return ContextUpdate(None)
-    return ContextUpdate(_functions((value["tools"] or {}).get("tools") or ()))
+        return ContextUpdate(None, instruction)
+    return ContextUpdate(_functions((value["tools"] or {}).get("tools") or ()), instruction)
+
+
+def _text_of(content: Json) -> str:
+    return " ".join(part["text"] for part in content.get("parts") or () if part.get("text"))
 
 
 # --- server -> client

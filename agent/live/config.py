@@ -86,7 +86,7 @@ def connect_config(
         response_modalities=[types.Modality.AUDIO if settings.audio_output else types.Modality.TEXT],
         system_instruction=settings.system_instruction or None,
         speech_config=_speech_config(settings),
-        tools=_tools(settings, declarations) or None,
+        tools=tools_of(settings, declarations) or None,
         proactivity=_proactivity(settings),
         enable_affective_dialog=settings.affective_dialog or None,
         temperature=settings.temperature,
@@ -119,7 +119,8 @@ def _speech_config(settings: Settings) -> types.SpeechConfig | None:
     return types.SpeechConfig(voice_config=voice, language_code=settings.language)
 
 
-def _tools(settings: Settings, declarations: Sequence[Mapping[str, Any]]) -> list[types.Tool]:
+def tools_of(settings: Settings, declarations: Sequence[Mapping[str, Any]]) -> list[types.Tool]:
+    """Return all that the model may use: Google's own tools, and the functions that are declared."""
     tools = []
     if settings.search:
         tools.append(types.Tool(google_search=types.GoogleSearch()))

@@ -26,10 +26,11 @@ from typing import Any
 from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
+from agent.live.models import rules_of
 from agent.live.replay import MARKED_RING_S, RING_S, ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
-from agent.live.uplink import BYTES_PER_S, Audio, Picture, ToolResult, Uplink
+from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Picture, ToolResult, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ PLENTY_S = 10.0  # of time until the server closes
 POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
+CHANGE_S = 20.0  # that an agent may still be who it was
 CLOSING_SHARE = 0.25  # of a shorter time
 
 
@@ -157,6 +159,25 @@ class LiveLink:
         if self._session is not None:
             self._rebuild = rebuild
             self._session.leave()
+
+    def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
+        """Change the instructions, the tools, or both; None leaves them.
+
+        A model that takes no change within a session gets another one, resumed with the new set-up at the next
+        quiet point, `CHANGE_S` from now at the latest.
+
+        Raises:
+            LiveLost: the Live server has stopped reading.
+        """
+        if instructions is not None:
+            self._settings = self._settings.model_copy(update={"system_instruction": instructions})
+        if declarations is not None:
+            self._declarations = declarations
+        if rules_of(self._settings.model).agent_change:
+            self.uplink.put(AgentChange(instructions, declarations))
+        elif self._session is not None and self._swap is None:
+            leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S)
+            self._swap = asyncio.create_task(leaving, name="live-swap")
 
     def answer_completed(self) -> None:
         """Note that the model has given a whole answer: no other session shall give it again."""

@@ -34,6 +34,7 @@ class ModelRules:
         turn_coverage: its default.
         client_content: when it takes client content; with ``history_only`` text goes by realtime input.
         null_handle: it takes a session resumption whose handle is null.
+        agent_change: its instructions and tools may change within a session; else another session is needed.
         search: it can search with Google.
         code_execution: it can run code.
     """
@@ -51,6 +52,7 @@ class ModelRules:
     turn_coverage: Literal["activity", "all_input", "activity_and_video"]
     client_content: Literal["always", "history_only"]
     null_handle: bool
+    agent_change: bool
     search: bool
     code_execution: bool
 
@@ -69,6 +71,7 @@ _UNKNOWN = ModelRules(
     turn_coverage="activity",
     client_content="always",
     null_handle=True,
+    agent_change=True,
     search=True,
     code_execution=True,
 )
@@ -87,6 +90,7 @@ _LIVE_3_8 = ModelRules(
     turn_coverage="activity_and_video",
     client_content="always",
     null_handle=True,
+    agent_change=True,
     search=True,
     code_execution=False,
 )
@@ -108,6 +112,7 @@ _LIVE_3_1 = ModelRules(
     # Google's newest guide says "always"; an older one, and closes with 1007 in the field, do not. This suits both.
     client_content="history_only",
     null_handle=False,
+    agent_change=False,
     search=True,
     code_execution=False,
 )
@@ -126,6 +131,7 @@ _NATIVE_AUDIO_2_5 = ModelRules(
     turn_coverage="activity",
     client_content="always",
     null_handle=True,
+    agent_change=False,
     search=True,
     code_execution=False,
 )

@@ -18,7 +18,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from agent.live.uplink import BYTES_PER_S, ActivityMark, Audio, Item, Picture, ToolResult
+from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Picture, ToolResult
 
 RING_S = 5.0
 MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
@@ -74,8 +74,11 @@ class ReplayRing:
         self._probably_s = min(max(self._connect_s / 8, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
 
     def sent(self, item: Item, now: float) -> None:
-        """Note an item that goes out now; pictures and tool results are never sent again."""
-        if isinstance(item, Picture | ToolResult):
+        """Note an item that goes out now; pictures and tool results are never sent again.
+
+        Nor is a change of the agent: it is part of the next session's set-up.
+        """
+        if isinstance(item, Picture | ToolResult | AgentChange):
             return
         self._number += 1
         self._items.append(Sent(self._number, item, now))

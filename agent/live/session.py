@@ -22,11 +22,22 @@ from agent.clock import Clock, monotonic
 from agent.errors import LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.client import no_token
-from agent.live.config import connect_config
+from agent.live.config import connect_config, tools_of
 from agent.live.models import rules_of
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import speaks_of_quota
-from agent.live.uplink import ActivityMark, Audio, Item, Note, Picture, ToolResult, TypedText, Uplink
+from agent.live.uplink import (
+    ActivityMark,
+    AgentChange,
+    Audio,
+    Image,
+    Item,
+    Note,
+    Picture,
+    ToolResult,
+    TypedText,
+    Uplink,
+)
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -214,14 +225,32 @@ class LiveSession:
             case Note(text, wants_reply=False) if self._tells_apart:  # realtime text would be answered
                 content = types.Content(role="user", parts=[types.Part(text=text)])
                 await session.send_client_content(turns=content, turn_complete=False)
+            case TypedText(text, images) if images:
+                await self._send_images(session, text, images)
             case TypedText(text) | Note(text):
                 await session.send_realtime_input(text=text)
             case ActivityMark(starts=True):
                 await session.send_realtime_input(activity_start=types.ActivityStart())
             case ActivityMark():
                 await session.send_realtime_input(activity_end=types.ActivityEnd())
+            case AgentChange(instructions, declarations):
+                tools: types.ToolListUnion | None = None
+                if declarations is not None:
+                    tools = [*tools_of(self._settings, declarations)]
+                await session.send_context_update(system_instruction=instructions, tools=tools)
             case ToolResult():
                 await session.send_tool_response(function_responses=[_function_response(item)])
+
+    async def _send_images(self, session: AsyncSession, text: str, images: Sequence[Image]) -> None:
+        """Ask about pictures: in one turn where the model takes one, else as if they were shown and then typed."""
+        if not self._tells_apart:
+            for image in images:
+                await session.send_realtime_input(video=types.Blob(data=image.data, mime_type=image.mime_type))
+            await session.send_realtime_input(text=text)
+            return
+        parts = [types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in images]
+        content = types.Content(role="user", parts=[*parts, types.Part(text=text)])
+        await session.send_client_content(turns=content, turn_complete=True)
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,10 +31,19 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that belongs to a text: ``image/jpeg`` or ``image/png``."""
+
+    mime_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TypedText:
-    """Text of the caller."""
+    """Text of the caller, and what it is about."""
 
     text: str = field(repr=False)
+    images: tuple[Image, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,20 @@ class ActivityMark:
     starts: bool
 
 
-Item = Audio | TypedText | Note | ToolResult | Picture | ActivityMark
+@dataclass(frozen=True, slots=True)
+class AgentChange:
+    """From here on the agent is told to be, or may call, something else.
+
+    Attributes:
+        instructions: what it is told to be; None leaves it.
+        declarations: all of its tools; None leaves them.
+    """
+
+    instructions: str | None = field(repr=False)
+    declarations: Sequence[Mapping[str, Any]] | None = field(repr=False)
+
+
+Item = Audio | TypedText | Note | ToolResult | Picture | ActivityMark | AgentChange
 
 
 class Uplink:
@@ -96,7 +119,7 @@ class Uplink:
         "Audio that was dropped because it waited too long."
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
-        self._items: deque[Audio | TypedText | Note | ToolResult | ActivityMark] = deque()
+        self._items: deque[Audio | TypedText | Note | ToolResult | ActivityMark | AgentChange] = deque()
         self._pictures: dict[str, Picture] = {}  # by source
         self._audio_bytes = 0
         self._bound_bytes = MAX_QUEUED_BYTES

@@ -16,6 +16,10 @@ from google.genai import types
 
 DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
 UNKNOWN_MODALITY = "UNKNOWN"  # of tokens that the server counts but does not break down
+MAX_SOURCES = 32  # of one answer
+MAX_TITLE_CHARS = 200
+MAX_URI_CHARS = 2000
+_WEB_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _RATE = re.compile(r"(?:^|[;\s])rate=(\d{4,6})(?!\d)")
 _SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
 
@@ -36,11 +40,60 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Thought:
+    """A summary of what the model thinks; never spoken."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A web page that the model found; the address begins with http:// or https://."""
+
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the model searched for, and found."""
+
+    queries: tuple[str, ...] = field(repr=False)
+    found: tuple[Source, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The model has written a program, which the server runs."""
+
+    language: str
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult:
+    """What came of the program."""
+
+    outcome: str
+    output: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the caller and when it was said, in seconds by the server's count."""
+
+    text: str = field(repr=False)
+    start_s: float | None
+    end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class InputTranscript:
-    """Words of the caller."""
+    """Words of the caller; ``words`` only if their times were asked for."""
 
     text: str = field(repr=False)
     finished: bool
+    words: tuple[Word, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +179,10 @@ class Usage:
 Fact = (
     Speech
     | Text
+    | Thought
+    | Sources
+    | Code
+    | CodeResult
     | InputTranscript
     | OutputTranscript
     | Interrupted
@@ -166,13 +223,16 @@ def _content_facts(content: types.LiveServerContent) -> Iterator[Fact]:
         yield Interrupted()
     heard = content.input_transcription
     if heard is not None and (heard.text or heard.finished):
-        yield InputTranscript(heard.text or "", bool(heard.finished))
+        yield InputTranscript(heard.text or "", bool(heard.finished), _words(heard.words or ()))
     said = content.output_transcription
     if said is not None and (said.text or said.finished):
         yield OutputTranscript(said.text or "", bool(said.finished))
     if content.model_turn is not None:
         for part in content.model_turn.parts or ():
             yield from _part_facts(part)
+    grounding = content.grounding_metadata
+    if grounding is not None:
+        yield from _sources(grounding)
     if content.generation_complete:
         yield GenerationComplete()
 
@@ -181,8 +241,34 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
     blob = part.inline_data
     if blob is not None and blob.data and (blob.mime_type or "audio/pcm").startswith("audio/"):
         yield Speech(blob.data, _rate_hz(blob.mime_type))
-    if part.text and not part.thought:
-        yield Text(part.text)
+    if part.text:
+        yield Thought(part.text) if part.thought else Text(part.text)
+    if part.executable_code is not None:
+        yield Code(_word(part.executable_code.language), part.executable_code.code or "")
+    if part.code_execution_result is not None:
+        yield CodeResult(_word(part.code_execution_result.outcome), part.code_execution_result.output or "")
+
+
+def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
+    """Yield each address once, and none that a browser should not open."""
+    titles: dict[str, str] = {}
+    for chunk in grounding.grounding_chunks or ():
+        uri = (chunk.web.uri or "") if chunk.web is not None else ""
+        if chunk.web is not None and _WEB_ADDRESS.match(uri) and len(uri) <= MAX_URI_CHARS:
+            titles.setdefault(uri, (chunk.web.title or chunk.web.domain or uri)[:MAX_TITLE_CHARS])
+    found = tuple(Source(title, uri) for uri, title in titles.items())[:MAX_SOURCES]
+    queries = tuple(query[:MAX_TITLE_CHARS] for query in grounding.web_search_queries or ())[:MAX_SOURCES]
+    if found or queries:
+        yield Sources(queries, found)
+
+
+def _words(words: Iterable[types.WordInfo]) -> tuple[Word, ...]:
+    return tuple(Word(word.word or "", _seconds(word.start_offset), _seconds(word.end_offset)) for word in words)
+
+
+def _word(choice: types.Language | types.Outcome | None) -> str:
+    """Return the server's word for one of its choices, without what all of them begin with."""
+    return "" if choice is None else choice.value.removeprefix("OUTCOME_").lower()
 
 
 def _usage(usage: types.UsageMetadata) -> Usage:

@@ -8,6 +8,7 @@ frames serve, at the cost of decoding all of them.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -69,6 +70,8 @@ class VideoStats:
     "Not looked at, because a newer one came while they waited for the worker."
     unreadable: int = 0
     "Not what their codec says."
+    packet_at: float = -math.inf
+    "When the newest packet, or frame of aiortc's, came, by the monotonic clock."
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ class VideoSource:
     def push(self, packet: RtpPacket, data: bytes) -> None:
         """Take a packet as it comes, untrusted; see `agent.media.tap_video.OnPacket`."""
         now = self._clock()
+        self.stats.packet_at = now
         self.stats.packets += 1
         self.stats.payload_bytes += len(packet.payload)
         if self._throttle.arrived(now):
@@ -251,7 +255,7 @@ class VideoSource:
                 frame = await receiver.track.recv()
             except MediaStreamError:
                 return
-            now = self._clock()
+            now = self.stats.packet_at = self._clock()
             if self._throttle.wants(now) and isinstance(frame, av.VideoFrame):
                 self._throttle.take(now)
                 await self._look_at(frame)

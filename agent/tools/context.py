@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+from agent.tools.declare import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,33 @@ class CallContext(Protocol):
             ToolError: it is too long.
             ValueError: JSON cannot hold it.
         """
+
+    def add_to_context(
+        self, text: str, role: Literal["user", "assistant", "system"] = "system", *, run_immediately: bool = False
+    ) -> None:
+        """Have the model know something that the caller is not shown.
+
+        Args:
+            text: what it is.
+            role: whose words they are: the caller's, the agent's own, or nobody's.
+            run_immediately: the agent is to answer now.
+        """
+
+    def change_agent(
+        self, instructions: str | None = None, tools: Sequence[Tool | Callable[..., Any]] | None = None
+    ) -> None:
+        """Have another agent take the call over, with the same voice.
+
+        Args:
+            instructions: what it is told to be; None leaves it.
+            tools: what it may call, in place of all that it could; None leaves them.
+
+        Raises:
+            ConfigError: a function cannot be a tool.
+        """
+
+    def picture(self, source: Literal["camera", "screen"] | None = None) -> bytes | None:
+        """Return what the caller shows at the moment, as JPEG; None if that source, or every one, is off."""
 
     def end_call(self) -> None:
         """Hang up, once the agent has finished speaking."""

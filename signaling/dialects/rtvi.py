@@ -18,6 +18,7 @@ from agent import events
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg
+from signaling.dialects.requests import REQUESTS, RefusedError
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,9 @@ class _Talk:
             case "send-text":
                 self._type_text(message_id, content)
             case "client-message":
-                self._do(message_id, content.get("t"))
+                self._do(message_id, content.get("t"), content.get("d"))
+            case "append-to-context":  # RTVI's own, and deprecated there
+                self._do(message_id, "append-to-context", content)
             case "disconnect-bot":
                 self._call.hang_up("hung_up", "The caller hung up.", "caller")
             case kind:
@@ -138,15 +141,25 @@ class _Talk:
             except LiveLost as error:
                 self._answer_error(message_id, error.detail)
 
-    def _do(self, message_id: str, what: object) -> None:
+    def _do(self, message_id: str, what: object, details: object) -> None:
         """Carry out a request of our own that RTVI has no type for."""
         match what:
             case "interrupt":
                 self._answer(message_id, what, {"interrupted": self._call.interrupt()})
             case "activity-start" | "activity-end":
                 self._mark(message_id, what)
+            case str() if what in REQUESTS:
+                self._carry_out(message_id, what, details if isinstance(details, dict) else {})
             case _:
                 self._answer_error(message_id, f"{str(what)[:64]} is no client-message that is known here")
+
+    def _carry_out(self, message_id: str, what: str, details: dict[str, Any]) -> None:
+        try:
+            self._answer(message_id, what, REQUESTS[what](self._call, details))
+        except RefusedError as error:
+            self._answer_error(message_id, f"{what}: {error}")
+        except LiveLost as error:
+            self._answer_error(message_id, error.detail)
 
     def _mark(self, message_id: str, what: Literal["activity-start", "activity-end"]) -> None:
         try:
@@ -204,6 +217,9 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
         case events.ToolCalled() | events.ToolFinished():
             return _tool(event)
+        case events.SourcesFound(queries, sources):
+            origins = [{"site_uri": each.uri, "site_title": each.title, "results": []} for each in sources]
+            return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
@@ -216,6 +232,10 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.ContextRebuilt()
             | events.ContextLost()
             | events.AgentFellSilent()
+            | events.AgentThought()
+            | events.CodeWritten()
+            | events.CodeRan()
+            | events.CallerWordsTimed()
         ):
             return [("server-message", {"type": _kebab(type(event).__name__), **asdict(event)})]
         case events.CallEnded():

@@ -152,7 +152,8 @@ def test_context_update_replaces_or_clears_tools() -> None:
     declared = {"tools": {"tools": [{"functionDeclarations": [{"name": "a"}]}]}}
     assert one(json.dumps({"contextUpdate": declared})) == wire.ContextUpdate({"a": False})
     assert one('{"contextUpdate": {"tools": {"tools": []}}}') == wire.ContextUpdate({})
-    assert one('{"contextUpdate": {"systemInstruction": {"parts": []}}}') == wire.ContextUpdate(None)
+    told = '{"contextUpdate": {"systemInstruction": {"parts": [{"text": "Be brief."}]}}}'
+    assert one(told) == wire.ContextUpdate(None, "Be brief.")
 
 
 @pytest.mark.parametrize("frame", ["", "nonsense", "[]", "3", '{"brandNew": {}}', '{"setup": 3}', b"\xff\xfe"])

@@ -10,6 +10,8 @@ from google.genai import _live_converters as live_converters
 from google.genai import types
 
 from agent.live.wire import (
+    Code,
+    CodeResult,
     Fact,
     GenerationComplete,
     GoAway,
@@ -17,12 +19,16 @@ from agent.live.wire import (
     Interrupted,
     OutputTranscript,
     Resumable,
+    Source,
+    Sources,
     Speech,
     Text,
+    Thought,
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
     Usage,
+    Word,
     facts,
 )
 
@@ -96,13 +102,13 @@ def test_a_golden_message_becomes_its_fact(message: dict[str, Any], expected: li
         content(waitingForInput=True),
         content(interactionStatus="IDLE"),
         content(modelTurn={"role": "model"}),
-        content(modelTurn=turn({"executableCode": {"language": "PYTHON", "code": "print(1)"}})),
-        content(modelTurn=turn({"text": "**Thinking**", "thought": True, "thoughtSignature": "QUJD"})),
         content(modelTurn=turn({"inlineData": {"mimeType": "image/png", "data": "AAAA"}})),
         content(modelTurn=turn({"inlineData": {"mimeType": "audio/pcm", "data": ""}})),
         content(interimInputTranscription={"text": "what ti"}),
         content(outputTranscription={}),
-        content(groundingMetadata={"webSearchQueries": ["x"]}),
+        content(groundingMetadata={"searchEntryPoint": {"renderedContent": "<b>x</b>"}}),
+        content(groundingMetadata={"groundingChunks": [{"web": {"uri": "javascript:alert(1)", "title": "Rome"}}]}),
+        content(groundingMetadata={"groundingChunks": [{"retrievedContext": {"uri": "https://rome.example/"}}]}),
         {"voiceActivity": {"type": "NEW_TYPE", "audioOffset": "1.5s"}},
         {"toolCall": {}},
     ],
@@ -122,6 +128,47 @@ def test_what_this_service_has_no_use_for_is_passed_over(message: dict[str, Any]
 )
 def test_a_handle_counts_only_if_the_session_is_resumable(update: dict[str, Any], handle: str | None) -> None:
     assert read({"sessionResumptionUpdate": update}) == [Resumable(handle)]
+
+
+def test_sources_are_told_once_each_and_only_if_a_browser_may_open_them() -> None:
+    chunks = [
+        {"web": {"uri": "https://rome.example/a", "title": "Rome"}},
+        {"web": {"uri": "data:text/html,hi", "title": "No"}},
+        {"web": {"uri": "https://rome.example/a", "title": "Rome again"}},
+        {"web": {"uri": "http://plain.example/"}},
+        {"web": {"uri": "https://long.example/" + "x" * 2000}},
+        {},
+    ]
+    message = content(groundingMetadata={"groundingChunks": chunks, "webSearchQueries": ["rome weather"]})
+    assert read(message) == [
+        Sources(
+            ("rome weather",),
+            (Source("Rome", "https://rome.example/a"), Source("http://plain.example/", "http://plain.example/")),
+        )
+    ]
+
+
+def test_thoughts_and_programs_are_told_apart_from_what_is_said() -> None:
+    parts = (
+        {"text": "**Adding**", "thought": True, "thoughtSignature": "QUJD"},
+        {"executableCode": {"language": "PYTHON", "code": "print(1)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_DEADLINE_EXCEEDED", "output": "1"}},
+        {"text": "One."},
+    )
+    assert read(content(modelTurn=turn(*parts))) == [
+        Thought("**Adding**"),
+        Code("python", "print(1)"),
+        CodeResult("deadline_exceeded", "1"),
+        Text("One."),
+    ]
+
+
+def test_the_times_of_words_are_handed_on() -> None:
+    words = [{"word": "hello", "startOffset": "0.5s", "endOffset": "0.9s"}, {"word": "there", "startOffset": "odd"}]
+    heard = {"text": "hello there", "words": words}
+    assert read(content(inputTranscription=heard)) == [
+        InputTranscript("hello there", finished=False, words=(Word("hello", 0.5, 0.9), Word("there", None, None)))
+    ]
 
 
 def test_all_parts_of_a_message_are_read() -> None:
@@ -303,8 +350,14 @@ def test_no_word_or_argument_shows_in_a_facts_repr() -> None:
     """Facts may reach a log; what people say must not."""
     message = {
         "serverContent": {
-            "modelTurn": turn({"text": "secret"}, audio(b"secret")),
-            "inputTranscription": {"text": "secret"},
+            "modelTurn": turn(
+                {"text": "secret"},
+                {"text": "secret", "thought": True},
+                {"executableCode": {"language": "PYTHON", "code": "secret"}},
+                audio(b"secret"),
+            ),
+            "inputTranscription": {"text": "secret", "words": [{"word": "secret"}]},
+            "groundingMetadata": {"webSearchQueries": ["secret"]},
             "outputTranscription": {"text": "secret"},
         },
         "toolCall": {"functionCalls": [{"id": "c1", "name": "x", "args": {"pin": "secret"}}]},

@@ -146,6 +146,33 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
         events.LimitNear("budget", 0.8, 1.0),
         [("server-message", {"type": "limit-near", "kind": "budget", "used": 0.8, "limit": 1.0})],
     ),
+    (events.AgentThought("Hm."), [("server-message", {"type": "agent-thought", "text": "Hm."})]),
+    (
+        events.SourcesFound(("rome",), (events.Source("Rome", "https://rome.example/"),)),
+        [
+            (
+                "bot-llm-search-response",
+                {
+                    "origins": [{"site_uri": "https://rome.example/", "site_title": "Rome", "results": []}],
+                    "queries": ["rome"],
+                },
+            )
+        ],
+    ),
+    (
+        events.CodeWritten("python", "print(1)"),
+        [("server-message", {"type": "code-written", "language": "python", "code": "print(1)"})],
+    ),
+    (events.CodeRan("ok", "1"), [("server-message", {"type": "code-ran", "outcome": "ok", "output": "1"})]),
+    (
+        events.CallerWordsTimed((events.TimedWord("hi", 0.5, None),)),
+        [
+            (
+                "server-message",
+                {"type": "caller-words-timed", "words": ({"text": "hi", "start_s": 0.5, "end_s": None},)},
+            )
+        ],
+    ),
     (
         events.CallEnded("hung_up", "The caller hung up.", "caller"),
         [

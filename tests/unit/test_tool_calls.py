@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any, Literal
@@ -75,6 +75,15 @@ class FakeCall:
 
     def send_event(self, name: str, data: Any) -> None:
         self.asked.append(("send_event", name, data))
+
+    def add_to_context(self, text: str, role: str, *, run_immediately: bool) -> None:
+        self.asked.append(("add_to_context", text, role, run_immediately))
+
+    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
+        self.asked.append(("change_agent", instructions, [tool.name for tool in tools or ()]))
+
+    def picture(self, source: str | None) -> bytes | None:
+        return b"jpeg" if source == "camera" else None
 
     def end_call(self) -> None:
         self.asked.append(("end_call",))
@@ -319,11 +328,20 @@ def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not(
     assert late_note(ToolResult("c1", "probe", {"progress": 1}, will_continue=True)) is None
 
 
+def helpful(what: str) -> str:
+    """Help."""
+    return what
+
+
 def test_a_tool_reaches_the_call() -> None:
     async def scenario() -> None:
         async def work(ctx: CallContext) -> list[str | None]:
             ctx.say("One moment.")
             ctx.send_event("seen", {"day": date(2026, 1, 2)})
+            ctx.add_to_context("It rains.", run_immediately=True)
+            ctx.change_agent("Be brief.", [helpful])
+            assert ctx.picture("camera") == b"jpeg"
+            assert ctx.picture() is None
             ctx.end_call()
             return [ctx.call_id, ctx.caller, *(f"{turn.speaker}: {turn.text}" for turn in ctx.transcript)]
 
@@ -334,6 +352,8 @@ def test_a_tool_reaches_the_call() -> None:
         assert model.host.asked == [
             ("say", "One moment."),
             ("send_event", "seen", {"day": "2026-01-02"}),
+            ("add_to_context", "It rains.", "system", True),
+            ("change_agent", "Be brief.", ["helpful"]),
             ("end_call",),
         ]
 

@@ -1,0 +1,113 @@
+"""What a client may ask for over the data channel beside talking, typing and marking turns. See docs/events.md."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from agent.call import Call
+from agent.errors import MediaError
+from agent.media.still import Still, read_still
+
+MAX_TEXT_CHARS = 16 << 10
+MAX_PICTURES = 8
+QUESTION = "Describe what you see."
+ROLES = ("user", "assistant", "system")
+SOURCES = ("camera", "screen")
+
+Asked = dict[str, Any]
+
+
+class RefusedError(Exception):
+    """The request cannot be carried out; the message says why."""
+
+
+def add_to_context(call: Call, asked: Asked) -> Asked:
+    """Have the model know something; in another's name than the caller's only if the service allows it."""
+    role = asked.get("role", "user")
+    if role not in ROLES:
+        raise RefusedError(f"role is one of {', '.join(ROLES)}")
+    if role != "user":
+        _want_trust(call, f"role {role}")
+    call.add_to_context(_text(asked, "content"), role, run_immediately=asked.get("run_immediately") is True)
+    return {}
+
+
+def update_instructions(call: Call, asked: Asked) -> Asked:
+    """Change what the agent is told to be."""
+    _want_trust(call, "update-instructions")
+    call.change_agent(_text(asked, "instructions"), None)
+    return {}
+
+
+def ask_about_pictures(call: Call, asked: Asked) -> Asked:
+    """Type a text that is about pictures."""
+    given = asked.get("pictures")
+    if not isinstance(given, list) or not 1 <= len(given) <= MAX_PICTURES:
+        raise RefusedError(f"pictures is a list of 1 to {MAX_PICTURES} JPEGs or PNGs as Base64")
+    call.type_text(_text(asked, "content"), pictures=[_picture(each) for each in given])
+    return {}
+
+
+def describe(call: Call, asked: Asked) -> Asked:
+    """Ask about what the caller shows at the moment."""
+    shown = call.briefing.pictures(_source(asked))
+    if not shown:
+        raise RefusedError("nothing is shown at the moment: turn the camera or the screen on")
+    question = _text(asked, "content") if "content" in asked else QUESTION
+    call.type_text(question, pictures=[Still("image/jpeg", each.width, each.height, each.data) for each in shown])
+    return {"sources": [each.source for each in shown]}
+
+
+def look_again(call: Call, asked: Asked) -> Asked:
+    """Have the model see the next picture, even if nothing has changed."""
+    return {"sources": call.briefing.look_again(_source(asked))}
+
+
+REQUESTS: dict[str, Callable[[Call, Asked], Asked]] = {
+    "append-to-context": add_to_context,
+    "update-instructions": update_instructions,
+    "ask-about-pictures": ask_about_pictures,
+    "describe": describe,
+    "screenshot": look_again,
+}
+"""By the ``t`` of a client-message.
+
+Each takes the call and the untrusted ``d``, returns the ``d`` of the answer, and raises `RefusedError`, or LiveLost
+if the Live server has stopped reading.
+"""
+
+
+def _text(asked: Asked, name: str) -> str:
+    text = asked.get(name)
+    if not isinstance(text, str) or not text.strip():
+        raise RefusedError(f"{name} is a text that is not empty")
+    if len(text) > MAX_TEXT_CHARS:
+        raise RefusedError(f"{name} is longer than {MAX_TEXT_CHARS} characters")
+    return text.strip()
+
+
+def _source(asked: Asked) -> str | None:
+    source = asked.get("source")
+    if source is not None and source not in SOURCES:
+        raise RefusedError(f"source is one of {', '.join(SOURCES)}, or left out for both")
+    return source
+
+
+def _picture(given: object) -> Still:
+    """Read Base64, with or without the beginning of a data URL."""
+    if not isinstance(given, str):
+        raise RefusedError("a picture is Base64 text")
+    try:
+        return read_still(base64.b64decode(given.rpartition(",")[2], validate=True))
+    except (binascii.Error, ValueError):
+        raise RefusedError("a picture is not Base64") from None
+    except MediaError as error:
+        raise RefusedError(str(error)) from None
+
+
+def _want_trust(call: Call, what: str) -> None:
+    if not call.client_may_instruct:
+        raise RefusedError(f"{what} needs the setting client_may_instruct")
