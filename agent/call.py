@@ -17,6 +17,7 @@ from typing import Any
 
 from agent import events
 from agent.clock import Clock, monotonic
+from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad, entry_text
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.errors import LiveError, LiveRefused, MediaError
@@ -84,6 +85,7 @@ class Call:
             on_fact=self._route,
             on_picture=self._picture_sent,
         )
+        self.keypad = Keypad()
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
         self._model = settings.model
@@ -95,6 +97,7 @@ class Call:
         self._reader = VoiceReader()
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
         self._caller_text_at = 0.0
+        self._entry_timer: asyncio.TimerHandle | None = None
         self._level = SpeechLevel()
         self._chunker = Chunker()
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
@@ -196,6 +199,25 @@ class Call:
         chunk = self._chunker.push(pcm, urgent=speaking or loud)
         if chunk is not None:
             self.live.uplink.put(Audio(chunk.tobytes()))
+
+    def press(self, key: str) -> None:
+        """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
+        logger.debug("call %s: a key was pressed: dtmf=%s", self.call_id, key, extra={"dtmf": key})
+        self._emit(events.KeyPressed(key))
+        if self._entry_timer is not None:
+            self._entry_timer.cancel()
+        self._entry_timer = asyncio.get_running_loop().call_later(
+            ENTRY_PAUSE_S, lambda: self._tell_entry(self.keypad.pause())
+        )
+        self._tell_entry(self.keypad.press(key))
+
+    def _tell_entry(self, entry: str | None) -> None:
+        if entry is None or self.ended is not None:
+            return
+        try:
+            self.live.uplink.put(TypedText(entry_text(entry)))
+        except LiveError as error:
+            self._lose_live(error)
 
     def see(self, jpeg: Jpeg) -> None:
         """Take what the caller shows now."""

@@ -163,6 +163,14 @@ class PictureSent:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller pressed a key of the telephone. It may be part of a PIN: not for logs."""
+
+    key: str = field(repr=False)
+    "One of ``0123456789*#ABCD``."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -194,5 +202,6 @@ Event = (
     | ToolCalled
     | ToolFinished
     | PictureSent
+    | KeyPressed
     | CallEnded
 )

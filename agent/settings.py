@@ -104,6 +104,30 @@ class Settings(BaseSettings):
     )
     ice_servers: list[str] = Field([], description="STUN URLs for callers and service, e.g. stun:host:3478.")
 
+    # telephones
+    janus_url: str | None = Field(
+        None, pattern=r"^wss?://", description="WebSocket of the Janus gateway; without one no phone is served."
+    )
+    janus_secret: SecretStr | None = Field(None, description="The gateway's api_secret.")
+    sip_user: str = Field(
+        "sip:agent@localhost", pattern=r"^sips?:[^@\s]+@[^@\s]+$", description="Address of the agent's phone line."
+    )
+    sip_password: SecretStr | None = Field(
+        None, description="The line's password at the registrar; without one it registers nowhere."
+    )
+    sip_proxy: str | None = Field(
+        None, pattern=r"^sips?:\S+$", description="Registrar and way out of the line, e.g. sip:127.0.0.1:5060."
+    )
+    sip_lines: int = Field(4, ge=1, le=200, description="Phone calls at once; further callers hear busy.")
+    twilio_auth_token: SecretStr | None = Field(
+        None, description="Auth token that a carrier signs with; without one /twilio answers nobody."
+    )
+    twilio_url: str | None = Field(
+        None,
+        pattern=r"^wss?://",
+        description="URL of /twilio as the carrier knows it; else the request's.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -140,7 +164,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
 
 def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
     name = str(item["loc"][0]) if item["loc"] else "settings"
-    secret = "key" in name.lower()
+    secret = any(word in name.lower() for word in ("key", "secret", "password", "token"))
     value = "" if secret or "input" not in item else f" = {item['input']!r}"
     if item["type"] == "extra_forbidden":
         return f"{TOML_FILE}: there is no setting called {name}"

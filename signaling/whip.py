@@ -54,8 +54,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.Response:
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
-        state = {"id": leg.call.call_id, "connection": leg.pc.connectionState}
-        return web.json_response(state, headers={"ETag": leg.etag})
+        return web.json_response(leg.state(), headers={"ETag": leg.etag})
 
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)

@@ -9,12 +9,13 @@ and the public frames (`agent.media.inbound.listen_to_frames`) serve then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from aiortc import RTCRtpReceiver
+from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
 AIORTC_SERIES = "1.16."
@@ -49,6 +50,36 @@ def tap_audio(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket], None]) 
         return False
     setattr(receiver, _BUFFER, _Tap(on_packet))
     return True
+
+
+def negotiate_keys(transceiver: RTCRtpTransceiver, clocks_hz: Mapping[int, int]) -> None:
+    """Add a telephone's keys (RFC 4733) to what was negotiated; aiortc itself knows nothing of them.
+
+    To be called right after setRemoteDescription: before createAnswer, or before the connection comes about. Only
+    where `tap_audio` works, since aiortc would decode them as audio.
+
+    Args:
+        transceiver: of the audio.
+        clocks_hz: the RTP clock of ``telephone-event`` by payload type, as the other side said.
+    """
+    transceiver._codecs += [
+        RTCRtpCodecParameters("audio/telephone-event", clock_hz, payloadType=payload, parameters={"0-15": None})
+        for payload, clock_hz in clocks_hz.items()
+    ]
+
+
+def payload_switch(transceiver: RTCRtpTransceiver, event_payload: int) -> Callable[[bool], None]:
+    """Return a function that has the next packets of the sender go out as events (True) or as audio (False).
+
+    aiortc's sender reads its payload type anew for each packet, from the first codec that was negotiated.
+    """
+    codec = transceiver._codecs[0]
+    audio_payload = codec.payloadType
+
+    def switch(events: bool) -> None:
+        codec.payloadType = event_payload if events else audio_payload
+
+    return switch
 
 
 class _Tap:

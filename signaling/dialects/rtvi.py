@@ -168,13 +168,19 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-interrupted", {"heard_ms": heard_ms, "dropped_ms": dropped_ms})]
         case events.ToolCalled() | events.ToolFinished():
             return _tool(event)
-        case events.PictureSent(source, width, height, size):
-            picture = {"source": source, "width": width, "height": height, "bytes": size}
-            return [("server-message", {"type": "picture-sent", **picture})]
+        case events.PictureSent() | events.KeyPressed():
+            return [("server-message", _notice(event))]
         case events.CallEnded():
             return _farewell(event)
         case events.AgentReady() | events.TurnCompleted():
             return []
+
+
+def _notice(event: events.PictureSent | events.KeyPressed) -> dict[str, Any]:
+    if isinstance(event, events.KeyPressed):
+        return {"type": "key-pressed", "key": event.key}
+    picture = {"source": event.source, "width": event.width, "height": event.height, "bytes": event.bytes}
+    return {"type": "picture-sent", **picture}
 
 
 def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:

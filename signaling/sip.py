@@ -1,0 +1,450 @@
+"""A SIP line through the Janus gateway: telephones call the agent, and the agent calls telephones.
+
+`SipLine.run` owns everything here and ends with the service: it connects, registers, reconnects with a back-off.
+One handle of the gateway carries one call at a time, so a line has as many handles as calls: the first registers,
+the others are its helpers (Janus SIP plugin, "Simultaneous SIP calls using the same account").
+
+What ends a call: the phone (event ``hangup``), the agent or the service (`Leg.last_words` sends the BYE), the
+gateway's connection (it hangs its phones up itself when it sees the connection close).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from agent import events
+from agent.call import Call
+from agent.errors import GatewayError, OfferError
+from agent.settings import Settings
+from signaling.calls import Leg
+from signaling.janus import Handle, Janus, Notice, janus_session
+from signaling.offer import Door, Extra
+from signaling.phone import Line, phone_tools
+
+logger = logging.getLogger(__name__)
+
+PLUGIN = "janus.plugin.sip"
+RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
+REGISTER_TIMEOUT_S = 35.0  # Janus reports a registrar that does not answer after 32 s
+REGISTER_TTL_S = 60
+ACCEPT_TIMEOUT_S = 15.0
+TRANSFER_TIMEOUT_S = 30.0
+RING_TIMEOUT_S = 60.0
+HEADER_PREFIXES = ("X-",)
+BUSY, NO_CODEC, UNAVAILABLE = 486, 488, 480
+_DECLINE_CODES = {400: NO_CODEC, 422: NO_CODEC, 503: BUSY}  # by status of an OfferError
+_DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
+
+
+class SipCall:
+    """One telephone call on one handle of the gateway, from the first ring to the end; a `phone.Phone`."""
+
+    def __init__(self, handle: Handle, line: Line, domain: str) -> None:
+        self.handle = handle
+        self.line = line
+        self.leg: Leg | None = None
+        self.over: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+        "The telephone's end of the call: reason and detail as in `CallEnded`."
+        self.accepted: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        "The SDP of the telephone that the service called, once it has answered."
+        self.state = "calling"
+        "``calling``, ``ringing`` or ``answered``, of a call that the service makes."
+        self._early_answer: str | None = None  # the SDP of a 183; the 200 that follows has none
+        self._domain = domain
+        self._media = False  # the gateway has a peer connection for it
+        self._keys_by_rtp = self._keys_by_info = False
+        self._transferred: asyncio.Future[int] | None = None
+
+    def extra(self) -> Extra:
+        """Return what the agent has besides on this call."""
+        return Extra(phone_tools(self, self._call, transfers=True), self.line.instruction())
+
+    def begin(self, leg: Leg) -> None:
+        """Belong to a call that has started."""
+        self.leg = leg
+        leg.phone = {"direction": self.line.direction, "caller": self.line.caller, "callee": self.line.callee}
+        leg.last_words.append(self._hang_up)
+        leg.call.observe(self._note_keys)
+        if self.over.done():
+            self._end_call()
+
+    @property
+    def cleared(self) -> bool:
+        """True once its handle can carry another call: a call that comes too early fails in the gateway."""
+        return self.over.done() and not self._media
+
+    async def connect(self, request: Mapping[str, Any], sdp_type: str, sdp: str) -> None:
+        """Send a request with our description.
+
+        Raises:
+            GatewayError: refused, no answer, or lost.
+        """
+        self._media = True
+        try:
+            await self.handle.ask(request, sdp_type=sdp_type, sdp=sdp)
+        except GatewayError:
+            self._media = False
+            raise
+
+    def end(self) -> None:
+        """Have the agent hang up."""
+        self._call().hang_up("hung_up", "The agent hung up.", "agent")
+
+    async def send_keys(self, keys: str) -> None:
+        """Press keys: as RTP events if the phone takes them, else by SIP INFO."""
+        if self._call().voice.send_keys(keys):
+            return
+        for key in keys.replace(",", ""):
+            await self.handle.ask({"request": "dtmf_info", "digit": key})
+
+    async def transfer(self, target: str) -> None:
+        """Have the phone call somebody else (REFER, RFC 3515), and hang up once it got through."""
+        uri = f"sip:{target.removeprefix('tel:')}@{self._domain}" if target.startswith("tel:") else target
+        self._transferred = asyncio.get_running_loop().create_future()
+        await self.handle.ask({"request": "transfer", "uri": uri})
+        try:
+            async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+                code = await self._transferred
+        except TimeoutError:
+            raise GatewayError("the phone did not say whether the transfer worked") from None
+        if code >= 300:
+            raise GatewayError(f"the transfer was refused: {code}", code=code)
+        self._call().hang_up("hung_up", "The agent transferred the caller.", "agent")
+
+    async def decline(self, code: int) -> None:
+        """Refuse an incoming call."""
+        with suppress(GatewayError):  # it was cancelled, or the gateway has gone: there is nothing to refuse
+            await self.handle.ask({"request": "decline", "code": code})
+        self.lose("declined", f"The call was declined: {code}.")
+
+    def take(self, notice: Notice) -> None:
+        """Take what the gateway says of the call."""
+        match notice.result.get("event"):
+            case "hangup":
+                self._phone_ended(notice.result)
+            case "progress":  # what is heard before the answer is ringing, which is not for the agent
+                self._early_answer = notice.sdp
+                self.state = "ringing"
+            case "ringing":
+                self.state = "ringing"
+            case "accepted" if self.line.direction == "outbound" and not self.accepted.done():
+                self.accepted.set_result(notice.sdp or self._early_answer)
+            case "info":
+                self._info(notice.result)
+            case "notify":
+                self._transfer_went(str(notice.result.get("content", "")))
+            case None if notice.kind == "hangup" and self._media:
+                self._media = False
+                self.lose("caller_left", "The gateway closed the media connection.")
+
+    def lose(self, reason: str, detail: str) -> None:
+        """End the call from the telephone's side; the first reason counts."""
+        if not self.over.done():
+            self.over.set_result((reason, detail))
+            self._end_call()
+
+    def _call(self) -> Call:
+        assert self.leg is not None, "the tools run in a call"
+        return self.leg.call
+
+    def _phone_ended(self, result: Mapping[str, Any]) -> None:
+        code, reason = result.get("code"), str(result.get("reason", ""))
+        if code == 200 or (self.leg is not None and self.leg.answered.is_set() and code != 487):
+            self.lose("hung_up", "The phone hung up.")
+        elif code == 487:
+            self.lose("caller_left", "The call was cancelled before it was answered.")
+        else:
+            self.lose("not_answered", f"The phone answered {code} {reason}.")
+
+    def _end_call(self) -> None:
+        if self.leg is not None:
+            reason, detail = self.over.result()
+            self.leg.call.hang_up(reason, detail, "network" if reason == "gateway_lost" else "caller")
+
+    def _info(self, result: Mapping[str, Any]) -> None:
+        """Take a key by SIP INFO, unless the phone sends them as RTP events, and so would send it twice."""
+        found = _DTMF_INFO.match(str(result.get("content", "")))
+        if "dtmf" not in str(result.get("type", "")) or not found or self.leg is None or self._keys_by_rtp:
+            return
+        self._keys_by_info = True
+        self.leg.call.press(found[1].upper())
+        self._keys_by_info = False
+
+    def _note_keys(self, event: events.Event) -> None:
+        if isinstance(event, events.KeyPressed) and not self._keys_by_info:
+            self._keys_by_rtp = True
+
+    def _transfer_went(self, sipfrag: str) -> None:
+        found = re.match(r"SIP/2\.0 (\d{3})", sipfrag)
+        if found and self._transferred is not None and not self._transferred.done() and int(found[1]) >= 200:
+            self._transferred.set_result(int(found[1]))
+
+    async def _hang_up(self) -> None:
+        """Say BYE (or CANCEL, or refuse), unless the phone has gone already."""
+        if self.over.done():
+            return
+        with suppress(GatewayError):  # its end hangs the phone up as well
+            await self.handle.ask({"request": "hangup"})
+        self.lose("hung_up", "We hung up.")
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    """A handle and the call that it carries."""
+
+    handle: Handle | None = None
+    call: SipCall | None = None
+
+    @property
+    def free(self) -> bool:
+        return self.handle is not None and (self.call is None or self.call.cleared)
+
+
+class SipLine:
+    """The service's line.
+
+    Args:
+        settings: the service's settings, with ``janus_url``.
+        door: where the calls come in.
+    """
+
+    def __init__(self, settings: Settings, door: Door) -> None:
+        assert settings.janus_url is not None
+        self.outage: str | None = "The phone line is not registered yet."
+        "Says why no phone can call; None while the line is registered."
+        self.user = settings.sip_user
+        self._settings = settings
+        self._url = settings.janus_url
+        self._door = door
+        self._slots: list[_Slot] = []
+        self._registered: asyncio.Future[Notice] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def domain(self) -> str:
+        """Where plain numbers are."""
+        return self.user.partition("@")[2]
+
+    async def serve(self, _app: web.Application) -> AsyncIterator[None]:
+        """Hold the line while the application runs (aiohttp's ``cleanup_ctx``)."""
+        holding = asyncio.create_task(self.run(), name="sip-line")
+        yield
+        holding.cancel()
+        await asyncio.gather(holding, *self._tasks, return_exceptions=True)
+
+    async def run(self) -> None:
+        """Hold the line until cancelled."""
+        retry_s = RETRY_FIRST_S
+        while True:
+            try:
+                secret = self._settings.janus_secret
+                async with janus_session(self._url, secret.get_secret_value() if secret else None) as janus:
+                    try:
+                        await self._hold(janus)
+                    finally:
+                        self._drop_calls()
+                retry_s = RETRY_FIRST_S
+                self._out("The phone gateway's connection is lost.")
+            except GatewayError as error:
+                self._out(f"{error.detail[0].upper()}{error.detail[1:]}.")
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, RETRY_MOST_S)
+
+    async def dial(self, to: str, *, instruction: str = "", headers: Mapping[str, str] | None = None) -> SipCall:
+        """Call a telephone; the call goes on by itself, see `SipCall.leg`.
+
+        Args:
+            to: a SIP address.
+            instruction: added to what the agent is told on this call.
+            headers: sent with the call; their names begin with ``X-``.
+
+        Raises:
+            OfferError: 503, the line is down or busy, or the service full.
+        """
+        slot = next((slot for slot in reversed(self._slots) if slot.free), None)
+        if self.outage is not None or slot is None or slot.handle is None:
+            raise OfferError(503, "line_busy", self.outage or "All lines are in use.", retry_after_s=5)
+        call = SipCall(slot.handle, Line("outbound", self.user, to).trimmed(), self.domain)
+        slot.call = call
+        extra = call.extra()
+        try:
+            told = "\n\n".join(text for text in (extra.instruction, instruction) if text)
+            offer, leg = await self._door.make_offer(Extra(extra.tools, told))
+        except BaseException:
+            call.lose("shutdown", "It was not begun.")
+            raise
+        call.begin(leg)
+        self._spawn(
+            call, self._call_out(call, offer, {"uri": to, **({"headers": dict(headers)} if headers else {})})
+        )
+        return call
+
+    def _out(self, reason: str) -> None:
+        if reason != self.outage:
+            logger.warning("phone line %s: %s", self.user, reason)
+        self.outage = reason
+
+    def _spawn(self, call: SipCall, work: Coroutine[Any, Any, None]) -> None:
+        """Run what sets a call up; ends when it is set up or over."""
+        task = asyncio.create_task(work, name="sip-call")
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._set_up, call))
+
+    def _set_up(self, call: SipCall, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("phone line %s: a call failed", self.user, exc_info=error)
+            if call.leg is not None:
+                call.leg.call.hang_up("internal_error", "The service failed.", "agent")
+
+    # the line
+
+    async def _hold(self, janus: Janus) -> None:
+        """Register, and stay so; ends when the gateway's connection does."""
+        self._slots = [_Slot()]
+        master = self._slots[0]
+        master.handle = await janus.attach(PLUGIN, partial(self._take, janus, master))
+        staying = asyncio.create_task(self._stay_registered(janus, master.handle), name="sip-register")
+        lost = asyncio.create_task(janus.lost.wait())
+        try:
+            await asyncio.wait((staying, lost), return_when=asyncio.FIRST_COMPLETED)
+            if staying.done():
+                staying.result()
+        finally:
+            for task in (staying, lost):
+                task.cancel()
+            await asyncio.gather(staying, lost, return_exceptions=True)
+
+    async def _stay_registered(self, janus: Janus, master: Handle) -> None:
+        """Register whenever the line is not; calls go on meanwhile."""
+        retry_s = RETRY_FIRST_S
+        while True:
+            self._registered = asyncio.get_running_loop().create_future()
+            try:
+                async with asyncio.timeout(REGISTER_TIMEOUT_S):
+                    await master.ask(self._register_request())
+                    notice = await self._registered
+            except TimeoutError:
+                notice = Notice("event", {"event": "registration_failed", "reason": "no answer from the registrar"})
+            result = notice.result
+            if result.get("event") == "registered":
+                await self._add_lines(janus, result.get("master_id"))
+                self.outage = None
+                retry_s = RETRY_FIRST_S
+                logger.info("phone line %s: registered, %d calls at once", self.user, len(self._slots))
+                self._registered = asyncio.get_running_loop().create_future()
+                result = (await self._registered).result
+            self._out(f"The registrar refuses: {result.get('code', '')} {result.get('reason', '')}.")
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, RETRY_MOST_S)
+
+    def _register_request(self) -> dict[str, Any]:
+        settings = self._settings
+        request: dict[str, Any] = {
+            "request": "register",
+            "username": self.user,
+            "force_udp": True,
+            "incoming_header_prefixes": list(HEADER_PREFIXES),
+        }
+        if settings.sip_proxy is not None:
+            request |= {"proxy": settings.sip_proxy, "outbound_proxy": settings.sip_proxy}
+        if settings.sip_password is None:
+            return request | {"type": "guest"}
+        secret = settings.sip_password.get_secret_value()
+        user = self.user.removeprefix("sip:").partition("@")[0]
+        return request | {"authuser": user, "secret": secret, "register_ttl": REGISTER_TTL_S}
+
+    async def _add_lines(self, janus: Janus, master_id: Any) -> None:
+        """Attach the helpers that carry further calls at the same time."""
+        while len(self._slots) < self._settings.sip_lines:
+            slot = _Slot()
+            slot.handle = await janus.attach(PLUGIN, partial(self._take, janus, slot))
+            request = {"request": "register", "type": "helper", "username": self.user, "master_id": master_id}
+            await slot.handle.ask(request)
+            self._slots.append(slot)
+
+    def _take(self, janus: Janus, slot: _Slot, notice: Notice) -> None:
+        match notice.result.get("event"):
+            case "registered" | "registration_failed" | "unregistered" if slot is self._slots[0]:
+                if self._registered is not None and not self._registered.done():
+                    self._registered.set_result(notice)
+            case "incomingcall":
+                self._ring(slot, notice)
+            case "missed_call":
+                logger.info("phone line %s: a caller found all lines busy", self.user)
+            case _:
+                if notice.kind == "detached":
+                    janus.lost.set()
+                elif slot.call is not None:
+                    slot.call.take(notice)
+
+    def _drop_calls(self) -> None:
+        """The gateway has gone, and with it the phones of its calls."""
+        for slot in self._slots:
+            if slot.call is not None:
+                slot.call.lose("gateway_lost", "The connection to the phone gateway was lost.")
+        self._slots = []
+
+    # calls
+
+    def _ring(self, slot: _Slot, notice: Notice) -> None:
+        assert slot.handle is not None
+        result = notice.result
+        line = Line(
+            "inbound",
+            str(result.get("username", "")),
+            str(result.get("callee", "")),
+            str(result.get("displayname") or "").strip('"'),
+            {str(name): str(value) for name, value in (result.get("headers") or {}).items()},
+        )
+        slot.call = SipCall(slot.handle, line.trimmed(), self.domain)
+        self._spawn(slot.call, self._answer(slot.call, notice.sdp))
+
+    async def _answer(self, call: SipCall, offer: str | None) -> None:
+        """Accept an incoming call, or refuse it with the code that says why."""
+        if offer is None:  # RFC 3264 would have us offer; no phone that we know calls so
+            await call.decline(NO_CODEC)
+            return
+        try:
+            async with asyncio.timeout(ACCEPT_TIMEOUT_S):
+                answer, leg = await self._door.accept_offer(offer, call.extra())
+        except (OfferError, TimeoutError) as error:
+            status = error.status if isinstance(error, OfferError) else 503
+            logger.info("phone line %s: declined a call: %s", self.user, error)
+            await call.decline(_DECLINE_CODES.get(status, UNAVAILABLE))
+            return
+        call.begin(leg)
+        try:
+            await call.connect({"request": "accept"}, "answer", answer)
+        except GatewayError as error:
+            call.lose("caller_left", f"The call could not be accepted: {error.detail}.")
+
+    async def _call_out(self, call: SipCall, offer: str, request: Mapping[str, Any]) -> None:
+        """Ring a telephone until it answers, refuses, or nobody answers."""
+        leg = call.leg
+        assert leg is not None
+        try:
+            await call.connect({"request": "call", **request}, "offer", offer)
+        except GatewayError as error:
+            call.lose("not_answered", f"The call could not be made: {error.detail}.")
+            return
+        try:
+            async with asyncio.timeout(RING_TIMEOUT_S):
+                await asyncio.wait((call.accepted, call.over), return_when=asyncio.FIRST_COMPLETED)
+            if call.over.done():
+                return
+            await self._door.take_answer(leg, call.accepted.result() or "")
+            call.state = "answered"
+        except TimeoutError:
+            leg.call.hang_up("not_answered", f"Nobody answered within {RING_TIMEOUT_S:g} s.", "caller")
+        except OfferError as error:
+            leg.call.hang_up("no_common_codec", f"The phone's answer cannot be used: {error.detail}", "caller")
