@@ -148,19 +148,18 @@ class Janus:
     def _take(self, text: str) -> None:
         try:
             message = json.loads(text)
-            kind = message["janus"]
-        except (ValueError, TypeError, LookupError):
+            said, sender, transaction = _notice(message), message.get("sender"), message.get("transaction")
+            answer, listener = self._answers.get(transaction), self._listeners.get(sender)
+        except (ValueError, TypeError, LookupError, AttributeError):
             logger.warning("the gateway sent something that is no message of Janus")
             return
-        if kind == "timeout":
+        if said.kind == "timeout":
             logger.warning("the gateway gave our session up")
             self.lost.set()
-        answer = self._answers.get(message.get("transaction"))
-        if answer is not None and not answer.done() and (kind != "ack" or answer in self._acknowledged):
+        if answer is not None and not answer.done() and (said.kind != "ack" or answer in self._acknowledged):
             answer.set_result(message)
-        listener = self._listeners.get(message.get("sender"))
-        if listener is not None and kind not in ("ack", "success", "error"):
-            listener(_notice(message))
+        if listener is not None and said.kind not in ("ack", "success", "error"):
+            listener(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +196,13 @@ class Handle:
 
 def _notice(message: Message) -> Notice:
     plugin = message.get("plugindata", {}).get("data", {})
+    result, code, sdp = plugin.get("result"), plugin.get("error_code"), message.get("jsep", {}).get("sdp")
     return Notice(
         str(message["janus"]),
-        plugin.get("result") or {},
-        plugin.get("error_code"),
+        result if isinstance(result, dict) else {},
+        code if isinstance(code, int) else None,
         str(plugin.get("error") or message.get("reason") or ""),
-        message.get("jsep", {}).get("sdp"),
+        sdp if isinstance(sdp, str) else None,
     )
 
 
