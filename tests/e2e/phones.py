@@ -80,7 +80,7 @@ class Program:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    async def stop(self, number: int = signal.SIGTERM) -> None:
+    async def stop(self, number: int) -> None:
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGCONT)
@@ -94,7 +94,9 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*command: str, folder: Path, **environment: str) -> AsyncIterator[Program]:
+async def program(
+    *command: str, folder: Path, end_by: int = signal.SIGTERM, **environment: str
+) -> AsyncIterator[Program]:
     """Run a program in a folder until the context ends."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -116,7 +118,7 @@ async def program(*command: str, folder: Path, **environment: str) -> AsyncItera
     try:
         yield running
     finally:
-        await running.stop()
+        await running.stop(end_by)
         await reading
 
 
@@ -305,7 +307,8 @@ async def phone(
         f"audio_codecs={_codec_list(codec)}{secret}{account}\n"
     )
     (folder / "contacts").write_text("")
-    async with program("baresip", "-4", "-f", str(folder), folder=folder) as running:
+    # Told to end, it would wait for answers to its BYE.
+    async with program("baresip", "-4", "-f", str(folder), folder=folder, end_by=signal.SIGKILL) as running:
         await until(lambda: listens(control) or running.process.returncode is not None)
         assert running.process.returncode is None, "\n".join(running.output)
         reader, writer = await asyncio.open_connection("127.0.0.1", control)
