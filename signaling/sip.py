@@ -23,12 +23,14 @@ from aiohttp import web
 
 from agent import events
 from agent.call import Call
+from agent.clock import monotonic
 from agent.errors import GatewayError, OfferError
 from agent.settings import Settings
 from signaling.calls import Leg
 from signaling.janus import Handle, Janus, Notice, janus_session
 from signaling.offer import Door, Extra
 from signaling.phone import Line, phone_tools
+from signaling.watch import watch_connection
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +38,12 @@ PLUGIN = "janus.plugin.sip"
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
 REGISTER_TIMEOUT_S = 35.0  # Janus reports a registrar that does not answer after 32 s
 REGISTER_TTL_S = 60
+MAX_REGISTRATIONS = 16  # that wait to be looked at
 ACCEPT_TIMEOUT_S = 15.0
 TRANSFER_TIMEOUT_S = 30.0
 RING_TIMEOUT_S = 60.0
+PHONE_SILENT_S = 300.0  # a phone that was switched off says no BYE; one on hold sends nothing either
+PHONE_LOOK_S = 1.0
 HEADER_PREFIXES = ("X-",)
 BUSY, NO_CODEC, UNAVAILABLE = 486, 488, 480
 _DECLINE_CODES = {400: NO_CODEC, 422: NO_CODEC, 503: BUSY}  # by status of an OfferError
@@ -48,7 +53,7 @@ _DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", 
 class SipCall:
     """One telephone call on one handle of the gateway, from the first ring to the end; a `phone.Phone`."""
 
-    def __init__(self, handle: Handle, line: Line, domain: str) -> None:
+    def __init__(self, handle: Handle, line: Line, settings: Settings) -> None:
         self.handle = handle
         self.line = line
         self.leg: Leg | None = None
@@ -59,7 +64,7 @@ class SipCall:
         self.state = "calling"
         "``calling``, ``ringing`` or ``answered``, of a call that the service makes."
         self._early_answer: str | None = None  # the SDP of a 183; the 200 that follows has none
-        self._domain = domain
+        self._settings = settings
         self._media = False  # the gateway has a peer connection for it
         self._keys_by_rtp = self._keys_by_info = False
         self._transferred: asyncio.Future[int] | None = None
@@ -73,6 +78,7 @@ class SipCall:
         self.leg = leg
         leg.phone = {"direction": self.line.direction, "caller": self.line.caller, "callee": self.line.callee}
         leg.last_words.append(self._hang_up)
+        leg.watch = partial(_watch_phone, leg, self._settings)
         leg.call.observe(self._note_keys)
         if self.over.done():
             self._end_call()
@@ -108,7 +114,9 @@ class SipCall:
 
     async def transfer(self, target: str) -> None:
         """Have the phone call somebody else (REFER, RFC 3515), and hang up once it got through."""
-        uri = f"sip:{target.removeprefix('tel:')}@{self._domain}" if target.startswith("tel:") else target
+        uri = (
+            f"sip:{target.removeprefix('tel:')}@{_domain(self._settings)}" if target.startswith("tel:") else target
+        )
         self._transferred = asyncio.get_running_loop().create_future()
         await self.handle.ask({"request": "transfer", "uri": uri})
         try:
@@ -226,13 +234,13 @@ class SipLine:
         self._url = settings.janus_url
         self._door = door
         self._slots: list[_Slot] = []
-        self._registered: asyncio.Future[Notice] | None = None
+        self._registrations: asyncio.Queue[Notice] = asyncio.Queue(MAX_REGISTRATIONS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def domain(self) -> str:
         """Where plain numbers are."""
-        return self.user.partition("@")[2]
+        return _domain(self._settings)
 
     async def serve(self, _app: web.Application) -> AsyncIterator[None]:
         """Hold the line while the application runs (aiohttp's ``cleanup_ctx``)."""
@@ -273,7 +281,7 @@ class SipLine:
         slot = next((slot for slot in reversed(self._slots) if slot.free), None)
         if self.outage is not None or slot is None or slot.handle is None:
             raise OfferError(503, "line_busy", self.outage or "All lines are in use.", retry_after_s=5)
-        call = SipCall(slot.handle, Line("outbound", self.user, to).trimmed(), self.domain)
+        call = SipCall(slot.handle, Line("outbound", self.user, to).trimmed(), self._settings)
         slot.call = call
         extra = call.extra()
         try:
@@ -328,24 +336,32 @@ class SipLine:
         """Register whenever the line is not; calls go on meanwhile."""
         retry_s = RETRY_FIRST_S
         while True:
-            self._registered = asyncio.get_running_loop().create_future()
+            self._registrations = asyncio.Queue(MAX_REGISTRATIONS)
             try:
                 async with asyncio.timeout(REGISTER_TIMEOUT_S):
                     await master.ask(self._register_request())
-                    notice = await self._registered
+                    notice = await self._registrations.get()
+                if notice.result.get("event") == "registered":
+                    await self._add_lines(janus, notice.result.get("master_id"))
+                    self.outage = None
+                    retry_s = RETRY_FIRST_S
+                    logger.info("phone line %s: registered, %d calls at once", self.user, len(self._slots))
+                    notice = await self._next_failure()
+                self._out(f"The registrar refuses: {notice.result.get('code')} {notice.result.get('reason')}.")
             except TimeoutError:
-                notice = Notice("event", {"event": "registration_failed", "reason": "no answer from the registrar"})
-            result = notice.result
-            if result.get("event") == "registered":
-                await self._add_lines(janus, result.get("master_id"))
-                self.outage = None
-                retry_s = RETRY_FIRST_S
-                logger.info("phone line %s: registered, %d calls at once", self.user, len(self._slots))
-                self._registered = asyncio.get_running_loop().create_future()
-                result = (await self._registered).result
-            self._out(f"The registrar refuses: {result.get('code', '')} {result.get('reason', '')}.")
+                self._out("The registrar does not answer.")
+            except GatewayError as error:
+                if janus.lost.is_set():
+                    raise
+                self._out(f"The gateway does not register the line: {error.detail}.")
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, RETRY_MOST_S)
+
+    async def _next_failure(self) -> Notice:
+        """Wait until the line is not registered any more; that it was renewed is told in between."""
+        while (notice := await self._registrations.get()).result.get("event") == "registered":
+            pass
+        return notice
 
     def _register_request(self) -> dict[str, Any]:
         settings = self._settings
@@ -375,8 +391,8 @@ class SipLine:
     def _take(self, janus: Janus, slot: _Slot, notice: Notice) -> None:
         match notice.result.get("event"):
             case "registered" | "registration_failed" | "unregistered" if slot is self._slots[0]:
-                if self._registered is not None and not self._registered.done():
-                    self._registered.set_result(notice)
+                with suppress(asyncio.QueueFull):  # so many tell nothing new
+                    self._registrations.put_nowait(notice)
             case "incomingcall":
                 self._ring(slot, notice)
             case "missed_call":
@@ -406,7 +422,7 @@ class SipLine:
             str(result.get("displayname") or "").strip('"'),
             {str(name): str(value) for name, value in (result.get("headers") or {}).items()},
         )
-        slot.call = SipCall(slot.handle, line.trimmed(), self.domain)
+        slot.call = SipCall(slot.handle, line.trimmed(), self._settings)
         self._spawn(slot.call, self._answer(slot.call, notice.sdp))
 
     async def _answer(self, call: SipCall, offer: str | None) -> None:
@@ -448,3 +464,26 @@ class SipLine:
             leg.call.hang_up("not_answered", f"Nobody answered within {RING_TIMEOUT_S:g} s.", "caller")
         except OfferError as error:
             leg.call.hang_up("no_common_codec", f"The phone's answer cannot be used: {error.detail}", "caller")
+
+
+def _domain(settings: Settings) -> str:
+    return settings.sip_user.partition("@")[2]
+
+
+async def _watch_phone(leg: Leg, settings: Settings) -> None:
+    """End the call when its connection is gone, or the phone behind the gateway; ends then, or when cancelled."""
+    silence = asyncio.create_task(_watch_silence(leg), name="phone-silence")
+    try:
+        await watch_connection(leg.pc, leg.call, settings, monotonic)
+    finally:
+        silence.cancel()
+
+
+async def _watch_silence(leg: Leg) -> None:
+    heard_at, packets = monotonic(), -1
+    while monotonic() - heard_at < PHONE_SILENT_S:
+        count = leg.ear.packets().received if leg.ear is not None and leg.ear.tapped else packets - 1
+        if count != packets:
+            heard_at, packets = monotonic(), count
+        await asyncio.sleep(PHONE_LOOK_S)
+    leg.call.hang_up("ice_lost", f"Nothing was heard from the phone for {PHONE_SILENT_S:g} s.", "network")

@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,13 +95,13 @@ class Program:
 
 @asynccontextmanager
 async def program(
-    *command: str, folder: Path, end_by: int = signal.SIGTERM, **environment: str
+    *command: str, folder: Path, environment: Mapping[str, str] | None = None, end_by: int = signal.SIGTERM
 ) -> AsyncIterator[Program]:
     """Run a program in a folder until the context ends."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -155,7 +155,7 @@ async def kamailio(folder: Path, ports: Ports) -> AsyncIterator[Program]:
     memory = ("-P", str(folder / "pid"), "-m", "32", "-M", "8")
     listen = ("-A", f"LISTEN=udp:127.0.0.1:{ports.sip}", "-A", f'DOMAIN="{DOMAIN}"')
     secrets = {"AGENT_PASSWORD": PASSWORD, "PHONE_PASSWORD": PHONE_PASSWORD, "OUTBOUND": ""}
-    async with program(*command, *memory, *listen, folder=folder, **secrets) as running:
+    async with program(*command, *memory, *listen, folder=folder, environment=secrets) as running:
         await _up(running, ports.sip)
         yield running
 

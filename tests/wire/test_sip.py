@@ -148,6 +148,30 @@ async def test_a_registrar_that_goes_does_not_end_calls(with_line: Phones, gatew
         assert len(gateway.handles) == 2  # no second set of helpers
 
 
+async def test_a_registration_that_is_renewed_changes_nothing(with_line: Phones, gateway: FakeJanus) -> None:
+    async with with_line() as url:
+        for _ in range(3):
+            await gateway.tell(gateway.handles[0], gateway.registration)
+        await gateway.tell(gateway.handles[0], {"event": "registration_failed", "code": 503, "reason": "Down"})
+        await gateway.until(lambda: len([each for each in gateway.asked("register") if "secret" in each.body]) == 2)
+        await until_ready(url)
+        assert gateway.connections == 1
+
+
+async def test_a_phone_that_is_switched_off_is_given_up(
+    with_line: Phones, gateway: FakeJanus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sip, "PHONE_SILENT_S", 0.2)
+    monkeypatch.setattr(sip, "PHONE_LOOK_S", 0.02)
+    async with with_line() as url, telephone() as (pc, offer):  # it sends nothing
+        await gateway.ring(gateway.handles[0], offer)
+        (accept,) = await gateway.until(lambda: gateway.asked("accept"))
+        assert accept.jsep is not None
+        await connect(pc, accept.jsep["sdp"])
+        await gateway.until(lambda: gateway.asked("hangup"))
+        await until_idle(url)
+
+
 async def test_a_lost_gateway_ends_its_calls_and_is_found_again(
     with_line: Phones, gateway: FakeJanus, emulator: Emulator
 ) -> None:
