@@ -18,7 +18,7 @@ from agent.media import opus, tap
 from agent.settings import Settings
 from agent.stats import watch_loop
 from agent.tools.demo import WEATHER
-from signaling import assets, health, ice, phone_api, whip
+from signaling import assets, health, ice, phone_api, twilio, whip
 from signaling.calls import Calls
 from signaling.cors import add_cors, preflight_middleware
 from signaling.dialects import rtvi
@@ -53,6 +53,7 @@ def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) 
         phone = SipLine(settings, door)
         app.cleanup_ctx.append(phone.serve)  # ended after the calls were
         app.add_routes(phone_api.routes(settings, phone, calls))
+    app.add_routes(twilio.routes(settings, door, calls))
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
     app.add_routes(assets.routes())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -70,13 +70,16 @@ class Phone(Protocol):
         """Hand the caller over to another telephone and end the call; raises GatewayError."""
 
 
-def phone_tools(phone: Phone, call: Callable[[], Call], *, transfers: bool) -> tuple[Tool, ...]:
+ALL_TOOLS = ("end_call", "send_dtmf", "transfer")
+
+
+def phone_tools(phone: Phone, call: Callable[[], Call], names: Sequence[str] = ALL_TOOLS) -> tuple[Tool, ...]:
     """Return the tools of one telephone call.
 
     Args:
         phone: the leg.
         call: returns its call, which is made after its tools.
-        transfers: the leg can transfer.
+        names: which of them the leg can do.
     """
 
     async def end_call() -> str:
@@ -112,7 +115,7 @@ def phone_tools(phone: Phone, call: Callable[[], Call], *, transfers: bool) -> t
             GOODBYE_S + 40,
         ),
     )
-    return tools if transfers else tools[:2]
+    return tuple(tool for tool in tools if tool.name in names)
 
 
 def address(to: str, domain: str = "") -> str:

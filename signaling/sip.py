@@ -71,7 +71,7 @@ class SipCall:
 
     def extra(self) -> Extra:
         """Return what the agent has besides on this call."""
-        return Extra(phone_tools(self, self._call, transfers=True), self.line.instruction())
+        return Extra(phone_tools(self, self._call), self.line.instruction())
 
     def begin(self, leg: Leg) -> None:
         """Belong to a call that has started."""
