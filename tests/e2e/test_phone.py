@@ -31,6 +31,7 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
+from signaling.doctor import examine_phone
 from tests.e2e import phones
 from tests.e2e.phones import Phone, Ports, needs_phones, until
 
@@ -264,6 +265,14 @@ async def test_calls_that_are_not_answered(world: World) -> None:
             assert response.status == 200
         await one.event("CALL_CLOSED", after=len(one.events) - 1)
         await world.all_over()
+
+
+async def test_the_doctor_has_the_line_call_itself(world: World) -> None:
+    await asyncio.sleep(1)  # Janus needs that long to clear a line of its call
+    port = int(world.url.rstrip("/").rpartition(":")[2])
+    finding = await examine_phone(line_settings(world.ports, port=port), LiveEndpoint("not used"))
+    assert finding.verdict == "good", finding
+    await world.all_over()
 
 
 async def test_a_caller_who_cancels_leaves_nothing_behind(world: World) -> None:
