@@ -45,8 +45,16 @@ RING_TIMEOUT_S = 60.0
 PHONE_SILENT_S = 300.0  # a phone that was switched off says no BYE; one on hold sends nothing either
 PHONE_LOOK_S = 1.0
 HEADER_PREFIXES = ("X-",)
-BUSY, NO_CODEC, UNAVAILABLE = 486, 488, 480
-_DECLINE_CODES = {400: NO_CODEC, 422: NO_CODEC, 503: BUSY}  # by status of an OfferError
+BUSY, NO_CODEC, UNAVAILABLE, DECLINED = 486, 488, 480, 603
+_DECLINE_CODES = {  # by code of an OfferError
+    "full": BUSY,
+    "draining": BUSY,
+    "unavailable": UNAVAILABLE,
+    "negotiation_timeout": UNAVAILABLE,
+    "no_common_codec": NO_CODEC,
+    "no_acceptable_audio": NO_CODEC,
+    "invalid_sdp": NO_CODEC,
+}
 _DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
 
 
@@ -434,9 +442,9 @@ class SipLine:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                 answer, leg = await self._door.accept_offer(offer, call.extra())
         except (OfferError, TimeoutError) as error:
-            status = error.status if isinstance(error, OfferError) else 503
-            logger.info("phone line %s: declined a call: %s", self.user, error)
-            await call.decline(_DECLINE_CODES.get(status, UNAVAILABLE))
+            code = error.code if isinstance(error, OfferError) else "negotiation_timeout"
+            logger.info("phone line %s: declined a call: %s: %s", self.user, code, error)
+            await call.decline(_DECLINE_CODES.get(code, DECLINED))
             return
         call.begin(leg)
         try:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -272,7 +272,7 @@ async def phone(
     *,
     says: Pcm | None = None,
     codec: str = "PCMU",
-    answers: bool = True,
+    answers: Literal["auto", "manual", "early"] = "auto",
     registers: bool = False,
     account: str = "",
 ) -> AsyncIterator[Phone]:
@@ -283,7 +283,7 @@ async def phone(
         proxy_port: where its calls go.
         says: into its microphone, once per call: int16, mono, 16 kHz; silence if None.
         codec: the only one that it offers: PCMU, PCMA, G722 or opus; several with commas.
-        answers: accept calls at once; else let them ring.
+        answers: accept calls at once, or let them ring, ``early`` with audio before the answer (183).
         registers: be known at the proxy, to be called.
         account: further parameters of its account.
     """
@@ -296,10 +296,9 @@ async def phone(
         source[: len(says)] = says
     _write_source(folder / "mic.wav", source, rate_hz, channels)
     (folder / "config").write_text(_CONFIG.format(port=port, control=control, folder=folder, modules=MODULES))
-    mode = "auto" if answers else "manual"
     secret = f";auth_user={name};auth_pass={PHONE_PASSWORD}" if registers else ""
     (folder / "accounts").write_text(
-        f"<sip:{name}@127.0.0.1:{proxy_port}>;regint={600 if registers else 0};answermode={mode};"
+        f"<sip:{name}@127.0.0.1:{proxy_port}>;regint={600 if registers else 0};answermode={answers};"
         f"audio_codecs={_codec_list(codec)}{secret}{account}\n"
     )
     (folder / "contacts").write_text("")

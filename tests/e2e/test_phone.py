@@ -248,7 +248,7 @@ async def test_the_agent_calls_a_phone(world: World) -> None:
 
 
 async def test_calls_that_are_not_answered(world: World) -> None:
-    async with world.phone(registers=True, answers=False) as one:
+    async with world.phone(registers=True, answers="manual") as one:
         nobody = await world.dial("phone1")
         refused = await world.dial(one.name)
         await one.event("CALL_INCOMING")
@@ -264,6 +264,29 @@ async def test_calls_that_are_not_answered(world: World) -> None:
         ):
             assert response.status == 200
         await one.event("CALL_CLOSED", after=len(one.events) - 1)
+        await world.all_over()
+
+
+async def test_what_is_heard_before_the_answer_is_not_for_the_agent(world: World) -> None:
+    async with world.phone(registers=True, answers="early", says=tone(440, 16_000, 50)) as one:
+        call = await world.dial(one.name)
+        await world.until_state(call["id"], "ringing")
+        session = world.emulator.sessions[-1]
+        await asyncio.sleep(0.3)
+        assert session.audio_samples_in == 0
+        await one.do("accept")
+        await world.until_state(call["id"], "answered")
+        await world.emulator.wait_for(lambda: session.audio_samples_in > 8_000)
+        assert np.abs(session.audio).max() > 5_000
+        await one.do("hangup")
+        await world.all_over()
+
+
+async def test_keys_may_come_by_sip_info(world: World) -> None:
+    async with world.phone(account=";dtmfmode=info") as one:
+        await say(world, one)
+        await press(one, "3#")
+        await one.event("CALL_CLOSED")
         await world.all_over()
 
 
