@@ -38,13 +38,14 @@ test)
     command -v janus >/dev/null || missing="$missing janus"
     command -v kamailio >/dev/null || missing="$missing kamailio"
     command -v baresip >/dev/null || missing="$missing baresip-core"
+    command -v turnserver >/dev/null || missing="$missing coturn"
     if [ -n "$missing" ]; then
         # Their packages start services where systemd runs; the tests start their own on free ports of loopback.
         # shellcheck disable=SC2086
         if install $missing; then
-            ! command -v systemctl >/dev/null || $sudo systemctl disable --now janus kamailio >/dev/null 2>&1 || true
+            ! command -v systemctl >/dev/null || $sudo systemctl disable --now janus kamailio coturn >/dev/null 2>&1 || true
         else
-            echo "going on without telephones: tests/e2e/test_phone*.py are skipped" >&2
+            echo "going on without telephones: tests/e2e/test_phone*.py and test_turn.py are skipped" >&2
         fi
     fi
     ;;

@@ -274,7 +274,6 @@ async def phone(
     codec: str = "PCMU",
     answers: Literal["auto", "manual", "early"] = "auto",
     registers: bool = False,
-    account: str = "",
 ) -> AsyncIterator[Phone]:
     """Switch a phone on.
 
@@ -285,7 +284,6 @@ async def phone(
         codec: the only one that it offers: PCMU, PCMA, G722 or opus; several with commas.
         answers: accept calls at once, or let them ring, ``early`` with audio before the answer (183).
         registers: be known at the proxy, to be called.
-        account: further parameters of its account.
     """
     port, control = free_ports(2)
     name = f"phone{port}"
@@ -299,7 +297,7 @@ async def phone(
     secret = f";auth_user={name};auth_pass={PHONE_PASSWORD}" if registers else ""
     (folder / "accounts").write_text(
         f"<sip:{name}@127.0.0.1:{proxy_port}>;regint={600 if registers else 0};answermode={answers};"
-        f"audio_codecs={_codec_list(codec)}{secret}{account}\n"
+        f"audio_codecs={_codec_list(codec)}{secret}\n"
     )
     (folder / "contacts").write_text("")
     # Told to end, it would wait for answers to its BYE.

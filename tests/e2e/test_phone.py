@@ -282,14 +282,6 @@ async def test_what_is_heard_before_the_answer_is_not_for_the_agent(world: World
         await world.all_over()
 
 
-async def test_keys_may_come_by_sip_info(world: World) -> None:
-    async with world.phone(account=";dtmfmode=info") as one:
-        await say(world, one)
-        await press(one, "3#")
-        await one.event("CALL_CLOSED")
-        await world.all_over()
-
-
 async def test_the_doctor_has_the_line_call_itself(world: World) -> None:
     await asyncio.sleep(1)  # Janus needs that long to clear a line of its call
     port = int(world.url.rstrip("/").rpartition(":")[2])
