@@ -176,6 +176,14 @@ def video_payloads(answer: str) -> dict[int, str]:
     return _payloads(answer, "video")
 
 
+def with_active_setup(offer: str) -> str:
+    """Let the other side begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
+
+    Janus loses a handshake that reaches it before its own ICE is done, and the next try is a second later.
+    """
+    return offer.replace("a=setup:actpass", "a=setup:active")
+
+
 def key_clocks_hz(description: str) -> dict[int, int]:
     """Return the RTP clock of a telephone's keys (RFC 4733) by payload type, of the first audio section."""
     audio = next((section for section in media_sections(description) if section.kind == "audio"), None)

@@ -26,6 +26,7 @@ from agent.call import Call
 from agent.clock import monotonic
 from agent.errors import GatewayError, OfferError
 from agent.settings import Settings
+from signaling import sdp
 from signaling.calls import Leg
 from signaling.janus import Handle, Janus, Notice, janus_session
 from signaling.offer import Door, Extra
@@ -440,7 +441,7 @@ class SipLine:
             return
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
-                answer, leg = await self._door.accept_offer(offer, call.extra())
+                answer, leg = await self._door.accept_offer(sdp.with_active_setup(offer), call.extra())
         except (OfferError, TimeoutError) as error:
             code = error.code if isinstance(error, OfferError) else "negotiation_timeout"
             logger.info("phone line %s: declined a call: %s: %s", self.user, code, error)

@@ -257,6 +257,7 @@ async def test_the_answer_is_in_the_phones_codec(with_line: Phones, gateway: Fak
         (accept,) = await gateway.until(lambda: gateway.asked("accept"))
         assert accept.jsep is not None
         assert f" {codec}/" in accept.jsep["sdp"]
+        assert "a=setup:passive" in accept.jsep["sdp"]  # the gateway begins, once it is ready
         assert "a=rtpmap:101 telephone-event/8000" in accept.jsep["sdp"]
         assert "a=fmtp:101 0-15" in accept.jsep["sdp"]
 
