@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -55,19 +56,27 @@ needs_phones = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports, three apart, that are free for UDP and TCP now (baresip takes two in a row)."""
+    """Return ports that are free for UDP and TCP now, the one behind each as well (baresip takes two).
+
+    They are below those that the system gives to clients: one that connects again and again to a server that has
+    gone may be given the server's own port, and keep it.
+    """
     found: list[int] = []
-    with_sockets: list[socket.socket] = []
     while len(found) < count:
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        probe.bind(("127.0.0.1", 0))
-        with_sockets.append(probe)
-        port = probe.getsockname()[1]
-        if port < 60_000 and all(abs(port - other) > 3 for other in found):
+        port = random.randrange(11_000, 19_000, 4)
+        if port not in found and all(map(_is_free, (port, port + 1))):
             found.append(port)
-    for probe in with_sockets:
-        probe.close()
     return found
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 @dataclass(eq=False, slots=True)

@@ -149,7 +149,7 @@ async def test_a_wrong_password_is_said(place: Place) -> None:
         print(f"wrong password: said after {time.monotonic() - began:.3f} s: {body['phone']}")
 
 
-GAP_S = 1.5
+GAP_S = 1.0
 
 
 async def test_a_gap_of_the_network_is_ridden_out(place: Place) -> None:
