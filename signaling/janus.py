@@ -77,8 +77,7 @@ class Janus:
         Raises:
             GatewayError: refused, no answer, or lost.
         """
-        reply = await self.request({"janus": "attach", "plugin": plugin})
-        handle_id = int(reply["data"]["id"])
+        handle_id = _given_id(await self.request({"janus": "attach", "plugin": plugin}))
         self._listeners[handle_id] = listener
         return Handle(self, handle_id)
 
@@ -122,8 +121,7 @@ class Janus:
         Raises:
             GatewayError: refused (403: the secret is wrong), no answer, or lost.
         """
-        reply = await self.request({"janus": "create"})
-        self._session_id = int(reply["data"]["id"])
+        self._session_id = _given_id(await self.request({"janus": "create"}))
 
     async def keep_alive(self) -> None:
         """Tell the gateway that we are there; ends when it does not answer."""
@@ -192,6 +190,13 @@ class Handle:
         if reply.code is not None:
             raise GatewayError(f"the gateway refused {body.get('request')}: {reply.error}", code=reply.code)
         return reply
+
+
+def _given_id(reply: Message) -> int:
+    data = reply.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("id"), int):
+        raise GatewayError("the gateway gave no id: is it Janus?")
+    return int(data["id"])
 
 
 def _notice(message: Message) -> Notice:

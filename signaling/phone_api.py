@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
+from agent import events
 from agent.errors import OfferError, ToolError
 from agent.settings import Settings
 from signaling.calls import Calls
@@ -24,7 +26,15 @@ _HEADER_NAME = re.compile(r"[Xx]-[A-Za-z0-9-]{1,64}")
 
 def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef]:
     """Return the routes of the calls that the service makes."""
-    made: OrderedDict[str, SipCall] = OrderedDict()
+    made: dict[str, SipCall] = {}
+    over: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def note_end(call_id: str, event: events.Event) -> None:
+        if isinstance(event, events.CallEnded):
+            ended = {"state": "ended", "reason": event.reason, "detail": event.detail}
+            over[call_id] = _state(call_id, made.pop(call_id)) | ended
+            if len(over) > MAX_REMEMBERED:
+                over.popitem(last=False)
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
@@ -33,13 +43,14 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
         assert call.leg is not None
         call_id = call.leg.call.call_id
         made[call_id] = call
-        if len(made) > MAX_REMEMBERED:
-            made.popitem(last=False)
+        call.leg.call.observe(partial(note_end, call_id))
         return web.json_response(_state(call_id, call), status=201, headers={"Location": f"{PATH}/{call_id}"})
 
     async def show(request: web.Request) -> web.Response:
         authorise(request, settings)
         call_id = request.match_info["call_id"]
+        if call_id in over:
+            return web.json_response(over[call_id])
         if call_id in made:
             return web.json_response(_state(call_id, made[call_id]))
         return web.json_response(calls.get(call_id).state())
@@ -60,11 +71,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
 def _state(call_id: str, call: SipCall) -> dict[str, Any]:
     leg = call.leg
     assert leg is not None
-    state: dict[str, Any] = {"id": call_id, "to": call.line.callee, "state": call.state, **leg.state()}
-    ended = leg.call.ended
-    if ended is not None:
-        state |= {"state": "ended", "reason": ended.reason, "detail": ended.detail}
-    return state
+    return {"id": call_id, "to": call.line.callee, "state": call.state, **leg.state()}
 
 
 async def _json(request: web.Request) -> dict[str, Any]:

@@ -143,6 +143,11 @@ class SipCall:
             await self.handle.ask({"request": "decline", "code": code})
         self.lose("declined", f"The call was declined: {code}.")
 
+    async def refuse_transfer(self, refer_id: Any) -> None:
+        """Refuse to call somebody else because the phone wants it: the agent's calls are the operator's to make."""
+        with suppress(GatewayError):
+            await self.handle.ask({"request": "decline", "code": DECLINED, "refer_id": refer_id})
+
     def take(self, notice: Notice) -> None:
         """Take what the gateway says of the call."""
         match notice.result.get("event"):
@@ -254,8 +259,10 @@ class SipLine:
     async def serve(self, _app: web.Application) -> AsyncIterator[None]:
         """Hold the line while the application runs (aiohttp's ``cleanup_ctx``)."""
         holding = asyncio.create_task(self.run(), name="sip-line")
+        holding.add_done_callback(self._ended)
         yield
-        holding.cancel()
+        for task in (holding, *self._tasks):
+            task.cancel()
         await asyncio.gather(holding, *self._tasks, return_exceptions=True)
 
     async def run(self) -> None:
@@ -304,6 +311,11 @@ class SipLine:
             call, self._call_out(call, offer, {"uri": to, **({"headers": dict(headers)} if headers else {})})
         )
         return call
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._out("The phone line failed; its log says why.")
+            logger.error("phone line %s: failed", self.user, exc_info=task.exception())
 
     def _out(self, reason: str) -> None:
         if reason != self.outage:
@@ -385,7 +397,7 @@ class SipLine:
         if settings.sip_password is None:
             return request | {"type": "guest"}
         secret = settings.sip_password.get_secret_value()
-        user = self.user.removeprefix("sip:").partition("@")[0]
+        user = self.user.partition(":")[2].partition("@")[0]
         return request | {"authuser": user, "secret": secret, "register_ttl": REGISTER_TTL_S}
 
     async def _add_lines(self, janus: Janus, master_id: Any) -> None:
@@ -399,11 +411,13 @@ class SipLine:
 
     def _take(self, janus: Janus, slot: _Slot, notice: Notice) -> None:
         match notice.result.get("event"):
-            case "registered" | "registration_failed" | "unregistered" if slot is self._slots[0]:
+            case "registered" | "registration_failed" | "unregistered" if slot in self._slots[:1]:
                 with suppress(asyncio.QueueFull):  # so many tell nothing new
                     self._registrations.put_nowait(notice)
             case "incomingcall":
                 self._ring(slot, notice)
+            case "transfer" if slot.call is not None:
+                self._spawn(slot.call, slot.call.refuse_transfer(notice.result.get("refer_id")))
             case "missed_call":
                 logger.info("phone line %s: a caller found all lines busy", self.user)
             case _:
@@ -423,13 +437,15 @@ class SipLine:
 
     def _ring(self, slot: _Slot, notice: Notice) -> None:
         assert slot.handle is not None
-        result = notice.result
+        if slot.call is not None:  # a call of ours that was not sent yet; it must not hang this one up
+            slot.call.lose("not_answered", "The line was taken by a call that came in.")
+        result, headers = notice.result, notice.result.get("headers")
         line = Line(
             "inbound",
             str(result.get("username", "")),
             str(result.get("callee", "")),
             str(result.get("displayname") or "").strip('"'),
-            {str(name): str(value) for name, value in (result.get("headers") or {}).items()},
+            headers if isinstance(headers, dict) else {},
         )
         slot.call = SipCall(slot.handle, line.trimmed(), self._settings)
         self._spawn(slot.call, self._answer(slot.call, notice.sdp))
@@ -451,16 +467,18 @@ class SipLine:
         try:
             await call.connect({"request": "accept"}, "answer", answer)
         except GatewayError as error:
-            call.lose("caller_left", f"The call could not be accepted: {error.detail}.")
+            leg.call.hang_up("caller_left", f"The call could not be accepted: {error.detail}.", "caller")
 
     async def _call_out(self, call: SipCall, offer: str, request: Mapping[str, Any]) -> None:
         """Ring a telephone until it answers, refuses, or nobody answers."""
         leg = call.leg
         assert leg is not None
+        if call.over.done():
+            return
         try:
             await call.connect({"request": "call", **request}, "offer", offer)
         except GatewayError as error:
-            call.lose("not_answered", f"The call could not be made: {error.detail}.")
+            leg.call.hang_up("not_answered", f"The call could not be made: {error.detail}.", "network")
             return
         try:
             async with asyncio.timeout(RING_TIMEOUT_S):

@@ -407,6 +407,55 @@ async def test_an_answer_that_cannot_be_used_is_hung_up(with_line: Phones, gatew
         await gateway.until(lambda: gateway.asked("hangup"))
 
 
+async def test_a_call_that_comes_in_first_takes_the_line(
+    with_line: Phones, gateway: FakeJanus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own call, not sent yet, gives way, and does not hang the other one up."""
+    real = RTCPeerConnection.createOffer
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(pc: RTCPeerConnection) -> RTCSessionDescription:
+        begun.set()
+        await go_on.wait()
+        return await real(pc)
+
+    async with with_line(sip_lines=1) as url, telephone() as (_pc, offer):
+        monkeypatch.setattr(RTCPeerConnection, "createOffer", slow)
+        posting = asyncio.create_task(post(url, {"to": "sip:ann@example.org"}))
+        await begun.wait()
+        await gateway.ring(gateway.handles[0], offer)
+        await gateway.until(lambda: gateway.asked("accept"))
+        go_on.set()
+        _status, call = await posting
+        ended = await until(url, f"v1/calls/{call['id']}", lambda body: body["state"] == "ended")
+        assert ended["reason"] == "not_answered"
+        assert not gateway.asked("call")
+        assert not gateway.asked("hangup")
+        assert (await get(url, "readyz"))[1]["calls"] == 1
+
+
+async def test_the_agent_calls_nobody_because_a_phone_wants_it(with_line: Phones, gateway: FakeJanus) -> None:
+    async with with_line(), telephone() as (_pc, offer):
+        await gateway.ring(gateway.handles[0], offer)
+        await gateway.until(lambda: gateway.asked("accept"))
+        await gateway.tell(gateway.handles[0], {"event": "transfer", "refer_id": 5, "refer_to": "sip:x@y"})
+        (decline,) = await gateway.until(lambda: gateway.asked("decline"))
+        assert (decline.body["code"], decline.body["refer_id"]) == (603, 5)
+        assert not gateway.asked("call")
+
+
+async def test_an_accept_without_an_answer_is_hung_up(
+    with_line: Phones, gateway: FakeJanus, emulator: Emulator
+) -> None:
+    """Whether the gateway took it is not known: the phone must not stay on a line that nobody is on."""
+    gateway.refuse["accept"] = 499
+    async with with_line() as url, telephone() as (_pc, offer):
+        await gateway.ring(gateway.handles[0], offer)
+        await gateway.until(lambda: gateway.asked("hangup"))
+        await until_idle(url)
+        assert not any(session.open for session in emulator.sessions)
+
+
 async def test_a_line_that_is_in_use_calls_nobody(with_line: Phones, gateway: FakeJanus) -> None:
     async with with_line(sip_lines=1) as url:
         assert (await post(url, {"to": "sip:ann@example.org"}))[0] == 201
