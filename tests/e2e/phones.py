@@ -6,6 +6,7 @@ The gateway's configuration is that of deploy/sip; only ports, secrets and the n
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import random
@@ -31,6 +32,7 @@ PROGRAMS = ("janus", "kamailio", "baresip")
 DOMAIN, USER, PASSWORD, SECRET = "agent.local", "agent", "line-password", "test-janus-secret"
 PHONE_PASSWORD = "phone-password"
 START_TIMEOUT_S = 10.0
+SIOCGIFADDR = 0x8915  # Linux: the address of an interface
 
 
 def why_not() -> str | None:
@@ -44,11 +46,15 @@ def why_not() -> str | None:
 
 
 def interface() -> str | None:
-    """Return the name of a network interface that is up and has an IPv4 address, other than loopback."""
-    for _index, name in socket.if_nameindex():
-        state = Path(f"/sys/class/net/{name}/operstate")
-        if name != "lo" and state.exists() and state.read_text().strip() in ("up", "unknown"):
-            return name
+    """Return the name of a network interface that has an IPv4 address, other than loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for _index, name in socket.if_nameindex():
+            try:
+                fcntl.ioctl(probe.fileno(), SIOCGIFADDR, name.encode().ljust(256, b"\0"))
+            except OSError:
+                continue
+            if name != "lo":
+                return name
     return None
 
 
