@@ -24,7 +24,7 @@ import av
 import numpy as np
 import pytest
 
-from agent.media.fir import Pcm
+from agent.media.fir import FirResampler, Pcm
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "sip"
 MODULES = Path("/usr/lib/baresip/modules")
@@ -337,7 +337,7 @@ def _codec_list(codec: str) -> str:
 
 
 def _write_source(path: Path, pcm_16k: Pcm, rate_hz: int, channels: int) -> None:
-    pcm = np.repeat(pcm_16k, rate_hz // 16_000) if rate_hz >= 16_000 else pcm_16k[::2]
+    pcm = pcm_16k if rate_hz == 16_000 else FirResampler(16_000, rate_hz).push(pcm_16k)
     samples = np.ascontiguousarray(np.repeat(pcm.reshape(1, -1), channels, axis=0).T.reshape(1, -1))
     with av.open(str(path), "w", format="wav") as file:
         layout = "stereo" if channels == 2 else "mono"
