@@ -16,7 +16,14 @@ ROOT = Path(__file__).parent.parent
 DOMAINS = ("agent.media", "agent.dialog", "agent.live", "agent.tools")
 PURE = (
     *("agent.media.fir", "agent.media.reorder", "agent.media.chunker", "agent.media.playout", "agent.media.level"),
-    *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
+    *(
+        "agent.media.downlink",
+        "agent.media.throttle",
+        "agent.media.dtmf",
+        "agent.live.wire",
+        "agent.live.config",
+        "agent.live.models",
+    ),
     *("agent.live.resumption", "agent.tools.declare", "agent.dialog", "agent.events", "agent.errors"),
     "signaling.sdp",
 )
