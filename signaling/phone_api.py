@@ -14,7 +14,8 @@ from agent.errors import OfferError, ToolError
 from agent.settings import Settings
 from signaling.calls import Calls
 from signaling.phone import MAX_HEADERS, MAX_TEXT, address
-from signaling.sip import SipCall, SipLine
+from signaling.sip import SipLine
+from signaling.sip_call import SipCall
 from signaling.tokens import authorise
 
 PATH = "/v1/calls"

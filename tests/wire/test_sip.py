@@ -14,7 +14,7 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from agent.emulator import Emulator
-from signaling import janus, sip
+from signaling import janus, sip, sip_call
 from tests.conftest import ServiceFactory
 from tests.wire.fake_janus import FakeJanus, fake_janus, telephone
 
@@ -161,8 +161,8 @@ async def test_a_registration_that_is_renewed_changes_nothing(with_line: Phones,
 async def test_a_phone_that_is_switched_off_is_given_up(
     with_line: Phones, gateway: FakeJanus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sip, "PHONE_SILENT_S", 0.2)
-    monkeypatch.setattr(sip, "PHONE_LOOK_S", 0.02)
+    monkeypatch.setattr(sip_call, "PHONE_SILENT_S", 0.2)
+    monkeypatch.setattr(sip_call, "PHONE_LOOK_S", 0.02)
     async with with_line() as url, telephone() as (pc, offer):  # it sends nothing
         await gateway.ring(gateway.handles[0], offer)
         (accept,) = await gateway.until(lambda: gateway.asked("accept"))
