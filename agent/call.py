@@ -24,6 +24,7 @@ from agent.clock import Clock, monotonic
 from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
+from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad, entry_text
 from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
@@ -122,6 +123,7 @@ class Call:
             clock=clock,
             rng=random.Random(call_id),  # noqa: S311  jitter of attempts
         )
+        self.keypad = Keypad()
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
         self.meter = Meter(price_of(prices, settings.model))
@@ -136,6 +138,7 @@ class Call:
         self._reader = VoiceReader()
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
         self._caller_text_at = 0.0
+        self._entry_timer: asyncio.TimerHandle | None = None
         self._level = SpeechLevel()
         self._chunker = Chunker()
         self._floor = Floor(marked=settings.vad == "off")
@@ -331,6 +334,25 @@ class Call:
         if starts and self._barge_in:
             self._interrupt()
         return True
+
+    def press(self, key: str) -> None:
+        """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
+        logger.debug("call %s: a key was pressed: dtmf=%s", self.call_id, key, extra={"dtmf": key})
+        self._emit(events.KeyPressed(key))
+        if self._entry_timer is not None:
+            self._entry_timer.cancel()
+        self._entry_timer = asyncio.get_running_loop().call_later(
+            ENTRY_PAUSE_S, lambda: self._tell_entry(self.keypad.pause())
+        )
+        self._tell_entry(self.keypad.press(key))
+
+    def _tell_entry(self, entry: str | None) -> None:
+        if entry is None or self.ended is not None:
+            return
+        try:
+            self.live.uplink.put(TypedText(entry_text(entry)))
+        except LiveError as error:
+            self._lose_live(error)
 
     def see(self, jpeg: Jpeg) -> None:
         """Take what the caller shows now."""

@@ -25,8 +25,7 @@ def call_info(leg: Leg) -> dict[str, Any]:
     """Describe a call; no word of what was said."""
     call, stats = leg.call, leg_stats(leg)
     return {
-        "id": call.call_id,
-        "connection": leg.pc.connectionState,
+        **leg.state(),
         "state": call.state,
         "duration_s": round(call.duration_s, 3),
         "model": call.model,
