@@ -68,3 +68,27 @@ async def test_a_phrase_that_many_sessions_want_is_made_once() -> None:
     made = await asyncio.gather(*(cutter.speech("the same words") for _ in range(20)))
     assert voice.asked == 1
     assert all(speech is made[0] for speech in made)
+
+
+def test_the_pack_holds_every_sentence_and_20_seconds_of_story() -> None:
+    pack = speech_pack()
+    for sentence in phrases.SENTENCES:
+        assert pack.phrase(sentence) is not None, sentence
+    assert sum(part.size for part in map(pack.phrase, phrases.STORY) if part is not None) > 20 * 24_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is 10:42 in the morning.",
+        "Today is Sunday, March 3.",
+        "12 plus 30.5 is 42.5.",
+        "It is -3 degrees and sunny.",
+    ],
+)
+def test_times_and_numbers_are_joined_from_pieces(text: str) -> None:
+    pcm = speech_pack().join(text)
+    assert pcm is not None
+    assert 1 * 24_000 < pcm.size < 7 * 24_000
+    level = 20 * np.log10(np.sqrt(np.mean((pcm / 32768.0) ** 2)))
+    assert -25 < level < -15
