@@ -126,8 +126,13 @@ class ToolCalls:
         Args:
             unsent: results that waited to be sent to the old one; its model shall know them too.
         """
-        self._ledger.session_replaced()
-        for result in unsent:
+        queued = {result.call_id for result in unsent}
+        lost = [
+            self._result(entry.call_id, entry.name, answer.response)
+            for entry, answer in self._ledger.session_replaced()
+            if entry.call_id not in queued
+        ]
+        for result in (*unsent, *lost):
             note = late_note(result)
             if note is not None:
                 self._tell(note)
@@ -183,11 +188,14 @@ class ToolCalls:
     def _tell_model(
         self, telling: Literal["answer", "note"], call_id: str, name: str, response: dict[str, Any]
     ) -> None:
-        tool = self._tools.get(name)
-        result = ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None)
+        result = self._result(call_id, name, response)
         told = late_note(result) if telling == "note" else result
         assert told is not None, "a result is no progress"
         self._tell(told)
+
+    def _result(self, call_id: str, name: str, response: dict[str, Any]) -> ToolResult:
+        tool = self._tools.get(name)
+        return ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None)
 
     def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
         given = self._confirmations.given(

@@ -16,7 +16,7 @@ from agent.definition import check_names
 from agent.errors import ConfigError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
-from agent.live.models import check_model, doubts
+from agent.live.models import check_model, check_tools, doubts
 from agent.media import opus, tap
 from agent.settings import Settings, unknown_variables
 from agent.stats import watch_loop
@@ -98,6 +98,7 @@ async def running(
     async with mcp_tools(definition.mcp_servers) as mcp:
         tools = [*definition.declared_tools(), *mcp]
         check_names(tools)
+        check_tools(settings.model, tools)
         async with _serving(settings, live, outage, tools, definition.greeting) as address:
             yield address
 

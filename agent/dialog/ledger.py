@@ -14,6 +14,8 @@ Rules:
      and gets its end under the new id, instead of having the work done twice.
   7. So may it for what has finished in a turn that the session's end cut off: the new session knows nothing of it
      and gets the same answer, once.
+  8. A session that knows of a call already, because the turn in which it was made was complete, does not ask again.
+     If the answer was given in a turn that the session's end cut off, it is told as a note.
 
 | state     | open again (2) | progress          | finished            | cancelled (4) | session replaced |
 | --------- | -------------- | ----------------- | ------------------- | ------------- | ---------------- |
@@ -73,6 +75,7 @@ class Ledger:
         self._ended_ids: OrderedDict[str, None] = OrderedDict()  # of this session
         self._answers: list[tuple[Entry, Any]] = []  # of this turn
         self._cut_off: list[tuple[Entry, Any]] = []  # of a turn that ended with its session
+        self._outlasting: set[str] = set()  # keys of calls that were open when the last turn was complete
 
     @property
     def open_calls(self) -> tuple[Entry, ...]:
@@ -144,6 +147,7 @@ class Ledger:
         """Note that the model has made use of the answers."""
         self._answers.clear()
         self._cut_off.clear()
+        self._outlasting = {entry.key for entry in self._open.values() if self._has_live_id(entry)}
 
     def cancel(self, call_id: str) -> Entry | None:
         """End a call that the model takes back; return it if it was open."""
@@ -160,12 +164,16 @@ class Ledger:
         self._ids.clear()
         return abandoned
 
-    def session_replaced(self) -> None:
-        """Declare dead all ids so far (rule 5)."""
+    def session_replaced(self) -> list[tuple[Entry, Any]]:
+        """Declare dead all ids so far (rule 5); return the answers to tell as notes, with their calls (rule 8)."""
         self._ids.clear()
         self._ended_ids.clear()
-        self._cut_off = [*self._cut_off, *self._answers][-self._max_open :]
+        lost = [(entry, answer) for entry, answer in self._answers if entry.key in self._outlasting]
+        unheard = [(entry, answer) for entry, answer in self._answers if entry.key not in self._outlasting]
+        self._cut_off = [*self._cut_off, *unheard][-self._max_open :]
         self._answers.clear()
+        self._outlasting.clear()
+        return lost
 
     def _orphans(self) -> list[Entry]:
         return [entry for entry in self._open.values() if not self._has_live_id(entry)]

@@ -201,7 +201,8 @@ class LiveLink:
         try:
             await session.run(self._opening)
         except LiveError as error:
-            return error
+            error.__context__ = None  # what it drags along holds itself, and the connection with its buffers
+            return error.with_traceback(None)
         finally:
             self._session = None
             self.uplink.hold()

@@ -7,9 +7,9 @@ autumn 2026. A model that is not in the table is believed capable of everything:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from agent.errors import ConfigError
 from agent.live.voices import VOICES
@@ -178,6 +178,33 @@ def check_model(settings: Settings) -> None:
         raise ConfigError("; ".join(refusals))
 
 
+class DeclaredTool(Protocol):
+    """A tool, as far as a model has rules about it; see `agent.tools.declare.Tool`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def behavior(self) -> str | None: ...
+    @property
+    def scheduling(self) -> str | None: ...
+
+
+def check_tools(model: str, tools: Iterable[DeclaredTool]) -> None:
+    """Check the tools that will be declared against the rules of the model; to be called before anything connects.
+
+    Raises:
+        ConfigError: the model would refuse a tool, or ignore what is said of it; names each tool and the model.
+    """
+    rules = rules_of(model)
+    refusals = [
+        f"tool {tool.name}: {what} = {getattr(tool, what)!r}: {model} {reason}"
+        for tool in tools
+        for what, reason in _tool_refusals(tool, rules)
+    ]
+    if refusals:
+        raise ConfigError("; ".join(refusals))
+
+
 def doubts(settings: Settings) -> list[str]:
     """Say what is unusual about the settings but may be right; one sentence each, for the log."""
     found = []
@@ -229,3 +256,13 @@ def _thinking_refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[
         yield "thinking_budget", "takes no thinking budget; leave it unset"
     if settings.include_thoughts and not (rules.thinking_levels or rules.thinking_budget):
         yield "include_thoughts", "takes no thinking settings; leave it unset"
+
+
+def _tool_refusals(tool: DeclaredTool, rules: ModelRules) -> Iterator[tuple[str, str]]:
+    """Yield what the model does not take of a tool, and why."""
+    if tool.behavior == "NON_BLOCKING" and not rules.non_blocking:
+        yield "behavior", "waits for the answer of every tool; leave it unset"
+    if tool.behavior == "BLOCKING" and not rules.blocking:
+        yield "behavior", "waits for the answer of no tool; leave it unset"
+    if tool.scheduling is not None and not rules.scheduling:
+        yield "scheduling", "decides by itself when to speak of an answer; leave it unset"

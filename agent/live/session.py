@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from agent.clock import Clock, monotonic
-from agent.errors import LiveLost, LiveRefused
+from agent.errors import LiveError, LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config, tools_of
@@ -122,6 +122,7 @@ class LiveSession:
         self._declarations = declarations
         self._ports = ports
         self._left = asyncio.Event()
+        self._loss: LiveError | None = None
         self._tells_apart = rules_of(settings.model).client_content == "always"
 
     async def run(self, opening: Opening) -> None:
@@ -133,19 +134,26 @@ class LiveSession:
         """
         async with self._connected(opening) as session:
             self._ports.on_ready()
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    sender = tasks.create_task(self._send(session, opening), name="live-send")
-                    receiver = tasks.create_task(self._receive(session), name="live-receive")
-                    await self._left.wait()
-                    sender.cancel()
-                    receiver.cancel()
-            except* (LiveLost, LiveRefused) as group:
-                raise group.exceptions[0] from None
+            async with asyncio.TaskGroup() as tasks:
+                sender = tasks.create_task(self._until_lost(self._send(session, opening)), name="live-send")
+                receiver = tasks.create_task(self._until_lost(self._receive(session)), name="live-receive")
+                await self._left.wait()
+                sender.cancel()
+                receiver.cancel()
+            if self._loss is not None:
+                raise self._loss
 
     def leave(self) -> None:
         """Have `run` close the session and return."""
         self._left.set()
+
+    async def _until_lost(self, work: Coroutine[Any, Any, None]) -> None:
+        """Note a loss instead of raising it: an exception group holds itself, and the connection's memory."""
+        try:
+            await work
+        except LiveError as error:
+            self._loss = self._loss or error
+            self._left.set()
 
     @asynccontextmanager
     async def _connected(self, opening: Opening) -> AsyncIterator[AsyncSession]:
@@ -307,6 +315,7 @@ async def try_session(client: LiveClient, settings: Settings) -> None:
 @dataclass(slots=True)
 class _Effort:
     since: float | None = None
+    timer: asyncio.TimerHandle | None = None
 
 
 @asynccontextmanager
@@ -318,23 +327,23 @@ async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
     Yields:
         Where each effort notes its beginning, monotonic seconds, and None after its end.
     """
-    loop = asyncio.get_running_loop()
     effort = _Effort()
-    timer: asyncio.TimerHandle
-
-    def look() -> None:
-        nonlocal timer
-        if effort.since is not None and monotonic() - effort.since > limit_s:
-            deadline.reschedule(loop.time())
-        else:
-            timer = loop.call_later(limit_s / 4, look)
-
     async with asyncio.timeout(None) as deadline:
-        timer = loop.call_later(limit_s / 4, look)
+        _look(effort, deadline, limit_s)
         try:
             yield effort
         finally:
-            timer.cancel()
+            if effort.timer is not None:
+                effort.timer.cancel()
+
+
+def _look(effort: _Effort, deadline: asyncio.Timeout, limit_s: float) -> None:
+    """No closure, which would hold itself: with its task, and all the memory of the connection."""
+    loop = asyncio.get_running_loop()
+    if effort.since is not None and monotonic() - effort.since > limit_s:
+        deadline.reschedule(loop.time())
+    else:
+        effort.timer = loop.call_later(limit_s / 4, _look, effort, deadline, limit_s)
 
 
 def _function_response(result: ToolResult) -> types.FunctionResponse:

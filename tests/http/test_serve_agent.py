@@ -11,6 +11,10 @@ import pytest
 from signaling import cli
 
 BAD_TOOL = "from agent import Agent\n\ndef look_up(city): ...\n\nagent = Agent(tools=[look_up])\n"
+TALKATIVE = (
+    "from agent import Agent, tool\n\n@tool(behavior='NON_BLOCKING')\ndef look_up() -> str: ...\n\n"
+    "agent = Agent(tools=[look_up])\n"
+)
 BAD_SERVER = (
     "from agent import Agent, McpServer\nagent = Agent(mcp_servers=[McpServer(command=['no-such-program'])])\n"
 )
@@ -33,6 +37,16 @@ def test_a_bad_tool_is_named(
         assert serve(monkeypatch, *arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("talkspurt: bad.py, line 3: look_up: parameter city has no type")
+
+
+def test_a_tool_that_the_model_does_not_take_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "talkative.py"
+    path.write_text(TALKATIVE)
+    assert serve(monkeypatch, "--model", "gemini-3.1-flash-live-preview", str(path)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("talkspurt: tool look_up: behavior = 'NON_BLOCKING': gemini-3.1-flash-live-preview ")
 
 
 def test_the_service_with_an_mcp_server_that_does_not_start(tmp_path: Path) -> None:

@@ -270,3 +270,39 @@ def test_other_arguments_are_other_work() -> None:
     ledger.finish(ledger.open("c1", "book", {"table": 1})[1].key, "booked")
     ledger.session_replaced()
     assert ledger.answered_before(ledger.open("d1", "book", {"table": 2})[1]) is None
+
+
+def test_an_answer_to_a_call_of_a_complete_turn_is_returned_once_its_session_is_lost() -> None:
+    ledger = Ledger()
+    entry = opened(ledger, "c1")
+    ledger.turn_completed()
+    ledger.finish(entry.key, "booked")
+    assert ledger.session_replaced() == [(entry, "booked")]
+    assert ledger.session_replaced() == []
+    assert ledger.answered_before(opened(ledger, "d1")) is None
+
+
+def test_an_answer_is_not_returned_if_it_was_made_use_of_or_told_as_a_note() -> None:
+    ledger = Ledger()
+    entry = opened(ledger, "c1")
+    ledger.turn_completed()
+    ledger.finish(entry.key, "booked")
+    ledger.turn_completed()
+    assert ledger.session_replaced() == []
+    orphan = opened(ledger, "c2")
+    ledger.turn_completed()
+    assert ledger.session_replaced() == []
+    ledger.turn_completed()
+    assert ledger.finish(orphan.key, "late") == ("note", "")
+    assert ledger.session_replaced() == []
+
+
+def test_a_call_that_was_taken_over_belongs_to_the_turn_that_asked_for_it_again() -> None:
+    ledger = Ledger()
+    key = opened(ledger, "c1").key
+    ledger.turn_completed()
+    ledger.session_replaced()
+    assert verdict(ledger, "d1") == "take_over"
+    ledger.finish(key, "booked")
+    assert ledger.session_replaced() == []
+    assert ledger.answered_before(opened(ledger, "e1")) == "booked"

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from agent.errors import ConfigError
-from agent.live.models import MODELS, check_model, doubts, rules_of
+from agent.live.models import MODELS, check_model, check_tools, doubts, rules_of
 from agent.live.voices import VOICES
 from agent.settings import Settings, load_settings
+from agent.tools.declare import Behavior, Scheduling, Tool
 
 LIVE, THINKING = "gemini-3.8-live", "gemini-3.8-live-extended-thinking"
 OLD, NATIVE = "gemini-3.1-flash-live-preview", "gemini-2.5-flash-native-audio-preview-12-2025"
@@ -123,3 +124,34 @@ def test_a_detector_that_is_off_is_mentioned() -> None:
 def test_there_are_thirty_voices() -> None:
     assert len(VOICES) == 30
     assert all(character and character == character.lower() for character in VOICES.values())
+
+
+def probe(name: str, behavior: Behavior | None = None, scheduling: Scheduling | None = None) -> Tool:
+    return Tool(name, "", {}, print, behavior=behavior, scheduling=scheduling)
+
+
+@pytest.mark.parametrize(
+    ("model", "behavior", "scheduling", "refused"),
+    [
+        (OLD, "NON_BLOCKING", None, ["behavior = 'NON_BLOCKING'"]),
+        (OLD, "NON_BLOCKING", "SILENT", ["behavior = 'NON_BLOCKING'", "scheduling = 'SILENT'"]),
+        (THINKING, "BLOCKING", None, ["behavior = 'BLOCKING'"]),
+        (THINKING, "NON_BLOCKING", "WHEN_IDLE", ["scheduling = 'WHEN_IDLE'"]),
+    ],
+)
+def test_a_tool_that_the_model_does_not_take_is_named_with_the_model(
+    model: str, behavior: Behavior, scheduling: Scheduling | None, refused: list[str]
+) -> None:
+    tools = [probe("fine"), probe("odd", behavior, scheduling), probe("odder", behavior, scheduling)]
+    with pytest.raises(ConfigError) as caught:
+        check_tools(model, tools)
+    complaints = str(caught.value).split("; ")[::2]
+    wanted = [f"tool {name}: {what}: {model} " for name in ("odd", "odder") for what in refused]
+    assert all(complaint.startswith(start) for complaint, start in zip(complaints, wanted, strict=True))
+
+
+@pytest.mark.parametrize("model", [LIVE, NATIVE, AT_VERTEX, "gemini-9-live", "offline-demo"])
+def test_tools_that_the_model_takes_are_let_through(model: str) -> None:
+    check_tools(model, [probe("a"), probe("b", "BLOCKING"), probe("c", "NON_BLOCKING", "INTERRUPT")])
+    check_tools(OLD, [probe("a"), probe("b", "BLOCKING")])
+    check_tools(THINKING, [probe("a"), probe("b", "NON_BLOCKING")])

@@ -320,6 +320,35 @@ def test_a_result_after_the_session_was_replaced_is_a_note() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("queued", [True, False])
+def test_an_answer_that_a_dead_session_made_nothing_of_is_told_once_to_one_that_knows_the_call(
+    queued: bool,
+) -> None:
+    async def scenario() -> None:
+        done = asyncio.Event()
+
+        async def slow() -> str:
+            await done.wait()
+            return "Rome"
+
+        model = Model(tool(slow, behavior="NON_BLOCKING", scheduling="WHEN_IDLE"))
+        model.calls.call("c1", "probe", {})
+        model.calls.turn_completed()  # "I am looking it up", and a handle
+        await settle()
+        done.set()
+        await settle()
+        (answer,) = model.told
+        assert isinstance(answer, ToolResult)
+        model.calls.session_replaced([answer] if queued else [])
+        model.calls.session_replaced(())  # the note is the link's to tell again
+        _answer, note = model.told
+        assert isinstance(note, Note)
+        assert '{"output": "Rome"}' in note.text
+        assert note.wants_reply
+
+    run(scenario())
+
+
 def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not() -> None:
     note = late_note(ToolResult("c1", "probe", {"output": 1}, scheduling="SILENT"))
     assert note is not None

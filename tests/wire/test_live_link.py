@@ -1,0 +1,67 @@
+"""Session after session against a server on this machine: the real SDK over TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+
+from agent.clock import monotonic
+from agent.emulator import running_emulator
+from agent.emulator.faults import Close, DropTcp, Fault, GoAway
+from agent.live.client import live_client
+from agent.live.config import LiveEndpoint
+from agent.live.link import LinkPorts, LiveLink
+from agent.live.uplink import TypedText
+from agent.settings import Settings
+
+
+def connections() -> int:
+    """Count what is in memory, garbage that waits for a collection included."""
+    return sum(type(each) is ClientConnection for each in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        GoAway(at="turn_completed", nth="every", time_left_s=0.4),
+        Close(at="turn_completed", nth="every"),
+        DropTcp(at="turn_completed", nth="every"),
+    ],
+    ids=["left", "closed", "dropped"],
+)
+async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
+    """A connection has half a megabyte of buffers, and garbage is collected seldom (`signaling.app`)."""
+    replaced = asyncio.Semaphore(0)
+    ports = LinkPorts(
+        on_ready=lambda: None,
+        on_fact=lambda _fact: None,
+        on_picture=lambda _picture: None,
+        on_ending=lambda _time_left_s: None,
+        on_ended=lambda _loss, _unsent: None,
+        on_replaced=lambda _how: replaced.release(),
+        on_forgotten=lambda: None,
+        history=lambda _complete_only: [],
+        is_quiet=lambda: True,
+    )
+    settings = Settings(close_timeout_s=0.2)
+    async with running_emulator(faults=[end], pace=50.0, await_playback=False) as emulator:
+        client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
+        link = LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1))
+        gc.collect()
+        gc.disable()
+        before = connections()
+        running = asyncio.create_task(link.run())
+        try:
+            for _ in range(3):
+                link.uplink.put(TypedText("hello"))
+                await asyncio.wait_for(replaced.acquire(), 10)
+            await asyncio.sleep(0.1)  # the loop lets go of the last one's socket
+            assert connections() - before <= 1
+        finally:
+            gc.enable()
+            running.cancel()
+            await asyncio.wait([running])
