@@ -14,14 +14,13 @@ import asyncio
 import logging
 import math
 import random
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
 from agent import events
 from agent.briefing import Briefing
-from agent.clock import Clock, monotonic
+from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter, Spent
 from agent.dialog.floor import Floor
@@ -209,7 +208,7 @@ class Call:
         """Return what another call needs to go on from here: `Call(kept=...)`."""
         spent = self._spent()
         return KeptCall(
-            kept_at=time.time(),
+            kept_at=unix(),
             model=self.model,
             turns=tuple(
                 KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
@@ -426,7 +425,7 @@ class Call:
 
     def _opening(self, kept: KeptCall | None, model: str) -> Opening:
         """Begin from where an earlier call was: by its handle, else by what was said in it."""
-        handle = None if kept is None else kept.fresh_handle(model, time.time())
+        handle = None if kept is None else kept.fresh_handle(model, unix())
         return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
 
     def _history(self, complete_only: bool) -> list[Said]:

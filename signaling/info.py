@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg, leg_stats
 
 STATS = (
@@ -33,6 +34,7 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "tools": call.tools.names,
         "turns": call.transcript.count,
         "sessions": call.live.sessions,
+        "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "usage": _usage(leg),
     }
