@@ -61,4 +61,5 @@ async def test_camera_screen_tools_and_sources_in_one_call(chromium: BrowserFact
         await expect(links.first).to_have_attribute("rel", "noopener noreferrer")
         bad = {"origins": [{"site_uri": "javascript:alert(1)"}, {"site_uri": 7}, None, {"site_uri": "//x.example"}]}
         assert await page.evaluate("async (data) => (await import('/sources.js')).sourcesOf(data)", bad) == []
+        await expect(page.locator("label:has(#processing)")).to_contain_text("headphones")
         assert complaints == []
