@@ -15,16 +15,16 @@ import logging
 import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, Literal
 
 from agent import events
 from agent.briefing import Briefing
+from agent.call_limits import CallLimits
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
-from agent.dialog.budget import Meter, Spent
+from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
-from agent.dialog.limits import End, Limits, SayGoodbye, Step
+from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad, entry_text
 from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
@@ -131,9 +131,10 @@ class Call:
             rng=random.Random(call_id),  # noqa: S311  jitter of attempts
             opening=self._opening(kept, settings.model),
         )
+        self.keypad = Keypad()
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
-        self.meter = Meter(price_of(prices, settings.model))
+        self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self.model = settings.model
         self._began = clock()
@@ -145,6 +146,7 @@ class Call:
         self._reader = VoiceReader()
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
         self._caller_text_at = 0.0
+        self._entry_timer: asyncio.TimerHandle | None = None
         self._level = SpeechLevel()
         self._chunker = Chunker()
         self._floor = Floor(marked=settings.vad == "off")
@@ -155,7 +157,6 @@ class Call:
         self._watchdog = Watchdog(
             settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
         )
-        self._spent_before = Spent() if kept is None else kept.spent()
         self._told_turns = self.transcript.count  # of the transcript, when the model last completed a turn
         self._turn_reason: str | None = None
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
@@ -166,22 +167,16 @@ class Call:
         self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
         "What the model is told beside what is said."
         self.client_may_instruct = settings.client_may_instruct
-        self._initial_message = (
-            settings.initial_message if kept is None else None
-        )  # None once it was, or will be, said
+        self._initial_message = None if kept is not None else settings.initial_message  # None once it is under way
         self._initial_message_delay_s = settings.initial_message_delay_s
         self._typed_sees = (settings.turn_coverage or rules_of(settings.model).turn_coverage) != "activity"
         self._greeting = greeting if kept is None else None  # None once the model was asked to say it
         self._media_flows = False
         self._leaving = False
-        self._limits = Limits(
-            budget_usd=settings.budget_usd,
-            idle_timeout_s=settings.idle_timeout_s,
-            max_duration_s=settings.max_duration_s,
-            now=clock(),
+        self._limits = CallLimits(
+            settings, self.meter, tell=self._tell, emit=self._emit, hang_up=self.hang_up, clock=clock
         )
-        self._limits_moved = asyncio.Event()
-        self.observe(self._note_for_limits)
+        self.observe(self._limits.note)
         self.observe(self._note_for_watchdog)
         self._farewell_complete = False
         if kept is not None:
@@ -206,7 +201,7 @@ class Call:
 
     def keep(self) -> KeptCall:
         """Return what another call needs to go on from here: `Call(kept=...)`."""
-        spent = self._spent()
+        spent = self.meter.total()
         return KeptCall(
             kept_at=unix(),
             model=self.model,
@@ -240,7 +235,7 @@ class Call:
             async with asyncio.TaskGroup() as self._group:
                 self._start(self._hold_live(), "live")
                 self._start(self._watch_silence(), "silence")
-                self._start(self._keep_limits(), "limits")
+                self._start(self._limits.keep(), "limits")
                 if ear is not None:
                     self._start(self._listen(ear), "listen")
                 for eye in self.eyes:
@@ -367,6 +362,25 @@ class Call:
             self._interrupt()
         return True
 
+    def press(self, key: str) -> None:
+        """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
+        logger.debug("call %s: a key was pressed: dtmf=%s", self.call_id, key, extra={"dtmf": key})
+        self._emit(events.KeyPressed(key))
+        if self._entry_timer is not None:
+            self._entry_timer.cancel()
+        self._entry_timer = asyncio.get_running_loop().call_later(
+            ENTRY_PAUSE_S, lambda: self._tell_entry(self.keypad.pause())
+        )
+        self._tell_entry(self.keypad.press(key))
+
+    def _tell_entry(self, entry: str | None) -> None:
+        if entry is None or self.ended is not None:
+            return
+        try:
+            self.live.uplink.put(TypedText(entry_text(entry)))
+        except LiveError as error:
+            self._lose_live(error)
+
     def see(self, jpeg: Jpeg) -> None:
         """Take what the caller shows now."""
         self.briefing.saw(jpeg)
@@ -479,7 +493,7 @@ class Call:
             case wire.GoAway() | wire.Resumable():
                 pass  # the link sees to it
             case wire.Usage():
-                self._bill(fact)
+                self._limits.bill(fact)
             case _:
                 if self._wants_thoughts or not isinstance(fact, wire.Thought):
                     self._emit(shown(fact))
@@ -698,52 +712,3 @@ class Call:
                 self._watchdog.pause("tools", self._clock())
             case events.ToolFinished() if not self.tools.open:
                 self._watchdog.proceed("tools", self._clock())
-
-    # what the call costs and how long it lasts
-
-    def _bill(self, usage: wire.Usage) -> None:
-        self.meter.bill(
-            usage.prompt,
-            usage.response,
-            thoughts_tokens=usage.thoughts_tokens,
-            tool_use_tokens=usage.tool_use_tokens,
-        )
-        spent = self._spent()
-        self._emit(
-            events.UsageReported(spent.by_direction(), None if spent.cost_usd is None else float(spent.cost_usd))
-        )
-        self._limits.spent(spent.cost_usd)
-        self._limits_moved.set()
-
-    def _spent(self) -> Spent:
-        """Return what the call has used, and the one that it goes on from."""
-        total = Spent()
-        total.add(self._spent_before)
-        total.add(self.meter.spent)
-        return total
-
-    def _note_for_limits(self, event: events.Event) -> None:
-        self._limits.note(event, self._clock())
-        if self._limits.closing:
-            self._limits_moved.set()
-
-    async def _keep_limits(self) -> None:
-        """Bring the call to its end when a limit is reached; ends with the call."""
-        while True:
-            self._limits_moved.clear()
-            for step in self._limits.steps(self._clock()):
-                self._take_step(step)
-            wait_s = self._limits.next_look_s(self._clock())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if wait_s == math.inf else wait_s):
-                    await self._limits_moved.wait()
-
-    def _take_step(self, step: Step) -> None:
-        match step:
-            case events.LimitNear():
-                self._emit(step)
-            case SayGoodbye(note):
-                logger.info("call %s: a limit is reached; the agent is told to say goodbye", self.call_id)
-                self._tell(Note(note, wants_reply=True))
-            case End(reason, detail):
-                self.hang_up(reason, detail, "operator")

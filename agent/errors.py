@@ -7,7 +7,8 @@ AgentError
 │   ├── LiveRefused   the server will not have this session: retrying does not help
 │   └── LiveLost      a working session went away: retrying may help
 ├── ToolError     a tool's own failure: told to the model, not to the log body
-└── MediaError    the media cannot be decoded or encoded
+├── MediaError    the media cannot be decoded or encoded
+└── GatewayError  the phone gateway is not there, or refuses
 """
 
 from __future__ import annotations
@@ -83,3 +84,17 @@ class ToolError(AgentError):
 
 class MediaError(AgentError):
     """Media could not be decoded or encoded."""
+
+
+class GatewayError(AgentError):
+    """The phone gateway cannot be used: it is not there, refuses a request, or does not answer.
+
+    Args:
+        detail: one sentence for the operator.
+        code: the gateway's own or the SIP code, when there was one.
+    """
+
+    def __init__(self, detail: str, *, code: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code

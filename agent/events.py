@@ -328,6 +328,14 @@ class AppEventSent:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller pressed a key of the telephone. It may be part of a PIN: not for logs."""
+
+    key: str = field(repr=False)
+    "One of ``0123456789*#ABCD``."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -373,5 +381,6 @@ Event = (
     | CodeRan
     | CallerWordsTimed
     | AppEventSent
+    | KeyPressed
     | CallEnded
 )

@@ -43,6 +43,8 @@ GROUPS = {
     "input_transcription": "Transcripts",
     "compression_trigger_tokens": "The Live session",
     "connect_timeout_s": "The call",
+    "budget_usd": "What a call may cost and how long it may last",
+    "janus_url": "Telephones",
 }
 "The headings of `talkspurt serve --help` and of docs/settings.md, by the first setting below each."
 
@@ -230,6 +232,31 @@ class Settings(BaseSettings):
     max_duration_s: float = Field(
         3600.0, ge=0, description="Seconds that a call may last; the agent then says goodbye. 0 for any length."
     )
+
+    # telephones
+    janus_url: str | None = Field(
+        None, pattern=r"^wss?://", description="WebSocket of the Janus gateway; without one no phone is served."
+    )
+    janus_secret: SecretStr | None = Field(None, description="The gateway's api_secret.")
+    sip_user: str = Field(
+        "sip:agent@localhost", pattern=r"^sips?:[^@\s]+@[^@\s]+$", description="Address of the agent's phone line."
+    )
+    sip_password: SecretStr | None = Field(
+        None, description="The line's password at the registrar; without one it registers nowhere."
+    )
+    sip_proxy: str | None = Field(
+        None, pattern=r"^sips?:\S+$", description="Registrar and way out of the line, e.g. sip:127.0.0.1:5060."
+    )
+    sip_lines: int = Field(4, ge=1, le=200, description="Phone calls at once; further callers hear busy.")
+    twilio_auth_token: SecretStr | None = Field(
+        None, description="Auth token that a carrier signs with; without one /twilio answers nobody."
+    )
+    twilio_url: str | None = Field(
+        None,
+        pattern=r"^wss?://",
+        description="URL of /twilio as the carrier knows it; else the request's.",
+    )
+
     _flags: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the command line set
 
     def source(self, name: str) -> str:
@@ -322,7 +349,7 @@ def _check_together(settings: Settings) -> None:
 
 def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
     name = str(item["loc"][0]) if item["loc"] else "settings"
-    secret = "key" in name.lower()
+    secret = any(word in name.lower() for word in ("key", "secret", "password", "token"))
     value = "" if secret or "input" not in item else f" = {item['input']!r}"
     if item["type"] == "extra_forbidden":
         return f"{TOML_FILE}: {_no_such(name)}"

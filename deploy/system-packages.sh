@@ -2,7 +2,7 @@
 # Install the Debian packages that one step of the Makefile needs, if they are missing.
 #   system-packages.sh venv PYTHON   the venv module of that Python
 #   system-packages.sh run           libopus (the service works without it, at a higher cost)
-#   system-packages.sh test          Chromium and the speaking program that the tests use
+#   system-packages.sh test          Chromium, the speaking program and the telephones that the tests use
 set -eu
 
 if [ "$(id -u)" = 0 ]; then sudo=""; else sudo="sudo -n"; fi
@@ -33,6 +33,20 @@ test)
     if [ -n "$missing" ]; then
         # shellcheck disable=SC2086  # a list of names
         install $missing
+    fi
+    missing=""
+    command -v janus >/dev/null || missing="$missing janus"
+    command -v kamailio >/dev/null || missing="$missing kamailio"
+    command -v baresip >/dev/null || missing="$missing baresip-core"
+    command -v turnserver >/dev/null || missing="$missing coturn"
+    if [ -n "$missing" ]; then
+        # Their packages start services where systemd runs; the tests start their own on free ports of loopback.
+        # shellcheck disable=SC2086
+        if install $missing; then
+            ! command -v systemctl >/dev/null || $sudo systemctl disable --now janus kamailio coturn >/dev/null 2>&1 || true
+        else
+            echo "going on without telephones: tests/e2e/test_phone*.py and test_turn.py are skipped" >&2
+        fi
     fi
     ;;
 esac

@@ -23,7 +23,7 @@ from agent.stats import watch_loop
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
-from signaling import assets, health, ice, whip
+from signaling import assets, health, ice, phone_api, twilio, whip
 from signaling.calls import Calls
 from signaling.cors import add_cors, preflight_middleware
 from signaling.dialects import rtvi
@@ -33,6 +33,7 @@ from signaling.offline import emulator_process
 from signaling.peer import note_closed_connects
 from signaling.prices import load_prices
 from signaling.problem import MAX_BODY_BYTES, problem_middleware
+from signaling.sip import SipLine
 from signaling.tokens import check_exposure
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,13 @@ def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) 
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))
     app.add_routes(ice.routes(settings))
-    app.add_routes(health.routes(calls))
+    phone = None
+    if settings.janus_url is not None:
+        phone = SipLine(settings, door)
+        app.cleanup_ctx.append(phone.serve)  # ended after the calls were
+        app.add_routes(phone_api.routes(settings, phone, calls))
+    app.add_routes(twilio.routes(settings, door, calls))
+    app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
     app.add_routes(assets.routes())
     add_cors(app, settings.cors_origins)

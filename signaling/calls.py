@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from aiortc import RTCPeerConnection
 
@@ -38,29 +39,63 @@ RETRY_AFTER_S = 5
 HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
 
 
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass(eq=False, slots=True)
 class Leg:
-    """A call and the peer connection that carries it.
+    """A call and what carries it: a peer connection, or a carrier's WebSocket.
 
     Attributes:
         call: the call.
-        pc: its peer connection.
+        peer: its peer connection; None if there is none.
         ear: where the caller is heard; None if the caller only listens.
         ufrag: ICE user name fragment of the offer, to tell a restart from a trickle.
         etag: names the ICE generation (RFC 9725 section 4.4), quotes included.
         wants_events: the offer has a data channel, so the client can be told why a call ended early.
         greeted: set once a dialect has taken over the data channel, or it never will.
         last_words: awaited before the peer connection closes, to let the last messages out.
+        answered: set once both sides are there; from the start, unless the service itself called.
+        watch: ends the call when the connection is gone; `watch_connection` if None.
+        phone: what is known of the telephone on the other side, for `GET` on the call; None if there is none.
     """
 
     call: Call
-    pc: RTCPeerConnection
+    peer: RTCPeerConnection | None
     ear: Ear | None
     ufrag: str | None
     etag: str
     wants_events: bool
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
     last_words: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    answered: asyncio.Event = field(default_factory=_set_event)
+    watch: Callable[[], Awaitable[None]] | None = None
+    phone: dict[str, Any] | None = None
+
+    @property
+    def pc(self) -> RTCPeerConnection:
+        """Its peer connection.
+
+        Raises:
+            OfferError: 409, the call has none.
+        """
+        if self.peer is None:
+            raise OfferError(409, "no_peer_connection", "This call is not carried by a peer connection.")
+        return self.peer
+
+    def state(self) -> dict[str, Any]:
+        """Return what `GET` on the call tells."""
+        state: dict[str, Any] = {"id": self.call.call_id}
+        if self.peer is not None:
+            state["connection"] = self.peer.connectionState
+        if self.phone is not None:
+            state["phone"] = {**self.phone, "answered": self.answered.is_set()}
+        if self.call.keypad.pressed:
+            state["dtmf"] = self.call.keypad.pressed
+        return state
 
 
 class Calls:
@@ -228,7 +263,8 @@ class Calls:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 for finish in leg.last_words:
                     await finish()
-                await close_peer(leg.pc)
+                if leg.peer is not None:
+                    await close_peer(leg.peer)
         except TimeoutError:
             logger.warning("call %s: its peer connection did not close in time", leg.call.call_id)
         except Exception:
@@ -243,7 +279,11 @@ class Calls:
 
     async def _watch(self, leg: Leg) -> None:
         """Ends the call when its connection is gone; ends then, or with the call."""
-        await watch_connection(leg.pc, leg.call, self._settings, monotonic)
+        await leg.answered.wait()
+        if leg.watch is not None:
+            await leg.watch()
+        else:
+            await watch_connection(leg.pc, leg.call, self._settings, monotonic)
         leg.greeted.set()
 
 

@@ -7,18 +7,21 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
+import aiohttp
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from agent.emulator.command import main as emulator_main
-from agent.errors import ConfigError
+from agent.errors import ConfigError, OfferError
 from agent.load import load_agent
-from agent.settings import Settings
+from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
+from signaling.dial import follow_call, service_client
 from signaling.doctor import examine
 from signaling.flags import with_settings
 from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
@@ -135,6 +138,36 @@ def call(
         f"[{'red' if outcome.failed else 'dim'}]{outcome.reason}[/]: {escape(outcome.detail)}", soft_wrap=True
     )
     if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def dial(
+    to: Annotated[str, typer.Argument(help="sip:name@host, or a telephone number.")],
+    url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:8080",
+    instruction: Annotated[str, typer.Option(help="Told to the agent for this call only.")] = "",
+) -> None:
+    """Have a running service call a telephone, and follow the call; Ctrl-C hangs up. Exit code 1: no answer."""
+    key = load_settings().server_key
+
+    async def follow() -> bool:
+        answered = False
+        async with (
+            service_client(url, key.get_secret_value() if key else None) as http,
+            aclosing(follow_call(http, {"to": to, "instruction": instruction})) as states,
+        ):
+            async for state in states:
+                answered = answered or state["state"] == "answered"
+                Console().print(f"{state['state']} {escape(state.get('detail', ''))}", soft_wrap=True)
+        return answered
+
+    try:
+        answered = asyncio.run(follow())
+    except (OfferError, OSError, aiohttp.ClientError) as error:
+        raise ConfigError(f"{url} does not call: {error}") from None
+    except KeyboardInterrupt:
+        return
+    if not answered:
         raise typer.Exit(1)
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import aiohttp
+
 import agent
 import signaling
-from agent.errors import ConfigError, LiveError
+from agent.errors import ConfigError, LiveError, OfferError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.models import check_model, doubts
 from agent.live.session import try_session
 from agent.media import opus, tap
 from agent.settings import Settings, unknown_variables
-from signaling.app import endpoint
+from signaling.app import endpoint, running
 from signaling.assets import WEB_FOLDER
+from signaling.dial import LOOK_S, follow_call, service_client
 from signaling.tokens import check_exposure
+
+PHONE_TIMEOUT_S = 15.0
 
 Verdict = Literal["good", "fallback", "bad"]
 
@@ -54,6 +61,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with endpoint(settings) as (live, _outage):
             yield await _live(settings, live)
+            if settings.janus_url is not None:
+                yield await examine_phone(settings, live)
     except ConfigError as error:
         yield Finding("bad", "Live session", str(error))
 
@@ -133,6 +142,41 @@ def _settings(settings: Settings) -> Finding:
     if unusual:
         return Finding("fallback", "settings", "; ".join(unusual))
     return Finding("good", "settings", f"{settings.model} takes these settings")
+
+
+async def examine_phone(settings: Settings, live: LiveEndpoint) -> Finding:
+    """Have the line call itself: by the running service, else by one for the purpose."""
+    async with AsyncExitStack() as stack:
+        url = f"http://{settings.host}:{settings.port}/"
+        if _port(settings).verdict == "good":
+            own = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "drain_timeout_s": 0.0})
+            url = await stack.enter_async_context(running(own, live))
+        key = settings.server_key.get_secret_value() if settings.server_key is not None else None
+        http = await stack.enter_async_context(service_client(url, key))
+        try:
+            async with asyncio.timeout(PHONE_TIMEOUT_S):
+                return await _call_itself(http, settings.sip_user)
+        except TimeoutError:
+            return Finding("bad", "phone line", f"{settings.sip_user} called itself, and nobody answered")
+        except (OfferError, aiohttp.ClientError) as error:
+            return Finding("bad", "phone line", f"{settings.sip_user} cannot call: {error}")
+    raise AssertionError
+
+
+async def _call_itself(http: aiohttp.ClientSession, user: str) -> Finding:
+    while True:
+        async with http.get("/readyz") as response:
+            line = (await response.json()).get("phone", "the service at this address has none")
+        if line == "registered":
+            break
+        if "not registered yet" not in line:
+            return Finding("bad", "phone line", line)
+        await asyncio.sleep(LOOK_S)
+    async with aclosing(follow_call(http, {"to": user})) as states:
+        async for state in states:
+            if state["state"] == "answered":
+                return Finding("good", "phone line", f"{user} is registered, called itself and was answered")
+    return Finding("bad", "phone line", f"{user} is registered, but cannot call itself: {state['detail']}")
 
 
 async def _live(settings: Settings, live: LiveEndpoint) -> Finding:

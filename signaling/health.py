@@ -5,10 +5,16 @@ from __future__ import annotations
 from aiohttp import web
 
 from signaling.calls import Calls
+from signaling.sip import SipLine
 
 
-def routes(calls: Calls) -> list[web.RouteDef]:
-    """Return the routes of the health checks."""
+def routes(calls: Calls, phone: SipLine | None = None) -> list[web.RouteDef]:
+    """Return the routes of the health checks.
+
+    Args:
+        calls: the calls of the process.
+        phone: the phone line, if there is one: without its registration the service is not ready.
+    """
 
     async def alive(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -17,8 +23,12 @@ def routes(calls: Calls) -> list[web.RouteDef]:
         status = "draining" if calls.draining else "full" if calls.full else "ready"
         if status == "ready" and calls.overload.active:
             status = "overloaded"
-        if calls.outage() is not None:
+        outage = phone.outage if phone is not None else None
+        if calls.outage() is not None or outage is not None:
             status = "unavailable"
-        return web.json_response({"status": status, "calls": len(calls)}, status=200 if status == "ready" else 503)
+        body = {"status": status, "calls": len(calls)}
+        if phone is not None:
+            body["phone"] = outage or "registered"
+        return web.json_response(body, status=200 if status == "ready" else 503)
 
     return [web.get("/healthz", alive), web.get("/readyz", ready)]

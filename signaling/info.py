@@ -26,8 +26,7 @@ def call_info(leg: Leg) -> dict[str, Any]:
     """Describe a call; no word of what was said."""
     call, stats = leg.call, leg_stats(leg)
     return {
-        "id": call.call_id,
-        "connection": leg.pc.connectionState,
+        **leg.state(),
         "state": call.state,
         "duration_s": round(call.duration_s, 3),
         "model": call.model,
@@ -41,6 +40,6 @@ def call_info(leg: Leg) -> dict[str, Any]:
 
 
 def _usage(leg: Leg) -> dict[str, Any]:
-    spent = leg.call.meter.spent
+    spent = leg.call.meter.total()
     cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
     return {"tokens": spent.by_direction(), "cost_usd": cost_usd}

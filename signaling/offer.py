@@ -26,7 +26,9 @@ from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.live.session import LiveClient
-from agent.media.inbound import Ear, open_ear
+from agent.media import tap
+from agent.media.inbound import Ear, InboundStats, open_ear
+from agent.media.reorder import ReorderStats
 from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
 from agent.tools.declare import Tool
@@ -65,6 +67,22 @@ class Agent:
     greeting: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What one call has besides what all calls have.
+
+    Attributes:
+        tools: further tools that the model may call.
+        instruction: added to the system instruction.
+        caller: who calls, as far as that is known: untrusted.
+    """
+
+    tools: Sequence[Tool] = ()
+    instruction: str = ""
+    caller: str | None = None
+
+
+NOTHING_EXTRA = Extra()
 Dialect = Callable[[Leg, RTCDataChannel], None]
 """Takes over a data channel of a call: reads it, and observes the call to write to it."""
 
@@ -85,11 +103,12 @@ class Door:
         self._calls = calls
         self._dialects = dialects
 
-    async def accept_offer(self, offer: str) -> tuple[str, Leg]:
+    async def accept_offer(self, offer: str, extra: Extra = NOTHING_EXTRA) -> tuple[str, Leg]:
         """Answer an offer and start its call.
 
         Args:
             offer: the client's SDP: untrusted.
+            extra: what this call has besides.
 
         Returns:
             The answer's SDP and the running call.
@@ -99,15 +118,10 @@ class Door:
         """
         self._calls.check_capacity()
         sdp.check_offer(offer)
-        pc = RTCPeerConnection(
-            RTCConfiguration(
-                iceServers=[RTCIceServer(urls=url) for url in self._settings.ice_servers],
-                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,  # by default aiortc loses the second video section
-            )
-        )
+        pc = self._new_peer()
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                return await self._negotiate(pc, offer)
+                return await self._negotiate(pc, offer, extra)
         except BaseException as error:
             await _discard(pc)
             if isinstance(error, TimeoutError):
@@ -116,18 +130,88 @@ class Door:
                 raise _unusable(error) from error
             raise
 
-    async def _negotiate(self, pc: RTCPeerConnection, offer: str) -> tuple[str, Leg]:
-        call = Call(
+    async def make_offer(self, extra: Extra = NOTHING_EXTRA) -> tuple[str, Leg]:
+        """Start a call that the service itself makes; `take_answer` connects it, or it is hung up.
+
+        The Live session is set up meanwhile, so that the first word is heard.
+
+        Returns:
+            The offer's SDP and the call, which runs already.
+
+        Raises:
+            OfferError: 503.
+        """
+        self._calls.check_capacity()
+        pc = self._new_peer()
+        try:
+            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                call = self.new_call(extra)
+                pc.addTransceiver(call.voice, direction="sendrecv")
+                offer = await pc.createOffer()
+                text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
+                await pc.setLocalDescription(RTCSessionDescription(text, "offer"))
+                self._calls.check_capacity()
+        except BaseException as error:
+            await _discard(pc)
+            if isinstance(error, TimeoutError):
+                raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
+            raise
+        leg = Leg(call, pc, ear=None, ufrag=None, etag="", wants_events=False, answered=asyncio.Event())
+        leg.ear = _ear_to_come(leg)
+        self._calls.start(leg)
+        return pc.localDescription.sdp, leg
+
+    async def take_answer(self, leg: Leg, answer: str) -> None:
+        """Connect a call of `make_offer`.
+
+        Args:
+            leg: the call.
+            answer: the other side's SDP: untrusted.
+
+        Raises:
+            OfferError: 400 or 422, the answer cannot be used; the call is to be hung up.
+        """
+        try:
+            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                await leg.pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(answer), "answer"))
+            leg.call.voice.use_codec(sdp.negotiated_audio_codec(answer))
+            _wire_keys(leg, answer)
+            leg.ear = _ear(leg, answer) or leg.ear
+        except TimeoutError:
+            raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
+        except STUMBLES as error:
+            raise _unusable(error) from error
+        leg.answered.set()
+
+    def new_call(self, extra: Extra = NOTHING_EXTRA) -> Call:
+        """Make a call that this service's agent answers; it does not run yet."""
+        settings = self._settings
+        if extra.instruction:
+            instruction = f"{settings.system_instruction}\n\n{extra.instruction}"
+            settings = settings.model_copy(update={"system_instruction": instruction})
+        return Call(
             new_call_id(),
             client=self._agent.client,
-            settings=self._settings,
-            tools=self._agent.tools,
+            settings=settings,
+            tools=(*self._agent.tools, *extra.tools),
             greeting=self._agent.greeting,
+            caller=extra.caller,
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
         )
+
+    def _new_peer(self) -> RTCPeerConnection:
+        return RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[RTCIceServer(urls=url) for url in self._settings.ice_servers],
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,  # by default aiortc loses the second video section
+            )
+        )
+
+    async def _negotiate(self, pc: RTCPeerConnection, offer: str, extra: Extra) -> tuple[str, Leg]:
+        call = self.new_call(extra)
         leg = Leg(
             call,
             pc,
@@ -139,6 +223,7 @@ class Door:
         self._wire(leg)
         await pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(offer), "offer"))
         pc.addTrack(call.voice)
+        _wire_keys(leg, offer)
         self._turn_down_video(pc)
         await pc.setLocalDescription(await pc.createAnswer())
         self._calls.check_capacity()  # others may have come in while this one was negotiated
@@ -196,8 +281,37 @@ def _ear(leg: Leg, answer: str) -> Ear | None:
     """Listen to the first audio section that the caller sends on."""
     for transceiver in leg.pc.getTransceivers():
         if transceiver.kind == "audio" and transceiver.receiver.track is not None:
-            return open_ear(transceiver.receiver, sdp.audio_payloads(answer), hear=leg.call.hear, clock=monotonic)
+            return open_ear(
+                transceiver.receiver,
+                sdp.audio_payloads(answer),
+                hear=leg.call.hear,
+                press=leg.call.press,
+                clock=monotonic,
+            )
     return None
+
+
+def _ear_to_come(leg: Leg) -> Ear:
+    """Stand for the ear of a call that is not answered yet; by then the leg has the real one."""
+
+    async def listen() -> None:
+        await leg.answered.wait()
+        if leg.ear is not None and leg.ear is not waiting:
+            await leg.ear.listen()
+
+    waiting = Ear(listen, False, InboundStats(), ReorderStats)
+    return waiting
+
+
+def _wire_keys(leg: Leg, description: str) -> None:
+    """Take and send a telephone's keys, if the other side does and packets can be tapped."""
+    clocks_hz = sdp.key_clocks_hz(description)
+    if not clocks_hz or tap.why_not() is not None:
+        return
+    transceiver = next(each for each in leg.pc.getTransceivers() if each.kind == "audio")
+    payload, clock_hz = next(iter(clocks_hz.items()))
+    leg.call.voice.use_events(tap.payload_switch(transceiver, payload), clock_hz)
+    tap.negotiate_keys(transceiver, clocks_hz)
 
 
 async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:

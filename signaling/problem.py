@@ -21,6 +21,7 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    409: "Conflict",
     412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",

@@ -18,6 +18,8 @@ MAX_MEDIA_SECTIONS = 16
 _ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
+_KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
+KEYS_PAYLOAD = 101  # what everybody uses
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
 
@@ -172,6 +174,37 @@ def video_payloads(answer: str) -> dict[int, str]:
     In a bundle a payload type means the same in all of them (RFC 8843 section 9.1).
     """
     return _payloads(answer, "video")
+
+
+def with_active_setup(offer: str) -> str:
+    """Let the other side begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
+
+    Janus loses a handshake that reaches it before its own ICE is done, and the next try is a second later.
+    """
+    return offer.replace("a=setup:actpass", "a=setup:active")
+
+
+def key_clocks_hz(description: str) -> dict[int, int]:
+    """Return the RTP clock of a telephone's keys (RFC 4733) by payload type, of the first audio section."""
+    audio = next((section for section in media_sections(description) if section.kind == "audio"), None)
+    if audio is None:
+        return {}
+    offered = audio.lines[0].split()[3:]
+    found = (_KEYS_RTPMAP.fullmatch(line.strip()) for line in audio.lines)
+    return {int(match[1]): int(match[2]) for match in found if match and match[1] in offered}
+
+
+def with_keys(offer: str) -> str:
+    """Add a telephone's keys to an offer of ours: aiortc's own offers know nothing of them."""
+    edited = []
+    for line in offer.splitlines():
+        if line.startswith("m=audio "):
+            edited += [f"{line} {KEYS_PAYLOAD}"]
+        elif line.startswith("a=rtpmap:") and not any("telephone-event" in each for each in edited):
+            edited += [f"a=rtpmap:{KEYS_PAYLOAD} telephone-event/8000", f"a=fmtp:{KEYS_PAYLOAD} 0-15", line]
+        else:
+            edited.append(line)
+    return "\r\n".join(edited) + "\r\n"
 
 
 def _payloads(answer: str, kind: str) -> dict[int, str]:

@@ -22,6 +22,7 @@ PURE = (
         "agent.media.chunker",
         "agent.media.playout",
         "agent.media.level",
+        "agent.media.dtmf",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
     *("agent.live.resumption", "agent.live.replay", "agent.tools.declare", "agent.dialog", "agent.events"),

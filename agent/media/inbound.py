@@ -19,6 +19,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from agent.clock import Clock
 from agent.errors import MediaError
+from agent.media import dtmf
 from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
 from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
@@ -116,11 +117,15 @@ class PacketInlet:
 
     Args:
         payloads: the codec's name in SDP by payload type, as negotiated.
+        on_key: takes each key that the caller pressed (RFC 4733).
     """
 
-    def __init__(self, payloads: Mapping[int, str]) -> None:
+    def __init__(self, payloads: Mapping[int, str], on_key: Callable[[str], None] = lambda _key: None) -> None:
         self.stats = InboundStats()
         self._codecs = {payload: name.lower() for payload, name in payloads.items() if name.lower() in CODECS}
+        self._events = {payload for payload, name in payloads.items() if name.lower() == dtmf.NAME}
+        self._keys = dtmf.KeyReader()
+        self._on_key = on_key
         self._codec = ""
         self._reorder: Reorder | None = None
         self._decoder: Decoder | None = None
@@ -139,6 +144,8 @@ class PacketInlet:
         Returns:
             int16, shape ``(320,)`` each, mono, 16 kHz: what can be heard now.
         """
+        if packet.payload_type in self._events:
+            return self._press(packet, now)
         name = self._codecs.get(packet.payload_type)
         if name is None:
             return []
@@ -166,6 +173,17 @@ class PacketInlet:
             await asyncio.sleep(POLL_S)
             for pcm in self.poll(clock()):
                 on_pcm(pcm)
+
+    def _press(self, packet: RtpPacket, now: float) -> list[Pcm]:
+        """Take an event: it stands in the sequence of the audio, so the audio must not wait for it."""
+        key = self._keys.push(packet.payload, packet.timestamp, marker=bool(packet.marker))
+        if key is not None:
+            self._on_key(key)
+        if self._reorder is None:
+            return []
+        return self._hear(
+            self._reorder.push(Packet(packet.ssrc, packet.sequence_number, packet.timestamp, b"", 0), now)
+        )
 
     def _use(self, name: str) -> None:
         codec = CODECS[name]
@@ -231,7 +249,12 @@ class Ear:
 
 
 def open_ear(
-    receiver: RTCRtpReceiver, payloads: Mapping[int, str], *, hear: Callable[[Pcm], None], clock: Clock
+    receiver: RTCRtpReceiver,
+    payloads: Mapping[int, str],
+    *,
+    hear: Callable[[Pcm], None],
+    press: Callable[[str], None] = lambda _key: None,
+    clock: Clock,
 ) -> Ear:
     """Take over a receiver's audio, by the tap if it can be; before media flows.
 
@@ -239,9 +262,10 @@ def open_ear(
         receiver: aiortc's, after negotiation.
         payloads: the codec's name in SDP by payload type, as negotiated.
         hear: takes int16, shape ``(samples,)``, mono, 16 kHz.
+        press: takes each key of a telephone, if events were negotiated (`tap.negotiate_keys`).
         clock: monotonic seconds.
     """
-    packets = PacketInlet(payloads)
+    packets = PacketInlet(payloads, press)
 
     def take(packet: RtpPacket) -> None:
         for pcm in packets.push(packet, clock()):

@@ -13,6 +13,7 @@ Rules:
   5. A new SSRC, a jump that time cannot explain, or nothing but latecomers starts the stream anew: timestamps
      run at most `MAX_LEAD_S` ahead of arrival, so that no sender can have hours of silence made up.
   6. What was released once is never released again: duplicates and latecomers are dropped and counted.
+  7. A packet without ticks (a key of the telephone, RFC 4733) holds its place in the sequence and is no time.
 
 So the time released always equals the RTP time that passed, to the sample (rules 3 and 4), whatever arrived.
 Wrap-around: RFC 3550 section 5.1; sequence numbers are 16 bits, timestamps 32.
@@ -40,7 +41,7 @@ class Packet:
         sequence: 16 bits.
         timestamp: 32 bits, of the codec's RTP clock.
         payload: the codec's data.
-        ticks: its length on the RTP clock.
+        ticks: its length on the RTP clock; 0 if it is no audio (rule 7).
     """
 
     ssrc: int
@@ -117,16 +118,18 @@ class Reorder:
             What can be released.
         """
         self.stats.received += 1
+        if packet.ticks == 0 and not self._continues(packet):
+            return []
         self._arrived_at = now
         self._paused_at = now + packet.ticks / self._clock_hz
         step = _difference16(packet.sequence, self._next_sequence)
-        if packet.ssrc != self._ssrc or abs(step) > MAX_JUMP_PACKETS:
+        if not self._continues(packet):
             return self._restart(packet, now)
         if step < 0 or packet.sequence in self._held:
             self.stats.late += 1
             self._late_in_a_row += 1
             return self._restart(packet, now) if self._late_in_a_row >= MAX_LATE_IN_A_ROW else []
-        if not self._is_plausible(packet, now):
+        if packet.ticks and not self._is_plausible(packet, now):
             return self._restart(packet, now)
         if step == 0:
             return self._release_in_order(packet, now)
@@ -149,6 +152,12 @@ class Reorder:
         self._paused_at = now
         self._ahead_ticks += ticks
         return [Missing(ticks, lost=False)]
+
+    def _continues(self, packet: Packet) -> bool:
+        return (
+            packet.ssrc == self._ssrc
+            and abs(_difference16(packet.sequence, self._next_sequence)) <= MAX_JUMP_PACKETS
+        )
 
     def _is_plausible(self, packet: Packet, now: float) -> bool:
         """Hold the packet's timestamp against the time that has passed (rule 5)."""
@@ -178,6 +187,10 @@ class Reorder:
             self._release(packet, released, now, lost=False)
 
     def _release(self, packet: Packet, released: list[Released], now: float, *, lost: bool) -> None:
+        self._late_in_a_row = 0
+        self._next_sequence = (packet.sequence + 1) & 0xFFFF
+        if packet.ticks == 0:  # rule 7; its timestamp is when the key went down, which may be long ago
+            return
         missing = _difference32(packet.timestamp, self._next_timestamp)
         if self._ahead_ticks:  # rule 4; a sender that stopped its clock in the pause never takes it all
             deducted = min(max(missing, 0), self._ahead_ticks)
@@ -187,8 +200,6 @@ class Reorder:
             released.append(Missing(missing, lost, packet.payload if lost else None))
         released.append(packet)
         self._released_at = now
-        self._late_in_a_row = 0
-        self._next_sequence = (packet.sequence + 1) & 0xFFFF
         self._next_timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
 
     def _restart(self, packet: Packet, now: float) -> list[Released]:

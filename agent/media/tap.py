@@ -14,13 +14,14 @@ leads to the same `add`, and is taken where there is no shortcut.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 import aiortc.rtp
-from aiortc import RTCRtpReceiver
+from aiortc import RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from pylibsrtp import Error as SrtpError
 
 from agent.media.rtp import HEADER_BYTES, RtpPacket, parse_rtp
@@ -63,6 +64,36 @@ def tap_audio(receiver: RTCRtpReceiver, on_packet: OnPacket) -> bool:
     setattr(receiver, _BUFFER, _Tap(on_packet))
     _take_shortcut(receiver, on_packet)
     return True
+
+
+def negotiate_keys(transceiver: RTCRtpTransceiver, clocks_hz: Mapping[int, int]) -> None:
+    """Add a telephone's keys (RFC 4733) to what was negotiated; aiortc itself knows nothing of them.
+
+    To be called right after setRemoteDescription: before createAnswer, or before the connection comes about. Only
+    where `tap_audio` works, since aiortc would decode them as audio.
+
+    Args:
+        transceiver: of the audio.
+        clocks_hz: the RTP clock of ``telephone-event`` by payload type, as the other side said.
+    """
+    transceiver._codecs += [
+        RTCRtpCodecParameters("audio/telephone-event", clock_hz, payloadType=payload, parameters={"0-15": None})
+        for payload, clock_hz in clocks_hz.items()
+    ]
+
+
+def payload_switch(transceiver: RTCRtpTransceiver, event_payload: int) -> Callable[[bool], None]:
+    """Return a function that has the next packets of the sender go out as events (True) or as audio (False).
+
+    aiortc's sender reads its payload type anew for each packet, from the first codec that was negotiated.
+    """
+    codec = transceiver._codecs[0]
+    audio_payload = codec.payloadType
+
+    def switch(events: bool) -> None:
+        codec.payloadType = event_payload if events else audio_payload
+
+    return switch
 
 
 class _Tap:

@@ -14,6 +14,7 @@ Pacing rules:
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,7 @@ import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from agent.media import dtmf
 from agent.media.encode import SILENCE, VoiceEncoder, voice_encoder
 from agent.media.fir import Pcm
 from agent.media.pace import Pace
@@ -31,6 +33,7 @@ from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
 
 FRAME_S = 0.02
 LATE_S = 0.06  # later than this, slots are skipped: a burst inflates the receiver's buffer for seconds
+COMMA_SLOTS = 25
 HANGOVER_FRAMES = 5  # real silence before cached packets, or the receiver stretches the last sound
 
 
@@ -77,6 +80,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._fade: Pcm | None = None
         self._pace = Pace()
         self._wake: asyncio.Future[None] | None = None
+        self._event_switch: Callable[[bool], None] | None = None
+        self._events_clock_hz = 8_000
+        self._key_payloads: deque[bytes | None] = deque()  # None is a pause
+        self._key_media_s: float | None = None  # when the key that is being sent went down
 
     @property
     def speaking(self) -> bool:
@@ -93,6 +100,35 @@ class AgentVoiceTrack(MediaStreamTrack):
             MediaError: the codec is none of them.
         """
         self._encoder = voice_encoder(name)
+
+    def use_events(self, switch: Callable[[bool], None], clock_hz: int) -> None:
+        """Allow `send_keys`; to be called once telephone-event is negotiated.
+
+        Args:
+            switch: told before each packet whether it is an event (True) or audio.
+            clock_hz: the RTP clock of the events.
+        """
+        self._event_switch = switch
+        self._events_clock_hz = clock_hz
+
+    def send_keys(self, keys: str) -> bool:
+        """Press keys of a telephone (RFC 4733), 240 ms each, before any further speech.
+
+        Args:
+            keys: out of `dtmf.KEYS`; a comma is a pause of half a second.
+
+        Returns:
+            False if the other side takes no events; then nothing is sent.
+        """
+        if self._event_switch is None:
+            return False
+        for key in keys:
+            if key == ",":
+                self._key_payloads.extend([None] * COMMA_SLOTS)
+            else:
+                self._key_payloads.extend(dtmf.key_packets(key, clock_hz=self._events_clock_hz))
+                self._key_payloads.extend([None] * dtmf.PAUSE_SLOTS)
+        return True
 
     def push(self, pcm: Pcm, *, generation: int) -> bool:
         """Queue speech as `Playout.push` does, and send it at once if the agent was silent."""
@@ -120,10 +156,11 @@ class AgentVoiceTrack(MediaStreamTrack):
             raise MediaStreamError
         assert self._encoder is not None, "use_codec comes first"
         await self._wait_for_slot()
-        pcm = self._next_pcm()
-        payload = self._encoder.silence if pcm is None else self._encoder.encode(pcm)
+        key = self._key_payloads.popleft() if self._key_payloads else None
+        at_s = self._start_of_key(key)
+        payload = key or self._next_payload(self._encoder)
         packet: av.Packet[Any] = av.Packet(payload)
-        packet.pts = round(self._media_s * self._encoder.clock_hz)
+        packet.pts = round(at_s * self._encoder.clock_hz)
         packet.time_base = Fraction(1, self._encoder.clock_hz)
         self._media_s += FRAME_S
         self.stats.frames += 1
@@ -135,6 +172,21 @@ class AgentVoiceTrack(MediaStreamTrack):
         super().stop()
         if self._wake is not None and not self._wake.done():
             self._wake.cancel()
+
+    def _start_of_key(self, key: bytes | None) -> float:
+        """Return the media time that the next packet is stamped with, and say what it is."""
+        if self._event_switch is not None:
+            self._event_switch(key is not None)
+        if key is None:
+            self._key_media_s = None
+            return self._media_s
+        if self._key_media_s is None:
+            self._key_media_s = self._media_s
+        return self._key_media_s
+
+    def _next_payload(self, encoder: VoiceEncoder) -> bytes:
+        pcm = None if self._key_payloads else self._next_pcm()  # between two keys there is silence
+        return encoder.silence if pcm is None else encoder.encode(pcm)
 
     async def _wait_for_slot(self) -> None:
         loop = asyncio.get_running_loop()

@@ -224,6 +224,7 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
             events.PictureSent()
+            | events.KeyPressed()
             | events.UsageReported()
             | events.LimitNear()
             | events.SessionEnding()

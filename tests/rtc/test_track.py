@@ -143,3 +143,22 @@ async def test_the_first_word_of_a_call_is_not_muted() -> None:
     task.cancel()
     loud = [sent.rms for sent in far.sent if sent.rms > 100]
     assert loud[1] > 4000  # of 5657
+
+
+async def test_keys_go_before_speech_with_one_timestamp_each() -> None:
+    """RFC 4733: the packets of a key are stamped with its start, and the audio after it goes on in time."""
+    track = AgentVoiceTrack(Playout())
+    track.use_codec("PCMU")
+    assert not track.send_keys("1")
+    events: list[bool] = []
+    track.use_events(events.append, 8_000)
+    assert track.send_keys("1,2")
+    track.push(voice(100), generation=1)
+    packets = [await track.recv() for _ in range(60)]
+    keys = [(bytes(packet), packet.pts) for packet, event in zip(packets, events, strict=True) if event]
+    assert [payload[0] for payload, _ in keys] == [1] * 7 + [2] * 7
+    assert len({pts for _, pts in keys}) == 2
+    audio = [packet.pts for packet, event in zip(packets, events, strict=True) if not event]
+    assert all(pts is not None and pts % 160 == 0 for pts in audio)
+    assert audio[-1] == 59 * 160  # nothing shifted
+    assert track.playout.queued_samples == 0  # and then it spoke

@@ -20,8 +20,15 @@ UNUSUAL = {  # flags whose bounds or form exclude the sample of their type
     "candidate_count": ("2", 2),
     "compression_trigger_tokens": ("25000", 25_000),
     "video_max_px": ("640", 640),
+    "janus_url": ("ws://localhost:8188", "ws://localhost:8188"),
+    "sip_user": ("sip:a@b", "sip:a@b"),
+    "sip_proxy": ("sip:b", "sip:b"),
+    "twilio_url": ("wss://b/twilio", "wss://b/twilio"),
 }
-SECRETS = ("server_key", "google_api_key", "vertex_api_key")
+SECRETS = (
+    *("server_key", "google_api_key", "vertex_api_key"),
+    *("janus_secret", "sip_password", "twilio_auth_token"),
+)
 WITH_FLAGS = [name for name in Settings.model_fields if name not in SECRETS]
 
 

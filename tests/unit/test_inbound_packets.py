@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.media import opus
+from agent.media import dtmf, opus
 from agent.media.decode import opus_ticks
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
@@ -191,3 +191,70 @@ def test_both_opus_decoders_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(len(native) - len(fallback)) <= 320
     for pcm in (native, fallback):
         assert snr_db(pcm[3200:12_800], 700) > 25
+
+
+KEYS_PAYLOAD = 101
+
+
+def keyed_stream(codec: str, *, at: int, of: int) -> list[RtpPacket]:
+    """A stream whose caller presses a key: seven packets of audio give way to seven of the key."""
+    packets = rtp_stream(codec, tone(of * 0.02))
+    began = packets[at].timestamp
+    for number, payload in enumerate(dtmf.key_packets("5"), start=at):
+        packets[number] = packets[number]._replace(payload_type=KEYS_PAYLOAD, payload=payload, timestamp=began)
+    return packets
+
+
+@CODECS
+def test_a_key_costs_no_time_and_no_waiting(codec: str) -> None:
+    """It is told once, its time is silence, and the audio after it is heard at once."""
+    keys: list[str] = []
+    inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME}, keys.append)
+    heard = [inlet.push(packet, index * 0.02) for index, packet in enumerate(keyed_stream(codec, at=50, of=100))]
+    assert keys == ["5"]
+    assert sum(len(frame) for frames in heard for frame in frames) == 100 * 320
+    assert all(heard[:50])
+    assert not any(heard[50:57])
+    assert all(heard[57:])
+    assert inlet.reorder_stats.lost == 0
+    assert inlet.stats.restarts == 0
+
+
+def test_audio_and_keys_at_the_same_time() -> None:
+    """Some phones go on sending audio between the packets of a key."""
+    keys: list[str] = []
+    inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME}, keys.append)
+    audio = rtp_stream("pcmu", tone(4.0))
+    sequence, heard = 0, 0
+    for index, packet in enumerate(audio):
+        if 20 <= index < 180:  # held for longer than a jump of the timestamp may be
+            pressed = bytes((3, 10)) + ((index - 19) * 160).to_bytes(2, "big")
+            event = RtpPacket(KEYS_PAYLOAD, 0, sequence, audio[20].timestamp, 1, pressed)
+            heard += sum(map(len, inlet.push(event, index * 0.02)))
+            sequence += 1
+        got = inlet.push(packet._replace(sequence_number=sequence), index * 0.02)
+        sequence += 1
+        assert got, "audio must not wait for the key"
+        heard += sum(map(len, got))
+    assert keys == ["3"]
+    assert heard == 4 * 16_000
+    assert inlet.stats.restarts == 0
+
+
+def test_keys_of_another_source_do_not_disturb_the_audio() -> None:
+    inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME})
+    heard = 0
+    for index, packet in enumerate(rtp_stream("pcmu", tone(1.0))):
+        event = RtpPacket(KEYS_PAYLOAD, 0, index * 999 & 0xFFFF, 7, 99, bytes((1, 10, 0, 160)))
+        inlet.push(event, index * 0.02)
+        heard += sum(map(len, inlet.push(packet, index * 0.02)))
+    assert heard == 16_000
+    assert inlet.stats.restarts == 0
+
+
+@CODECS
+def test_a_loud_voice_is_not_clipped(codec: str) -> None:
+    """Full scale at the upper end of the telephone's band: filters must not overshoot into clipping."""
+    loud = (32_000 * np.sin(2 * np.pi * 3000 * np.arange(VOICE_RATE_HZ) / VOICE_RATE_HZ)).astype(np.int16)
+    pcm, _ = hear(rtp_stream(codec, loud))
+    assert snr_db(pcm[8_000:], 3000.0) > 25

@@ -173,6 +173,7 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             )
         ],
     ),
+    (events.KeyPressed("#"), [("server-message", {"type": "key-pressed", "key": "#"})]),
     (
         events.CallEnded("hung_up", "The caller hung up.", "caller"),
         [

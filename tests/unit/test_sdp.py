@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import OfferError
 from signaling.sdp import (
+    KEYS_PAYLOAD,
     MAX_MEDIA_SECTIONS,
     OPUS_WISHES,
     Fragment,
@@ -19,9 +20,11 @@ from signaling.sdp import (
     for_aiortc,
     ice_ufrag,
     is_mdns_candidate,
+    key_clocks_hz,
     media_sections,
     negotiated_audio_codec,
     parse_fragment,
+    with_keys,
     with_opus_wishes,
 )
 
@@ -249,3 +252,21 @@ def test_what_is_no_fragment_is_refused(body: str) -> None:
 def test_the_ice_user_name_fragment_is_found() -> None:
     assert ice_ufrag(offer(*OPUS)) == "abcd"
     assert ice_ufrag(text(*SESSION)) is None
+
+
+PHONE = "v=0\r\nm=audio 4000 RTP/AVP 101 8 96\r\na=rtpmap:8 PCMA/8000\r\n"
+
+
+def test_keys_are_found_by_their_clock() -> None:
+    offer = PHONE + "a=rtpmap:101 telephone-event/8000\r\na=rtpmap:96 Telephone-Event/48000\r\n"
+    assert key_clocks_hz(offer) == {101: 8000, 96: 48000}
+    assert key_clocks_hz(offer.replace(" 101 8 96", " 8")) == {}  # mapped, but not offered
+    assert key_clocks_hz("v=0\r\n") == {}
+
+
+def test_keys_are_added_to_an_offer_of_ours() -> None:
+    offer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96 0\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n"
+    edited = with_keys(offer)
+    assert key_clocks_hz(edited) == {KEYS_PAYLOAD: 8000}
+    assert media_sections(edited)[0].codecs() == ["opus", "pcmu", "telephone-event"]
+    assert edited.count("telephone-event") == 1

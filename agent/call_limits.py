@@ -1,0 +1,99 @@
+"""What a call costs and how long it may last: it is billed, warned, told to say goodbye and ended.
+
+Here the price meter and the limits (`agent.dialog`) meet the call. Task: one, `CallLimits.keep`, owned by the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from contextlib import suppress
+
+from agent import events
+from agent.clock import Clock
+from agent.dialog.budget import Meter
+from agent.dialog.limits import End, Limits, SayGoodbye, Step
+from agent.live.uplink import Note
+from agent.live.wire import Usage
+from agent.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class CallLimits:
+    """Keep one call within its limits.
+
+    Args:
+        settings: name the limits.
+        meter: adds up what the call costs.
+        tell: queues something for the model; must not raise.
+        emit: tells the call's observers.
+        hang_up: ends the call, see `Call.hang_up`.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        meter: Meter,
+        *,
+        tell: Callable[[Note], None],
+        emit: Callable[[events.Event], None],
+        hang_up: Callable[[str, str, events.Fault], None],
+        clock: Clock,
+    ) -> None:
+        self._meter = meter
+        self._tell = tell
+        self._emit = emit
+        self._hang_up = hang_up
+        self._clock = clock
+        self._moved = asyncio.Event()
+        self._limits = Limits(
+            budget_usd=settings.budget_usd,
+            idle_timeout_s=settings.idle_timeout_s,
+            max_duration_s=settings.max_duration_s,
+            now=clock(),
+        )
+
+    def bill(self, usage: Usage) -> None:
+        """Add what the server reports, and tell it."""
+        self._meter.bill(
+            usage.prompt,
+            usage.response,
+            thoughts_tokens=usage.thoughts_tokens,
+            tool_use_tokens=usage.tool_use_tokens,
+        )
+        spent = self._meter.total()
+        cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
+        self._emit(events.UsageReported(spent.by_direction(), cost_usd))
+        self._limits.spent(spent.cost_usd)
+        self._moved.set()
+
+    def note(self, event: events.Event) -> None:
+        """Observe the call: who speaks is not idle."""
+        self._limits.note(event, self._clock())
+        if self._limits.closing:
+            self._moved.set()
+
+    async def keep(self) -> None:
+        """Bring the call to its end when a limit is reached; ends with the call."""
+        while True:
+            self._moved.clear()
+            for step in self._limits.steps(self._clock()):
+                self._take(step)
+            wait_s = self._limits.next_look_s(self._clock())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if wait_s == math.inf else wait_s):
+                    await self._moved.wait()
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case events.LimitNear():
+                self._emit(step)
+            case SayGoodbye(note):
+                logger.info("a limit is reached; the agent is told to say goodbye")
+                self._tell(Note(note, wants_reply=True))
+            case End(reason, detail):
+                self._hang_up(reason, detail, "operator")

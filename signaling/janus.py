@@ -1,0 +1,246 @@
+"""A client of the Janus gateway: one WebSocket, one session, a handle per phone line.
+
+Source: the Janus API (WebSocket subprotocol ``janus-protocol``), verified against Janus 1.1.2. A request to a
+plugin is answered twice: by an ``ack``, then by an event with the same transaction. What happens later comes as
+events that carry no transaction, or an old one, and are told apart by the handle that they are from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from agent.errors import GatewayError
+
+logger = logging.getLogger(__name__)
+
+SUBPROTOCOL = "janus-protocol"
+CONNECT_TIMEOUT_S = 5.0
+REQUEST_TIMEOUT_S = 5.0
+KEEPALIVE_S = 25.0  # Janus gives a session up after 60 s
+CLOSE_TIMEOUT_S = 1.0
+MAX_MESSAGE_BYTES = 1 << 20
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the gateway says of a handle.
+
+    Attributes:
+        kind: Janus's own word: ``event`` is of the plugin; ``webrtcup``, ``hangup``, ``detached`` of the handle.
+        result: of the plugin's event; empty if there is none.
+        code: the plugin's error code, None if it is no error.
+        error: the plugin's error text.
+        sdp: the description that came with it.
+    """
+
+    kind: str
+    result: Mapping[str, Any] = field(default_factory=dict)
+    code: int | None = None
+    error: str = ""
+    sdp: str | None = None
+
+
+Listener = Callable[[Notice], None]
+
+
+class Janus:
+    """One session with the gateway; see `janus_session`."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, secret: str | None) -> None:
+        self.lost = asyncio.Event()
+        "Set once nothing more will come."
+        self._socket = socket
+        self._secret = secret
+        self._session_id: int | None = None
+        self._answers: dict[str, asyncio.Future[Message]] = {}  # by transaction
+        self._acknowledged: set[asyncio.Future[Message]] = set()  # those that an ack answers
+        self._listeners: dict[int, Listener] = {}
+
+    async def attach(self, plugin: str, listener: Listener) -> Handle:
+        """Attach a handle to a plugin.
+
+        Args:
+            plugin: its package name.
+            listener: takes what is said of the handle, in order; it must not block or raise.
+
+        Raises:
+            GatewayError: refused, no answer, or lost.
+        """
+        handle_id = _given_id(await self.request({"janus": "attach", "plugin": plugin}))
+        self._listeners[handle_id] = listener
+        return Handle(self, handle_id)
+
+    async def request(self, message: Message) -> Message:
+        """Send a message and return its answer.
+
+        Raises:
+            GatewayError: refused, no answer within the deadline, or lost.
+        """
+        if self.lost.is_set():
+            raise GatewayError("the gateway's connection is lost")
+        transaction = secrets.token_hex(8)
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._answers[transaction] = answer
+        if message["janus"] == "keepalive":
+            self._acknowledged.add(answer)
+        sent = {**message, "transaction": transaction}
+        if self._secret is not None:
+            sent["apisecret"] = self._secret
+        if self._session_id is not None:
+            sent["session_id"] = self._session_id
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await self._socket.send_json(sent)
+                reply = await answer
+        except TimeoutError:
+            raise GatewayError(f"the gateway did not answer {message['janus']} in time") from None
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise GatewayError(f"the gateway's connection is lost: {error}") from None
+        finally:
+            del self._answers[transaction]
+            self._acknowledged.discard(answer)
+        if reply.get("janus") == "error":
+            refused = reply.get("error", {})
+            raise GatewayError(f"the gateway refused: {refused.get('reason')}", code=refused.get("code"))
+        return reply
+
+    async def begin(self) -> None:
+        """Create the session.
+
+        Raises:
+            GatewayError: refused (403: the secret is wrong), no answer, or lost.
+        """
+        self._session_id = _given_id(await self.request({"janus": "create"}))
+
+    async def keep_alive(self) -> None:
+        """Tell the gateway that we are there; ends when it does not answer."""
+        with suppress(GatewayError):
+            while True:
+                await asyncio.sleep(KEEPALIVE_S)
+                await self.request({"janus": "keepalive"})
+        self.lost.set()
+
+    async def read(self) -> None:
+        """Read until the connection ends."""
+        try:
+            async for frame in self._socket:
+                if frame.type is aiohttp.WSMsgType.TEXT:
+                    self._take(frame.data)
+        finally:
+            self.lost.set()
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(GatewayError("the gateway's connection is lost"))
+
+    def _take(self, text: str) -> None:
+        try:
+            message = json.loads(text)
+            said, sender, transaction = _notice(message), message.get("sender"), message.get("transaction")
+            answer, listener = self._answers.get(transaction), self._listeners.get(sender)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            logger.warning("the gateway sent something that is no message of Janus")
+            return
+        if said.kind == "timeout":
+            logger.warning("the gateway gave our session up")
+            self.lost.set()
+        if answer is not None and not answer.done() and (said.kind != "ack" or answer in self._acknowledged):
+            answer.set_result(message)
+        if listener is not None and said.kind not in ("ack", "success", "error"):
+            listener(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """One handle of a session.
+
+    Attributes:
+        janus: the session.
+        handle_id: names it there.
+    """
+
+    janus: Janus
+    handle_id: int
+
+    async def ask(self, body: Message, *, sdp_type: str = "", sdp: str | None = None) -> Notice:
+        """Send a request to the plugin and return the event that answers it.
+
+        Args:
+            body: the plugin's request.
+            sdp_type: ``offer`` or ``answer``, if a description goes with it.
+            sdp: the description, complete: no trickle.
+
+        Raises:
+            GatewayError: refused, no answer, or lost.
+        """
+        message: dict[str, Any] = {"janus": "message", "handle_id": self.handle_id, "body": body}
+        if sdp is not None:
+            message["jsep"] = {"type": sdp_type, "sdp": sdp, "trickle": False}
+        reply = _notice(await self.janus.request(message))
+        if reply.code is not None:
+            raise GatewayError(f"the gateway refused {body.get('request')}: {reply.error}", code=reply.code)
+        return reply
+
+
+def _given_id(reply: Message) -> int:
+    data = reply.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("id"), int):
+        raise GatewayError("the gateway gave no id: is it Janus?")
+    return int(data["id"])
+
+
+def _notice(message: Message) -> Notice:
+    plugin = message.get("plugindata", {}).get("data", {})
+    result, code, sdp = plugin.get("result"), plugin.get("error_code"), message.get("jsep", {}).get("sdp")
+    return Notice(
+        str(message["janus"]),
+        result if isinstance(result, dict) else {},
+        code if isinstance(code, int) else None,
+        str(plugin.get("error") or message.get("reason") or ""),
+        sdp if isinstance(sdp, str) else None,
+    )
+
+
+@asynccontextmanager
+async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
+    """Connect to a gateway and hold a session there; both end with the context.
+
+    Args:
+        url: of its WebSocket, such as ``ws://127.0.0.1:8188``.
+        secret: its ``api_secret``, if it has one.
+
+    Raises:
+        GatewayError: it cannot be reached, or refuses.
+    """
+    async with aiohttp.ClientSession() as http:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                socket = await http.ws_connect(
+                    url,
+                    protocols=(SUBPROTOCOL,),
+                    max_msg_size=MAX_MESSAGE_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                )
+        except (OSError, aiohttp.ClientError, TimeoutError) as error:
+            raise GatewayError(f"the gateway cannot be reached at {url}: {error or 'no answer'}") from None
+        janus = Janus(socket, secret)
+        tasks = [asyncio.create_task(janus.read(), name="janus-read")]
+        try:
+            await janus.begin()
+            tasks.append(asyncio.create_task(janus.keep_alive(), name="janus-keepalive"))
+            yield janus
+        finally:
+            await socket.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

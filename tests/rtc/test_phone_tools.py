@@ -1,0 +1,99 @@
+"""What the agent can do with a telephone: it hangs up when it has said goodbye, presses keys, transfers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.call import Call
+from agent.emulator import Emulator
+from agent.errors import GatewayError, ToolError
+from agent.live.client import live_client
+from agent.live.config import LiveEndpoint
+from agent.settings import Settings
+from agent.tools.declare import Tool
+from signaling import phone
+from signaling.phone import phone_tools
+
+
+class Handset:
+    """Notes what it is told to do; refuses what the test wants refused."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.refusal: GatewayError | None = None
+
+    def end(self) -> None:
+        self.done.append("end")
+
+    async def send_keys(self, keys: str) -> None:
+        self._do(f"keys {keys}")
+
+    async def transfer(self, target: str) -> None:
+        self._do(f"transfer {target}")
+
+    def _do(self, what: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.done.append(what)
+
+
+@pytest.fixture
+async def call(emulator: Emulator) -> Call:
+    client = live_client(LiveEndpoint("key", emulator.url, str(emulator.ca_file)), Settings())
+    return Call("c1", client=client, settings=Settings())
+
+
+def tools(handset: Handset, call: Call) -> dict[str, Tool]:
+    return {tool.name: tool for tool in phone_tools(handset, lambda: call)}
+
+
+async def test_the_goodbye_is_heard_before_the_hang_up(call: Call) -> None:
+    handset = Handset()
+    call.playout.push(np.ones(24_000, np.int16), generation=1)
+    ending = asyncio.create_task(tools(handset, call)["end_call"].function())
+    await asyncio.sleep(phone.HEARD_S + 0.2)
+    assert handset.done == []
+    while call.playout.pull() is not None:
+        pass
+    async with asyncio.timeout(2):
+        await ending
+    assert handset.done == ["end"]
+
+
+async def test_a_goodbye_that_never_ends_is_cut(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phone, "GOODBYE_S", 0.2)
+    handset = Handset()
+    call.playout.push(np.ones(24_000, np.int16), generation=1)
+    await tools(handset, call)["end_call"].function()
+    assert handset.done == ["end"]
+
+
+async def test_keys_are_checked_and_sent(call: Call) -> None:
+    handset = Handset()
+    send = tools(handset, call)["send_dtmf"].function
+    await send("1,2#a")
+    assert handset.done == ["keys 1,2#A"]
+    wrong: Any
+    for wrong in ("", "E", "1 2", "1" * 33):
+        with pytest.raises(ToolError):
+            await send(wrong)
+
+
+async def test_a_refused_transfer_is_told_to_the_model(call: Call) -> None:
+    handset = Handset()
+    transfer = tools(handset, call)["transfer"].function
+    await transfer("sip:ann@example.org")
+    assert handset.done == ["transfer sip:ann@example.org"]
+    handset.refusal = GatewayError("the transfer was refused: 603", code=603)
+    with pytest.raises(ToolError, match="603"):
+        await transfer("+15550001")
+    with pytest.raises(ToolError, match="SIP address"):
+        await transfer("ann")
+
+
+async def test_a_way_in_without_transfer_offers_none(call: Call) -> None:
+    assert [tool.name for tool in phone_tools(Handset(), lambda: call, ("end_call",))] == ["end_call"]

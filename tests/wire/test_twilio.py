@@ -1,0 +1,297 @@
+"""A carrier's media stream: what it may send, what it is sent, and who ends it. The test plays the carrier."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import av
+import numpy as np
+import pytest
+
+from agent.emulator import Call, Emulator, Play, Reply, Turn, running_emulator
+from agent.live.config import LiveEndpoint
+from agent.media.encode import voice_encoder
+from agent.media.fir import Pcm
+from agent.settings import Settings
+from signaling import twilio
+from signaling.app import running
+
+TOKEN = "the-auth-token"
+START = {
+    "streamSid": "MZ1",
+    "accountSid": "AC1",
+    "callSid": "CA1",
+    "tracks": ["inbound"],
+    "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+    "customParameters": {"from": "+15550001", "to": "+15559999", "plan": "gold"},
+}
+
+
+def tone(frequency_hz: float, rate_hz: int, seconds: float) -> Pcm:
+    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
+    return (8000 * np.sin(angle)).astype(np.int16)
+
+
+def peak_hz(pcm: Pcm, rate_hz: int) -> float:
+    return float(np.argmax(np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))) * rate_hz / len(pcm))
+
+
+def ulaw_decoded(payloads: list[bytes]) -> Pcm:
+    codec = av.CodecContext.create("pcm_mulaw", "r")
+    assert isinstance(codec, av.AudioCodecContext)
+    codec.sample_rate, codec.layout = 8000, "mono"
+    frames = [frame for payload in payloads for frame in codec.decode(av.Packet(payload))]
+    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.int16)
+
+
+class Carrier:
+    """One phone call of a carrier, as its media stream tells of it."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.got: list[dict[str, Any]] = []
+        self.payloads: list[bytes] = []
+        self.closed_at = 0.0
+        self._changed = asyncio.Event()
+        self._chunk = 0
+
+    async def tell(self, event: str, **more: Any) -> None:
+        """Send a message with the fields that all have."""
+        await self.socket.send_json({"event": event, "streamSid": "MZ1", "sequenceNumber": "1", **more})
+
+    async def begin(self) -> None:
+        await self.socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        await self.tell("start", start=START)
+
+    async def say(self, pcm: Pcm) -> None:
+        """Speak for as long as it takes: int16, mono, 24 kHz."""
+        encoder = voice_encoder("pcmu")
+        started = time.monotonic()
+        for index in range(len(pcm) // 480):
+            await asyncio.sleep(max(0.0, started + index * 0.02 - time.monotonic()))
+            self._chunk += 1
+            payload = base64.b64encode(encoder.encode(pcm[index * 480 :][:480])).decode()
+            chunk = {"track": "inbound", "chunk": str(self._chunk), "timestamp": str(self._chunk * 20)}
+            await self.tell("media", media={**chunk, "payload": payload})
+
+    async def read(self) -> None:
+        """Play what comes, and answer marks, until the service closes."""
+        async for frame in self.socket:
+            message = json.loads(frame.data)
+            assert message["streamSid"] == "MZ1"
+            self.got.append(message)
+            if message["event"] == "media":
+                self.payloads.append(base64.b64decode(message["media"]["payload"], validate=True))
+            elif message["event"] == "mark":
+                await self.tell("mark", mark=message["mark"])
+            self._changed.set()
+        self.closed_at = time.monotonic()
+        self._changed.set()
+
+    def events(self) -> list[str]:
+        """Return the kinds of what was sent to the carrier, media once per talkspurt."""
+        kinds = [message["event"] for message in self.got]
+        return [
+            kind for index, kind in enumerate(kinds) if kind != "media" or kinds[index - 1 : index] != ["media"]
+        ]
+
+    async def until(self, found: Callable[[], Any], timeout_s: float = 5.0) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not found():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def ringing(url: str, *, signature: str | None = None, begins: bool = True) -> AsyncIterator[Carrier]:
+    """Connect to the service as a carrier does."""
+    endpoint = url.replace("http:", "ws:") + "twilio"
+    if signature is None:
+        signature = twilio.signature(TOKEN, endpoint.replace("ws:", "wss:"))  # TLS ends at a proxy
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(endpoint, headers={"X-Twilio-Signature": signature}) as socket,
+    ):
+        carrier = Carrier(socket)
+        reading = asyncio.create_task(carrier.read())
+        try:
+            if begins:
+                await carrier.begin()
+            yield carrier
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+def script(turn: Turn) -> Reply:
+    """``#`` has the model end the call, ``*`` play for long; it answers a voice with half a second of tone."""
+    text = turn.text or ""
+    if "#" in text:
+        return (Play(tone(1000, 24_000, 0.5)), Call("end_call", {}))
+    if "*" in text:
+        return (Play(tone(1000, 24_000, 8.0)),)
+    return (Play(tone(700, 24_000, 0.5)),) if turn.voice_s else ()
+
+
+Service = Callable[..., AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[Emulator]:
+    async with running_emulator(on_turn=script) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def service(model: Emulator) -> Service:
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[str]:
+        values: dict[str, Any] = {"port": 0, "drain_timeout_s": 0.1, "twilio_auth_token": TOKEN, **changes}
+        async with running(Settings(**values), LiveEndpoint("key", model.url, str(model.ca_file))) as url:
+            yield url
+
+    return start
+
+
+async def idle(url: str) -> None:
+    async with aiohttp.ClientSession() as http, asyncio.timeout(5):
+        while True:
+            async with http.get(url + "readyz") as response:
+                if not (await response.json())["calls"]:
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_conversation(service: Service, model: Emulator) -> None:
+    """The caller's voice reaches the model, its answer the caller, with a mark behind it and no silence."""
+    async with service() as url, ringing(url) as carrier:
+        await model.wait_for(lambda: len(model.sessions) == 1)
+        session = model.sessions[0]
+        speech = tone(440, 24_000, 1.0)
+        await carrier.say(np.concatenate((speech, np.zeros(24_000, np.int16))))
+        await carrier.until(lambda: carrier.events() == ["media", "mark"])
+        heard = session.audio
+        assert abs(len(heard) - 2 * 16_000) < 3_200
+        assert abs(peak_hz(heard[4_000:12_000], 16_000) - 440) < 5
+        answer = ulaw_decoded(carrier.payloads)
+        assert len(answer) == pytest.approx(4_000, abs=320)
+        assert abs(peak_hz(answer, 8_000) - 700) < 10
+        assert {len(payload) for payload in carrier.payloads} == {160}
+        assert all(word in str(session.setup) for word in ("+15550001", "gold", "CA1"))
+        await carrier.tell("stop", stop={"accountSid": "AC1", "callSid": "CA1"})
+        await model.wait_for(lambda: not session.open, timeout_s=1)
+        await carrier.until(lambda: carrier.closed_at)
+        await idle(url)
+
+
+async def test_an_interruption_clears_what_the_carrier_has(service: Service, model: Emulator) -> None:
+    async with service() as url, ringing(url) as carrier:
+        await carrier.tell("dtmf", dtmf={"track": "inbound_track", "digit": "*"})
+        await carrier.tell("dtmf", dtmf={"track": "inbound_track", "digit": "hook"})
+        await carrier.until(lambda: len(carrier.payloads) > 20)
+        await carrier.say(tone(440, 24_000, 1.0))
+        await carrier.until(lambda: "clear" in carrier.events())
+        assert carrier.events()[:2] == ["media", "clear"]
+
+
+async def test_the_agents_goodbye_is_played_before_the_hang_up(service: Service, model: Emulator) -> None:
+    async with service() as url, ringing(url) as carrier:
+        await carrier.tell("dtmf", dtmf={"track": "inbound_track", "digit": "#"})
+        await carrier.until(lambda: carrier.closed_at, timeout_s=8)
+        assert carrier.events() == ["media", "mark"]
+        assert len(ulaw_decoded(carrier.payloads)) == pytest.approx(4_000, abs=320)
+        await model.wait_for(lambda: not model.sessions[0].open, timeout_s=1)
+        await idle(url)
+
+
+async def test_a_carrier_that_just_goes(service: Service, model: Emulator) -> None:
+    async with service() as url:
+        async with ringing(url):
+            await model.wait_for(lambda: len(model.sessions) == 1)
+        await model.wait_for(lambda: not model.sessions[0].open, timeout_s=1)
+        await idle(url)
+
+
+async def test_a_carrier_that_falls_silent(service: Service, model: Emulator) -> None:
+    async with service(ice_grace_s=0.3) as url, ringing(url) as carrier:
+        await model.wait_for(lambda: len(model.sessions) == 1)
+        await carrier.until(lambda: carrier.closed_at)
+        await model.wait_for(lambda: not model.sessions[0].open, timeout_s=1)
+
+
+async def test_the_services_end_ends_the_call(service: Service, model: Emulator) -> None:
+    async with AsyncExitStack() as stack:
+        serving = AsyncExitStack()
+        url = await serving.enter_async_context(service())
+        carrier = await stack.enter_async_context(ringing(url))
+        await model.wait_for(lambda: len(model.sessions) == 1)
+        await serving.aclose()
+        await carrier.until(lambda: carrier.closed_at)
+    assert not model.sessions[0].open
+
+
+@pytest.mark.parametrize("signature", ["", "wrong", twilio.signature("another", "wss://x/twilio"), "\udc80"])
+async def test_who_is_not_the_carrier_is_refused(service: Service, model: Emulator, signature: str) -> None:
+    async with service() as url:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with ringing(url, signature=signature):
+                pass
+        assert refused.value.status == 403
+        assert not model.sessions
+
+
+async def test_without_a_token_there_is_no_door(service: Service) -> None:
+    async with service(twilio_auth_token=None) as url:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with ringing(url):
+                pass
+        assert refused.value.status == 404
+
+
+async def test_the_url_may_be_another_to_the_carrier(service: Service, model: Emulator) -> None:
+    public = "wss://talk.example.org/twilio"
+    async with (
+        service(twilio_url=public) as url,
+        ringing(url, signature=twilio.signature(TOKEN, public + "/")),
+    ):
+        await model.wait_for(lambda: len(model.sessions) == 1)
+
+
+async def test_a_full_service_refuses_before_the_upgrade(service: Service, model: Emulator) -> None:
+    async with service(max_calls=1) as url, ringing(url):
+        await model.wait_for(lambda: len(model.sessions) == 1)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with ringing(url):
+                pass
+        assert refused.value.status == 503
+
+
+@pytest.mark.parametrize("form", [{"encoding": "audio/x-l16", "sampleRate": 16000}, {"encoding": 7}])
+async def test_another_format_is_not_taken_for_this_one(service: Service, model: Emulator, form: Any) -> None:
+    async with service() as url, ringing(url, begins=False) as carrier:
+        await carrier.tell("start", start={**START, "mediaFormat": form})
+        await carrier.until(lambda: carrier.closed_at)
+        assert not model.sessions
+
+
+async def test_hostile_messages_do_no_harm(service: Service, model: Emulator) -> None:
+    async with service() as url, ringing(url) as carrier:
+        await model.wait_for(lambda: len(model.sessions) == 1)
+        for text in ("", "[]", "null", "nonsense", '{"event": 5}', '{"event": "media", "media": 3}'):
+            await carrier.socket.send_str(text)
+        await carrier.socket.send_bytes(b"\x00\x01")
+        payloads: list[Any] = ["", "!", "A", "\u00fc", 7, None, {}]
+        for payload in (*payloads, base64.b64encode(bytes(30_000)).decode()):
+            await carrier.tell("media", media={"payload": payload})
+        for digit in ("", "12", None, "\n"):
+            await carrier.tell("dtmf", dtmf={"digit": digit})
+        await carrier.tell("mark", mark={"name": "another"})
+        await carrier.say(tone(440, 24_000, 0.5))
+        await model.wait_for(lambda: abs(model.sessions[0].audio[-3_000:]).max() > 5_000)
