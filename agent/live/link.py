@@ -39,9 +39,9 @@ PLENTY_S = 10.0  # of time until the server closes
 POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
+CLOSING_SHARE = 0.25  # of a shorter time
 CHANGE_S = 20.0  # that an agent may still be who it was
 AFRESH = Opening()
-CLOSING_SHARE = 0.25  # of a shorter time
 
 
 @dataclass(frozen=True, slots=True)
