@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from agent.clock import Clock
 from agent.dialog.asides import Role, context_note
 from agent.dialog.transcript import Transcript
+from agent.kept import KeptCall
 from agent.live.link import LiveLink
 from agent.live.uplink import Note
 from agent.media.video import Eye, Jpeg
@@ -76,6 +77,12 @@ class Briefing:
         told = context_note(text, role)
         self._transcript.note(told)
         self._tell(Note(told, wants_reply=run_immediately))
+
+    def restore(self, kept: KeptCall) -> None:
+        """Go on from an earlier call, with its instructions; whatever ran there has no result here."""
+        self.instructions = kept.instructions
+        if kept.open_tools:
+            self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}.")
 
     def saw(self, jpeg: Jpeg) -> None:
         """Keep the newest picture of a source."""

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from agent import events
 from agent.briefing import Briefing
 from agent.call_limits import CallLimits
-from agent.clock import Clock, monotonic
+from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
@@ -30,10 +30,11 @@ from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
+from agent.kept import MAX_TURN_CHARS, MAX_TURNS, KeptCall, KeptTurn
 from agent.live import wire
 from agent.live.link import LinkPorts, LiveLink, Replaced
 from agent.live.models import rules_of
-from agent.live.session import LiveClient, Said
+from agent.live.session import LiveClient, Opening, Said
 from agent.live.uplink import ActivityMark, Audio, Image, Note, Picture, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
@@ -76,6 +77,7 @@ class Call:
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
         hurried: says whether the process is short of time, see `Chunker`.
+        kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         clock: monotonic seconds.
     """
 
@@ -92,8 +94,11 @@ class Call:
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
         hurried: Callable[[], bool] = lambda: False,
+        kept: KeptCall | None = None,
         clock: Clock = monotonic,
     ) -> None:
+        if kept is not None and kept.instructions is not None:
+            settings = settings.model_copy(update={"system_instruction": kept.instructions})
         self.call_id = call_id
         self.caller = caller
         self.caller_spoke_at = -math.inf
@@ -101,6 +106,8 @@ class Call:
         self.playout = Playout()
         self.voice = AgentVoiceTrack(self.playout, phase_s=phase_s, on_speaking=self._voice_changed)
         self.transcript = Transcript()
+        for turn in kept.turns if kept is not None else ():
+            self.transcript.restore(turn.speaker, turn.text, noted=turn.noted)
         self.ready: events.AgentReady | None = None
         "Set once the Live session is set up."
         self.ended: events.CallEnded | None = None
@@ -122,11 +129,12 @@ class Call:
             ),
             clock=clock,
             rng=random.Random(call_id),  # noqa: S311  jitter of attempts
+            opening=self._opening(kept, settings.model),
         )
         self.keypad = Keypad()
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
-        self.meter = Meter(price_of(prices, settings.model))
+        self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self.model = settings.model
         self._began = clock()
@@ -149,7 +157,7 @@ class Call:
         self._watchdog = Watchdog(
             settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
         )
-        self._told_turns = 0  # of the transcript, when the model last completed a turn
+        self._told_turns = self.transcript.count  # of the transcript, when the model last completed a turn
         self._turn_reason: str | None = None
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
@@ -159,10 +167,10 @@ class Call:
         self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
         "What the model is told beside what is said."
         self.client_may_instruct = settings.client_may_instruct
-        self._initial_message = settings.initial_message  # None once it was, or will be, said
+        self._initial_message = None if kept is not None else settings.initial_message  # None once it is under way
         self._initial_message_delay_s = settings.initial_message_delay_s
         self._typed_sees = (settings.turn_coverage or rules_of(settings.model).turn_coverage) != "activity"
-        self._greeting = greeting  # None once the model was asked to say it
+        self._greeting = greeting if kept is None else None  # None once the model was asked to say it
         self._media_flows = False
         self._leaving = False
         self._limits = CallLimits(
@@ -171,6 +179,8 @@ class Call:
         self.observe(self._limits.note)
         self.observe(self._note_for_watchdog)
         self._farewell_complete = False
+        if kept is not None:
+            self.briefing.restore(kept)
 
     # what a call is at a moment
 
@@ -188,6 +198,23 @@ class Call:
             return "speaking"
         thinks = self._turns.generating or self.tools.open or self._watchdog.owed
         return "thinking" if thinks and not self._floor.taken else "listening"
+
+    def keep(self) -> KeptCall:
+        """Return what another call needs to go on from here: `Call(kept=...)`."""
+        spent = self.meter.total()
+        return KeptCall(
+            kept_at=unix(),
+            model=self.model,
+            turns=tuple(
+                KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
+                for turn in self.transcript.in_order()[-MAX_TURNS:]
+            ),
+            instructions=self.briefing.instructions,
+            open_tools=tuple(self.tools.running[:100]),
+            tokens=spent.by_direction(),
+            cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
+            handle=self.live.handle,
+        )
 
     # the call's life
 
@@ -409,6 +436,11 @@ class Call:
             self._emit(events.ContextRebuilt(how.told_turns))
         elif not how.resumed and self._turns.generation:
             self._emit(events.ContextLost())
+
+    def _opening(self, kept: KeptCall | None, model: str) -> Opening:
+        """Begin from where an earlier call was: by its handle, else by what was said in it."""
+        handle = None if kept is None else kept.fresh_handle(model, unix())
+        return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
 
     def _history(self, complete_only: bool) -> list[Said]:
         turns = self.transcript.history(self._told_turns if complete_only else None)

@@ -65,7 +65,7 @@ class CallLimits:
             thoughts_tokens=usage.thoughts_tokens,
             tool_use_tokens=usage.tool_use_tokens,
         )
-        spent = self._meter.spent
+        spent = self._meter.total()
         cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
         self._emit(events.UsageReported(spent.by_direction(), cost_usd))
         self._limits.spent(spent.cost_usd)

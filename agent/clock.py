@@ -9,3 +9,5 @@ Clock = Callable[[], float]
 """Returns monotonic seconds."""
 
 monotonic: Clock = time.monotonic
+unix: Clock = time.time
+"Seconds since 1970: for what outlives the process only."

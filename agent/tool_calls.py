@@ -116,6 +116,11 @@ class ToolCalls:
         self._tools = {tool.name: tool for tool in tools}
 
     @property
+    def running(self) -> list[str]:
+        """The tools that have not answered yet."""
+        return [entry.name for entry in self._ledger.open_calls]
+
+    @property
     def open(self) -> bool:
         """True while the model waits for an answer, or could."""
         return bool(self._ledger.open_calls)

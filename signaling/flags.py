@@ -18,7 +18,10 @@ from pydantic.fields import FieldInfo
 from agent.settings import GROUPS, Settings, allowed, load_settings
 
 METAVARS = {"_s": "SECONDS", "_ms": "MS", "_px": "PIXELS", "_fps": "FPS", "_tokens": "TOKENS", "_file": "PATH"}
-FURTHER_NAMES = {"audio_output": " /--text-output"}  # how others call the same thing
+FURTHER_NAMES = {  # how others call the same thing
+    "audio_output": " /--text-output",
+    "initial_message_delay_s": "--initial-message-delay",
+}
 MAX_SHOWN = 40
 
 

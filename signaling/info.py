@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg, leg_stats
 
 STATS = (
@@ -32,12 +33,13 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "tools": call.tools.names,
         "turns": call.transcript.count,
         "sessions": call.live.sessions,
+        "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "usage": _usage(leg),
     }
 
 
 def _usage(leg: Leg) -> dict[str, Any]:
-    spent = leg.call.meter.spent
+    spent = leg.call.meter.total()
     cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
     return {"tokens": spent.by_direction(), "cost_usd": cost_usd}

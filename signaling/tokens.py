@@ -45,6 +45,17 @@ def authorise(request: web.Request, settings: Settings) -> None:
         raise OfferError(401, "unauthorised", "Send the server key as Authorization: Bearer <key>.")
 
 
+def want_key_holder(request: web.Request, settings: Settings) -> None:
+    """Let a request pass only with the server key: it asks for what was said in a call.
+
+    Raises:
+        OfferError: 401; 403 if no key is set, so that nobody can have it.
+    """
+    if settings.server_key is None:
+        raise OfferError(403, "no_server_key", "Only holders of the server key may ask for this, and none is set.")
+    authorise(request, settings)
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

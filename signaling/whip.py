@@ -16,7 +16,7 @@ from signaling import sdp
 from signaling.calls import Calls
 from signaling.info import call_info
 from signaling.offer import Door, add_candidates
-from signaling.tokens import authorise
+from signaling.tokens import authorise, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
@@ -57,6 +57,10 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         leg = calls.get(request.match_info["call_id"])
         return web.json_response(call_info(leg), headers={"ETag": leg.etag})
 
+    async def show_kept(request: web.Request) -> web.Response:
+        want_key_holder(request, settings)
+        return web.json_response(calls.get(request.match_info["call_id"]).call.keep().to_json())
+
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -72,6 +76,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
             web.patch(f"{endpoint}/{{call_id}}", trickle),
             web.delete(f"{endpoint}/{{call_id}}", hang_up),
             web.get(f"{endpoint}/{{call_id}}", show),
+            web.get(f"{endpoint}/{{call_id}}/state", show_kept),
             web.options(f"{endpoint}/{{call_id}}", options),
         ]
     return found

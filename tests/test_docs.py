@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 from pydantic import AliasChoices
 from typer.models import CommandInfo
 
@@ -134,3 +136,89 @@ def test_every_voice_and_model_is_on_a_page() -> None:
         name for name, character in VOICES.items() if not re.search(rf"\| {character} \|.*\b{name}\b", page)
     ] == []
     assert [name for name in MODELS if name not in page] == []
+
+
+class Feature(NamedTuple):
+    """One line of the table of docs/features.md."""
+
+    number: str
+    what: str
+    how: str
+    tests: str
+
+
+def features() -> list[Feature]:
+    lines = (ROOT / "docs" / "features.md").read_text(encoding="utf-8").splitlines()
+    return [
+        Feature(*(cell.strip() for cell in line[1:-1].split("|"))) for line in lines if re.match(r"\| \d+ \|", line)
+    ]
+
+
+def importable(name: str) -> bool:
+    """Tell whether a dotted name is a module of ours, or something in one."""
+    if not name.startswith(("agent.", "signaling.")):
+        return False
+    module, rest = name, list[str]()
+    while module:
+        try:
+            found: object = importlib.import_module(module)
+        except ImportError:
+            module, _, last = module.rpartition(".")
+            rest.insert(0, last)
+            continue
+        for part in rest:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def flags() -> set[str]:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    options = [option for command in group.commands.values() for option in command.params]
+    return {name.strip() for option in options for name in (*option.opts, *option.secondary_opts)}
+
+
+def exists(name: str, known_flags: set[str]) -> bool:
+    if name.startswith("--"):
+        return name in known_flags
+    if name.startswith("#"):
+        return f'id="{name[1:]}"' in (ROOT / "web" / "index.html").read_text(encoding="utf-8")
+    messages = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    documented = re.search(
+        rf'^\| .*(`{re.escape(name)}`|"(?:t|type)": "{re.escape(name)}")', messages, re.MULTILINE
+    )
+    return name in Settings.model_fields or bool(documented) or importable(name)
+
+
+def has_test(name: str) -> bool:
+    file, _, function = name.partition("::")
+    path = ROOT / file
+    return path.is_file() and bool(
+        re.search(rf"^(async )?def {function}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
+def test_the_features_are_numbered() -> None:
+    assert [feature.number for feature in features()] == [str(number) for number in range(1, 57)]
+
+
+@pytest.mark.parametrize("feature", features(), ids=lambda feature: f"feature-{feature.number}")
+def test_a_feature_is_there_and_tested(feature: Feature) -> None:
+    known_flags = flags()
+    doing, showing = re.findall(r"`([^`]+)`", feature.how), re.findall(r"`([^`]+)`", feature.tests)
+    assert doing
+    assert showing
+    assert [name for name in doing if not exists(name, known_flags)] == []
+    assert [name for name in showing if not has_test(name)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["agent.nothing", "agent.Agent.nothing", "agent.nothing.Agent", "agnt", "--nothing", "no-message", "#nothing"],
+)
+def test_what_does_not_exist_would_be_noticed(name: str) -> None:
+    assert not exists(name, flags())
+    assert not has_test(f"tests/test_docs.py::{name}")

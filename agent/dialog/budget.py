@@ -44,11 +44,20 @@ class Meter:
 
     Args:
         price: its model's price; None if it is not known.
+        before: what an earlier call had used that this one goes on from.
     """
 
-    def __init__(self, price: ModelPrice | None) -> None:
+    def __init__(self, price: ModelPrice | None, before: Spent | None = None) -> None:
         self.spent = Spent(cost_usd=None if price is None else Decimal(0))
         self._price = price
+        self._before = Spent() if before is None else before
+
+    def total(self) -> Spent:
+        """Return what both calls have used: what limits and callers count."""
+        total = Spent()
+        total.add(self._before)
+        total.add(self.spent)
+        return total
 
     def bill(
         self,

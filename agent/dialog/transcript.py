@@ -89,18 +89,27 @@ class Transcript:
             The newest turns, `MAX_HISTORY_CHARS` of them in all; of an interrupted one what was heard. Of a newest
             turn that is longer by itself its end.
         """
-        open_turns = [(speaker, turn.turn_id, turn.text) for (speaker, _), turn in self._open.items()]
-        turns = [*((turn.speaker, turn.turn_id, turn.text) for turn in self.turns), *open_turns]
-        turns.sort(key=lambda turn: int(turn[1][1:]))
         told: list[tuple[Speaker, str]] = []
         room = MAX_HISTORY_CHARS
-        for speaker, turn_id, text in reversed(turns):
-            if text.strip() and (through is None or int(turn_id[1:]) <= through):
-                room -= len(text)
+        for turn in reversed(self.in_order()):
+            if turn.text.strip() and (through is None or _number(turn) <= through):
+                room -= len(turn.text)
                 if room < 0 and told:
                     break
-                told.append((speaker, text.strip()[-MAX_HISTORY_CHARS:]))
+                told.append((turn.speaker, turn.text.strip()[-MAX_HISTORY_CHARS:]))
         return told[::-1]
+
+    def in_order(self) -> list[Revision]:
+        """Return all turns in the order in which they began, open ones as they stand."""
+        open_turns = [
+            Revision(speaker, turn.turn_id, turn.revision, turn.text) for (speaker, _), turn in self._open.items()
+        ]
+        return sorted([*self.turns, *open_turns], key=_number)
+
+    def restore(self, speaker: Speaker, text: str, *, noted: bool) -> None:
+        """Add a turn of an earlier call that this one goes on from; to be called before anything is said."""
+        self._count += 1
+        self.turns.append(Revision(speaker, f"t{self._count}", 1, text, final=True, noted=noted))
 
     def expect_again(self) -> None:
         """The words of the caller's open turn will come once more: the next fragment replaces the text."""
@@ -148,8 +157,7 @@ class Transcript:
 
     def note(self, text: str) -> None:
         """Add what the model is told beside the talk: part of the history, and nobody's turn."""
-        self._count += 1
-        self.turns.append(Revision("caller", f"t{self._count}", 1, text, final=True, noted=True))
+        self.restore("caller", text, noted=True)
 
     def finish(self, speaker: Speaker, generation: int = 0) -> Revision | None:
         """End the speaker's open turn (of a generation), if there is one."""
@@ -206,6 +214,10 @@ class Transcript:
         return Revision(
             speaker, turn.turn_id, turn.revision, text, final, typed, interrupted, unheard_text, estimated
         )
+
+
+def _number(turn: Revision) -> int:
+    return int(turn.turn_id[1:])
 
 
 def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> int:

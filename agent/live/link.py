@@ -39,8 +39,9 @@ PLENTY_S = 10.0  # of time until the server closes
 POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
-CHANGE_S = 20.0  # that an agent may still be who it was
 CLOSING_SHARE = 0.25  # of a shorter time
+CHANGE_S = 20.0  # that an agent may still be who it was
+AFRESH = Opening()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class LiveLink:
         ports: see `LinkPorts`.
         clock: monotonic seconds.
         rng: for the jitter of attempts.
+        opening: how the first session begins.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class LiveLink:
         *,
         clock: Clock,
         rng: random.Random,
+        opening: Opening = AFRESH,
     ) -> None:
         self.uplink = Uplink()
         self.unreadable_messages = 0
@@ -126,14 +129,20 @@ class LiveLink:
         self._recovery = Recovery(settings.recovery_s, rng.uniform)
         self._ring = ReplayRing(MARKED_RING_S if settings.vad == "off" else RING_S)
         self._session: LiveSession | None = None
-        self._opening = Opening()
+        self._opening = opening
         self._ended_at = 0.0
         self._connecting_at = 0.0
         self._rebuild = False
         self._swap: asyncio.Task[None] | None = None
         self._context_tokens = 0  # of the latest turn
         self._context_unsure = False  # no turn has shown yet that the session that was resumed knows its context
+        self._recovery.offered(opening.handle)
         self.uplink.hold()
+
+    @property
+    def handle(self) -> str | None:
+        """What a session can be resumed from; None if there is nothing yet."""
+        return self._recovery.handle
 
     async def run(self) -> None:
         """Hold the link until cancelled, or no session can be had.

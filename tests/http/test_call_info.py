@@ -49,6 +49,19 @@ async def test_a_call_tells_how_it_goes(service: ServiceFactory) -> None:
         assert "secret" not in str(done)
 
 
+async def test_how_much_of_the_agents_voice_waits_is_told(service: ServiceFactory) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        assert (await info(caller))["queued_s"] == 0
+        caller.type("tell me a long story")
+        async with asyncio.timeout(15):
+            while (await info(caller))["queued_s"] < 1:  # noqa: ASYNC110  it has to be asked
+                await asyncio.sleep(0.1)
+        caller.send("client-message", {"t": "interrupt"})
+        await caller.message("bot-interrupted")
+        assert (await info(caller))["queued_s"] == 0
+
+
 class Slow(Hooks):
     """The model answers when it is told to."""
 

@@ -106,6 +106,17 @@ def test_calls_add_up_and_those_without_a_price_cost_nothing() -> None:
     assert total.by_direction()["prompt"] == {"AUDIO": 3_000_000}
 
 
+def test_what_an_earlier_call_had_used_counts_for_this_one_and_not_twice_for_all() -> None:
+    before = Meter(PRICE)
+    before.bill({"AUDIO": 1_000_000}, {})
+    meter = Meter(PRICE, before.spent)
+    meter.bill({"AUDIO": 1_000_000}, {})
+    assert meter.total().cost_usd == 6
+    assert meter.spent.cost_usd == 3
+    assert meter.total().by_direction()["prompt"] == {"AUDIO": 2_000_000}
+    assert before.spent.cost_usd == 3
+
+
 @pytest.mark.parametrize(
     "name", ["gemini-3.8-live", "models/gemini-3.8-live", "publishers/google/models/gemini-3.8-live"]
 )

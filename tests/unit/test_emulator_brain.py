@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.dialog.asides import Role, context_note
 from agent.emulator import phrases
 from agent.emulator.brain import Brain, Call, Reply, Say, Turn
 from agent.emulator.picture import picture_size
@@ -52,6 +53,20 @@ def said(reply: Reply) -> str:
 )
 def test_answers(text: str, answer: str) -> None:
     assert said(ask(text)) == answer
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "system"])
+def test_a_note_is_remembered_whoever_it_is_from(role: Role) -> None:
+    brain = Brain(random.Random(1))
+    brain.remember([("user", context_note('The "caller" says: my name is Ada', role))])
+    assert said(ask("what is my name", brain)) == "Your name is Ada."
+
+
+def test_a_note_may_be_answered_and_is_not_what_the_caller_said() -> None:
+    brain = Brain(random.Random(1))
+    assert said(ask("hello", brain)) == phrases.GREETING
+    assert said(ask(context_note("what is two plus two", "system"), brain)) == "2 plus 2 is 4."
+    assert said(ask("what did I say", brain)) == "You said: hello"
 
 
 def test_dice_and_coins_are_the_callers_rng() -> None:

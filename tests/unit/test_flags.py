@@ -110,6 +110,10 @@ def test_writing_instead_of_speaking_has_its_usual_names() -> None:
     assert run("--audio-output")[0].audio_output
 
 
+def test_a_delay_has_its_usual_name_too() -> None:
+    assert run("--initial-message-delay", "2.5")[0].initial_message_delay_s == 2.5
+
+
 def test_a_bad_flag_is_complained_about_as_any_other_source() -> None:
     with pytest.raises(ConfigError, match=r"^flag --port = 'http': .*\(allowed: 0 to 65,535\)$"):
         run("--port", "http")

@@ -365,3 +365,30 @@ def test_who_hears_longer_hears_no_fewer_words(fragments: list[tuple[str, int]],
             arrived += voice
         heard.append(final(transcript.interrupt(0, samples, arrived)).text)
     assert heard[1].startswith(heard[0])
+
+
+def test_a_note_is_told_in_its_place_and_is_no_words_of_anybody() -> None:
+    transcript = Transcript()
+    transcript.typed("hello")
+    transcript.note("[It rains.]")
+    transcript.add("agent", "Hi.", generation=1)
+    assert transcript.history() == [("caller", "hello"), ("caller", "[It rains.]"), ("agent", "Hi.")]
+    assert [(turn.text, turn.noted) for turn in transcript.turns] == [("hello", False), ("[It rains.]", True)]
+    assert transcript.history(through=1) == [("caller", "hello")]
+
+
+def test_a_restored_transcript_goes_on_counting() -> None:
+    transcript = Transcript()
+    transcript.restore("caller", "hello", noted=False)
+    transcript.restore("agent", "Hi.", noted=False)
+    (typed,) = transcript.typed("and now?")
+    assert (typed.turn_id, transcript.count) == ("t3", 3)
+    transcript.add("agent", "Now", generation=1)
+    transcript.typed("wait")
+    assert [(turn.turn_id, turn.text) for turn in transcript.in_order()] == [
+        ("t1", "hello"),
+        ("t2", "Hi."),
+        ("t3", "and now?"),
+        ("t4", "Now"),
+        ("t5", "wait"),
+    ]

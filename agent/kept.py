@@ -1,0 +1,111 @@
+"""What of a call is worth keeping, as one small value: with it another call goes on where this one was. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from agent.dialog.budget import Spent
+from agent.dialog.prices import Direction
+from agent.errors import ConfigError
+
+DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
+MAX_TURNS = 1000
+MAX_TURN_CHARS = 64 << 10
+HANDLE_LIFE_S = 90 * 60.0  # Google keeps them for two hours after a session
+
+Text = Annotated[str, Field(max_length=MAX_TURN_CHARS)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTurn:
+    """A turn as it was heard.
+
+    Attributes:
+        speaker: whose it was.
+        text: what was said.
+        noted: nobody said it: the model was told.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    speaker: Literal["caller", "agent"]
+    text: Text = field(repr=False)
+    noted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCall:
+    """A call at a moment. It holds what people said: treat it as such.
+
+    Attributes:
+        version: of this shape.
+        kept_at: Unix time in seconds.
+        model: who answered.
+        turns: what was said, oldest first.
+        instructions: what the agent was told to be in the course of the call; None if that is as it was set up.
+        open_tools: names of the tools that ran.
+        tokens: by direction and modality, as in `events.UsageReported`.
+        cost_usd: what they cost; None if the price was not known.
+        handle: resumes the Live session, for whoever has the API key that it was made with; None if it cannot be.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    kept_at: Annotated[float, Field(ge=0)]
+    model: Annotated[str, Field(max_length=200)]
+    turns: Annotated[tuple[KeptTurn, ...], Field(max_length=MAX_TURNS)] = field(repr=False)
+    instructions: Text | None = field(default=None, repr=False)
+    open_tools: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(max_length=100)] = ()
+    tokens: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
+    cost_usd: Annotated[float, Field(ge=0)] | None = None
+    handle: Annotated[str, Field(max_length=4096)] | None = field(default=None, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold; `read_kept` takes it back."""
+        return asdict(self)
+
+    def fresh_handle(self, model: str, now: float) -> str | None:
+        """Return the handle if it can be expected to work: for the same model, and not for long.
+
+        Args:
+            model: who is to answer.
+            now: Unix time in seconds.
+        """
+        return self.handle if model == self.model and 0 <= now - self.kept_at < HANDLE_LIFE_S else None
+
+    def spent(self) -> Spent:
+        """Return what the call had used and cost."""
+        tokens = {
+            (direction, modality): count
+            for direction in DIRECTIONS
+            for modality, count in self.tokens.get(direction, {}).items()
+        }
+        return Spent(Counter(tokens), None if self.cost_usd is None else Decimal(str(self.cost_usd)))
+
+
+_ADAPTER = TypeAdapter(KeptCall)
+
+
+def read_kept(value: object) -> KeptCall:
+    """Check what claims to be a kept call: untrusted.
+
+    Args:
+        value: as JSON was read.
+
+    Raises:
+        ConfigError: it is none; the message names the first thing that is wrong.
+    """
+    try:
+        return _ADAPTER.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise ConfigError(f"this is no call that was kept: {where}: {first['msg']}") from None

@@ -1,0 +1,138 @@
+"""A call goes on where another one was, by its handle or by what was said in it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from agent import events
+from agent.call import Call
+from agent.emulator import Emulator, running_emulator
+from agent.emulator.faults import Fault, RefuseHandle
+from agent.kept import KeptCall, read_kept
+from agent.live.client import live_client
+from agent.live.config import LiveEndpoint
+from agent.settings import Settings
+from agent.tools.declare import Tool
+
+
+class Talk:
+    """A call without a caller's media."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.events: list[events.Event] = []
+        self._changed = asyncio.Event()
+        call.observe(self._note)
+
+    async def until(self, kind: type[events.Event]) -> None:
+        async with asyncio.timeout(10):
+            while not any(isinstance(event, kind) for event in self.events):
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def ask(self, text: str) -> str:
+        """Type something and return the answer."""
+        self.events.clear()
+        self.call.type_text(text)
+        await self.until(events.TurnCompleted)
+        said = [event.text for event in self.events if isinstance(event, events.AgentTranscribed)]
+        return said[-1]
+
+    def _note(self, event: events.Event) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+
+@asynccontextmanager
+async def calling(
+    emulator: Emulator, *, kept: KeptCall | None = None, tools: Sequence[Tool] = (), greeting: str | None = None
+) -> AsyncIterator[Talk]:
+    settings = Settings()
+    client = live_client(LiveEndpoint("test-key", emulator.url, str(emulator.ca_file)), settings)
+    call = Call("c1", client=client, settings=settings, kept=kept, tools=tools, greeting=greeting)
+    talk = Talk(call)
+    call.media_flows()
+    running = asyncio.create_task(call.run(None))
+    try:
+        await talk.until(events.AgentReady)
+        yield talk
+    finally:
+        call.hang_up("hung_up", "The test is over.", "caller")
+        await running
+        await client.aio.aclose()
+
+
+@asynccontextmanager
+async def emulating(*faults: Fault) -> AsyncIterator[Emulator]:
+    async with running_emulator(faults=list(faults), pace=50.0, await_playback=False, seed=1) as emulator:
+        yield emulator
+    assert [violation for session in emulator.sessions for violation in session.violations] == []
+
+
+async def first_call(emulator: Emulator) -> KeptCall:
+    async with calling(emulator) as talk:
+        await talk.ask("my name is Ada")
+        talk.call.change_agent("You are a pirate.", None)
+        await emulator.wait_for(lambda: emulator.sessions[0].instruction == "You are a pirate.")
+        kept = talk.call.keep()
+    assert [turn.text for turn in kept.turns] == ["my name is Ada", "Nice to meet you, Ada."]
+    assert kept.tokens["prompt"]
+    return read_kept(json.loads(json.dumps(kept.to_json())))
+
+
+@pytest.mark.parametrize("by_handle", [True, False])
+async def test_a_call_goes_on(by_handle: bool) -> None:
+    async with emulating() as emulator:
+        kept = await first_call(emulator)
+        assert kept.handle
+        if not by_handle:
+            kept = dataclasses.replace(kept, handle=None)
+        async with calling(emulator, kept=kept, greeting="Welcome aboard.") as talk:
+            assert await talk.ask("what is my name") == "Your name is Ada."
+            second = emulator.sessions[1]
+            assert second.handle == kept.handle
+            assert second.instruction == "You are a pirate."
+            assert list(second.texts) == ["what is my name"]  # no greeting
+            again = talk.call.keep()
+        assert [turn.text for turn in again.turns] == [
+            *(turn.text for turn in kept.turns),
+            "what is my name",
+            "Your name is Ada.",
+        ]
+        assert again.instructions == "You are a pirate."
+        assert sum(again.tokens["prompt"].values()) > sum(kept.tokens["prompt"].values())
+
+
+async def test_a_handle_that_is_refused_costs_nothing_but_the_time() -> None:
+    async with emulating(RefuseHandle()) as emulator:
+        kept = await first_call(emulator)
+        async with calling(emulator, kept=kept) as talk:
+            assert await talk.ask("what is my name") == "Your name is Ada."
+            assert [session.handle for session in emulator.sessions] == [None, kept.handle, None]
+
+
+async def test_the_model_is_told_which_tools_were_cut_off() -> None:
+    started = asyncio.Event()
+
+    async def slow() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    tool = Tool("slow", "A slow one.", {"type": "object", "properties": {}}, slow)
+    async with running_emulator(pace=50.0, await_playback=False) as emulator:
+        async with calling(emulator, tools=[tool]) as talk:
+            talk.call.type_text("call slow")
+            await asyncio.wait_for(started.wait(), 10)
+            kept = talk.call.keep()
+        assert kept.open_tools == ("slow",)
+        async with calling(emulator, kept=kept) as talk:
+            await talk.ask("what is one plus one")
+            told = [text for content in emulator.sessions[1].contents for _, text in content.turns]
+            assert any("cut off" in text and "slow" in text for text in told)
+            assert [turn.speaker for turn in talk.call.spoken()][:1] == ["caller"]
