@@ -192,12 +192,12 @@ class LiveLink:
 
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
-        self._recovery.left(self._clock())
+        delay_s = self._recovery.left(self._clock())
         step = Step.REBUILD if self._rebuild else Step.RESUME
         logger.info("a Live session was left on purpose, next: %s", step)
         if self._rebuild:
             self._recovery.poison()
-        return Move(step)
+        return Move(step, delay_s)
 
     def _move_after(self, loss: LiveError) -> Move:
         """Decide how to go on after a loss; raise it if no session will come."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.live.resumption import (
     FIRST_DELAY_S,
+    HASTY_S,
     LEAST_CONTEXT_TOKENS,
     LONGEST_DELAY_S,
     LONGEST_QUOTA_DELAY_S,
@@ -219,6 +220,20 @@ def test_a_session_left_on_purpose_costs_nothing_and_is_not_counted() -> None:
     recovery.left(3.0)
     assert recovery.handle == "h1"
     assert lose(recovery, 3.5).delay_s <= 0.05
+
+
+def test_sessions_that_must_be_left_at_once_are_spaced() -> None:
+    recovery = Recovery(BUDGET_S, high)
+    delays_s = []
+    for attempt in range(8):
+        recovery.ready(float(attempt), resumed=True)
+        delays_s.append(recovery.left(attempt + HASTY_S * 0.9))
+    assert delays_s == [0.05, 0.5, 1.0, 2.0, LONGEST_DELAY_S, LONGEST_DELAY_S, LONGEST_DELAY_S, LONGEST_DELAY_S]
+    recovery.ready(100.0, resumed=True)
+    assert recovery.left(100.0 + HASTY_S) == 0.0
+    recovery.ready(200.0, resumed=True)
+    recovery.progressed()
+    assert recovery.left(200.0) == 0.05
 
 
 def test_a_session_that_lasted_and_was_then_left_begins_a_new_budget() -> None:

@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
-from agent.emulator import running_emulator
+from agent.emulator import Emulator, running_emulator
 from agent.emulator.faults import Close, DropTcp, Fault, GoAway
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
@@ -24,17 +24,8 @@ def connections() -> int:
     return sum(type(each) is ClientConnection for each in gc.get_objects())
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        GoAway(at="turn_completed", nth="every", time_left_s=0.4),
-        Close(at="turn_completed", nth="every"),
-        DropTcp(at="turn_completed", nth="every"),
-    ],
-    ids=["left", "closed", "dropped"],
-)
-async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
-    """A connection has half a megabyte of buffers, and garbage is collected seldom (`signaling.app`)."""
+def link_to(emulator: Emulator) -> tuple[LiveLink, asyncio.Semaphore]:
+    """Return a link, and what is released with each session that takes over."""
     replaced = asyncio.Semaphore(0)
     ports = LinkPorts(
         on_ready=lambda: None,
@@ -48,9 +39,23 @@ async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
         is_quiet=lambda: True,
     )
     settings = Settings(close_timeout_s=0.2)
+    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
+    return LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1)), replaced
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        GoAway(at="turn_completed", nth="every", time_left_s=0.4),
+        Close(at="turn_completed", nth="every"),
+        DropTcp(at="turn_completed", nth="every"),
+    ],
+    ids=["left", "closed", "dropped"],
+)
+async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
+    """A connection has half a megabyte of buffers, and garbage is collected seldom (`signaling.app`)."""
     async with running_emulator(faults=[end], pace=50.0, await_playback=False) as emulator:
-        client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
-        link = LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1))
+        link, replaced = link_to(emulator)
         gc.collect()
         gc.disable()
         before = connections()
@@ -63,5 +68,18 @@ async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
             assert connections() - before <= 1
         finally:
             gc.enable()
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_a_server_that_sends_everybody_away_at_once_is_not_stormed() -> None:
+    async with running_emulator(faults=[GoAway(time_left_s=0.0)]) as emulator:
+        link, replaced = link_to(emulator)
+        running = asyncio.create_task(link.run())
+        try:
+            await asyncio.wait_for(replaced.acquire(), 10)
+            await asyncio.sleep(1.0)
+            assert 2 <= len(emulator.sessions) <= 6
+        finally:
             running.cancel()
             await asyncio.wait([running])
