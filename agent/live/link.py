@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import Clock
@@ -146,7 +147,8 @@ class LiveLink:
             move = self._move_on() if loss is None else self._move_after(loss)
             self._ports.on_ended(loss, self.uplink.take_tool_results())
             await asyncio.sleep(move.delay_s)
-            self._opening = self._next_opening(move.step)
+            within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
+            self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
     def replace(self, *, rebuild: bool = False) -> None:
         """Have another session take over, if one is running: the model does not do what it should.

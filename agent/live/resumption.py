@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,6 +181,10 @@ class Recovery:
     def recovering(self) -> bool:
         """True from a loss until the new session has proved itself."""
         return self._lost_at is not None
+
+    def left_s(self, now: float) -> float:
+        """Return how long the next attempt may take: what is left of the budget, if one runs."""
+        return math.inf if self._lost_at is None else max(0.0, self._lost_at + self._budget_s - now)
 
     def offered(self, handle: str | None) -> None:
         """Note the handle that the server offers; None if the session cannot be resumed at this moment (rule 4)."""

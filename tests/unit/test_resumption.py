@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 
@@ -167,6 +168,17 @@ def test_the_budget_counts_from_the_first_loss() -> None:
     assert lose(recovery, 100.0).step is Step.RESUME
     assert lose(recovery, 100.0 + BUDGET_S - 1.0).step is Step.RESUME
     assert lose(recovery, 100.0 + BUDGET_S - 0.9) == Move(Step.GIVE_UP)  # its pause would go beyond
+
+
+def test_an_attempt_may_take_what_is_left_of_the_budget() -> None:
+    recovery = running()
+    assert recovery.left_s(50.0) == math.inf
+    lose(recovery, 60.0)
+    assert recovery.left_s(61.0) == BUDGET_S - 1
+    assert recovery.left_s(61.0 + BUDGET_S) == 0.0
+    recovery.ready(62.0, resumed=True)
+    recovery.progressed()
+    assert recovery.left_s(63.0) == math.inf
 
 
 def test_a_session_that_was_lost_young_does_not_prolong_the_budget() -> None:

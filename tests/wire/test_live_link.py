@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
-from agent.emulator import Emulator, running_emulator
+from agent.emulator import Emulator, Hooks, ServerMessage, Wire, running_emulator
 from agent.emulator.faults import Close, DropTcp, Fault, GoAway
+from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
@@ -24,7 +26,7 @@ def connections() -> int:
     return sum(type(each) is ClientConnection for each in gc.get_objects())
 
 
-def link_to(emulator: Emulator) -> tuple[LiveLink, asyncio.Semaphore]:
+def link_to(emulator: Emulator, **changes: Any) -> tuple[LiveLink, asyncio.Semaphore]:
     """Return a link, and what is released with each session that takes over."""
     replaced = asyncio.Semaphore(0)
     ports = LinkPorts(
@@ -38,7 +40,7 @@ def link_to(emulator: Emulator) -> tuple[LiveLink, asyncio.Semaphore]:
         history=lambda _complete_only: [],
         is_quiet=lambda: True,
     )
-    settings = Settings(close_timeout_s=0.2)
+    settings = Settings(close_timeout_s=0.2, **changes)
     client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
     return LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1)), replaced
 
@@ -83,3 +85,19 @@ async def test_a_server_that_sends_everybody_away_at_once_is_not_stormed() -> No
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+class Unconfirmed(Hooks):
+    """Only the first session is ever confirmed."""
+
+    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
+        return None if message.kind == "setupComplete" and wire.record.number > 1 else message
+
+
+async def test_an_attempt_does_not_outlast_the_budget() -> None:
+    lost = Close(at="turn_completed")
+    async with running_emulator(faults=[lost], hooks=Unconfirmed, pace=50.0, await_playback=False) as emulator:
+        link, _replaced = link_to(emulator, recovery_s=0.6, setup_timeout_s=60.0)
+        link.uplink.put(TypedText("hello"))
+        with pytest.raises(LiveLost, match="did not confirm the session"):
+            await asyncio.wait_for(link.run(), 10)
