@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import Clock
@@ -157,7 +158,8 @@ class LiveLink:
             move = self._move_on() if loss is None else self._move_after(loss)
             self._ports.on_ended(loss, self.uplink.take_tool_results())
             await asyncio.sleep(move.delay_s)
-            self._opening = self._next_opening(move.step)
+            within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
+            self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
     def replace(self, *, rebuild: bool = False) -> None:
         """Have another session take over, if one is running: the model does not do what it should.
@@ -222,12 +224,12 @@ class LiveLink:
 
     def _move_on(self) -> Move:
         """Go on after a session that was left on purpose."""
-        self._recovery.left(self._clock())
+        delay_s = self._recovery.left(self._clock())
         step = Step.REBUILD if self._rebuild else Step.RESUME
         logger.info("a Live session was left on purpose, next: %s", step)
         if self._rebuild:
             self._recovery.poison()
-        return Move(step)
+        return Move(step, delay_s)
 
     def _move_after(self, loss: LiveError) -> Move:
         """Decide how to go on after a loss; raise it if no session will come."""

@@ -8,6 +8,8 @@ it. Speech and text of that time are sent again too, because a word heard twice 
 silence is only if it probably crossed. How long a message takes is guessed from the fastest connect, which is four
 or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
 
+What goes beyond the bound is forgotten, silence first: a question must not go because its tool takes long.
+
 No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
 open there, whether that start is still remembered or not.
 """
@@ -62,8 +64,10 @@ class ReplayRing:
         self._number = 0
         self._audio_bytes = 0
         self._others = 0
-        self._forgotten = 0  # items up to this number are gone
-        self._forgotten_at = -math.inf  # when the last of them was sent
+        self._silent_chunks = 0
+        self._forgotten = 0  # number of the newest item that is gone
+        self._forgotten_at = -math.inf  # when it was sent
+        self._word_forgotten = 0  # number of the newest that is gone and was no silence
         self._handle_mark = 0
         self._turn_mark = 0
 
@@ -84,11 +88,15 @@ class ReplayRing:
         self._items.append(Sent(self._number, item, now))
         if isinstance(item, Audio):
             self._audio_bytes += len(item.pcm_bytes)
+            self._silent_chunks += not item.speech
         else:
             self._others += 1
         while self._audio_bytes > self._bound_bytes or self._others > MAX_OTHERS:
-            gone = self._pop()
-            self._forgotten, self._forgotten_at = gone.number, min(gone.at, now)
+            gone = (self._pop_silence() if self._audio_bytes > self._bound_bytes else None) or self._pop()
+            self._forgotten = max(self._forgotten, gone.number)
+            self._forgotten_at = max(self._forgotten_at, min(gone.at, now))
+            if not _is_silence(gone.item):
+                self._word_forgotten = max(self._word_forgotten, gone.number)
 
     def handle_came(self, now: float) -> None:
         """Note that a handle arrived: what was sent before is part of it."""
@@ -100,7 +108,7 @@ class ReplayRing:
             if age_s >= self._surely_s:
                 break
             self.exact = False
-            if age_s < self._probably_s or not (isinstance(sent.item, Audio) and not sent.item.speech):
+            if age_s < self._probably_s or not _is_silence(sent.item):
                 self._handle_mark = sent.number - 1
         if now - self._forgotten_at < self._surely_s:  # a burst after an outage
             self._handle_mark = min(self._handle_mark, self._forgotten - 1)
@@ -124,8 +132,8 @@ class ReplayRing:
 
     @property
     def covers_turn(self) -> bool:
-        """True if nothing that was sent after the last complete turn is forgotten."""
-        return self._forgotten <= self._turn_mark
+        """True if nothing but silence is forgotten of what was sent after the last complete turn."""
+        return self._word_forgotten <= self._turn_mark
 
     def since_handle(self) -> list[Sent]:
         """Return what to send again to a session resumed from the newest handle; to be marked `at` each sending."""
@@ -161,8 +169,24 @@ class ReplayRing:
         sent = self._items.popleft()
         if isinstance(sent.item, Audio):
             self._audio_bytes -= len(sent.item.pcm_bytes)
+            self._silent_chunks -= not sent.item.speech
         else:
             self._others -= 1
         if isinstance(sent.item, ActivityMark):
             self._was_open = sent.item.starts
         return sent
+
+    def _pop_silence(self) -> Sent | None:
+        """Take the oldest silence out, wherever it is; None if there is none."""
+        if not self._silent_chunks:
+            return None
+        index, sent = next((index, sent) for index, sent in enumerate(self._items) if _is_silence(sent.item))
+        del self._items[index]
+        if isinstance(sent.item, Audio):
+            self._audio_bytes -= len(sent.item.pcm_bytes)
+            self._silent_chunks -= 1
+        return sent
+
+
+def _is_silence(item: Item) -> bool:
+    return isinstance(item, Audio) and not item.speech

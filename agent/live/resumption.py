@@ -6,13 +6,15 @@ Rules:
      is never used again, and the next session is a fresh one that is told the history. A server that could not be
      reached has not seen the handle, and a session that proved itself (rule 3) has cleared it.
   3. Attempts are spaced by a jittered back-off that doubles, and limited by a budget. A session that completed a
-     turn or lasted for a while begins a new budget.
+     turn or lasted for a while begins a new budget. A session that must be left as soon as it was ready is spaced
+     in the same way, or a server that is going down would be stormed.
   4. A handle is taken when the server offers one; "not resumable now" does not take the last one away: resuming
      with it loses a little, a fresh session loses more.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import Literal
 
 Stage = Literal["setup", "running"]
 
+HASTY_S = 0.5  # a session that is left sooner has hardly been one
 STABLE_S = 10.0  # a session that lasted so long has earned a new budget
 RIGHT_AFTER_S = 2.0  # of resuming: a session that the server ends by then was resumed from a bad handle
 MOST_FAILURES = 2  # of one handle
@@ -179,6 +182,10 @@ class Recovery:
         """True from a loss until the new session has proved itself."""
         return self._lost_at is not None
 
+    def left_s(self, now: float) -> float:
+        """Return how long the next attempt may take: what is left of the budget, if one runs."""
+        return math.inf if self._lost_at is None else max(0.0, self._lost_at + self._budget_s - now)
+
     def offered(self, handle: str | None) -> None:
         """Note the handle that the server offers; None if the session cannot be resumed at this moment (rule 4)."""
         if handle and handle not in self._poisoned:
@@ -197,9 +204,13 @@ class Recovery:
         self._failures = 0
         self._on_trial = None
 
-    def left(self, now: float) -> None:
-        """Note that the session was left for the next one on purpose."""
-        self._end_session(now)
+    def left(self, now: float) -> float:
+        """Note that the session was left for the next one on purpose; return the seconds to wait before that."""
+        if self._end_session(now) >= HASTY_S:
+            return 0.0
+        delay_s = self._delay_s(Step.RESUME)
+        self._attempts += 1
+        return delay_s
 
     def poison(self) -> None:
         """Never use the handle again, nor the one that its session was resumed from (rule 2)."""

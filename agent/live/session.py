@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -70,11 +71,13 @@ class Opening:
         handle: what it is resumed from; None for a fresh session.
         history: what a fresh session is told of the call so far.
         replay: what was sent to an earlier session and is sent again first.
+        within_s: the server must confirm the session sooner than that, whatever `setup_timeout_s` says.
     """
 
     handle: str | None = None
     history: Sequence[Said] = ()
     replay: Sequence[Sent] = ()
+    within_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class LiveSession:
     @asynccontextmanager
     async def _connected(self, opening: Opening) -> AsyncIterator[AsyncSession]:
         model = self._settings.model
-        limit_s = self._settings.setup_timeout_s
+        limit_s = min(self._settings.setup_timeout_s, opening.within_s)
         config = connect_config(
             self._settings, self._declarations, handle=opening.handle, seeded=bool(opening.history)
         )
@@ -168,7 +171,7 @@ class LiveSession:
                 session = await connecting.__aenter__()
         except TimeoutError:
             raise LiveLost(
-                f"the Live server did not confirm the session within {limit_s:g} s",
+                f"the Live server did not confirm the session within {limit_s:.3g} s",
                 fault="live",
                 during_setup=True,
             ) from None

@@ -151,6 +151,21 @@ def test_five_seconds_of_audio_are_kept_and_no_more() -> None:
     ring.sent(silence(chunks), 0.0)
     assert items(ring.since_handle()) == [silence(number) for number in range(1, chunks + 1)]
     assert not ring.covers_handle
+    assert ring.covers_turn  # it was silence
+
+
+def test_a_question_is_kept_however_long_nobody_speaks_after_it() -> None:
+    before = [(silence(number), 0.0) for number in range(40)]
+    ring = after(*before, (voice(90, 2.0), 4.0), (TypedText("and this"), 6.0))
+    for number in range(100, 200):
+        ring.sent(silence(number), 6.0)
+    kept = items(ring.since_handle())
+    assert kept == [voice(90, 2.0), TypedText("and this"), *(silence(number) for number in range(170, 200))]
+    assert items(ring.since_turn()) == kept
+    assert not ring.covers_handle  # some silence is gone
+    assert ring.covers_turn
+    ring.sent(voice(201, 4.0), 6.0)
+    assert items(ring.since_turn()) == [TypedText("and this"), voice(201, 4.0)]
     assert not ring.covers_turn
 
 
@@ -306,6 +321,8 @@ class Model:
             self.handle = None
             if self.ring.covers_turn:
                 known, self.again = self.told, self.ring.since_turn()
+                heard = [*known, *items(self.again)]
+                self.excused += [item for item in self.said if item not in heard and not is_word(item)]
             else:  # in words, as far as they were transcribed
                 known, self.again = list(self.said), self.ring.since_turn()
         else:

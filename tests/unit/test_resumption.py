@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.live.resumption import (
     FIRST_DELAY_S,
+    HASTY_S,
     LEAST_CONTEXT_TOKENS,
     LONGEST_DELAY_S,
     LONGEST_QUOTA_DELAY_S,
@@ -168,6 +170,17 @@ def test_the_budget_counts_from_the_first_loss() -> None:
     assert lose(recovery, 100.0 + BUDGET_S - 0.9) == Move(Step.GIVE_UP)  # its pause would go beyond
 
 
+def test_an_attempt_may_take_what_is_left_of_the_budget() -> None:
+    recovery = running()
+    assert recovery.left_s(50.0) == math.inf
+    lose(recovery, 60.0)
+    assert recovery.left_s(61.0) == BUDGET_S - 1
+    assert recovery.left_s(61.0 + BUDGET_S) == 0.0
+    recovery.ready(62.0, resumed=True)
+    recovery.progressed()
+    assert recovery.left_s(63.0) == math.inf
+
+
 def test_a_session_that_was_lost_young_does_not_prolong_the_budget() -> None:
     recovery, now = running(), 20.0
     moves: list[Move] = []
@@ -219,6 +232,20 @@ def test_a_session_left_on_purpose_costs_nothing_and_is_not_counted() -> None:
     recovery.left(3.0)
     assert recovery.handle == "h1"
     assert lose(recovery, 3.5).delay_s <= 0.05
+
+
+def test_sessions_that_must_be_left_at_once_are_spaced() -> None:
+    recovery = Recovery(BUDGET_S, high)
+    delays_s = []
+    for attempt in range(8):
+        recovery.ready(float(attempt), resumed=True)
+        delays_s.append(recovery.left(attempt + HASTY_S * 0.9))
+    assert delays_s == [0.05, 0.5, 1.0, 2.0, LONGEST_DELAY_S, LONGEST_DELAY_S, LONGEST_DELAY_S, LONGEST_DELAY_S]
+    recovery.ready(100.0, resumed=True)
+    assert recovery.left(100.0 + HASTY_S) == 0.0
+    recovery.ready(200.0, resumed=True)
+    recovery.progressed()
+    assert recovery.left(200.0) == 0.05
 
 
 def test_a_session_that_lasted_and_was_then_left_begins_a_new_budget() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
-from agent.emulator import running_emulator
+from agent.emulator import Emulator, Hooks, ServerMessage, Wire, running_emulator
 from agent.emulator.faults import Close, DropTcp, Fault, GoAway
+from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
@@ -22,6 +24,25 @@ from agent.settings import Settings
 def connections() -> int:
     """Count what is in memory, garbage that waits for a collection included."""
     return sum(type(each) is ClientConnection for each in gc.get_objects())
+
+
+def link_to(emulator: Emulator, **changes: Any) -> tuple[LiveLink, asyncio.Semaphore]:
+    """Return a link, and what is released with each session that takes over."""
+    replaced = asyncio.Semaphore(0)
+    ports = LinkPorts(
+        on_ready=lambda: None,
+        on_fact=lambda _fact: None,
+        on_picture=lambda _picture: None,
+        on_ending=lambda _time_left_s: None,
+        on_ended=lambda _loss, _unsent: None,
+        on_replaced=lambda _how: replaced.release(),
+        on_forgotten=lambda: None,
+        history=lambda _complete_only: [],
+        is_quiet=lambda: True,
+    )
+    settings = Settings(close_timeout_s=0.2, **changes)
+    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
+    return LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1)), replaced
 
 
 @pytest.mark.parametrize(
@@ -35,22 +56,8 @@ def connections() -> int:
 )
 async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
     """A connection has half a megabyte of buffers, and garbage is collected seldom (`signaling.app`)."""
-    replaced = asyncio.Semaphore(0)
-    ports = LinkPorts(
-        on_ready=lambda: None,
-        on_fact=lambda _fact: None,
-        on_picture=lambda _picture: None,
-        on_ending=lambda _time_left_s: None,
-        on_ended=lambda _loss, _unsent: None,
-        on_replaced=lambda _how: replaced.release(),
-        on_forgotten=lambda: None,
-        history=lambda _complete_only: [],
-        is_quiet=lambda: True,
-    )
-    settings = Settings(close_timeout_s=0.2)
     async with running_emulator(faults=[end], pace=50.0, await_playback=False) as emulator:
-        client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
-        link = LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1))
+        link, replaced = link_to(emulator)
         gc.collect()
         gc.disable()
         before = connections()
@@ -65,3 +72,32 @@ async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
             gc.enable()
             running.cancel()
             await asyncio.wait([running])
+
+
+async def test_a_server_that_sends_everybody_away_at_once_is_not_stormed() -> None:
+    async with running_emulator(faults=[GoAway(time_left_s=0.0)]) as emulator:
+        link, replaced = link_to(emulator)
+        running = asyncio.create_task(link.run())
+        try:
+            await asyncio.wait_for(replaced.acquire(), 10)
+            await asyncio.sleep(1.0)
+            assert 2 <= len(emulator.sessions) <= 6
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+class Unconfirmed(Hooks):
+    """Only the first session is ever confirmed."""
+
+    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
+        return None if message.kind == "setupComplete" and wire.record.number > 1 else message
+
+
+async def test_an_attempt_does_not_outlast_the_budget() -> None:
+    lost = Close(at="turn_completed")
+    async with running_emulator(faults=[lost], hooks=Unconfirmed, pace=50.0, await_playback=False) as emulator:
+        link, _replaced = link_to(emulator, recovery_s=0.6, setup_timeout_s=60.0)
+        link.uplink.put(TypedText("hello"))
+        with pytest.raises(LiveLost, match="did not confirm the session"):
+            await asyncio.wait_for(link.run(), 10)
