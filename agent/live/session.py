@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -184,6 +185,12 @@ class LiveSession:
             raise _closed(code, reason, during_setup=True) from None
         except GoogleAuthError as error:
             raise no_token(error) from None
+        except ssl.SSLCertVerificationError as error:  # an OSError, but one that will not pass
+            raise LiveRefused(
+                f"the Live server's certificate is not trusted: {_brief(error)}",
+                fault="operator",
+                during_setup=True,
+            ) from None
         except (OSError, InvalidHandshake) as error:
             raise LiveLost(
                 f"the Live server cannot be reached: {_brief(error)}", fault="network", during_setup=True
