@@ -490,11 +490,11 @@ class Call:
                 self.tools.call(call_id, name, arguments)
             case wire.ToolCallsCancelled(call_ids):
                 self.tools.cancel(call_ids)
-            case wire.GoAway() | wire.Resumable():
-                pass  # the link sees to it
+            case wire.Resumable(handle=str()):  # to what else it says, and to goAway, the link sees
+                self.tools.handle_came()
             case wire.Usage():
                 self._limits.bill(fact)
-            case _:
+            case wire.Thought() | wire.Sources() | wire.Code() | wire.CodeResult():
                 if self._wants_thoughts or not isinstance(fact, wire.Thought):
                     self._emit(shown(fact))
 

@@ -146,6 +146,10 @@ class ToolCalls:
         """Note that the model has made use of the answers so far."""
         self._ledger.turn_completed()
 
+    def handle_came(self) -> None:
+        """Note that the next session may know what is open now."""
+        self._ledger.handle_came()
+
     async def end(self) -> None:
         """Stop all tools, because the call is over."""
         for entry in self._ledger.abandon():

@@ -14,8 +14,8 @@ Rules:
      and gets its end under the new id, instead of having the work done twice.
   7. So may it for what has finished in a turn that the session's end cut off: the new session knows nothing of it
      and gets the same answer, once.
-  8. A session that knows of a call already, because the turn in which it was made was complete, does not ask again.
-     If the answer was given in a turn that the session's end cut off, it is told as a note.
+  8. A session that is resumed from a handle knows the calls that were open when it came, and does not ask again. If
+     such a one was answered in a turn that the session's end cut off, the answer is told as a note.
 
 | state     | open again (2) | progress          | finished            | cancelled (4) | session replaced |
 | --------- | -------------- | ----------------- | ------------------- | ------------- | ---------------- |
@@ -75,7 +75,7 @@ class Ledger:
         self._ended_ids: OrderedDict[str, None] = OrderedDict()  # of this session
         self._answers: list[tuple[Entry, Any]] = []  # of this turn
         self._cut_off: list[tuple[Entry, Any]] = []  # of a turn that ended with its session
-        self._outlasting: set[str] = set()  # keys of calls that were open when the last turn was complete
+        self._known: set[str] = set()  # keys of calls that were open when the newest handle came
 
     @property
     def open_calls(self) -> tuple[Entry, ...]:
@@ -147,7 +147,10 @@ class Ledger:
         """Note that the model has made use of the answers."""
         self._answers.clear()
         self._cut_off.clear()
-        self._outlasting = {entry.key for entry in self._open.values() if self._has_live_id(entry)}
+
+    def handle_came(self) -> None:
+        """Note that from now on a session may be resumed that knows what is open (rule 8)."""
+        self._known = {entry.key for entry in self._open.values() if self._has_live_id(entry)}
 
     def cancel(self, call_id: str) -> Entry | None:
         """End a call that the model takes back; return it if it was open."""
@@ -168,11 +171,10 @@ class Ledger:
         """Declare dead all ids so far (rule 5); return the answers to tell as notes, with their calls (rule 8)."""
         self._ids.clear()
         self._ended_ids.clear()
-        lost = [(entry, answer) for entry, answer in self._answers if entry.key in self._outlasting]
-        unheard = [(entry, answer) for entry, answer in self._answers if entry.key not in self._outlasting]
-        self._cut_off = [*self._cut_off, *unheard][-self._max_open :]
+        lost = [(entry, answer) for entry, answer in self._answers if entry.key in self._known]
+        self._cut_off = [*self._cut_off, *self._answers][-self._max_open :]
         self._answers.clear()
-        self._outlasting.clear()
+        self._known.clear()
         return lost
 
     def _orphans(self) -> list[Entry]:

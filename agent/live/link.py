@@ -43,6 +43,7 @@ CLOSING_S = 1.0  # before the server's deadline, to close in order
 CLOSING_SHARE = 0.25  # of a shorter time
 CHANGE_S = 20.0  # that an agent may still be who it was
 AFRESH = Opening()
+OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class LiveLink:
         self._connecting_at = 0.0
         self._rebuild = False
         self._swap: asyncio.Task[None] | None = None
+        self._generates = False  # the model, a turn that is not complete
         self._context_tokens = 0  # of the latest turn
         self._context_unsure = False  # no turn has shown yet that the session that was resumed knows its context
         self._recovery.offered(opening.handle)
@@ -207,7 +209,7 @@ class LiveLink:
         )
         session = LiveSession(self._client, self._settings, self._declarations, ports)
         self._session = session
-        self._rebuild = False
+        self._rebuild = self._generates = False
         self._connecting_at = self._clock()
         try:
             await session.run(self._opening)
@@ -283,6 +285,8 @@ class LiveLink:
 
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:
+            case wire.Resumable() if self._generates:
+                self._ports.on_fact(wire.Resumable(None))  # resumed from here, the rest of the turn would not come
             case wire.Resumable(handle):
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
@@ -295,10 +299,12 @@ class LiveLink:
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
+                self._generates = False
                 self._ring.turn_completed()
                 self._recovery.progressed()
                 self._ports.on_fact(fact)
             case _:
+                self._generates = self._generates or isinstance(fact, OUTPUT)
                 self._ports.on_fact(fact)
 
     def _check_context(self, tokens: int) -> None:

@@ -9,7 +9,8 @@ Rules:
      turn or lasted for a while begins a new budget. A session that must be left as soon as it was ready is spaced
      in the same way, or a server that is going down would be stormed.
   4. A handle is taken when the server offers one; "not resumable now" does not take the last one away: resuming
-     with it loses a little, a fresh session loses more.
+     with it loses a little, a fresh session loses more. One that comes in the middle of the model's turn is passed
+     over by `agent.live.link`: the session that it leads to would never end that turn.
 """
 
 from __future__ import annotations

@@ -333,7 +333,8 @@ def test_an_answer_that_a_dead_session_made_nothing_of_is_told_once_to_one_that_
 
         model = Model(tool(slow, behavior="NON_BLOCKING", scheduling="WHEN_IDLE"))
         model.calls.call("c1", "probe", {})
-        model.calls.turn_completed()  # "I am looking it up", and a handle
+        model.calls.turn_completed()  # "I am looking it up"
+        model.calls.handle_came()
         await settle()
         done.set()
         await settle()

@@ -12,13 +12,14 @@ from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
 from agent.emulator import Emulator, Hooks, ServerMessage, Wire, running_emulator
-from agent.emulator.faults import Close, DropTcp, Fault, GoAway
+from agent.emulator.faults import Close, DropTcp, Fault, GoAway, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
 from agent.live.uplink import TypedText
 from agent.settings import Settings
+from tests.outlive.line import says
 
 
 def connections() -> int:
@@ -101,3 +102,24 @@ async def test_an_attempt_does_not_outlast_the_budget() -> None:
         link.uplink.put(TypedText("hello"))
         with pytest.raises(LiveLost, match="did not confirm the session"):
             await asyncio.wait_for(link.run(), 10)
+
+
+async def test_a_handle_that_comes_in_the_middle_of_a_turn_is_not_used() -> None:
+    body = {"sessionResumptionUpdate": {"newHandle": "middle", "resumable": True}}
+    faults: list[Fault] = [
+        UnknownMessage(session=1, at="turn_started", nth=2, after_s=0.1, body=body),
+        DropTcp(session=1, at="turn_started", nth=2, after_s=0.3),
+    ]
+    async with running_emulator(faults=faults, on_turn=says(1.0)) as emulator:
+        link, replaced = link_to(emulator)
+        running = asyncio.create_task(link.run())
+        try:
+            link.uplink.put(TypedText("one"))
+            await emulator.wait_for(lambda: any(each.sent_kinds["turnComplete"] for each in emulator.sessions))
+            link.uplink.put(TypedText("two"))
+            await asyncio.wait_for(replaced.acquire(), 10)
+            await emulator.wait_for(lambda: list(emulator.sessions[1].texts) == ["two"])  # asked once more
+            assert emulator.sessions[1].handle in emulator.sessions[0].handles
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
