@@ -75,11 +75,13 @@ class Extra:
         tools: further tools that the model may call.
         instruction: added to the system instruction.
         caller: who calls, as far as that is known: untrusted.
+        telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
     """
 
     tools: Sequence[Tool] = ()
     instruction: str = ""
     caller: str | None = None
+    telephone: bool = False
 
 
 NOTHING_EXTRA = Extra()
@@ -189,6 +191,8 @@ class Door:
         if extra.instruction:
             instruction = f"{settings.system_instruction}\n\n{extra.instruction}"
             settings = settings.model_copy(update={"system_instruction": instruction})
+        if extra.telephone and settings.vad in (None, "off"):
+            settings = settings.model_copy(update={"vad": "phone"})
         return Call(
             new_call_id(),
             client=self._agent.client,

@@ -48,7 +48,7 @@ class SipCall:
 
     def extra(self) -> Extra:
         """Return what the agent has besides on this call."""
-        return Extra(phone_tools(self, self._call), self.line.instruction(), self.line.caller)
+        return Extra(phone_tools(self, self._call), self.line.instruction(), self.line.caller, telephone=True)
 
     def begin(self, leg: Leg) -> None:
         """Belong to a call that has started."""

@@ -69,7 +69,7 @@ class Stream:
     def extra(self) -> Extra:
         """Return what the agent has besides on this call."""
         tools = phone_tools(self, self._call, names=("end_call",))
-        return Extra(tools, self.line.instruction(), self.line.caller)
+        return Extra(tools, self.line.instruction(), self.line.caller, telephone=True)
 
     def begin(self, leg: Leg) -> None:
         """Belong to a call that is about to start."""

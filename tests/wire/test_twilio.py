@@ -185,6 +185,8 @@ async def test_a_conversation(service: Service, model: Emulator) -> None:
         assert abs(peak_hz(answer, 8_000) - 700) < 10
         assert {len(payload) for payload in carrier.payloads} == {160}
         assert all(word in str(session.setup) for word in ("+15550001", "gold", "CA1"))
+        detection = session.setup["realtimeInputConfig"]["automaticActivityDetection"]
+        assert detection["silenceDurationMs"] == 600, "a telephone is listened to as one"
         await carrier.tell("stop", stop={"accountSid": "AC1", "callSid": "CA1"})
         await model.wait_for(lambda: not session.open, timeout_s=1)
         await carrier.until(lambda: carrier.closed_at)
