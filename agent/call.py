@@ -693,7 +693,8 @@ class Call:
         self._leave()
 
     def _leave_if_silent(self) -> None:
-        if self._farewell_complete and not self._turns.open and not self.playout.queued_samples:
+        heard = not self.playout.queued_samples and not self.voice.speaking
+        if self._farewell_complete and not self._turns.open and heard:
             self._leave()
 
     def _leave(self) -> None:

@@ -77,8 +77,9 @@ async def test_the_grid_does_not_creep_over_many_turns() -> None:
     first, last = far.sent[5], far.sent[-1]
     drift_s = (last.pts - first.pts) / 48_000 - (last.at - first.at)
     assert abs(drift_s) < 0.03
-    steps = {b.pts - a.pts for a, b in zip(far.sent, far.sent[1:], strict=False)}
-    assert steps == {960}
+    steps = [b.pts - a.pts for a, b in zip(far.sent, far.sent[1:], strict=False)]
+    assert {step % 960 for step in steps} == {0}
+    assert sum(step // 960 - 1 for step in steps) == track.stats.skipped_slots  # none, unless the machine stalls
 
 
 async def test_a_stream_at_real_time_has_no_gap() -> None:
