@@ -308,6 +308,8 @@ class LiveLink:
                 self._ports.on_fact(fact)
 
     def _check_context(self, tokens: int) -> None:
+        if not tokens:  # not every report tells the context's length
+            return
         before, self._context_tokens = self._context_tokens, tokens
         if self._context_unsure and is_forgotten(before, tokens):
             self._ports.on_forgotten()

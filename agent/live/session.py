@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -49,6 +50,7 @@ PICTURE_MIME = "image/jpeg"
 SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
 CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 REFUSING_STATUS = (400, 401, 403, 404)  # of the WebSocket upgrade; others (429, 5xx) may pass
 REFUSING_CODES = (1007, 1008)  # close codes before the set-up was confirmed: it is at fault
 
@@ -430,4 +432,6 @@ def _closed(code: int, details: object, *, during_setup: bool) -> LiveRefused | 
 
 
 def _brief(error: Exception) -> str:
-    return (str(error) or type(error).__name__).rstrip(". ")[:200]
+    """Return an error's words for the log and the caller; an address may have a password in it."""
+    words = _CREDENTIALS.sub("//...@", str(error)) or type(error).__name__
+    return words.rstrip(". ")[:200]

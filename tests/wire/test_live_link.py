@@ -123,3 +123,24 @@ async def test_a_handle_that_comes_in_the_middle_of_a_turn_is_not_used() -> None
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+async def test_usage_that_does_not_tell_the_context_is_no_sign_of_a_lost_one() -> None:
+    nothing = {"usageMetadata": {"responseTokenCount": 7}}
+    faults: list[Fault] = [
+        DropTcp(session=1, at="turn_completed"),
+        UnknownMessage(session=2, at="turn_started", body=nothing),
+    ]
+    async with running_emulator(faults=faults, pace=50.0, await_playback=False) as emulator:
+        link, replaced = link_to(emulator)
+        running = asyncio.create_task(link.run())
+        try:
+            link.uplink.put(TypedText("with many words " * 100))
+            await asyncio.wait_for(replaced.acquire(), 10)
+            link.uplink.put(TypedText("two"))
+            await emulator.wait_for(lambda: emulator.sessions[1].sent_kinds["turnComplete"] > 0)
+            await asyncio.sleep(0.2)
+            assert len(emulator.sessions) == 2
+        finally:
+            running.cancel()
+            await asyncio.wait([running])

@@ -13,7 +13,7 @@ from google.genai.live import AsyncSession
 
 from agent.clock import monotonic
 from agent.emulator import Emulator, running_emulator
-from agent.errors import LiveLost
+from agent.errors import LiveLost, LiveRefused
 from agent.live import session, wire
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
@@ -92,3 +92,12 @@ async def test_a_pause_between_messages_is_no_fault_of_the_server(monkeypatch: p
                 while not isinstance(await facts.get(), wire.TurnComplete):
                     pass
         assert not task.done()
+
+
+async def test_a_proxys_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSS_PROXY", "gopher://me:secret@proxy.example:70")
+    settings = Settings()
+    client = live_client(LiveEndpoint("any", "https://live.example"), settings)
+    with pytest.raises(LiveRefused, match=r"gopher://\.\.\.@proxy\.example") as refused:
+        await session.try_session(client, settings)
+    assert "secret" not in refused.value.detail
