@@ -21,7 +21,7 @@ check: .venv/test.done
 	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py
 
 unit: .venv/test.done
-	@$(BIN)/python -m pytest -q --hypothesis-profile=quick tests/unit
+	@$(BIN)/python -m pytest -q --hypothesis-profile=quick -m "not slow" tests/unit
 
 format: .venv/test.done
 	@$(BIN)/ruff format .

@@ -14,6 +14,8 @@ from agent.errors import ConfigError
 from agent.settings import GROUPS, Settings
 from signaling.flags import with_settings
 
+pytestmark = pytest.mark.slow
+
 SAMPLES: dict[object, tuple[str, Any]] = {str: ("abc", "abc"), int: ("20", 20), float: ("0.5", 0.5)}
 UNUSUAL = {  # flags whose bounds or form exclude the sample of their type
     "api_version": ("v1alpha", "v1alpha"),

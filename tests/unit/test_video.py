@@ -16,6 +16,8 @@ from agent.media.keyframe import is_key_frame
 from agent.media.video import EncodedFrame, decode_key_frame, differ, encode_jpeg, fitting, look, thumbnail
 from tests.unit.pictures import BLUE, GREEN, RED, Rgb, decoded_jpeg, encoded, key_frame, plain, scene
 
+pytestmark = pytest.mark.slow
+
 CODECS = ["vp8", "h264"]
 
 
