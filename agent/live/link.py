@@ -334,9 +334,8 @@ class LiveLink:
 
     def _may_leave(self, *, choosy: bool) -> bool:
         ring = self._ring
-        good = self._recovery.handle is not None and ring.covers_handle and not ring.answered
-        good = good and (ring.exact or not choosy)
-        return good and self._ports.is_quiet()
+        known = ring.exact and ring.covers_handle if choosy else ring.covers_words
+        return self._recovery.handle is not None and known and not ring.answered and self._ports.is_quiet()
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

@@ -131,6 +131,11 @@ class ReplayRing:
         return self._forgotten <= self._handle_mark
 
     @property
+    def covers_words(self) -> bool:
+        """True if nothing but silence is forgotten of what was sent after the handle."""
+        return self._word_forgotten <= self._handle_mark
+
+    @property
     def covers_turn(self) -> bool:
         """True if nothing but silence is forgotten of what was sent after the last complete turn."""
         return self._word_forgotten <= self._turn_mark

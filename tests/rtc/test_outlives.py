@@ -51,3 +51,20 @@ async def test_a_context_that_was_forgotten_is_told_again() -> None:
         await line.told("context-lost")
         assert (await line.told("context-rebuilt"))["turns"] == 8
         assert [session.handle is not None for session in line.emulator.sessions] == [False, True, False]
+
+
+@survives(
+    "goAway when the caller has said nothing for longer than what is kept to be sent again",
+    caller="nothing",
+    events=("session-ending", "session-replaced resumed"),
+)
+async def test_a_silent_caller_does_not_keep_a_session_to_its_deadline() -> None:
+    """Only silence is forgotten: the session is left at once, and not when the caller may have begun to speak."""
+    faults = [GoAway(after_s=6.5, time_left_s=4.0, session=1)]
+    async with on_line(answer_s=0.2, faults=faults, pace=50, await_playback=False) as line:
+        line.caller.type("hello")
+        await line.told("session-replaced", resumed=True)
+        first = line.emulator.sessions[0]
+        assert first.ended_s is not None
+        assert first.ready_s is not None
+        assert 6.0 < first.ended_s - first.ready_s < 8.5  # its deadline is at 9.5

@@ -389,3 +389,15 @@ def test_an_answer_is_known_to_the_next_handle() -> None:
     ring.turn_completed()
     ring.handle_came(LONG_S)
     assert not ring.answered
+
+
+def test_silence_that_is_forgotten_is_no_word() -> None:
+    ring = ReplayRing()
+    ring.handle_came(0.0)
+    for number in range(int(2 * RING_S / 0.1)):
+        ring.sent(silence(number), 1.0 + number / 10)
+    assert not ring.covers_handle
+    assert ring.covers_words
+    for number in range(int(2 * RING_S / 0.02)):
+        ring.sent(voice(number), 20.0 + number / 50)
+    assert not ring.covers_words
