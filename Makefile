@@ -12,7 +12,7 @@ run: .venv/run.done
 	@$(BIN)/talkspurt serve
 
 test: .venv/test.done check
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.done
 	@$(BIN)/ruff format --check .

@@ -118,7 +118,8 @@ async def test_camera_and_screen_in_a_call(chromium: BrowserFactory) -> None:
             await page.keyboard.press(key)
             await expect_source(page, source, on=False)
             await expect_stopped(page, source)
-            await page.wait_for_function(f"window.talkspurt.pc.getSenders()[{SOURCES[source]}].track === null")
+            gone = "(section) => window.talkspurt.pc.getSenders()[section].track === null"
+            await page.wait_for_function(gone, arg=SOURCES[source])
             sent = (await outbound(page, source, frames=0))["framesSent"]
             await page.keyboard.press(key)
             await expect_source(page, source, on=True)
