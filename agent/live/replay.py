@@ -26,7 +26,7 @@ RING_S = 5.0
 MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
-PROBABLY_CROSSED_S = (0.003, 0.05)  # bounds of an eighth of it
+PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
 
 
 @dataclass(eq=False, slots=True)
