@@ -19,6 +19,7 @@ from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg
 from signaling.dialects.requests import REQUESTS, RefusedError
+from signaling.info import call_info
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class _Talk:
     """The conversation on one channel."""
 
     def __init__(self, leg: Leg, channel: RTCDataChannel) -> None:
+        self._leg = leg
         self._call = leg.call
         self._channel = channel
         self._ready: events.AgentReady | None = leg.call.ready
@@ -95,6 +97,8 @@ class _Talk:
             self._introduce()
         for kind, data in rtvi_messages(event):
             self._send(kind, data, at_once=isinstance(event, events.CallEnded))
+        if isinstance(event, events.TurnCompleted):
+            self._send("server-message", {"type": "call-info", **call_info(self._leg)}, at_once=False)
 
     async def finish(self) -> None:
         """Wait a moment for what was written to leave."""

@@ -43,6 +43,10 @@ async def test_a_call_tells_how_it_goes(service: ServiceFactory) -> None:
         done = await in_state(caller, "listening")
         assert done["usage"] == {"tokens": usage["tokens"], "cost_usd": usage["cost_usd"]}
         assert done["duration_s"] > first["duration_s"] > 0
+        told = await caller.message("server-message", lambda data: data["type"] == "call-info")
+        assert set(told) - {"type"} == set(done)
+        assert (told["turns"], told["tools"]) == (2, ["get_weather"])
+        assert first["duration_s"] < told["duration_s"]
         assert done["stats"]["heard_s"] > 0.5
         assert done["stats"]["inbound_packets"] > first["stats"]["inbound_packets"]
         assert done["stats"]["inbound_lost_packets"] == done["stats"]["inbound_concealed_s"] == 0
