@@ -178,11 +178,6 @@ class Recovery:
         self._on_trial: str | None = None  # what the session was resumed from, until it has proved itself
         self._poisoned: set[str] = set()
 
-    @property
-    def recovering(self) -> bool:
-        """True from a loss until the new session has proved itself."""
-        return self._lost_at is not None
-
     def left_s(self, now: float) -> float:
         """Return how long the next attempt may take: what is left of the budget, if one runs."""
         return math.inf if self._lost_at is None else max(0.0, self._lost_at + self._budget_s - now)
