@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
 from agent.live.models import check_model, check_tools, doubts
-from agent.media import opus, tap
+from agent.media import opus, tap, tap_ice
 from agent.settings import Settings, unknown_variables
 from agent.stats import watch_loop
 from agent.tools.declare import Tool
@@ -108,6 +108,7 @@ async def _serving(
     settings: Settings, live: LiveEndpoint, outage: Outage, tools: Sequence[Tool], greeting: str | None
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
+    tap_ice.guard()
     note_closed_connects(asyncio.get_running_loop())
     calls = Calls(settings, outage)
     client = live_client(live, settings)
@@ -178,6 +179,9 @@ def _say_what_is_missing() -> None:
     reason = tap.why_not()
     if reason is not None:
         logger.warning("lost packets will delay callers: aiortc cannot be tapped: %s", reason)
+    reason = tap_ice.why_not()
+    if reason is not None:
+        logger.warning("anybody can end a call with one datagram: aioice cannot be guarded: %s", reason)
     if not opus.available():
         logger.warning("libopus is missing: PyAV serves instead, at a higher cost and without concealment")
 
