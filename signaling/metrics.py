@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.media import opus, tap
+from agent.media import opus, tap, tap_ice
 from signaling.calls import Calls
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -54,6 +54,15 @@ class _CallsCollector(Collector):
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
         )
+        yield GaugeMetricFamily(
+            "talkspurt_media_guard", "1 if strangers' datagrams are kept from calls.", tap_ice.why_not() is None
+        )
+        dropped = CounterMetricFamily(
+            "talkspurt_datagrams_dropped", "Datagrams that reached no call, by kind.", labels=["kind"]
+        )
+        for kind, count in tap_ice.dropped.items():
+            dropped.add_metric([kind], count)
+        yield dropped
         yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
         yield GaugeMetricFamily(
             "talkspurt_overloaded",

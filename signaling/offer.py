@@ -29,6 +29,7 @@ from agent.live.session import LiveClient
 from agent.media import tap
 from agent.media.inbound import Ear, InboundStats, open_ear
 from agent.media.reorder import ReorderStats
+from agent.media.tap_sctp import guard_channels
 from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
 from agent.tools.declare import Tool
@@ -227,6 +228,7 @@ class Door:
         self._wire(leg)
         await pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(offer), "offer"))
         pc.addTrack(call.voice)
+        _guard_channels(leg)
         _wire_keys(leg, offer)
         self._turn_down_video(pc)
         await pc.setLocalDescription(await pc.createAnswer())
@@ -274,6 +276,15 @@ class Door:
                 clock=monotonic,
             )
             leg.call.eyes.append(open_eye(transceiver.receiver, source))
+
+
+def _guard_channels(leg: Leg) -> None:
+    """Close the data channels of a client that sends more over them than it may."""
+
+    def refuse(objection: str) -> None:
+        logger.warning("call %s: its data channels are closed: the caller %s", leg.call.call_id, objection)
+
+    guard_channels(leg.pc, refuse)
 
 
 def _video(pc: RTCPeerConnection) -> list[RTCRtpTransceiver]:
