@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     )
     insecure: bool = Field(False, description="Listen beyond loopback without a server key. Anyone may call.")
     cors_origins: list[str] = Field(
-        ["*"], description="Origins whose pages may use the API; * for all. No cookie is ever used."
+        [], description="Origins of other sites whose pages may use the API, e.g. https://shop.example; * for all."
+    )
+    allowed_hosts: list[str] = Field(
+        [], description="Names under which the service may be asked, e.g. agent.example; * for any. See the docs."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
 

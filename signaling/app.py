@@ -25,11 +25,11 @@ from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling import assets, health, ice, phone_api, twilio, whip
 from signaling.calls import Calls
-from signaling.cors import add_cors, preflight_middleware
 from signaling.dialects import rtvi
 from signaling.metrics import Metrics
 from signaling.offer import Agent, Door
 from signaling.offline import emulator_process
+from signaling.origins import add_cors, origin_middleware, origins_of
 from signaling.peer import note_closed_connects
 from signaling.prices import load_prices
 from signaling.problem import MAX_BODY_BYTES, problem_middleware
@@ -53,7 +53,9 @@ def _no_outage() -> None:
 
 def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) -> web.Application:
     """Return the application; the caller owns ``calls`` and ends them."""
-    app = web.Application(middlewares=[problem_middleware, preflight_middleware], client_max_size=MAX_BODY_BYTES)
+    origins = origins_of(settings)
+    middlewares = [problem_middleware, origin_middleware(origins)]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))
     app.add_routes(ice.routes(settings))
@@ -66,7 +68,7 @@ def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) 
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
     app.add_routes(assets.routes())
-    add_cors(app, settings.cors_origins)
+    add_cors(app, origins)
     return app
 
 

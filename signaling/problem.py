@@ -25,6 +25,7 @@ _TITLES = {
     412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",
+    421: "Unknown host",
     422: "Offer cannot be accepted",
     428: "Precondition required",
     429: "Too many requests",

@@ -13,6 +13,7 @@ from aiohttp import web
 from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
+from signaling.bodies import read_text, want_type
 from signaling.calls import Calls
 from signaling.info import call_info
 from signaling.offer import Door, add_candidates
@@ -29,8 +30,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        _want_type(request, SDP_TYPE)
-        answer, leg = await door.accept_offer(await _text(request))
+        want_type(request, SDP_TYPE)
+        answer, leg = await door.accept_offer(await read_text(request, "invalid_sdp"))
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -40,8 +41,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     async def trickle(request: web.Request) -> web.Response:
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
-        _want_type(request, FRAGMENT_TYPE)
-        fragment = sdp.parse_fragment(await _text(request))
+        want_type(request, FRAGMENT_TYPE)
+        fragment = sdp.parse_fragment(await read_text(request, "invalid_sdp"))
         _check_generation(request, leg.etag, restarts=fragment.ufrag not in (None, leg.ufrag))
         await add_candidates(leg, fragment)
         return web.Response(status=204)
@@ -85,18 +86,6 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 def ice_links(urls: Sequence[str]) -> list[str]:
     """Return the ICE servers as Link header values (RFC 9725 section 4.6)."""
     return [f'<{url}>; rel="ice-server"' for url in urls]
-
-
-def _want_type(request: web.Request, wanted: str) -> None:
-    if request.content_type != wanted:
-        raise OfferError(415, "unsupported_media_type", f"Send the body as Content-Type: {wanted}.")
-
-
-async def _text(request: web.Request) -> str:
-    try:
-        return (await request.read()).decode()
-    except UnicodeDecodeError:
-        raise OfferError(400, "invalid_sdp", "The body is not UTF-8 text.") from None
 
 
 def _check_generation(request: web.Request, etag: str, *, restarts: bool) -> None:

@@ -173,7 +173,12 @@ async def test_unknown_path_and_method(http: aiohttp.ClientSession) -> None:
         await problem(response)
 
 
-async def test_other_origins_may_call(http: aiohttp.ClientSession) -> None:
+async def test_other_origins_may_call(service: ServiceFactory) -> None:
+    async with service(cors_origins=["*"]) as url, aiohttp.ClientSession(url) as http:
+        await _call_from_elsewhere(http)
+
+
+async def _call_from_elsewhere(http: aiohttp.ClientSession) -> None:
     origin = {"Origin": "https://shop.example"}
     asking = {**origin, "Access-Control-Request-Method": "POST"}
     async with http.options("/whip", headers=asking) as response:
@@ -226,14 +231,6 @@ async def test_odd_headers_are_never_our_fault(service: ServiceFactory) -> None:
         headers = {**SDP, "Content-Encoding": "gzip"}
         async with http.post("/whip", data=MDNS_OFFER.encode(), headers=headers) as response:
             assert response.status == 400
-
-
-async def test_only_chosen_origins_may_call(service: ServiceFactory) -> None:
-    async with service(cors_origins=["https://shop.example"]) as url, aiohttp.ClientSession(url) as http:
-        async with http.get("/healthz", headers={"Origin": "https://shop.example"}) as response:
-            assert response.headers["Access-Control-Allow-Origin"] == "https://shop.example"
-        async with http.get("/healthz", headers={"Origin": "https://evil.example"}) as response:
-            assert "Access-Control-Allow-Origin" not in response.headers
 
 
 async def test_the_server_key_is_wanted(service: ServiceFactory) -> None:
