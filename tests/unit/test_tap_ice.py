@@ -120,13 +120,13 @@ def test_media_comes_from_any_pair_that_passed_its_check() -> None:
     assert socket.media == [RTP]
 
 
-@pytest.mark.parametrize("first", [*range(20), *range(64, 128), *range(192, 256)])
-@pytest.mark.parametrize("length", [1, 12, 20, 28])
-def test_nothing_begins_with_another_byte(first: int, length: int) -> None:
+def test_nothing_begins_with_another_byte() -> None:
     socket = Socket()
     socket.pair(PEER, CandidatePair.State.SUCCEEDED, nominated=True)
     socket.datagram_received(b"", PEER)
-    socket.datagram_received(bytes([first]) + bytes(length - 1), PEER)
+    for first in (*range(20), *range(64, 128), *range(192, 256)):
+        for length in (1, 12, 20, 28):
+            socket.datagram_received(bytes([first]) + bytes(length - 1), PEER)
     assert socket.media == []
     assert socket.requests == []
 
