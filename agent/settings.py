@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         [], description="Names under which the service may be asked, e.g. agent.example; * for any. See the docs."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object a line.")
+    max_connections: int = Field(
+        1000, ge=10, description="HTTP connections at once; beyond it those that are idle make room."
+    )
 
     # who answers
     google_api_key: SecretStr | None = Field(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.log import server_logger
 
 from agent.definition import Agent as Definition
 from agent.definition import check_names
@@ -25,7 +26,9 @@ from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling import assets, health, ice, phone_api, twilio, whip
 from signaling.calls import Calls
+from signaling.connections import KEEP_ALIVE_S, Connections
 from signaling.dialects import rtvi
+from signaling.logs import StrangersErrors
 from signaling.metrics import Metrics
 from signaling.offer import Agent, Door
 from signaling.offline import emulator_process
@@ -51,10 +54,12 @@ def _no_outage() -> None:
     return None
 
 
-def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) -> web.Application:
+def build_app(
+    settings: Settings, agent: Agent, calls: Calls, metrics: Metrics, connections: Connections
+) -> web.Application:
     """Return the application; the caller owns ``calls`` and ends them."""
     origins = origins_of(settings)
-    middlewares = [problem_middleware, origin_middleware(origins)]
+    middlewares = [problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))
@@ -115,10 +120,15 @@ async def _serving(
     calls = Calls(settings, outage)
     client = live_client(live, settings)
     agent = Agent(client, tools, live.offline_demo, prices, greeting)
-    metrics = Metrics(calls)
-    app = build_app(settings, agent, calls, metrics)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    connections = Connections(settings.max_connections)
+    strangers_errors = StrangersErrors()
+    metrics = Metrics(calls, connections, strangers_errors)
+    app = build_app(settings, agent, calls, metrics, connections)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
+    assert runner.server is not None
+    connections.watch(runner.server)
+    server_logger.addFilter(strangers_errors)
 
     def note_lag(lag_s: float) -> None:
         metrics.note_lag(lag_s)
@@ -138,6 +148,7 @@ async def _serving(
     finally:
         await calls.drain(settings.drain_timeout_s)
         await runner.cleanup()
+        server_logger.removeFilter(strangers_errors)
         await client.aio.aclose()
         lag_watch.cancel()
 

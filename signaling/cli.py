@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from signaling.dial import follow_call, service_client
 from signaling.doctor import examine
 from signaling.flags import with_settings
 from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
+from signaling.logs import log_to_stderr
 
 app = typer.Typer(
     name="talkspurt",
@@ -57,9 +57,12 @@ def serve_command(
     (vad_silence_ms = 500). Keys are variables only: GOOGLE_API_KEY, TALKSPURT_VERTEX_API_KEY, TALKSPURT_SERVER_KEY.
     """
     definition = load_agent(agent, import_functions or (), DEMO)
-    _log_to_stderr(settings)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings, definition))
+    log = log_to_stderr(settings.log_level, settings.log_format)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(settings, definition))
+    finally:
+        log.finish()
 
 
 @app.command()
@@ -187,13 +190,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    for noisy in ("aiortc", "aioice", "google_genai", "websockets", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from agent.media import opus, tap, tap_ice
 from signaling.calls import Calls
+from signaling.connections import Connections
+from signaling.logs import StrangersErrors, lines_dropped
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -21,9 +23,10 @@ _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 class Metrics:
     """One service's registry; nothing is global."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, connections: Connections, strangers_errors: StrangersErrors) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_CallsCollector(calls))
+        self._registry.register(_DoorCollector(connections, strangers_errors))
         lag = Histogram(
             "talkspurt_loop_lag_seconds",
             "How late the event loop ran a timer.",
@@ -42,6 +45,33 @@ class Metrics:
         return [web.get("/metrics", metrics)]
 
 
+class _DoorCollector(Collector):
+    """Reads what was kept out, and what was lost of the log."""
+
+    def __init__(self, connections: Connections, strangers_errors: StrangersErrors) -> None:
+        self._connections = connections
+        self._strangers_errors = strangers_errors
+
+    def collect(self) -> Iterator[Metric]:
+        dropped = CounterMetricFamily(
+            "talkspurt_datagrams_dropped", "Datagrams that reached no call, by kind.", labels=["kind"]
+        )
+        for kind, count in tap_ice.dropped.items():
+            dropped.add_metric([kind], count)
+        yield dropped
+        closed = CounterMetricFamily(
+            "talkspurt_http_connections_closed", "HTTP connections closed for want of room.", labels=["kind"]
+        )
+        closed.add_metric(["idle"], self._connections.closed_for_room)
+        closed.add_metric(["refused"], self._connections.refused)
+        yield closed
+        errors = CounterMetricFamily("talkspurt_http_errors", "Requests that could not be read.", labels=["kind"])
+        for kind, count in self._strangers_errors.counts.items():
+            errors.add_metric([kind], count)
+        yield errors
+        yield CounterMetricFamily("talkspurt_log_lines_dropped", "Lines that nobody read.", lines_dropped())
+
+
 class _CallsCollector(Collector):
     """Reads the calls' own counters when it is asked, and costs nothing otherwise."""
 
@@ -57,12 +87,6 @@ class _CallsCollector(Collector):
         yield GaugeMetricFamily(
             "talkspurt_media_guard", "1 if strangers' datagrams are kept from calls.", tap_ice.why_not() is None
         )
-        dropped = CounterMetricFamily(
-            "talkspurt_datagrams_dropped", "Datagrams that reached no call, by kind.", labels=["kind"]
-        )
-        for kind, count in tap_ice.dropped.items():
-            dropped.add_metric([kind], count)
-        yield dropped
         yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
         yield GaugeMetricFamily(
             "talkspurt_overloaded",

@@ -21,6 +21,7 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     412: "Precondition failed",
     413: "Body too large",
@@ -54,7 +55,10 @@ def problem(status: int, code: str, detail: str, *, retry_after_s: int | None = 
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+    response = web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+    if status == 408:
+        response.force_close()  # its rest may still come
+    return response
 
 
 @web.middleware

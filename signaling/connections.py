@@ -1,0 +1,110 @@
+"""HTTP connections that do nothing are closed: after a time, and sooner when somebody else wants in.
+
+aiohttp itself lets a client take an hour over its first request. Here a new connection gets `FIRST_REQUEST_S`
+for it, a request gets `REQUEST_S` for its body and its answer, and when there are too many connections the
+one that has been idle longest makes room, so that a crowd that only holds connections open keeps nobody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from agent.errors import OfferError
+
+logger = logging.getLogger(__name__)
+
+FIRST_REQUEST_S = 10.0
+KEEP_ALIVE_S = 75.0  # longer than proxies keep a connection, so that it is not closed under a request of theirs
+REQUEST_S = 30.0
+
+
+class Connections:
+    """Bound the connections of one service.
+
+    Args:
+        most: how many there may be at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.closed_for_room = 0
+        "Idle connections that had to make room."
+        self.refused = 0
+        "Connections that found no room."
+        self._most = most
+        self._idle: dict[Any, asyncio.Transport] = {}  # by aiohttp's protocol, longest idle first
+        self._busy: set[Any] = set()
+        self._timers: dict[Any, asyncio.TimerHandle] = {}
+
+    def watch(self, server: web.Server) -> None:
+        """Take over what a server does with a connection that comes and goes."""
+        made, lost = server.connection_made, server.connection_lost
+
+        def connection_made(handler: Any, transport: asyncio.Transport) -> None:
+            made(handler, transport)
+            self._come(handler, transport)
+
+        def connection_lost(handler: Any, exc: BaseException | None = None) -> None:
+            self._go(handler)
+            lost(handler, exc)
+
+        server.connection_made = connection_made  # type: ignore[method-assign]
+        server.connection_lost = connection_lost  # type: ignore[method-assign]
+
+    def _come(self, handler: Any, transport: asyncio.Transport) -> None:
+        if len(self._idle) + len(self._busy) >= self._most and not self._make_room():
+            self.refused += 1
+            if self.refused == 1:
+                logger.warning("all %d HTTP connections are busy: further ones are closed", self._most)
+            transport.close()
+            return
+        self._idle[handler] = transport
+        loop = asyncio.get_running_loop()
+        self._timers[handler] = loop.call_later(FIRST_REQUEST_S, transport.close)
+
+    def _make_room(self) -> bool:
+        oldest = next(iter(self._idle), None)
+        if oldest is None:
+            return False
+        self.closed_for_room += 1
+        if self.closed_for_room == 1:
+            logger.warning("there are %d HTTP connections: idle ones make room for new ones", self._most)
+        transport = self._idle[oldest]
+        self._go(oldest)
+        transport.abort()
+        return True
+
+    def _go(self, handler: Any) -> None:
+        self._idle.pop(handler, None)
+        self._busy.discard(handler)
+        timer = self._timers.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Note that a connection is busy with a request, and end a request that takes too long."""
+        protocol = request.protocol
+        transport = self._idle.pop(protocol, None)
+        timer = self._timers.pop(protocol, None)
+        if timer is not None:
+            timer.cancel()
+        self._busy.add(protocol)
+        try:
+            if "Upgrade" in request.headers:
+                return await handler(request)
+            async with asyncio.timeout(REQUEST_S) as deadline:
+                return await handler(request)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise OfferError(408, "request_timeout", f"The request took more than {REQUEST_S:g} s.") from None
+        finally:
+            if protocol in self._busy:
+                self._busy.discard(protocol)
+                if transport is not None:
+                    self._idle[protocol] = transport

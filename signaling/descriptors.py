@@ -1,0 +1,68 @@
+"""File descriptors: a call needs several, and a process that has none left cannot even say no."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+from collections.abc import Callable
+
+from agent.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+SHARE = 0.8  # of the limit, from which on no call is accepted
+LOOK_S = 1.0
+FOLDER = "/proc/self/fd"
+
+
+def raise_limit() -> int:
+    """Ask for as many descriptors as the system lets this process have; return how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError) as error:
+            logger.warning("only %d file descriptors: the limit cannot be raised: %s", soft, error)
+            return soft
+    return hard
+
+
+def open_descriptors() -> int:
+    """Count the descriptors of this process; 0 where the system does not tell."""
+    try:
+        return len(os.listdir(FOLDER))  # noqa: PTH208  a path per entry would cost ten times as much
+    except FileNotFoundError:
+        return 0
+
+
+def limit() -> int:
+    """Return how many descriptors this process may have."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Descriptors:
+    """Say when descriptors run short; counts them once a second at most.
+
+    Args:
+        clock: monotonic seconds.
+        count: how many are open.
+    """
+
+    def __init__(self, clock: Clock, count: Callable[[], int] = open_descriptors) -> None:
+        self._clock = clock
+        self._count = count
+        self._looked_at = -LOOK_S
+        self._short = False
+
+    def short(self) -> bool:
+        """Say whether more than `SHARE` of the limit is in use."""
+        now = self._clock()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            used, most = self._count(), limit()
+            short = used > SHARE * most
+            if short and not self._short:
+                logger.warning("%d of %d file descriptors are in use: no calls are accepted for now", used, most)
+            self._short = short
+        return self._short

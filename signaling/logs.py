@@ -1,0 +1,167 @@
+"""Logging that neither blocks the event loop nor lets strangers fill the disk.
+
+Records wait in a bounded queue; a thread writes them. A reader that has stopped (a full pipe) costs lines,
+which are counted, and nothing else. The standard library does all of it: JSON lines need one formatter, and
+libraries log by it anyway, so a logging framework would only stand in front of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler
+from typing import Literal
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from agent.clock import Clock, monotonic
+
+LogFormat = Literal["text", "json"]
+
+MAX_WAITING_RECORDS = 10_000
+QUIET_S = 60.0
+LAST_LINES_S = 1.0
+STDERR = 2
+LIBRARIES = ("aiortc", "aioice", "google_genai", "websockets", "httpx")
+BY_STRANGERS = (
+    HttpProcessingError,
+    web.HTTPException,
+    web.RequestPayloadError,
+    ConnectionError,
+    TimeoutError,
+    UnicodeError,
+)
+"""What aiohttp raises over requests that are malformed or broken off."""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line with ``time``, ``level``, ``logger``, ``message`` and, with a traceback, ``error``."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+FORMATTERS: dict[LogFormat, logging.Formatter] = {
+    "text": logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"),
+    "json": JsonFormatter(),
+}
+
+
+class BoundedHandler(QueueHandler):
+    """Put records into a queue that a thread empties; what finds no room is dropped and counted.
+
+    Args:
+        formatter: makes a line of a record, in the caller's thread, before what it speaks of changes.
+        descriptor: where the lines go.
+    """
+
+    def __init__(self, formatter: logging.Formatter, descriptor: int = STDERR) -> None:
+        self.lines: queue.Queue[str | None] = queue.Queue(MAX_WAITING_RECORDS)
+        super().__init__(self.lines)
+        self.setFormatter(formatter)
+        self.dropped = 0
+        "Lines that were never written."
+        self._descriptor = descriptor
+        self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
+        self._writer.start()
+
+    def prepare(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return self.format(record)
+
+    def enqueue(self, line: str) -> None:  # type: ignore[override]
+        """Queue a line, or drop it."""
+        try:
+            self.lines.put_nowait(line)
+        except queue.Full:
+            self.dropped += 1
+
+    def finish(self) -> None:
+        """Wait a moment for the last lines; a reader that has stopped is not waited for."""
+        with suppress(queue.Full):
+            self.lines.put_nowait(None)
+            self._writer.join(LAST_LINES_S)
+
+    def _write(self) -> None:
+        """Ends with `finish`, when nobody reads any more, or with the process."""
+        told = 0
+        while (line := self.lines.get()) is not None:
+            if self.dropped > told:
+                told, line = self.dropped, f"{self.dropped} lines were lost until here: nobody read them\n{line}"
+            try:
+                _write_all(self._descriptor, f"{line}\n".encode(errors="backslashreplace"))
+            except OSError:
+                self.dropped += 1
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+class StrangersErrors(logging.Filter):
+    """Count what strangers cause instead of logging each with its traceback; one line per kind and minute.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        "By the error's type."
+        self._clock = clock
+        self._told_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record through unless a request that is malformed or broken off caused it."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, BY_STRANGERS):
+            return True
+        kind = type(error).__name__
+        self.counts[kind] += 1
+        now = self._clock()
+        if now - self._told_at.get(kind, -QUIET_S) < QUIET_S:
+            return False
+        self._told_at[kind] = now
+        record.msg, record.args = "a request could not be read: %s (%d so far)", (kind, self.counts[kind])
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+
+def log_to_stderr(level: str, log_format: LogFormat) -> BoundedHandler:
+    """Have everything that is logged written to stderr; returns the handler, to be finished at the end.
+
+    Args:
+        level: the least level of our own; of the libraries below only warnings are logged.
+        log_format: lines of text, or of JSON.
+    """
+    handler = BoundedHandler(FORMATTERS[log_format])
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return handler
+
+
+def lines_dropped() -> int:
+    """Return how many lines of this process were never written."""
+    return sum(each.dropped for each in logging.getLogger().handlers if isinstance(each, BoundedHandler))
