@@ -45,7 +45,7 @@ enter() { # run a command in the root, with nothing of this machine's environmen
     for folder in $(grep -o '\(file:/\)\?/[^ ,;"]*' "$root/etc/pip.conf" | sed 's,^file://*,/,'; echo "${PIP_FIND_LINKS:-}"); do
         if [ -d "$folder" ]; then
             mkdir -p "$root/$folder"
-            mount --bind "$folder" "$root/$folder"
+            mount --bind -o ro "$folder" "$root/$folder"
         fi
     done
     carried=$(env | grep -iE '^(PIP_[A-Z_]*|[A-Z]*_PROXY|SSL_CERT_FILE|REQUESTS_CA_BUNDLE)=' || true)

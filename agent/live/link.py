@@ -324,7 +324,9 @@ class LiveLink:
             return
         self._ports.on_ending(time_left_s)
         deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
-        self._swap = asyncio.create_task(self._leave_in_time(self._session, deadline, choosy=True), name="live-swap")
+        self._swap = asyncio.create_task(
+            self._leave_in_time(self._session, deadline, choosy=True), name="live-swap"
+        )
 
     async def _leave_in_time(self, session: LiveSession, deadline: float, *, choosy: bool) -> None:
         """Ends once the session was left: at a quiet point or at the deadline.
@@ -332,10 +334,10 @@ class LiveLink:
         Args:
             session: what is left.
             deadline: by the clock.
-            choosy: let go of no silence while there is plenty of time. Where connecting takes long no handle is ever
-                exact, because silence is sent all the time.
+            choosy: let go of no silence while there is plenty of time. Over a slow line that takes all of it: no
+                handle is exact there, because silence is sent all the time.
         """
-        while (left_s := deadline - self._clock()) > 0:  # noqa: ASYNC110  polled
+        while (left_s := deadline - self._clock()) > 0:
             if self._may_leave(choosy=choosy and left_s > PLENTY_S):
                 break
             await asyncio.sleep(POLL_S)

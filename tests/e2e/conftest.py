@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -81,12 +83,26 @@ async def _read(process: asyncio.subprocess.Process, log: list[str], found: asyn
         found.set_exception(RuntimeError("the service did not start:\n" + "\n".join(log)))
 
 
+def why_no_browser() -> str | None:
+    """Say why no browser can be driven here; None if one can."""
+    if shutil.which("chromium") is None:
+        return "chromium missing: deploy/system-packages.sh test installs it on Debian"
+    try:
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        return "libatomic1 missing, which Playwright's driver needs: deploy/system-packages.sh test installs it"
+    return None
+
+
 BrowserFactory = Callable[..., AbstractAsyncContextManager[Browser]]
 
 
 @pytest.fixture
 def chromium() -> BrowserFactory:
     """Start headless Chromium: ``async with chromium(microphone=path) as browser``."""
+    reason = why_no_browser()
+    if reason is not None:
+        pytest.skip(reason)
 
     @asynccontextmanager
     async def start(microphone: Path | None = None) -> AsyncIterator[Browser]:
@@ -95,7 +111,7 @@ def chromium() -> BrowserFactory:
             flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", headless=True, chromium_sandbox=False, args=flags
+                executable_path=shutil.which("chromium"), headless=True, chromium_sandbox=False, args=flags
             )
             yield browser
             await browser.close()

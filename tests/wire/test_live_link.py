@@ -114,7 +114,7 @@ class SlowSetup(Hooks):
 
 
 async def test_over_a_slow_line_another_agent_takes_over_at_once() -> None:
-    """Some silence is always on its way there when a handle comes: to wait for one without would be to wait for ever."""
+    """Some silence is always on its way there when a handle comes: a wait for one without it would never end."""
     async with running_emulator(hooks=SlowSetup, pace=50.0, await_playback=False) as emulator:
         link, replaced = link_to(emulator, model="gemini-2.5-flash-native-audio")
 
