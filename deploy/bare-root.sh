@@ -24,9 +24,9 @@ make_root() { # a Debian with no more than the README asks for
     chmod 755 "$root/usr/sbin/policy-rc.d"
     cp /etc/resolv.conf /etc/hosts "$root/etc/"
     [ ! -f /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-    for file in /etc/pip.conf "$HOME/.config/pip/pip.conf" "$HOME/.pip/pip.conf"; do
-        [ ! -f "$file" ] || cat "$file"
-    done >"$root/etc/pip.conf"
+    [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/pip.conf"
+    mkdir -p "$root/root/.config/pip"
+    [ ! -f "$HOME/.config/pip/pip.conf" ] || cp "$HOME/.config/pip/pip.conf" "$root/root/.config/pip/pip.conf"
     git clone --quiet "$checkout" "$root/srv/talkspurt"
 }
 
@@ -42,7 +42,8 @@ enter() { # run a command in the root, with nothing of this machine's environmen
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
     # Folders that pip is told to look into, e.g. a mirror on disk, are seen in the root too.
-    for folder in $(grep -o '\(file:/\)\?/[^ ,;"]*' "$root/etc/pip.conf" | sed 's,^file://*,/,'; echo "${PIP_FIND_LINKS:-}"); do
+    named=$(cat "$root/etc/pip.conf" "$root/root/.config/pip/pip.conf" 2>/dev/null; env | grep '^PIP_' || true)
+    for folder in $(echo "$named" | grep -o '\(file:/\)\?/[^ ,;"]\+' | sed 's,^file://*,/,' | sort -u); do
         if [ -d "$folder" ]; then
             mkdir -p "$root/$folder"
             mount --bind -o ro "$folder" "$root/$folder"

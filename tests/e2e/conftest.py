@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -45,15 +45,21 @@ class Service:
         self.log = log
 
 
+AS_MODULE = ("-m", "signaling")
+AS_SCRIPT = ("-P", "-c", "from signaling.cli import main; main()")  # what .venv/bin/talkspurt does
+
+
 @asynccontextmanager
-async def serving(*arguments: str, **environment: str) -> AsyncIterator[Service]:
+async def serving(
+    *arguments: str, command: Sequence[str] = AS_MODULE, folder: Path | None = None, **environment: str
+) -> AsyncIterator[Service]:
     """Run `python -m signaling serve` with these arguments until the context ends; SIGTERM must end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "signaling",
+        *command,
         "serve",
         *arguments,
+        cwd=folder,
         env={**os.environ, "TALKSPURT_DRAIN_TIMEOUT_S": "0.2", **environment},
         stderr=asyncio.subprocess.PIPE,
     )

@@ -1,0 +1,42 @@
+"""An agent's file may be called what it likes, and so may the files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from signaling.caller import dial
+from tests.e2e.conftest import AS_MODULE, AS_SCRIPT, serving
+
+AGENT = """
+from agent import Agent
+from prices_of_the_house import PRICE
+
+agent = Agent(greeting=f"You are welcome for {PRICE}.")
+"""
+OF_OTHERS = ("json", "asyncio", "typing", "google", "numpy", "aiohttp", "uvloop", "mcp", "web", "tests", "agent")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("agent", AS_MODULE),
+        ("agent", AS_SCRIPT),
+        ("signaling", AS_SCRIPT),
+        ("tools", AS_MODULE),
+        ("json", AS_MODULE),
+        ("asyncio", AS_SCRIPT),
+        ("google", AS_MODULE),
+    ],
+)
+async def test_an_agent_serves_under_any_name(tmp_path: Path, name: str, command: Sequence[str]) -> None:
+    for other in OF_OTHERS:
+        (tmp_path / f"{other}.py").write_text("raise RuntimeError('this was not meant')\n")
+    (tmp_path / "prices_of_the_house.py").write_text("PRICE = 12\n")
+    (tmp_path / f"{name}.py").write_text(AGENT)
+    async with serving(f"{name}.py", "--port", "0", command=command, folder=tmp_path) as service:
+        async with dial(service.url) as caller:
+            await caller.message("bot-output", lambda data: "welcome for 12" in data["text"], timeout_s=15)
+    assert not any("Traceback" in line or "this was not meant" in line for line in service.log)
