@@ -71,19 +71,19 @@ def _agent_in(where: str) -> Agent:
 def _what_it_is(name: str, value: object) -> str:
     """Say what stands where an agent should."""
     if not name:
-        return "no name stands behind the colon"
+        return "a name is missing after the colon"
     if value is None:
         return f"there is no `{name}` in it"
     if value is Agent:
-        return f"`{name}` is the class itself, not an Agent"
+        return f"`{name}` is not an Agent, but the class itself"
     return f"`{name}` is not an Agent, but of type {type(value).__name__}"
 
 
 def _run(path: Path) -> ModuleType:
     """Import a file. Its neighbours can be imported by name, unless something installed has the same one.
 
-    What is installed comes first because this process goes on importing: a neighbour called ``json.py``, or the file
-    itself if it is called ``agent.py``, must stand in nobody's way.
+    What is installed comes first because this process goes on importing: a neighbour called ``json.py``, or the
+    file itself if it is called ``agent.py``, must stand in nobody's way.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: it is a folder; name a file in it")

@@ -348,9 +348,8 @@ def _check_together(settings: Settings) -> None:
     """Refuse settings that contradict each other, each with where it came from."""
     trigger, target = settings.compression_trigger_tokens, settings.compression_target_tokens
     if trigger is not None and target is not None and target >= trigger:
-        raise ConfigError(
-            f"{settings.stated('compression_target_tokens')}: must be less than compression_trigger_tokens ({trigger})"
-        )
+        too_high = settings.stated("compression_target_tokens")
+        raise ConfigError(f"{too_high}: must be less than compression_trigger_tokens ({trigger})")
     for one, other in (
         ("vertex_api_key", "vertex_project"),
         ("vertex_api_key", "vertex_credentials_file"),

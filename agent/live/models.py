@@ -168,8 +168,8 @@ def rules_of(model: str) -> ModelRules:
 def rules_in_force(settings: Settings, *, offline: bool) -> tuple[str, ModelRules]:
     """Return whose rules the settings are held to, and the rules.
 
-    Without credentials the local emulator answers, and what it can do is allowed; unless a model was named: then its
-    rules are tried out.
+    Without credentials the local emulator answers, and what it can do is allowed; unless a model was named, whose
+    rules are tried out then.
     """
     if offline and "model" not in settings.model_fields_set:
         return "the offline demo", MODELS[OFFLINE_DEMO]
@@ -243,8 +243,7 @@ def doubts(settings: Settings, *, offline: bool = False) -> list[str]:
         )
     if settings.voice is not None and settings.voice not in VOICES:
         found.append(
-            f"{settings.stated('voice')}: not one of the {len(VOICES)} prebuilt voices "
-            f"({', '.join(VOICES)})"
+            f"{settings.stated('voice')}: not one of the {len(VOICES)} prebuilt voices ({', '.join(VOICES)})"
         )
     if settings.vad == "off":
         found.append(

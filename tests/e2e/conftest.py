@@ -49,11 +49,16 @@ AS_MODULE = ("-m", "signaling")
 AS_SCRIPT = ("-P", "-c", "from signaling.cli import main; main()")  # what .venv/bin/talkspurt does
 
 
-@asynccontextmanager
-async def serving(
-    *arguments: str, command: Sequence[str] = AS_MODULE, folder: Path | None = None, **environment: str
-) -> AsyncIterator[Service]:
+def serving(*arguments: str, **environment: str) -> AbstractAsyncContextManager[Service]:
     """Run `python -m signaling serve` with these arguments until the context ends; SIGTERM must end it."""
+    return serving_in(None, AS_MODULE, *arguments, **environment)
+
+
+@asynccontextmanager
+async def serving_in(
+    folder: Path | None, command: Sequence[str], *arguments: str, **environment: str
+) -> AsyncIterator[Service]:
+    """Run `serve` in a folder, as a module or as a script."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
