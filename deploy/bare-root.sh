@@ -41,9 +41,10 @@ enter() { # run a command in the root, with nothing of this machine's environmen
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
-    # Folders that pip is told to look into, e.g. a mirror on disk, are seen in the root too.
+    # Folders that pip is told to look into, such as a mirror on disk, are seen in the root too; a mirror's files lie
+    # beside its index, which is called simple.
     named=$(cat "$root/etc/pip.conf" "$root/root/.config/pip/pip.conf" 2>/dev/null; env | grep '^PIP_' || true)
-    for folder in $(echo "$named" | grep -o '\(file:/\)\?/[^ ,;"]\+' | sed 's,^file://*,/,' | sort -u); do
+    for folder in $(echo "$named" | grep -o '\(file:/\)\?/[^ ,;"]\+' | sed 's,^file://*,/,; s,/simple/*$,,' | sort -u); do
         if [ -d "$folder" ]; then
             mkdir -p "$root/$folder"
             mount --bind -o ro "$folder" "$root/$folder"
