@@ -151,7 +151,10 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
             ["call", "http://127.0.0.1:9/", "--record", "/no/such/folder/a.wav"],
             "flag --record = '/no/such/folder/a.wav': its folder does not exist",
         ),
-        (["call", "http://127.0.0.1:9/", "--record", "/tmp"], "flag --record = '/tmp': it is a folder; name a file in it"),
+        (
+            ["call", "http://127.0.0.1:9/", "--record", "/tmp"],
+            "flag --record = '/tmp': it is a folder; name a file in it",
+        ),
     ],
 )
 def test_bad_input_ends_the_command_with_one_line(arguments: list[str], complaint: str, tmp_path: Path) -> None:
