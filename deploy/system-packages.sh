@@ -37,7 +37,7 @@ test)
     has_library libopus.so.0 || optional libopus0 "the tests of concealment and FEC are skipped"
     has_library libatomic.so.1 || optional libatomic1 "the tests in a browser are skipped" # Playwright's driver needs it
     has chromium || optional chromium "the tests in a browser are skipped"
-    has flite || optional flite "the demo's other voice is not tested"
+    has flite || optional flite "the demo says fewer words aloud"
     # The packages of these servers start services where systemd runs; the tests start their own on free ports of loopback.
     for server in janus kamailio coturn; do
         case $server in
