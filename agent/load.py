@@ -64,13 +64,29 @@ def _agent_in(where: str) -> Agent:
     if isinstance(agent, Agent):
         return agent
     others = [other for other, value in vars(module).items() if isinstance(value, Agent)]
-    hint = f"; did you mean {path}:{others[0]}?" if others else f"; write {name} = Agent(instructions=...)"
-    what = "there is nothing called" if agent is None else "not an Agent is"
-    raise ConfigError(f"{path}: {what} {name}{hint}")
+    advice = f"did you mean {path}:{others[0]}?" if others else f"write `{name or DEFAULT_NAME} = Agent(...)`"
+    raise ConfigError(f"{path}: {_what_it_is(name, agent)}; {advice}")
+
+
+def _what_it_is(name: str, value: object) -> str:
+    """Say what stands where an agent should."""
+    if not name:
+        return "a name is missing after the colon"
+    if value is None:
+        return f"there is no `{name}` in it"
+    if value is Agent:
+        return f"`{name}` is not an Agent, but the class itself"
+    return f"`{name}` is not an Agent, but of type {type(value).__name__}"
 
 
 def _run(path: Path) -> ModuleType:
-    """Import a file as a program would be: its folder is where it finds its neighbours."""
+    """Import a file. Its neighbours can be imported by name, unless something installed has the same one.
+
+    What is installed comes first because this process goes on importing: a neighbour called ``json.py``, or the
+    file itself if it is called ``agent.py``, must stand in nobody's way.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path}: it is a folder; name a file in it")
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
     spec = importlib.util.spec_from_file_location(f"_talkspurt_{path.stem}", path)
@@ -78,16 +94,27 @@ def _run(path: Path) -> ModuleType:
         raise ConfigError(f"{path}: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and forward references look their module up
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    folder = path.resolve().parent
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
     try:
         spec.loader.exec_module(module)
     except ConfigError:
         raise
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {error}{_hidden_neighbour(error, folder)}"
+        raise ConfigError(f"{path}{_line(error, path)}: {reason}") from error
     return module
+
+
+def _hidden_neighbour(error: BaseException, folder: Path) -> str:
+    """Say so if an import found something installed where a file of that name lies beside the agent's."""
+    if not isinstance(error, ImportError) or error.name is None:
+        return ""
+    neighbour = folder / f"{error.name.partition('.')[0]}.py"
+    if not neighbour.is_file() or error.path == str(neighbour):
+        return ""
+    return f"; {neighbour.name} beside it was not looked at, because an installed module has this name: rename it"
 
 
 def _line(error: BaseException, path: Path) -> str:

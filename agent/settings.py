@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
@@ -264,11 +264,20 @@ class Settings(BaseSettings):
         description="URL of /twilio as the carrier knows it; else the request's.",
     )
 
-    _flags: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the command line set
+    _flags: Mapping[str, str] = PrivateAttr({})  # the flags that were typed, by the name of the setting they set
 
     def source(self, name: str) -> str:
         """Say where the value of a setting came from, to begin a complaint about it with."""
         return _source(name, self._flags) if name in self.model_fields_set else f"default of {name}"
+
+    def stated(self, name: str) -> str:
+        """Say where a setting got which value, as it was written there: ``flag --vad = 'off'``."""
+        value = getattr(self, name)
+        if not isinstance(value, bool):
+            return f"{self.source(name)} = {value!r}"
+        if name in self._flags:
+            return self.source(name)  # the flag says it: --barge-in or --no-barge-in
+        return f"{self.source(name)} = {str(value).lower()}"
 
     @classmethod
     def settings_customise_sources(
@@ -283,28 +292,36 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
     Args:
         flags: what the command line set, by setting name; None values count as unset.
+        typed: the flags that set them as they were typed, by setting name, for complaints; where it is missing the
+            setting's own flag is named.
 
     Raises:
         ConfigError: a value is not acceptable; the message names the setting, the value's source and the rule.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
+    named = {name: flag_of(name, value) for name, value in given.items()} | dict(typed or {})
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        raise ConfigError("; ".join(_complaint(item, given) for item in error.errors())) from None
+        raise ConfigError("; ".join(_complaint(item, named) for item in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{TOML_FILE} is not TOML: {error}") from None
     except SettingsError as error:  # its cause says what is wrong with the JSON of a list
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "settings")
-        raise ConfigError(f"{_source(name, given)}: expected a JSON list: {error.__cause__}") from None
-    settings._flags = frozenset(given)
+        raise ConfigError(f"{_source(name, named)}: expected a JSON list: {error.__cause__}") from None
+    settings._flags = named
     _check_together(settings)
     return settings
+
+
+def flag_of(name: str, value: object = None) -> str:
+    """Return the flag that gives a setting its value."""
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
 
 
 def allowed(name: str) -> str:
@@ -338,10 +355,8 @@ def _check_together(settings: Settings) -> None:
     """Refuse settings that contradict each other, each with where it came from."""
     trigger, target = settings.compression_trigger_tokens, settings.compression_target_tokens
     if trigger is not None and target is not None and target >= trigger:
-        raise ConfigError(
-            f"{settings.source('compression_target_tokens')} = {target}: "
-            f"must be less than compression_trigger_tokens ({trigger})"
-        )
+        too_high = settings.stated("compression_target_tokens")
+        raise ConfigError(f"{too_high}: must be less than compression_trigger_tokens ({trigger})")
     for one, other in (
         ("vertex_api_key", "vertex_project"),
         ("vertex_api_key", "vertex_credentials_file"),
@@ -354,7 +369,7 @@ def _check_together(settings: Settings) -> None:
             raise ConfigError(f"{settings.source(name)}: has no effect while {settings.source('vad')} is off")
 
 
-def _complaint(item: Any, flags: Mapping[str, Any]) -> str:
+def _complaint(item: Any, flags: Mapping[str, str]) -> str:
     name = str(item["loc"][0]) if item["loc"] else "settings"
     secret = any(word in name.lower() for word in ("key", "secret", "password", "token"))
     value = "" if secret or "input" not in item else f" = {item['input']!r}"
@@ -390,10 +405,10 @@ def _range(name: str, item: Any) -> str:
     return f" (allowed: {values})" if values else ""
 
 
-def _source(name: str, flags: Collection[str]) -> str:
+def _source(name: str, flags: Mapping[str, str]) -> str:
     """Say where the value of a setting came from."""
     if name in flags:
-        return f"flag --{name.replace('_', '-')}"
+        return f"flag {flags[name]}"
     wanted = _variables(name) if name in Settings.model_fields else (name.upper(),)
     given = (found for each in wanted for found in os.environ if found.upper() == each and os.environ[found])
     variable = next(given, None)

@@ -2,19 +2,28 @@
 # Install the Debian packages that one step of the Makefile needs, if they are missing.
 #   system-packages.sh venv PYTHON   the venv module of that Python
 #   system-packages.sh run           libopus (the service works without it, at a higher cost)
-#   system-packages.sh test          Chromium, the speaking program and the telephones that the tests use
+#   system-packages.sh test          what the tests use: the browser, the speaking program, the telephones and their servers
+# Each package is installed by itself, so that one that a release does not have keeps none of the others away.
 set -eu
 
 if [ "$(id -u)" = 0 ]; then sudo=""; else sudo="sudo -n"; fi
 
-install() { # install PACKAGE...: says what it does, fails if it cannot
-    echo "setting up: Debian packages $*"
-    command -v apt-get >/dev/null || { echo "no apt-get here: install $* yourself" >&2; return 1; }
-    export DEBIAN_FRONTEND=noninteractive
-    $sudo apt-get -qq update >/dev/null
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "$@" >/dev/null
+update() { # once, before the first package
+    command -v apt-get >/dev/null || { echo "no apt-get here: install it yourself" >&2; return 1; }
+    [ -n "${updated:-}" ] || $sudo apt-get -qq update >/dev/null || return 1
+    updated=yes
 }
 
+install() { # install PACKAGE: says what it does, fails if it cannot
+    echo "setting up: Debian package $1"
+    update && $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "$1" >/dev/null
+}
+
+optional() { # optional PACKAGE CONSEQUENCE: installs it, or says what follows without it
+    install "$1" || echo "setting up: going on without $1: $2" >&2
+}
+
+has() { command -v "$1" >/dev/null; }
 has_library() { ldconfig -p 2>/dev/null | grep -q "$1"; }
 
 case "$1" in
@@ -22,31 +31,23 @@ venv)
     "$2" -c 'import ensurepip' 2>/dev/null || install python3-venv
     ;;
 run)
-    has_library libopus.so.0 || install libopus0 ||
-        echo "going on without libopus: PyAV decodes and encodes instead, at a higher cost" >&2
+    has_library libopus.so.0 || optional libopus0 "PyAV decodes and encodes instead, at a higher cost"
     ;;
 test)
-    missing=""
-    has_library libopus.so.0 || missing="$missing libopus0"
-    command -v chromium >/dev/null || missing="$missing chromium"
-    command -v flite >/dev/null || missing="$missing flite"
-    if [ -n "$missing" ]; then
-        # shellcheck disable=SC2086  # a list of names
-        install $missing
-    fi
-    missing=""
-    command -v janus >/dev/null || missing="$missing janus"
-    command -v kamailio >/dev/null || missing="$missing kamailio"
-    command -v baresip >/dev/null || missing="$missing baresip-core"
-    command -v turnserver >/dev/null || missing="$missing coturn"
-    if [ -n "$missing" ]; then
-        # Their packages start services where systemd runs; the tests start their own on free ports of loopback.
-        # shellcheck disable=SC2086
-        if install $missing; then
-            ! command -v systemctl >/dev/null || $sudo systemctl disable --now janus kamailio coturn >/dev/null 2>&1 || true
-        else
-            echo "going on without telephones: tests/e2e/test_phone*.py and test_turn.py are skipped" >&2
+    has_library libopus.so.0 || optional libopus0 "the tests of concealment and FEC are skipped"
+    has_library libatomic.so.1 || optional libatomic1 "the tests in a browser are skipped" # Playwright's driver needs it
+    has chromium || optional chromium "the tests in a browser are skipped"
+    has flite || optional flite "the demo says fewer words aloud"
+    # The packages of these servers start services where systemd runs; the tests start their own on free ports of loopback.
+    for server in janus kamailio coturn; do
+        case $server in
+        coturn) program=turnserver consequence="the tests of the TURN server are skipped" ;;
+        *) program=$server consequence="the tests with telephones that need it are skipped" ;;
+        esac
+        if ! has $program && optional $server "$consequence" && has $program && has systemctl; then
+            $sudo systemctl disable --now $server >/dev/null 2>&1 || true
         fi
-    fi
+    done
+    has baresip || optional baresip-core "the tests with telephones are skipped"
     ;;
 esac

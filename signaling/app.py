@@ -105,7 +105,7 @@ async def running(
     async with mcp_tools(definition.mcp_servers) as mcp:
         tools = [*definition.declared_tools(), *mcp]
         check_names(tools)
-        check_tools(settings.model, tools)
+        check_tools(settings, tools, offline=live.offline_demo)
         async with _serving(settings, live, outage, tools, definition.greeting) as address:
             yield address
 
@@ -164,7 +164,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
         ConfigError: a setting, or the agent, does not allow it.
     """
     check_exposure(settings)
-    check_model(settings)
+    check_model(settings, offline=endpoint_of(settings) is None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -174,7 +174,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:
             logger.info("calls are answered by %s%s", settings.model, " at Vertex AI" if live.vertex else "")
-        for doubt in (*unknown_variables(), *doubts(settings)):
+        for doubt in (*unknown_variables(), *doubts(settings, offline=live.offline_demo)):
             logger.warning("%s", doubt)
         _say_what_is_missing()
         # What start-up made stays: a full collection over it would stop the loop for some 70 ms.

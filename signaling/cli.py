@@ -124,8 +124,10 @@ def call(
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"URL {url!r}: must begin with http:// or https://")
     speech = None if microphone is None else read_sound(microphone)
-    if record is not None and (record.is_dir() or not record.absolute().parent.is_dir()):
-        raise ConfigError(f"flag --record = {str(record)!r}: is no file in a folder that exists")
+    if record is not None and record.is_dir():
+        raise ConfigError(f"flag --record = {str(record)!r}: it is a folder; name a file in it")
+    if record is not None and not record.absolute().parent.is_dir():
+        raise ConfigError(f"flag --record = {str(record)!r}: its folder does not exist")
     console = Console()
 
     async def hold() -> Outcome:

@@ -17,7 +17,7 @@ import agent
 import signaling
 from agent.errors import ConfigError, LiveError, OfferError
 from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
+from agent.live.config import LiveEndpoint, endpoint_of
 from agent.live.models import check_model, doubts
 from agent.live.session import try_session
 from agent.media import opus, tap
@@ -134,11 +134,12 @@ def _interfaces() -> Finding:
 
 def _settings(settings: Settings) -> Finding:
     """See whether the model takes the settings, and what is odd about them."""
+    offline = endpoint_of(settings) is None
     try:
-        check_model(settings)
+        check_model(settings, offline=offline)
     except ConfigError as error:
         return Finding("bad", "settings", str(error))
-    unusual = [*unknown_variables(), *doubts(settings)]
+    unusual = [*unknown_variables(), *doubts(settings, offline=offline)]
     if unusual:
         return Finding("fallback", "settings", "; ".join(unusual))
     return Finding("good", "settings", f"{settings.model} takes these settings")

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from agent.settings import GROUPS, Settings, allowed, load_settings
+from agent.errors import ConfigError
+from agent.settings import GROUPS, Settings, allowed, flag_of, load_settings
 
 METAVARS = {"_s": "SECONDS", "_ms": "MS", "_px": "PIXELS", "_fps": "FPS", "_tokens": "TOKENS", "_file": "PATH"}
-FURTHER_NAMES = {  # how others call the same thing
-    "audio_output": " /--text-output",
-    "initial_message_delay_s": "--initial-message-delay",
+FURTHER_FLAGS = {  # how others call the same thing: the setting behind it, and the value that it stands for
+    "text_output": ("audio_output", False),
+    "initial_message_delay": ("initial_message_delay_s", None),
 }
 MAX_SHOWN = 40
 
@@ -30,14 +31,34 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def load_and_run(**given: Any) -> None:
-        flags = {name: given.pop(name) for name in dict(_settings_with_flags())}
-        command(settings=load_settings({name: value for name, value in flags.items() if value != []}), **given)
+        names = [*dict(_settings_with_flags()), *FURTHER_FLAGS]
+        command(settings=_load({name: given.pop(name) for name in names}), **given)
 
     own = inspect.signature(command, eval_str=True).parameters.values()
     parameters = [parameter for parameter in own if parameter.name != "settings"]
-    parameters += [_parameter(name, group) for name, group in _settings_with_flags()]
+    for name, group in _settings_with_flags():
+        parameters.append(_parameter(name, group))
+        parameters += [
+            _further_parameter(flag, name, group) for flag, (meant, _) in FURTHER_FLAGS.items() if meant == name
+        ]
     load_and_run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return load_and_run
+
+
+def _load(given: Mapping[str, Any]) -> Settings:
+    """Load the settings with the flags that were typed, and keep in mind how they were."""
+    flags: dict[str, Any] = {}
+    typed: dict[str, str] = {}
+    for name, text in given.items():
+        if text in (None, []):
+            continue
+        setting, stands_for = FURTHER_FLAGS.get(name, (name, None))
+        flag = flag_of(name, text)
+        if setting in flags:
+            raise ConfigError(f"flags {typed[setting]} and {flag} set the same thing: give one of them")
+        flags[setting] = text if stands_for is None else stands_for
+        typed[setting] = flag
+    return load_settings(flags, typed)
 
 
 def _settings_with_flags() -> Iterator[tuple[str, str]]:
@@ -51,17 +72,15 @@ def _settings_with_flags() -> Iterator[tuple[str, str]]:
 
 def _parameter(name: str, group: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
-    flag = f"--{name.replace('_', '-')}"
+    flag = flag_of(name)
     kinds = _kinds(field)
     names = [flag]
     kind: Any = str | None
     if bool in kinds:
-        names = [f"{flag}/--no-{flag[2:]}"]
+        names = [f"{flag}/{flag_of(name, False)}"]
         kind = bool | None
     elif list in kinds:
         kind = list[str] | None
-    if name in FURTHER_NAMES:
-        names.append(FURTHER_NAMES[name])
     option = typer.Option(
         *names,
         help=_help(name),
@@ -70,6 +89,19 @@ def _parameter(name: str, group: str) -> inspect.Parameter:
         rich_help_panel=group,
     )
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _further_parameter(flag: str, name: str, group: str) -> inspect.Parameter:
+    stands_for = FURTHER_FLAGS[flag][1]
+    option = typer.Option(
+        flag_of(flag),
+        help=f"Another name for {flag_of(name, stands_for)}.",
+        metavar=_metavar(name, _kinds(Settings.model_fields[name])),
+        show_default=False,
+        rich_help_panel=group,
+    )
+    kind: Any = str | None if stands_for is None else bool | None
+    return inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
 
 
 def _kinds(field: FieldInfo) -> set[object]:

@@ -17,6 +17,12 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
+# It finds its modules where this process does, and not in the working directory: an agent.py may lie there.
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "from agent.emulator.command import main; sys.exit(main())"
+)
+
 
 @asynccontextmanager
 async def emulator_process() -> AsyncIterator[tuple[LiveEndpoint, Callable[[], str | None]]]:
@@ -30,8 +36,10 @@ async def emulator_process() -> AsyncIterator[tuple[LiveEndpoint, Callable[[], s
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "agent.emulator",
+        "-P",
+        "-c",
+        _PROGRAM,
+        json.dumps(sys.path),
         "--port",
         "0",
         "--exit-with-parent",

@@ -292,3 +292,17 @@ def test_printing_is_for_the_command() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert {name for name in seen if not under(name, "signaling.cli", "agent.emulator")} == set()
+
+
+def test_nothing_is_raised_while_a_group_is_handled() -> None:
+    """Before Python 3.11.4 what is raised inside ``except*`` comes out in a group of its own."""
+    seen = [
+        f"{module.name}:{node.lineno}"
+        for module in (*MODULES, *load("tests"), *load("examples"))
+        for handling in ast.walk(module.tree)
+        if isinstance(handling, ast.TryStar)
+        for handler in handling.handlers
+        for node in ast.walk(handler)
+        if isinstance(node, ast.Raise)
+    ]
+    assert seen == []

@@ -119,6 +119,7 @@ class Session:
         """
         await self._line.at(Moment.CONNECTED)
         await self._begin_session(await self._first(read))
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 hooks = self._tasks.create_task(self._line.run_hooks(), name="emulator hooks")
@@ -129,7 +130,9 @@ class Session:
                     hooks.cancel()
                     self._cancel_work()
         except* (WireError, ConnectionError) as group:
-            raise _first_of(group) from group
+            failure = _first_of(group)
+        if failure is not None:  # raised up there, Python before 3.11.4 would wrap it into a group again
+            raise failure
 
     def _cancel_work(self) -> None:
         if self._turn is not None:

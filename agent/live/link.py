@@ -189,7 +189,7 @@ class LiveLink:
         if rules_of(self._settings.model).agent_change:
             self.uplink.put(AgentChange(instructions, declarations))
         elif self._session is not None and self._swap is None:
-            leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S)
+            leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S, choosy=False)
             self._swap = asyncio.create_task(leaving, name="live-swap")
 
     def answer_completed(self) -> None:
@@ -324,11 +324,22 @@ class LiveLink:
             return
         self._ports.on_ending(time_left_s)
         deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
-        self._swap = asyncio.create_task(self._leave_in_time(self._session, deadline), name="live-swap")
+        self._swap = asyncio.create_task(
+            self._leave_in_time(self._session, deadline, choosy=True), name="live-swap"
+        )
 
-    async def _leave_in_time(self, session: LiveSession, deadline: float) -> None:
-        """Ends once the session was left: at a quiet point or at the deadline."""
-        while (left_s := deadline - self._clock()) > 0 and not self._may_leave(choosy=left_s > PLENTY_S):  # noqa: ASYNC110  polled
+    async def _leave_in_time(self, session: LiveSession, deadline: float, *, choosy: bool) -> None:
+        """Ends once the session was left: at a quiet point or at the deadline.
+
+        Args:
+            session: what is left.
+            deadline: by the clock.
+            choosy: let go of no silence while there is plenty of time. Over a slow line that takes all of it: no
+                handle is exact there, because silence is sent all the time.
+        """
+        while (left_s := deadline - self._clock()) > 0:
+            if self._may_leave(choosy=choosy and left_s > PLENTY_S):
+                break
             await asyncio.sleep(POLL_S)
         session.leave()
 

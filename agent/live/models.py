@@ -136,6 +136,8 @@ _NATIVE_AUDIO_2_5 = ModelRules(
     code_execution=False,
 )
 
+OFFLINE_DEMO = "offline-demo"
+
 MODELS = {
     "gemini-3.8-live": _LIVE_3_8,
     "gemini-3.8-live-extended-thinking": _LIVE_3_8_THINKING,
@@ -143,7 +145,7 @@ MODELS = {
     "gemini-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,
     "gemini-live-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,  # its name at Vertex AI
     "gemini-live-2.5-flash-preview-native-audio": _NATIVE_AUDIO_2_5,
-    "offline-demo": replace(_UNKNOWN, known=True),  # for trying settings out on the local emulator
+    OFFLINE_DEMO: replace(_UNKNOWN, known=True),  # for trying settings out on the local emulator
 }
 "The rules by name, without what `rules_of` takes off."
 
@@ -163,19 +165,32 @@ def rules_of(model: str) -> ModelRules:
     return MODELS.get(_VERSION.sub("", model.rpartition("/")[2].lower()), _UNKNOWN)
 
 
-def check_model(settings: Settings) -> None:
-    """Check the settings against the rules of the model that they name; to be called before anything connects.
+def rules_in_force(settings: Settings, *, offline: bool) -> tuple[str, ModelRules]:
+    """Return whose rules the settings are held to, and the rules.
+
+    Without credentials the local emulator answers, and what it can do is allowed; unless a model was named, whose
+    rules are tried out then.
+    """
+    if offline and "model" not in settings.model_fields_set:
+        return "the offline demo", MODELS[OFFLINE_DEMO]
+    return settings.model, rules_of(settings.model)
+
+
+def check_model(settings: Settings, *, offline: bool = False) -> None:
+    """Check the settings against the rules of the model that answers; to be called before anything connects.
+
+    Args:
+        settings: the service's settings.
+        offline: the local emulator answers; see `rules_in_force`.
 
     Raises:
         ConfigError: the model would refuse the session, or ignore a setting; names each one and its source.
     """
-    rules = rules_of(settings.model)
-    refusals = [
-        f"{settings.source(name)} = {getattr(settings, name)!r}: {settings.model} {reason}"
-        for name, reason in _refusals(settings, rules)
-    ]
+    model, rules = rules_in_force(settings, offline=offline)
+    refusals = [f"{settings.stated(name)}: {model} {reason}" for name, reason in _refusals(settings, rules)]
     if refusals:
-        raise ConfigError("; ".join(refusals))
+        hint = "; leave the model out to try it on the offline demo" if offline else ""
+        raise ConfigError("; ".join(refusals) + hint)
 
 
 class DeclaredTool(Protocol):
@@ -189,13 +204,18 @@ class DeclaredTool(Protocol):
     def scheduling(self) -> str | None: ...
 
 
-def check_tools(model: str, tools: Iterable[DeclaredTool]) -> None:
+def check_tools(settings: Settings, tools: Iterable[DeclaredTool], *, offline: bool = False) -> None:
     """Check the tools that will be declared against the rules of the model; to be called before anything connects.
+
+    Args:
+        settings: the service's settings.
+        tools: what will be declared.
+        offline: the local emulator answers; see `rules_in_force`.
 
     Raises:
         ConfigError: the model would refuse a tool, or ignore what is said of it; names each tool and the model.
     """
-    rules = rules_of(model)
+    model, rules = rules_in_force(settings, offline=offline)
     refusals = [
         f"tool {tool.name}: {what} = {getattr(tool, what)!r}: {model} {reason}"
         for tool in tools
@@ -205,22 +225,29 @@ def check_tools(model: str, tools: Iterable[DeclaredTool]) -> None:
         raise ConfigError("; ".join(refusals))
 
 
-def doubts(settings: Settings) -> list[str]:
-    """Say what is unusual about the settings but may be right; one sentence each, for the log."""
-    found = []
+def doubts(settings: Settings, *, offline: bool = False) -> list[str]:
+    """Say what is unusual about the settings but may be right; one sentence each, for the log.
+
+    Args:
+        settings: the service's settings, which `check_model` has let through.
+        offline: the local emulator answers; what only it can do is mentioned.
+    """
+    found = [
+        f"{settings.stated(name)}: the offline demo takes it, but {settings.model} {reason}"
+        for name, reason in (_refusals(settings, rules_of(settings.model)) if offline else ())
+    ]
     if not rules_of(settings.model).known:
         found.append(
-            f"{settings.source('model')} = {settings.model!r}: not a model that talkspurt knows the rules of; "
+            f"{settings.stated('model')}: not a model that talkspurt knows the rules of; "
             "the Live server has the say"
         )
     if settings.voice is not None and settings.voice not in VOICES:
         found.append(
-            f"{settings.source('voice')} = {settings.voice!r}: not one of the {len(VOICES)} prebuilt voices "
-            f"({', '.join(VOICES)})"
+            f"{settings.stated('voice')}: not one of the {len(VOICES)} prebuilt voices ({', '.join(VOICES)})"
         )
     if settings.vad == "off":
         found.append(
-            f"{settings.source('vad')} = 'off': the Live server hears typed text, and speech that the client "
+            f"{settings.stated('vad')}: the Live server hears typed text, and speech that the client "
             "marks (push-to-talk)"
         )
     return found
@@ -229,11 +256,7 @@ def doubts(settings: Settings) -> list[str]:
 def _refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:
     """Yield the settings that the model does not take, and why."""
     if not settings.audio_output and "TEXT" not in rules.modalities:
-        yield (
-            "audio_output",
-            "cannot write instead of speaking (--text-output); its transcript comes as text all the same. "
-            "The offline demo can write, as --model offline-demo",
-        )
+        yield "audio_output", "speaks only and cannot write instead; its transcript comes as text all the same"
     yield from _thinking_refusals(settings, rules)
     if settings.proactive_audio is False and rules.proactive_audio == "always":
         yield "proactive_audio", "always has proactive audio; leave it unset"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import re
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -43,15 +45,26 @@ class Service:
         self.log = log
 
 
-@asynccontextmanager
-async def serving(*arguments: str, **environment: str) -> AsyncIterator[Service]:
+AS_MODULE = ("-m", "signaling")
+AS_SCRIPT = ("-P", "-c", "from signaling.cli import main; main()")  # what .venv/bin/talkspurt does
+
+
+def serving(*arguments: str, **environment: str) -> AbstractAsyncContextManager[Service]:
     """Run `python -m signaling serve` with these arguments until the context ends; SIGTERM must end it."""
+    return serving_in(None, AS_MODULE, *arguments, **environment)
+
+
+@asynccontextmanager
+async def serving_in(
+    folder: Path | None, command: Sequence[str], *arguments: str, **environment: str
+) -> AsyncIterator[Service]:
+    """Run `serve` in a folder, as a module or as a script."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "signaling",
+        *command,
         "serve",
         *arguments,
+        cwd=folder,
         env={**os.environ, "TALKSPURT_DRAIN_TIMEOUT_S": "0.2", **environment},
         stderr=asyncio.subprocess.PIPE,
     )
@@ -81,12 +94,26 @@ async def _read(process: asyncio.subprocess.Process, log: list[str], found: asyn
         found.set_exception(RuntimeError("the service did not start:\n" + "\n".join(log)))
 
 
+def why_no_browser() -> str | None:
+    """Say why no browser can be driven here; None if one can."""
+    if shutil.which("chromium") is None:
+        return "chromium missing: deploy/system-packages.sh test installs it on Debian"
+    try:
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        return "libatomic1 missing, which Playwright's driver needs: deploy/system-packages.sh test installs it"
+    return None
+
+
 BrowserFactory = Callable[..., AbstractAsyncContextManager[Browser]]
 
 
 @pytest.fixture
 def chromium() -> BrowserFactory:
     """Start headless Chromium: ``async with chromium(microphone=path) as browser``."""
+    reason = why_no_browser()
+    if reason is not None:
+        pytest.skip(reason)
 
     @asynccontextmanager
     async def start(microphone: Path | None = None) -> AsyncIterator[Browser]:
@@ -95,7 +122,7 @@ def chromium() -> BrowserFactory:
             flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path="/usr/bin/chromium", headless=True, chromium_sandbox=False, args=flags
+                executable_path=shutil.which("chromium"), headless=True, chromium_sandbox=False, args=flags
             )
             yield browser
             await browser.close()

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,12 +14,9 @@ from pathlib import Path
 import pytest
 from aioice import stun, turn
 
-from tests.e2e.phones import DEPLOY, free_ports, listens, program, until
+from tests.e2e.phones import DEPLOY, free_ports, listens, needs, program, until
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("turnserver") is None,
-    reason="coturn missing: deploy/system-packages.sh test installs it",
-)
+pytestmark = needs("turnserver")
 SECRET = "change-me-turn-secret"
 
 

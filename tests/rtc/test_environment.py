@@ -33,6 +33,19 @@ async def test_googles_own_environment_is_honoured(emulator: Emulator) -> None:
     assert not any("some-key" in line for line in service.log)
 
 
+async def test_offline_the_demo_writes_if_it_is_told_to() -> None:
+    """Without a key the rules of the model that would answer with one are no obstacle, and no secret."""
+    async with serving("--port", "0", "--text-output", "--code-execution") as service, dial(service.url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is twelve plus thirty")
+        said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        assert "42" in said["text"]
+        assert not any(message["type"] == "bot-started-speaking" for message in caller.messages)
+    warnings = [line.partition(": ")[2] for line in service.log if " WARNING " in line]
+    for flag in ("--text-output", "--code-execution"):
+        assert any(line.startswith(f"flag {flag}: the offline demo takes it, but gemini-") for line in warnings)
+
+
 async def test_an_untrusted_certificate_is_named(emulator: Emulator) -> None:
     """The call ends with a word on what was wrong."""
     environment = {"GOOGLE_API_KEY": "some-key", "GOOGLE_GEMINI_BASE_URL": emulator.url}

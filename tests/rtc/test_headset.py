@@ -140,10 +140,21 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["serve", "--port", "0", "--no-proactive-audio"], "flag --proactive-audio = False: gemini-3.8-live "),
+        (
+            ["serve", "--model", "gemini-3.8-live", "--no-proactive-audio"],
+            "flag --no-proactive-audio: gemini-3.8-live ",
+        ),
+        (["serve", "no_such_agent.py"], "no_such_agent.py: there is no such file"),
         (["serve", "--temperature", "9"], "flag --temperature = '9': "),
         (["call", "127.0.0.1:8080"], "URL '127.0.0.1:8080': must begin with"),
-        (["call", "http://127.0.0.1:9/", "--record", "/no/such/folder/a.wav"], "flag --record = "),
+        (
+            ["call", "http://127.0.0.1:9/", "--record", "/no/such/folder/a.wav"],
+            "flag --record = '/no/such/folder/a.wav': its folder does not exist",
+        ),
+        (
+            ["call", "http://127.0.0.1:9/", "--record", "/tmp"],
+            "flag --record = '/tmp': it is a folder; name a file in it",
+        ),
     ],
 )
 def test_bad_input_ends_the_command_with_one_line(arguments: list[str], complaint: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Annotated, Any, get_args
 
 import pytest
@@ -11,8 +12,9 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from agent.errors import ConfigError
+from agent.live.models import check_model
 from agent.settings import GROUPS, Settings
-from signaling.flags import with_settings
+from signaling.flags import FURTHER_FLAGS, with_settings
 
 pytestmark = pytest.mark.slow
 
@@ -74,8 +76,10 @@ def flag(name: str) -> str:
 def test_each_setting_has_a_flag(name: str) -> None:
     kinds = kinds_of(name)
     if bool in kinds:
-        assert getattr(run(flag(name))[0], name) is True
-        assert getattr(run(f"--no-{flag(name)[2:]}")[0], name) is False
+        for typed, value in ((flag(name), True), (f"--no-{flag(name)[2:]}", False)):
+            settings, _ = run(typed)
+            assert getattr(settings, name) is value
+            assert settings.stated(name) == f"flag {typed}"
     elif list[str] in kinds:
         assert getattr(run(flag(name), "a", flag(name), "b")[0], name) == ["a", "b"]
     else:
@@ -116,6 +120,30 @@ def test_a_delay_has_its_usual_name_too() -> None:
     assert run("--initial-message-delay", "2.5")[0].initial_message_delay_s == 2.5
 
 
+@pytest.mark.parametrize("typed", ["--text-output", "--no-audio-output"])
+def test_only_the_flag_that_was_typed_is_named(typed: str) -> None:
+    settings, _ = run(typed)
+    assert settings.stated("audio_output") == f"flag {typed}"
+    with pytest.raises(ConfigError) as refused:
+        check_model(settings)
+    assert re.findall(r"--[\w-]+", str(refused.value)) == [typed]
+    with pytest.raises(ConfigError, match=r"^flag --initial-message-delay = 'soon': "):
+        run("--initial-message-delay", "soon")
+
+
+def test_two_flags_that_set_the_same_thing_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^flags --audio-output and --text-output set the same thing"):
+        run("--text-output", "--audio-output")
+
+
+def test_a_variable_is_not_called_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_AUDIO_OUTPUT", "false")
+    with pytest.raises(ConfigError) as refused:
+        check_model(run()[0])
+    assert str(refused.value).startswith("environment variable TALKSPURT_AUDIO_OUTPUT = false: gemini-3.8-live ")
+    assert "--" not in str(refused.value)
+
+
 def test_a_bad_flag_is_complained_about_as_any_other_source() -> None:
     with pytest.raises(ConfigError, match=r"^flag --port = 'http': .*\(allowed: 0 to 65,535\)$"):
         run("--port", "http")
@@ -133,7 +161,7 @@ def options() -> dict[str, Any]:
 
 def test_the_help_groups_the_flags_in_the_settings_own_order() -> None:
     found = options()
-    assert list(found) == WITH_FLAGS
+    assert [name for name in found if name not in FURTHER_FLAGS] == WITH_FLAGS
     assert list(dict.fromkeys(option.rich_help_panel for option in found.values())) == list(GROUPS.values())
 
 

@@ -31,6 +31,7 @@ other = Agent()
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "neighbour_of_the_agent.py").write_text("ONE = 1\ndef two() -> int: ...\n")
+    (tmp_path / "json.py").write_text("PRICE = 1\n")
     return tmp_path
 
 
@@ -43,6 +44,7 @@ def write(folder: Path, text: str, name: str = "mine.py") -> str:
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "neighbour_of_the_agent", raising=False)
 
 
 def test_an_agent_is_loaded_with_its_tools(folder: Path) -> None:
@@ -90,9 +92,15 @@ BAD = {
     "failing": ("x = 1\n\nboom()\n", ["mine.py, line 3", "NameError", "boom"]),
     "exiting": ("raise SystemExit('no key')\n", ["mine.py, line 1", "no key"]),
     "missing module": ("import not_there_at_all\n", ["mine.py, line 1", "not_there_at_all"]),
-    "nothing": ("x = 1\n", ["there is nothing called agent"]),
-    "another name": ("from agent import Agent\nbot = Agent()\n", ["did you mean", "mine.py:bot"]),
-    "no agent": ("agent = 3\n", ["not an Agent is agent"]),
+    "nothing": ("x = 1\n", ["mine.py: there is no `agent` in it; write `agent = Agent(...)`"]),
+    "another name": ("from agent import Agent\nbot = Agent()\n", ["did you mean", "mine.py:bot?"]),
+    "no agent": ("agent = 3\n", ["`agent` is not an Agent, but of type int; write `agent = Agent(...)`"]),
+    "a class": ("from agent import Agent as agent\n", ["`agent` is not an Agent, but the class itself; write"]),
+    "hidden": (
+        "from json import PRICE\n",
+        ["mine.py, line 1: ImportError", "json.py beside it was not looked at", "rename it"],
+    ),
+    "broken neighbour": ("from neighbour_of_the_agent import three\n", ["cannot import name 'three'"]),
     "untyped": (
         "from agent import Agent\ndef f(city): ...\nagent = Agent(tools=[f])\n",
         ["mine.py, line 2", "f:", "city has no type"],
@@ -102,6 +110,12 @@ BAD = {
         ["two tools called f"],
     ),
 }
+
+
+def test_a_broken_neighbour_is_not_said_to_be_hidden(folder: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_agent(write(folder, BAD["broken neighbour"][0]), (), DEMO)
+    assert "rename" not in str(refused.value)
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -117,6 +131,10 @@ def test_a_bad_file_is_refused_in_one_line(folder: Path, what: str) -> None:
 def test_files_that_are_none(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_agent(str(folder / "missing.py"), (), DEMO)
+    with pytest.raises(ConfigError, match=r"it is a folder; name a file in it"):
+        load_agent(str(folder), (), DEMO)
+    with pytest.raises(ConfigError, match=r"a name is missing after the colon; did you mean .*:agent"):
+        load_agent(write(folder, GOOD) + ":", (), DEMO)
     with pytest.raises(ConfigError, match="must end in"):
         load_agent(write(folder, "x = 1", "agent.txt"), (), DEMO)
     with pytest.raises(ConfigError, match="no public function"):

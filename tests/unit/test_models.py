@@ -9,7 +9,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.live.models import MODELS, check_model, check_tools, doubts, rules_of
 from agent.live.voices import VOICES
-from agent.settings import Settings, load_settings
+from agent.settings import Settings, flag_of, load_settings
 from agent.tools.declare import Behavior, Scheduling, Tool
 
 LIVE, THINKING = "gemini-3.8-live", "gemini-3.8-live-extended-thinking"
@@ -74,9 +74,12 @@ def test_no_rules_contradict_themselves() -> None:
 )
 def test_what_a_model_does_not_take_is_named_with_its_source(model: str, name: str, value: Any) -> None:
     settings = load_settings({"model": model, name: value})
-    with pytest.raises(ConfigError) as caught:
-        check_model(settings)
-    assert str(caught.value).startswith(f"flag --{name.replace('_', '-')} = {value!r}: {model} ")
+    for offline in (False, True):  # a model that is named is tried out without a key, too
+        with pytest.raises(ConfigError) as caught:
+            check_model(settings, offline=offline)
+        stated = flag_of(name, value) if isinstance(value, bool) else f"{flag_of(name)} = {value!r}"
+        assert str(caught.value).startswith(f"flag {stated}: {model} ")
+        assert ("leave the model out" in str(caught.value)) is offline
 
 
 @pytest.mark.parametrize(
@@ -97,14 +100,35 @@ def test_all_refusals_come_at_once_each_with_its_own_source(monkeypatch: pytest.
     monkeypatch.setenv("TALKSPURT_AFFECTIVE_DIALOG", "true")
     with pytest.raises(ConfigError) as caught:
         check_model(load_settings({"code_execution": True}))
-    assert "environment variable TALKSPURT_AFFECTIVE_DIALOG = True: gemini-3.8-live " in str(caught.value)
-    assert "flag --code-execution = True: gemini-3.8-live " in str(caught.value)
+    assert "environment variable TALKSPURT_AFFECTIVE_DIALOG = true: gemini-3.8-live " in str(caught.value)
+    assert "flag --code-execution: gemini-3.8-live " in str(caught.value)
+
+
+BY_DEFAULT = [  # what the model refuses that answers by default
+    ("audio_output", False),
+    ("code_execution", True),
+    ("affective_dialog", True),
+    ("proactive_audio", False),
+    ("thinking_level", "low"),
+    ("thinking_budget", 0),
+    ("include_thoughts", True),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BY_DEFAULT)
+def test_offline_what_the_emulator_can_do_is_allowed_and_said(name: str, value: Any) -> None:
+    settings = load_settings({name: value})
+    with pytest.raises(ConfigError):
+        check_model(settings)
+    check_model(settings, offline=True)
+    (doubt,) = doubts(settings, offline=True)
+    assert doubt.startswith(f"{settings.stated(name)}: the offline demo takes it, but gemini-3.8-live ")
 
 
 def test_the_default_settings_suit_the_default_model() -> None:
     settings = load_settings()
     check_model(settings)
-    assert doubts(settings) == []
+    assert doubts(settings) == doubts(settings, offline=True) == []
 
 
 def test_an_unknown_model_and_an_unknown_voice_are_mentioned_once_each() -> None:
@@ -144,7 +168,7 @@ def test_a_tool_that_the_model_does_not_take_is_named_with_the_model(
 ) -> None:
     tools = [probe("fine"), probe("odd", behavior, scheduling), probe("odder", behavior, scheduling)]
     with pytest.raises(ConfigError) as caught:
-        check_tools(model, tools)
+        check_tools(Settings(model=model), tools, offline=True)
     complaints = str(caught.value).split("; ")[::2]
     wanted = [f"tool {name}: {what}: {model} " for name in ("odd", "odder") for what in refused]
     assert all(complaint.startswith(start) for complaint, start in zip(complaints, wanted, strict=True))
@@ -152,6 +176,8 @@ def test_a_tool_that_the_model_does_not_take_is_named_with_the_model(
 
 @pytest.mark.parametrize("model", [LIVE, NATIVE, AT_VERTEX, "gemini-9-live", "offline-demo"])
 def test_tools_that_the_model_takes_are_let_through(model: str) -> None:
-    check_tools(model, [probe("a"), probe("b", "BLOCKING"), probe("c", "NON_BLOCKING", "INTERRUPT")])
-    check_tools(OLD, [probe("a"), probe("b", "BLOCKING")])
-    check_tools(THINKING, [probe("a"), probe("b", "NON_BLOCKING")])
+    check_tools(
+        Settings(model=model), [probe("a"), probe("b", "BLOCKING"), probe("c", "NON_BLOCKING", "INTERRUPT")]
+    )
+    check_tools(Settings(model=OLD), [probe("a"), probe("b", "BLOCKING")])
+    check_tools(Settings(model=THINKING), [probe("a"), probe("b", "NON_BLOCKING")])

@@ -11,13 +11,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
-from agent.emulator import Emulator, Hooks, ServerMessage, Wire, running_emulator
+from agent.emulator import Emulator, Hooks, Moment, ServerMessage, Wire, running_emulator
 from agent.emulator.faults import Close, DropTcp, Fault, GoAway, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
-from agent.live.uplink import TypedText
+from agent.live.uplink import Audio, TypedText
 from agent.settings import Settings
 from tests.outlive.line import says
 
@@ -102,6 +102,38 @@ async def test_an_attempt_does_not_outlast_the_budget() -> None:
         link.uplink.put(TypedText("hello"))
         with pytest.raises(LiveLost, match="did not confirm the session"):
             await asyncio.wait_for(link.run(), 10)
+
+
+class SlowSetup(Hooks):
+    """Connecting takes as long as over a slow line."""
+
+    async def at(self, wire: Wire, moment: Moment) -> None:
+        del wire
+        if moment is Moment.SETUP_RECEIVED:
+            await asyncio.sleep(0.45)
+
+
+async def test_over_a_slow_line_another_agent_takes_over_at_once() -> None:
+    """Some silence is always on its way there when a handle comes: a wait for one without it would never end."""
+    async with running_emulator(hooks=SlowSetup, pace=50.0, await_playback=False) as emulator:
+        link, replaced = link_to(emulator, model="gemini-2.5-flash-native-audio")
+
+        async def be_silent() -> None:
+            while True:
+                link.uplink.put(Audio(bytes(1280), speech=False))
+                await asyncio.sleep(0.04)
+
+        tasks = [asyncio.create_task(link.run()), asyncio.create_task(be_silent())]
+        try:
+            link.uplink.put(TypedText("hello"))
+            await emulator.wait_for(lambda: bool(emulator.sessions) and bool(emulator.sessions[0].handles))
+            link.change_agent("You are a pirate.", None)
+            await asyncio.wait_for(replaced.acquire(), 5)
+            assert [session.instruction for session in emulator.sessions][1:] == ["You are a pirate."]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 async def test_a_handle_that_comes_in_the_middle_of_a_turn_is_not_used() -> None:
