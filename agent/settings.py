@@ -1,7 +1,8 @@
 """Every setting of the service, read in this one place.
 
-Order: command-line flags (those that there are), then the environment, then ``talkspurt.toml`` in the working
-directory, then the default. A setting ``port`` is ``--port``, ``TALKSPURT_PORT`` or ``port = 8080``.
+Order: command-line flags (those that there are), then the environment, then a secret's own file, then
+``talkspurt.toml`` in the working directory, then the default. A setting ``port`` is ``--port``, ``TALKSPURT_PORT``
+or ``port = 8080``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -83,6 +86,7 @@ class Settings(BaseSettings):
     # who answers
     google_api_key: SecretStr | None = Field(
         None,
+        min_length=1,
         validation_alias=AliasChoices("google_api_key", "GOOGLE_API_KEY", "GEMINI_API_KEY"),
         description="Gemini API key, from GOOGLE_API_KEY. Without any credentials the local emulator answers.",
     )
@@ -244,19 +248,19 @@ class Settings(BaseSettings):
     janus_url: str | None = Field(
         None, pattern=r"^wss?://", description="WebSocket of the Janus gateway; without one no phone is served."
     )
-    janus_secret: SecretStr | None = Field(None, description="The gateway's api_secret.")
+    janus_secret: SecretStr | None = Field(None, min_length=1, description="The gateway's api_secret.")
     sip_user: str = Field(
         "sip:agent@localhost", pattern=r"^sips?:[^@\s]+@[^@\s]+$", description="Address of the agent's phone line."
     )
     sip_password: SecretStr | None = Field(
-        None, description="The line's password at the registrar; without one it registers nowhere."
+        None, min_length=1, description="The line's password at the registrar; without one it registers nowhere."
     )
     sip_proxy: str | None = Field(
         None, pattern=r"^sips?:\S+$", description="Registrar and way out of the line, e.g. sip:127.0.0.1:5060."
     )
     sip_lines: int = Field(4, ge=1, le=200, description="Phone calls at once; further callers hear busy.")
     twilio_auth_token: SecretStr | None = Field(
-        None, description="Auth token that a carrier signs with; without one /twilio answers nobody."
+        None, min_length=1, description="Auth token that a carrier signs with; without one /twilio answers nobody."
     )
     twilio_url: str | None = Field(
         None,
@@ -288,8 +292,47 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then the TOML file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        """Flags, then environment, then secrets in files of their own, then the TOML file."""
+        return init_settings, env_settings, SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Secrets in files of their own, as containers and systemd hand them over; see `secret_file`."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the secret of a setting, its name, and that it is not JSON."""
+        path = secret_file(field_name)
+        if path is None:
+            return None, field_name, False
+        try:
+            return path.read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigError(f"{_source(field_name, {})}: {path} cannot be read: {reason}") from None
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the secrets that lie in files, by setting."""
+        found = {name: self.get_field_value(Settings.model_fields[name], name)[0] for name in secret_settings()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def secret_settings() -> list[str]:
+    """Return the names of the settings that nobody may see."""
+    return [name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)]
+
+
+def secret_file(name: str) -> Path | None:
+    """Return the file that holds a secret, or None.
+
+    For ``server_key`` that is the one that ``TALKSPURT_SERVER_KEY_FILE`` names, else ``server_key`` in the unit's
+    credentials directory (systemd.exec(5), LoadCredential).
+    """
+    for variable in _variables(name):
+        if path := os.environ.get(f"{variable}_FILE"):
+            return Path(path)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    path_of_unit = Path(folder) / name if folder else None
+    return path_of_unit if path_of_unit is not None and path_of_unit.is_file() else None
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, str] | None = None) -> Settings:
@@ -384,6 +427,7 @@ def unknown_variables() -> list[str]:
     They are not refused: Kubernetes, for one, puts variables of its own under the name of a service.
     """
     known = {variable for name in Settings.model_fields for variable in _variables(name)}
+    known |= {f"{variable}_FILE" for name in secret_settings() for variable in _variables(name)}
     return [
         f"environment variable {variable}: {_no_such(variable[len(ENV_PREFIX) :].lower())}"
         for variable in sorted(os.environ)
@@ -412,7 +456,10 @@ def _source(name: str, flags: Mapping[str, str]) -> str:
     wanted = _variables(name) if name in Settings.model_fields else (name.upper(),)
     given = (found for each in wanted for found in os.environ if found.upper() == each and os.environ[found])
     variable = next(given, None)
-    return f"{TOML_FILE}: {name}" if variable is None else f"environment variable {variable}"
+    if variable is not None:
+        return f"environment variable {variable}"
+    path = secret_file(name) if name in secret_settings() else None
+    return f"{TOML_FILE}: {name}" if path is None else f"file {path}: {name}"
 
 
 def _variables(name: str) -> tuple[str, ...]:

@@ -7,10 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from agent.errors import ConfigError
-from agent.settings import ENV_PREFIX, GROUPS, TOML_FILE, Settings, load_settings, unknown_variables
+from agent.settings import (
+    ENV_PREFIX,
+    GROUPS,
+    TOML_FILE,
+    Settings,
+    load_settings,
+    secret_settings,
+    unknown_variables,
+)
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -290,3 +298,46 @@ def test_a_budget_is_a_price() -> None:
     assert load_settings({"budget_usd": 0.5}).budget_usd == 0.5
     assert load_settings({"idle_timeout_s": 0}).idle_timeout_s == 0
     assert complaint(budget_usd=0) == "flag --budget-usd = 0: input should be greater than 0 (allowed: above 0)"
+
+
+def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-a-file-0123456\n")
+    monkeypatch.setenv("TALKSPURT_SERVER_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("GEMINI_API_KEY_FILE", str(tmp_path / "key"))
+    settings = load_settings()
+    assert settings.server_key is not None
+    assert settings.server_key.get_secret_value() == "from-a-file-0123456"
+    assert settings.google_api_key is not None
+    assert unknown_variables() == []
+    monkeypatch.setenv("TALKSPURT_SERVER_KEY", "from-the-variable-0123")
+    assert load_settings().server_key == SecretStr("from-the-variable-0123")
+
+
+def test_a_secret_may_be_a_credential_of_the_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sip_password").write_text("hush")
+    (tmp_path / "port").write_text("9")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    settings = load_settings()
+    assert settings.sip_password == SecretStr("hush")
+    assert settings.port == 8080  # no secret
+    assert settings.server_key is None
+
+
+def test_a_secret_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TALKSPURT_SERVER_KEY_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=r"server_key: .*none cannot be read: No such file"):
+        load_settings()
+    (tmp_path / "short").write_text("abc")
+    monkeypatch.setenv("TALKSPURT_SERVER_KEY_FILE", str(tmp_path / "short"))
+    with pytest.raises(ConfigError, match=r"file .*short: server_key: .*16") as caught:
+        load_settings()
+    assert "abc" not in str(caught.value)
+
+
+def test_no_secret_may_be_empty(toml: WriteToml) -> None:
+    """An empty key would be one that everybody knows."""
+    assert {"server_key", "google_api_key", "twilio_auth_token", "sip_password"} <= set(secret_settings())
+    for name in secret_settings():
+        toml(f'{name} = ""')
+        with pytest.raises(ConfigError, match=name):
+            load_settings()
