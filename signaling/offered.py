@@ -2,8 +2,8 @@
 
 An offer is untrusted text of which aiortc understands a part, and at the rest of which it stumbles. So aiortc never
 gets the text itself: `Offered.for_aiortc` writes a new one, of the sections that are taken, with nothing in it but
-what was read here. `Offered.answer` makes the whole answer of aiortc's: each section that is not taken is answered at
-port 0 in its place (RFC 3264 section 6).
+what was read here. `Offered.answer` makes the whole answer of aiortc's: each section that is not taken is answered
+at port 0 in its place (RFC 3264 section 6).
 
 A section is taken unless
 
@@ -149,8 +149,9 @@ class Offered:
         lines = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=-", "t=0 0"]
         if self.ice_lite:
             lines.append("a=ice-lite")
-        if self.bundle:
-            lines.append(f"a=group:BUNDLE {' '.join(self.bundle)}")
+        if self.bundle:  # in the order of the sections: aiortc stops the transport if another one leads
+            mids = [taken.mid for taken in self.taken.values() if taken.mid in self.bundle]
+            lines.append(f"a=group:BUNDLE {' '.join(mids)}")
         for taken in self.taken.values():
             lines += _written(taken)
         return _text(lines)
