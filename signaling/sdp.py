@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from agent.errors import OfferError
@@ -132,8 +133,7 @@ def split_description(sdp: str) -> tuple[list[str], list[MediaSection]]:
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
     if len(starts) > MAX_MEDIA_SECTIONS:
         raise OfferError(400, "invalid_sdp", f"The SDP has more than {MAX_MEDIA_SECTIONS} media sections.")
-    ends = [*starts[1:], len(lines)]
-    sections = [_section(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
+    sections = [_section(lines[start:end]) for start, end in pairwise([*starts, len(lines)])]
     return lines[: starts[0]] if starts else lines, sections
 
 
