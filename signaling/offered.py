@@ -22,17 +22,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 from aiortc.sdp import H264Profile, parse_h264_profile_level_id
 
 from agent.errors import OfferError
 from signaling.sdp import (
     STATIC_CODECS,
+    Attributes,
     Codec,
     MediaSection,
-    attribute_values,
-    description_lines,
+    attributes_of,
     shown,
     split_description,
     usable_candidate,
@@ -182,7 +182,8 @@ def read_offer(sdp: str) -> Offered:
     Raises:
         OfferError: 400 if it is not SDP with DTLS and ICE, 422 if no audio in it is acceptable; names the line.
     """
-    session, sections = split_description(sdp)
+    session_lines, sections = split_description(sdp)
+    session = attributes_of(session_lines)
     chosen: dict[int, MediaSection] = {}
     wrong: list[OfferError] = []
     for index, section in enumerate(sections):
@@ -216,8 +217,8 @@ def read_offer(sdp: str) -> Offered:
         tuple(
             section.mid for section in group if section.mid and section in [each.section for each in taken.values()]
         ),
-        "a=ice-lite" in session,
-        frozenset(attribute_values(description_lines(sdp), "ice-ufrag")),
+        "ice-lite" in session,
+        frozenset(chain(session.get("ice-ufrag", ()), *(section.values("ice-ufrag") for section in sections))),
     )
 
 
@@ -271,15 +272,16 @@ def _payloads(section: MediaSection) -> dict[str, Codec]:
     """Return what is taken by payload type: codecs in the client's order, then their retransmission."""
     ours = _AUDIO_CODECS if section.kind == "audio" else _VIDEO_CODECS
     offered = {payload: codec for payload, codec in section.codecs().items() if _can_be_sent(payload)}
+    parameters = section.parameters() if section.kind == "video" else {}
     found = {
         payload: codec
         for payload, codec in offered.items()
-        if codec in ours and (codec.name != "h264" or _is_our_h264(section.parameters(payload)))
+        if codec in ours and (codec.name != "h264" or _is_our_h264(parameters.get(payload, {})))
     }
     again = {
         payload: codec
         for payload, codec in offered.items()
-        if codec == _RTX and section.parameters(payload).get("apt") in found and section.kind == "video"
+        if codec == _RTX and parameters.get(payload, {}).get("apt") in found
     }
     return found | again
 
@@ -299,11 +301,10 @@ def _is_our_h264(parameters: Mapping[str, str]) -> bool:
     return profile in _H264_PROFILES
 
 
-def _bundle(session: Sequence[str], sections: Sequence[MediaSection]) -> list[MediaSection]:
+def _bundle(session: Attributes, sections: Sequence[MediaSection]) -> list[MediaSection]:
     """Return the sections of the first bundle, in its order; those of a second one get transports of their own."""
-    group = next(
-        (value.split()[1:] for value in attribute_values(session, "group") if value.startswith("BUNDLE ")), []
-    )
+    groups = (value.split() for value in session.get("group", ()))
+    group = next((mids for semantics, *mids in filter(None, groups) if semantics == "BUNDLE"), [])
     by_mid: dict[str | None, MediaSection] = {}
     for section in sections:
         by_mid.setdefault(section.mid, section)
@@ -311,7 +312,7 @@ def _bundle(session: Sequence[str], sections: Sequence[MediaSection]) -> list[Me
 
 
 def _bundles_transport(
-    session: Sequence[str], group: Sequence[MediaSection], taken: Sequence[MediaSection]
+    session: Attributes, group: Sequence[MediaSection], taken: Sequence[MediaSection]
 ) -> list[str]:
     """Return the transport of a bundle: that of the first section taken, which the first of all may complete.
 
@@ -320,20 +321,16 @@ def _bundles_transport(
     Raises:
         OfferError: it lacks what WebRTC needs, or a line of it is wrong.
     """
-    lines = _security(taken[0].lines, session, group[0].lines)
-    candidates = [
-        value
-        for section in group
-        if not section.values("ice-ufrag")
-        or section.values("ice-ufrag")[0] == attribute_values(lines, "ice-ufrag")[0]
-        for value in section.values("candidate")
-    ]
+    lines = _security(taken[0].attributes, session, group[0].attributes)
+    [ufrag] = attributes_of(lines)["ice-ufrag"]
+    same = (section for section in group if ufrag in (section.values("ice-ufrag") or (ufrag,)))
+    candidates = [value for section in same for value in section.values("candidate")]
     if any(section.kind != "application" for section in taken) and not any(map(_multiplexes, group)):
         raise _no_mux(taken[0])
     return lines + _candidates(candidates)
 
 
-def _own_transport(session: Sequence[str], section: MediaSection) -> list[str]:
+def _own_transport(session: Attributes, section: MediaSection) -> list[str]:
     """Return the transport of a section that is in no bundle.
 
     Raises:
@@ -343,11 +340,11 @@ def _own_transport(session: Sequence[str], section: MediaSection) -> list[str]:
         raise _unacceptable(f'The line "{shown(section.lines[0])}" is bundle-only, but it is in no bundle.')
     if section.kind != "application" and not _multiplexes(section):
         raise _no_mux(section)
-    return _security(section.lines, session) + _candidates(section.values("candidate"))
+    return _security(section.attributes, session) + _candidates(section.values("candidate"))
 
 
 def _multiplexes(section: MediaSection) -> bool:
-    return "a=rtcp-mux" in section.lines or "a=rtcp-mux-only" in section.lines  # RFC 8858
+    return "rtcp-mux" in section.attributes or "rtcp-mux-only" in section.attributes  # RFC 8858
 
 
 def _no_mux(section: MediaSection) -> OfferError:
@@ -355,14 +352,14 @@ def _no_mux(section: MediaSection) -> OfferError:
     return OfferError(422, "rtcp_mux_required", f'Below the line "{line}" there is no a=rtcp-mux; it is needed.')
 
 
-def _security(*places: Sequence[str]) -> list[str]:
+def _security(*places: Attributes) -> list[str]:
     """Return the lines of ICE and DTLS, each from the first of the places that has it.
 
     Raises:
         OfferError: 400.
     """
-    found = {name: next(filter(None, (attribute_values(place, name) for place in places)), []) for name in _NEEDED}
-    found["setup"] = found["setup"] or ["active"]  # RFC 4145 section 4
+    found = {name: next((place[name] for place in places if name in place), ()) for name in _NEEDED}
+    found["setup"] = found["setup"] or ("active",)  # RFC 4145 section 4
     for name, values in found.items():
         if not values:
             raise OfferError(400, "invalid_sdp", f"The SDP has no a={name}: WebRTC needs {_NEEDED[name]}.")
@@ -398,9 +395,9 @@ def _candidates(values: Sequence[str]) -> list[str]:
     return [f"a=candidate:{value}" for value in dict.fromkeys(usable) if value]
 
 
-def _direction(section: MediaSection, session: Sequence[str]) -> str:
+def _direction(section: MediaSection, session: Attributes) -> str:
     """Return a section's direction (RFC 8866 section 6.7)."""
-    said = (line.removeprefix("a=") for lines in (section.lines, session) for line in lines)
+    said = (name for place in (section.attributes, session) for name in place)
     return next((name for name in said if name in _DIRECTIONS), "sendrecv")
 
 
@@ -418,13 +415,14 @@ def _written(taken: Taken) -> list[str]:
         "a=rtcp-mux",
     ]
     lines += _written_extensions(section)
-    feedback = [match for value in section.values("rtcp-fb") if (match := _FEEDBACK.fullmatch(value))]
+    feedback = [match.groups() for value in section.values("rtcp-fb") if (match := _FEEDBACK.fullmatch(value))]
+    parameters = section.parameters()
     for payload, codec in payloads.items():
         lines.append(f"a=rtpmap:{payload} {codec.name}/{codec.clock_hz}{'/2' if codec.name == 'opus' else ''}")
-        lines += [f"a=rtcp-fb:{payload} {match[2]}" for match in feedback if match[1] in ("*", payload)]
+        lines += [f"a=rtcp-fb:{payload} {wish}" for whose, wish in feedback if whose in ("*", payload)]
         if codec.name in _FMTP_READ:
-            parameters = section.parameters(payload)
-            said = [f"{name}={parameters[name]}" for name in _FMTP_READ[codec.name] if name in parameters]
+            theirs = parameters[payload]
+            said = [f"{name}={theirs[name]}" for name in _FMTP_READ[codec.name] if name in theirs]
             lines.append(f"a=fmtp:{payload} {';'.join(said)}")
     return lines + _written_sources(section) + list(taken.transport)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,6 +25,10 @@ _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
 _MID = re.compile(r"[!-~]{1,64}")
 _LINE_ENDS = re.compile(r"[\r\n]+")
 _CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
+
+
+Attributes = Mapping[str, Sequence[str]]
+"""What a= lines say, by their names, in their order; a line without a value says the empty text."""
 
 
 class Codec(NamedTuple):
@@ -53,6 +57,7 @@ class MediaSection:
         protocol: e.g. ``UDP/TLS/RTP/SAVPF``.
         formats: payload types, or what the protocol has instead; at least one.
         lines: all its lines, the m-line first.
+        attributes: of its own.
     """
 
     kind: str
@@ -60,6 +65,7 @@ class MediaSection:
     protocol: str
     formats: tuple[str, ...]
     lines: tuple[str, ...]
+    attributes: Attributes = field(compare=False)
 
     @property
     def rejected(self) -> bool:
@@ -69,16 +75,16 @@ class MediaSection:
     @property
     def bundle_only(self) -> bool:
         """True if it has no transport of its own."""
-        return "a=bundle-only" in self.lines
+        return "bundle-only" in self.attributes
 
     @property
     def mid(self) -> str | None:
         """Its identification (RFC 5888); None if it has none that can be used."""
         return next((mid for mid in self.values("mid") if _MID.fullmatch(mid)), None)
 
-    def values(self, name: str) -> list[str]:
+    def values(self, name: str) -> Sequence[str]:
         """Return what its attributes of a name say, in their order."""
-        return attribute_values(self.lines, name)
+        return self.attributes.get(name, ())
 
     def codecs(self) -> dict[str, Codec]:
         """Return its codecs by payload type, in the order offered; rtpmaps that cannot be read are passed over."""
@@ -97,16 +103,15 @@ class MediaSection:
         """Return the names of its codecs by payload type, in the order offered."""
         return {int(payload): codec.name for payload, codec in self.codecs().items()}
 
-    def parameters(self, payload: str) -> dict[str, str]:
-        """Return a codec's parameters by their names in lower case; one without a value has an empty one."""
-        found: dict[str, str] = {}
+    def parameters(self) -> dict[str, dict[str, str]]:
+        """Return codecs' parameters by payload type and name in lower case; no value is an empty one."""
+        found: dict[str, dict[str, str]] = {}
         for value in self.values("fmtp"):
-            match = _FMTP.fullmatch(value)
-            if match is None or match[1] != payload:
-                continue
-            for parameter in match[2].split(";"):
-                name, _, setting = parameter.partition("=")
-                found[name.strip().lower()] = setting.strip()
+            if match := _FMTP.fullmatch(value):
+                parameters = found.setdefault(match[1], {})
+                for parameter in match[2].split(";"):
+                    name, _, setting = parameter.partition("=")
+                    parameters[name.strip().lower()] = setting.strip()
         return found
 
 
@@ -115,10 +120,14 @@ def description_lines(text: str) -> list[str]:
     return [line.rstrip() for line in _LINE_ENDS.split(text.lstrip("\ufeff \t")) if line.strip()]
 
 
-def attribute_values(lines: Sequence[str], name: str) -> list[str]:
-    """Return what the ``a=name:value`` lines of a name say, in their order."""
-    start = f"a={name}:"
-    return [line[len(start) :].strip() for line in lines if line.startswith(start)]
+def attributes_of(lines: Sequence[str]) -> dict[str, list[str]]:
+    """Return the attributes among some lines."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith("a="):
+            name, _, value = line[2:].partition(":")
+            found.setdefault(name, []).append(value.strip())
+    return found
 
 
 def split_description(sdp: str) -> tuple[list[str], list[MediaSection]]:
@@ -153,7 +162,7 @@ def _section(lines: list[str]) -> MediaSection:
     if not (readable and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
         wanted = "m=<kind> <port> <protocol> <formats>"
         raise OfferError(400, "invalid_sdp", f'The line "{shown(lines[0])}" is not {wanted}.')
-    return MediaSection(fields[0], int(port), fields[2], tuple(fields[3:]), tuple(lines))
+    return MediaSection(fields[0], int(port), fields[2], tuple(fields[3:]), tuple(lines), attributes_of(lines))
 
 
 def shown(line: str) -> str:
