@@ -53,7 +53,7 @@ class Leg:
         call: the call.
         peer: its peer connection; None if there is none.
         ear: where the caller is heard; None if the caller only listens.
-        ufrag: ICE user name fragment of the offer, to tell a restart from a trickle.
+        ufrags: ICE user name fragments of the offer, to tell a restart from a trickle.
         etag: names the ICE generation (RFC 9725 section 4.4), quotes included.
         wants_events: the offer has a data channel, so the client can be told why a call ended early.
         greeted: set once a dialect has taken over the data channel, or it never will.
@@ -66,7 +66,7 @@ class Leg:
     call: Call
     peer: RTCPeerConnection | None
     ear: Ear | None
-    ufrag: str | None
+    ufrags: frozenset[str]
     etag: str
     wants_events: bool
     greeted: asyncio.Event = field(default_factory=asyncio.Event)

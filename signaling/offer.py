@@ -26,7 +26,7 @@ from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.live.session import LiveClient
-from agent.media import tap
+from agent.media import tap, tap_route
 from agent.media.inbound import Ear, InboundStats, open_ear
 from agent.media.reorder import ReorderStats
 from agent.media.tap_sctp import guard_channels
@@ -35,6 +35,7 @@ from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling import sdp
 from signaling.calls import Calls, Leg
+from signaling.offered import Offered, read_offer
 from signaling.peer import close_peer
 from signaling.tokens import new_call_id
 
@@ -46,6 +47,13 @@ FRAME_S = 0.02
 AIORTC_ERRORS = (InternalError, InvalidAccessError, InvalidStateError, OperationError)
 STUMBLES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, *AIORTC_ERRORS)
 """What aiortc raises over SDP that is malformed: whatever it stumbles over."""
+_DIRECTIONS = {
+    (True, True): "sendrecv",
+    (True, False): "sendonly",
+    (False, True): "recvonly",
+    (False, False): "inactive",
+}
+"""Of a transceiver, by whether it speaks and whether it hears."""
 VIDEO_SOURCES: tuple[SourceName, ...] = ("camera", "screen")  # by the order of the offer's video sections
 
 
@@ -105,6 +113,7 @@ class Door:
         self._agent = agent
         self._calls = calls
         self._dialects = dialects
+        tap.keep_payload_types()
 
     async def accept_offer(self, offer: str, extra: Extra = NOTHING_EXTRA) -> tuple[str, Leg]:
         """Answer an offer and start its call.
@@ -120,11 +129,11 @@ class Door:
             OfferError: 400, 422 or 503; nothing was started.
         """
         self._calls.check_capacity()
-        sdp.check_offer(offer)
-        pc = self._new_peer()
+        offered = read_offer(offer)
+        pc = self._new_peer(one_transport=offered.one_transport)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                return await self._negotiate(pc, offer, extra)
+                return await self._negotiate(pc, offered, extra)
         except BaseException as error:
             await _discard(pc)
             if isinstance(error, TimeoutError):
@@ -145,7 +154,7 @@ class Door:
             OfferError: 503.
         """
         self._calls.check_capacity()
-        pc = self._new_peer()
+        pc = self._new_peer(one_transport=True)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
                 call = self.new_call(extra)
@@ -159,7 +168,7 @@ class Door:
             if isinstance(error, TimeoutError):
                 raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
             raise
-        leg = Leg(call, pc, ear=None, ufrag=None, etag="", wants_events=False, answered=asyncio.Event())
+        leg = Leg(call, pc, ear=None, ufrags=frozenset(), etag="", wants_events=False, answered=asyncio.Event())
         leg.ear = _ear_to_come(leg)
         self._calls.start(leg)
         return pc.localDescription.sdp, leg
@@ -174,12 +183,12 @@ class Door:
         Raises:
             OfferError: 400 or 422, the answer cannot be used; the call is to be hung up.
         """
+        answered = read_offer(answer)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                await leg.pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(answer), "answer"))
-            leg.call.voice.use_codec(sdp.negotiated_audio_codec(answer))
-            _wire_keys(leg, answer)
-            leg.ear = _ear(leg, answer) or leg.ear
+                await leg.pc.setRemoteDescription(RTCSessionDescription(answered.for_aiortc(), "answer"))
+            _wire_keys(leg, answered)
+            _wire_audio(leg, answered, answered.for_aiortc())
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
         except STUMBLES as error:
@@ -207,38 +216,39 @@ class Door:
             hurried=lambda: self._calls.hurry.active,
         )
 
-    def _new_peer(self) -> RTCPeerConnection:
-        return RTCPeerConnection(
-            RTCConfiguration(
-                iceServers=[RTCIceServer(urls=url) for url in self._settings.ice_servers],
-                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,  # by default aiortc loses the second video section
-            )
-        )
+    def _new_peer(self, *, one_transport: bool) -> RTCPeerConnection:
+        # By aiortc's default, BALANCED, the second video section gets lost.
+        policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
+        servers = [RTCIceServer(urls=url) for url in self._settings.ice_servers]
+        return RTCPeerConnection(RTCConfiguration(iceServers=servers, bundlePolicy=policy))
 
-    async def _negotiate(self, pc: RTCPeerConnection, offer: str, extra: Extra) -> tuple[str, Leg]:
+    async def _negotiate(self, pc: RTCPeerConnection, offered: Offered, extra: Extra) -> tuple[str, Leg]:
         call = self.new_call(extra)
         leg = Leg(
             call,
             pc,
             ear=None,
-            ufrag=sdp.ice_ufrag(offer),
+            ufrags=offered.ufrags,
             etag=f'"{secrets.token_hex(8)}"',
-            wants_events=any(section.kind == "application" for section in sdp.media_sections(offer)),
+            wants_events=offered.wants_data,
         )
+        if offered.refused():
+            logger.info("call %s: sections that are refused: %s", call.call_id, ", ".join(offered.refused()))
         self._wire(leg)
-        await pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(offer), "offer"))
-        pc.addTrack(call.voice)
+        await pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
+        _choose_audio(pc, offered)
+        _transceiver(pc, offered.speaking_mid).sender.replaceTrack(call.voice)
         _guard_channels(leg)
-        _wire_keys(leg, offer)
+        _wire_keys(leg, offered)
         self._turn_down_video(pc)
+        tap_route.route_by_mid(pc.getTransceivers())
         await pc.setLocalDescription(await pc.createAnswer())
         self._calls.check_capacity()  # others may have come in while this one was negotiated
         answer = pc.localDescription.sdp
-        call.voice.use_codec(sdp.negotiated_audio_codec(answer))
-        leg.ear = _ear(leg, answer)
+        _wire_audio(leg, offered, answer)
         self._wire_video(leg, answer)
         self._calls.start(leg)
-        return sdp.with_opus_wishes(answer), leg
+        return sdp.with_opus_wishes(offered.answer(answer)), leg
 
     def _wire(self, leg: Leg) -> None:
         """Connect the data channel that the caller may bring."""
@@ -261,13 +271,13 @@ class Door:
 
     def _wire_video(self, leg: Leg, answer: str) -> None:
         """Look at what the caller shows on the first two video sections."""
-        settings, payloads = self._settings, sdp.video_payloads(answer)
+        settings = self._settings
         for name, transceiver in zip(VIDEO_SOURCES, _video(leg.pc), strict=False):
             if transceiver.direction == "inactive" or transceiver.receiver.track is None:
                 continue
             source = VideoSource(
                 name,
-                payloads,
+                _section(answer, transceiver.mid).payloads(),
                 fps=settings.video_fps,
                 max_px=settings.video_max_px,
                 skip_unchanged=settings.video_skip_unchanged,
@@ -292,18 +302,41 @@ def _video(pc: RTCPeerConnection) -> list[RTCRtpTransceiver]:
     return [transceiver for transceiver in pc.getTransceivers() if transceiver.kind == "video"]
 
 
-def _ear(leg: Leg, answer: str) -> Ear | None:
-    """Listen to the first audio section that the caller sends on."""
-    for transceiver in leg.pc.getTransceivers():
-        if transceiver.kind == "audio" and transceiver.receiver.track is not None:
-            return open_ear(
-                transceiver.receiver,
-                sdp.audio_payloads(answer),
-                hear=leg.call.hear,
-                press=leg.call.press,
-                clock=monotonic,
-            )
-    return None
+def _transceiver(pc: RTCPeerConnection, mid: str) -> RTCRtpTransceiver:
+    return next(transceiver for transceiver in pc.getTransceivers() if transceiver.mid == mid)
+
+
+def _section(description: str, mid: str | None) -> sdp.MediaSection:
+    return next(section for section in sdp.media_sections(description) if section.mid == mid)
+
+
+def _choose_audio(pc: RTCPeerConnection, offered: Offered) -> None:
+    """Speak on one audio section and listen on one; what nobody would hear is answered ``inactive``."""
+    for transceiver in pc.getTransceivers():
+        if transceiver.kind == "audio":
+            speaks, hears = (transceiver.mid == mid for mid in (offered.speaking_mid, offered.hearing_mid))
+            transceiver.direction = _DIRECTIONS[speaks, hears]
+
+
+def _wire_audio(leg: Leg, offered: Offered, answer: str) -> None:
+    """Speak and listen as it was negotiated.
+
+    Args:
+        leg: the call.
+        offered: what the other side said.
+        answer: what was made of it; its audio sections have the codecs that both sides take.
+    """
+    spoken = _section(answer, offered.speaking_mid).payloads()
+    leg.call.voice.use_codec(next(iter(spoken.values())))
+    transceiver = _transceiver(leg.pc, offered.hearing_mid)
+    if transceiver.receiver.track is not None:
+        leg.ear = open_ear(
+            transceiver.receiver,
+            _section(answer, offered.hearing_mid).payloads(),
+            hear=leg.call.hear,
+            press=leg.call.press,
+            clock=monotonic,
+        )
 
 
 def _ear_to_come(leg: Leg) -> Ear:
@@ -318,25 +351,21 @@ def _ear_to_come(leg: Leg) -> Ear:
     return waiting
 
 
-def _wire_keys(leg: Leg, description: str) -> None:
+def _wire_keys(leg: Leg, offered: Offered) -> None:
     """Take and send a telephone's keys, if the other side does and packets can be tapped."""
-    clocks_hz = sdp.key_clocks_hz(description)
+    transceiver = _transceiver(leg.pc, offered.speaking_mid)
+    clocks_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
     if not clocks_hz or tap.why_not() is not None:
         return
-    transceiver = next(each for each in leg.pc.getTransceivers() if each.kind == "audio")
     payload, clock_hz = next(iter(clocks_hz.items()))
     leg.call.voice.use_events(tap.payload_switch(transceiver, payload), clock_hz)
     tap.negotiate_keys(transceiver, clocks_hz)
 
 
 async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:
-    """Give the peer connection what was trickled; unusable candidates are passed over (RFC 9725 section 4.4.1)."""
+    """Give the peer connection what was trickled."""
     for trickled in fragment.candidates:
-        try:
-            candidate = candidate_from_sdp(trickled.candidate.removeprefix("candidate:"))
-        except (ValueError, IndexError, AssertionError):
-            logger.debug("call %s: passed over a candidate that cannot be read", leg.call.call_id)
-            continue
+        candidate = candidate_from_sdp(trickled.candidate.removeprefix("candidate:"))
         if trickled.mid is None:
             candidate.sdpMLineIndex = 0
         else:

@@ -1,26 +1,50 @@
-"""Edits and checks of SDP text: pure, before and after aiortc has its say (RFC 8866, RFC 8829).
+"""SDP as text: its lines, its sections, and the edits that need no more than them. Pure (RFC 8866).
 
-Offers are untrusted text. What aiortc would take badly is refused or removed here, with a sentence that the
-client's developer can act on.
+Descriptions are untrusted text. What of an offer is taken is ruled in `signaling.offered`.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
 
 from agent.errors import OfferError
 
-AUDIO_CODECS = ("opus", "g722", "pcmu", "pcma")
-_STATIC_PAYLOADS = {"0": "pcmu", "8": "pcma", "9": "g722"}  # RFC 3551 table 4: valid without an rtpmap
 MAX_MEDIA_SECTIONS = 16
-_ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
-_DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
+SHOWN_CHARS = 80  # of a line that an error names
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
-_KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
 KEYS_PAYLOAD = 101  # what everybody uses
+_KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
+_RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
+_FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
+_MID = re.compile(r"[!-~]{1,64}")
+_LINE_ENDS = re.compile(r"[\r\n]+")
+_CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
+
+
+Attributes = Mapping[str, Sequence[str]]
+"""What a= lines say, by their names, in their order; a line without a value says the empty text."""
+
+
+class Codec(NamedTuple):
+    """What an rtpmap says.
+
+    Attributes:
+        name: in lower case.
+        clock_hz: of its RTP timestamps.
+    """
+
+    name: str
+    clock_hz: int
+
+
+STATIC_CODECS = {"0": Codec("pcmu", 8000), "8": Codec("pcma", 8000), "9": Codec("g722", 8000)}
+"""Payload types that need no rtpmap (RFC 3551 table 4), as far as we know their codecs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,152 +52,154 @@ class MediaSection:
     """One m-line and the lines below it.
 
     Attributes:
-        kind: ``audio``, ``video`` or ``application``.
+        kind: ``audio``, ``video``, ``application``, or whatever the client says.
         port: 0 rejects the section, unless it is bundle-only.
+        protocol: e.g. ``UDP/TLS/RTP/SAVPF``.
+        formats: payload types, or what the protocol has instead; at least one.
         lines: all its lines, the m-line first.
+        attributes: of its own.
     """
 
     kind: str
     port: int
+    protocol: str
+    formats: tuple[str, ...]
     lines: tuple[str, ...]
+    attributes: Attributes = field(compare=False)
 
     @property
     def rejected(self) -> bool:
         """True if the client turned the section down (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
-        return self.port == 0 and "a=bundle-only" not in self.lines
+        return self.port == 0 and not self.bundle_only
 
     @property
-    def silent(self) -> bool:
-        """True if nobody would speak or listen on it."""
-        return self.rejected or "a=inactive" in self.lines
+    def bundle_only(self) -> bool:
+        """True if it has no transport of its own."""
+        return "bundle-only" in self.attributes
 
-    def missing_rtpmaps(self) -> list[str]:
-        """Return the rtpmap lines of static payload types that the client left out, as it may."""
-        offered = self.lines[0].split()[3:]
-        mapped = {line.split()[0].removeprefix("a=rtpmap:") for line in self.lines if line.startswith("a=rtpmap:")}
-        return [
-            f"a=rtpmap:{payload} {name.upper()}/8000"
-            for payload, name in _STATIC_PAYLOADS.items()
-            if payload in offered and payload not in mapped
-        ]
+    @property
+    def mid(self) -> str | None:
+        """Its identification (RFC 5888); None if it has none that can be used."""
+        return next((mid for mid in self.values("mid") if _MID.fullmatch(mid)), None)
 
-    def payloads(self) -> dict[str, str]:
-        """Return the names of its codecs in lower case by payload type, in the order offered."""
-        names = dict(_STATIC_PAYLOADS)
-        for line in self.lines:
-            if line.startswith("a=rtpmap:"):
-                payload, _, encoding = line[len("a=rtpmap:") :].partition(" ")
-                names[payload] = encoding.split("/")[0].lower()
-        return {payload: names[payload] for payload in self.lines[0].split()[3:] if payload in names}
+    def values(self, name: str) -> Sequence[str]:
+        """Return what its attributes of a name say, in their order."""
+        return self.attributes.get(name, ())
 
-    def codecs(self) -> list[str]:
-        """Return the names of its codecs in lower case, in the order offered."""
-        return list(self.payloads().values())
+    def codecs(self) -> dict[str, Codec]:
+        """Return its codecs by payload type, in the order offered; rtpmaps that cannot be read are passed over."""
+        mapped: dict[str, Codec] = {}
+        for value in self.values("rtpmap"):
+            if match := _RTPMAP.fullmatch(value):
+                mapped.setdefault(match[1], Codec(match[2].lower(), int(match[3])))
+        known = STATIC_CODECS | mapped
+        return {payload: known[payload] for payload in self.formats if payload in known}
+
+    def unread_rtpmaps(self) -> list[str]:
+        """Return the rtpmaps that cannot be read."""
+        return [value for value in self.values("rtpmap") if not _RTPMAP.fullmatch(value)]
+
+    def payloads(self) -> dict[int, str]:
+        """Return the names of its codecs by payload type, in the order offered."""
+        return {int(payload): codec.name for payload, codec in self.codecs().items()}
+
+    def parameters(self) -> dict[str, dict[str, str]]:
+        """Return codecs' parameters by payload type and name in lower case; no value is an empty one."""
+        found: dict[str, dict[str, str]] = {}
+        for value in self.values("fmtp"):
+            if match := _FMTP.fullmatch(value):
+                parameters = found.setdefault(match[1], {})
+                for parameter in match[2].split(";"):
+                    name, _, setting = parameter.partition("=")
+                    parameters[name.strip().lower()] = setting.strip()
+        return found
 
 
-def media_sections(sdp: str) -> list[MediaSection]:
-    """Split a description.
+def description_lines(text: str) -> list[str]:
+    """Return a description's lines without what ends them: CR LF, or either alone; empty lines are left out."""
+    return [line.rstrip() for line in _LINE_ENDS.split(text.lstrip("\ufeff \t")) if line.strip()]
+
+
+def attributes_of(lines: Sequence[str]) -> dict[str, list[str]]:
+    """Return the attributes among some lines."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith("a="):
+            name, _, value = line[2:].partition(":")
+            found.setdefault(name, []).append(value.strip())
+    return found
+
+
+def split_description(sdp: str) -> tuple[list[str], list[MediaSection]]:
+    """Return the lines of the session, and the media sections.
 
     Raises:
-        OfferError: 400, it is not SDP.
+        OfferError: 400, it is not SDP; names the line, where it is one that is wrong.
     """
-    lines = sdp.replace("\r\n", "\n").split("\n")
-    if not lines[0].startswith("v=0"):
+    lines = description_lines(sdp)
+    if not lines or lines[0] != "v=0":
         raise OfferError(400, "invalid_sdp", "The body is not SDP: it does not begin with v=0.")
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
     if len(starts) > MAX_MEDIA_SECTIONS:
         raise OfferError(400, "invalid_sdp", f"The SDP has more than {MAX_MEDIA_SECTIONS} media sections.")
-    ends = [*starts[1:], len(lines)]
-    return [_section(lines[start:end]) for start, end in zip(starts, ends, strict=False)]
+    sections = [_section(lines[start:end]) for start, end in pairwise([*starts, len(lines)])]
+    return lines[: starts[0]] if starts else lines, sections
+
+
+def media_sections(sdp: str) -> list[MediaSection]:
+    """Return the media sections of a description.
+
+    Raises:
+        OfferError: 400, it is not SDP.
+    """
+    return split_description(sdp)[1]
 
 
 def _section(lines: list[str]) -> MediaSection:
     fields = lines[0][2:].split()
     port = fields[1].split("/")[0] if len(fields) >= 4 else ""
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5):
-        raise OfferError(400, "invalid_sdp", "The SDP has a malformed m= line.")
-    return MediaSection(fields[0], int(port), tuple(lines))
+    readable = lines[0].isascii() and lines[0].replace("\t", " ").isprintable()
+    if not (readable and port.isdecimal() and len(port) <= 5 and int(port) <= 65535):
+        wanted = "m=<kind> <port> <protocol> <formats>"
+        raise OfferError(400, "invalid_sdp", f'The line "{shown(lines[0])}" is not {wanted}.')
+    return MediaSection(fields[0], int(port), fields[2], tuple(fields[3:]), tuple(lines), attributes_of(lines))
 
 
-def check_offer(sdp: str) -> None:
-    """Refuse an offer that cannot become a call.
+def shown(line: str) -> str:
+    """Return a line as an error may show it: short, and ASCII only."""
+    return ascii(line[:SHOWN_CHARS])[1:-1] + ("..." if len(line) > SHOWN_CHARS else "")
 
-    Raises:
-        OfferError: 400 if it is not SDP with DTLS and ICE, 422 if no audio in it is acceptable.
+
+def usable_candidate(value: str) -> str | None:
+    """Return a candidate (RFC 8839 section 5.1) with no more than aioice needs; None if it is of no use to us.
+
+    Of no use are, besides those that cannot be read: other transports than UDP, which aioice has not; what is not
+    for the first component, since RTCP has no port of its own; and names. aioice would look for a ``.local`` name
+    for a second before the answer, while browsers behind the same NAT connect anyway: their checks reach us and
+    make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
+
+    Args:
+        value: what follows ``candidate:``.
     """
-    audio = [section for section in media_sections(sdp) if section.kind == "audio"]
-    if not audio:
-        raise OfferError(422, "no_acceptable_audio", "The offer has no audio section; a call needs one.")
-    if audio[0].silent:  # the agent's voice is bound to the first one
-        raise OfferError(
-            422, "no_acceptable_audio", "The first audio section of the offer is rejected (port 0) or inactive."
-        )
-    if not any(codec in AUDIO_CODECS for codec in audio[0].codecs()):
-        raise OfferError(
-            422, "no_acceptable_audio", "The offer has no common audio codec: opus, G722, PCMU or PCMA."
-        )
-    for attribute in ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"):
-        if attribute not in sdp:
-            raise OfferError(400, "invalid_sdp", f"The SDP has no {attribute[2:-1]}: WebRTC needs it.")
-
-
-def for_aiortc(sdp: str) -> str:
-    """Return an offer as aiortc can take it.
-
-    Candidates with ``.local`` names go: aioice would try to resolve them for a second before the answer. Browsers
-    behind the same NAT still connect: their checks reach us and make the pair (peer-reflexive, RFC 8445 section
-    7.3.1.3). ``end-of-candidates`` goes too: aioice gives up at once when it is told that none will come. What RFC
-    8866 lets an offer leave out is written in: the direction, and the rtpmap of static payload types.
-    """
-    lines = [
-        line
-        for line in sdp.replace("\r\n", "\n").split("\n")
-        if line and not is_mdns_candidate(line) and line != "a=end-of-candidates"
-    ]
-    first = next((index for index, line in enumerate(lines) if line.startswith("m=")), len(lines))
-    session, media = lines[:first], "\n".join(lines[first:])
-    default = next((line for line in session if line in _DIRECTIONS), "a=sendrecv")
-    edited = [line for line in session if line not in _DIRECTIONS]
-    for section in media_sections("v=0\n" + media):
-        # Over it aiortc estimates the caller's bit rate from the gaps between packets; at one frame a second that
-        # talks the caller down to nothing (REMB).
-        edited += [line for line in section.lines if section.kind != "video" or _ABS_SEND_TIME not in line]
-        if section.kind in ("audio", "video") and not any(line in _DIRECTIONS for line in section.lines):
-            edited.append(default)
-        if section.kind == "audio":
-            edited += section.missing_rtpmaps()
-    return "\r\n".join(edited) + "\r\n"
-
-
-def is_mdns_candidate(line: str) -> bool:
-    """Return True for a candidate line (with or without ``a=``) whose address is an mDNS name."""
-    fields = line.removeprefix("a=").split()
-    return len(fields) > 4 and fields[0].startswith("candidate:") and fields[4].lower().endswith(".local")
-
-
-def negotiated_audio_codec(answer: str) -> str:
-    """Return the lower-case name of the codec that we send by the answer: the first of its audio section.
-
-    Raises:
-        OfferError: 422, the answer has no audio section that was accepted.
-    """
-    for section in media_sections(answer):
-        if section.kind == "audio" and not section.rejected and section.codecs():
-            return section.codecs()[0]
-    raise OfferError(422, "no_acceptable_audio", "No audio section of the offer could be accepted.")
-
-
-def audio_payloads(answer: str) -> dict[int, str]:
-    """Return the codecs' names by payload type over all audio sections of an answer."""
-    return _payloads(answer, "audio")
-
-
-def video_payloads(answer: str) -> dict[int, str]:
-    """Return the codecs' names by payload type over all video sections of an answer.
-
-    In a bundle a payload type means the same in all of them (RFC 8843 section 9.1).
-    """
-    return _payloads(answer, "video")
+    fields = value.split()
+    if len(fields) < 8 or fields[1] != "1" or fields[2].lower() != "udp" or fields[6].lower() != "typ":
+        return None
+    foundation, _, _, priority, address, port, _, kind = fields[:8]
+    numbers = all(number.isascii() and number.isdecimal() and len(number) <= 10 for number in (priority, port))
+    if (
+        not numbers
+        or int(priority) >= 1 << 32
+        or not 0 < int(port) < 1 << 16
+        or kind.lower() not in _CANDIDATE_TYPES
+    ):
+        return None
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if ip.is_multicast or ip.is_unspecified or "%" in address or not foundation.isascii():
+        return None
+    return f"{foundation} 1 udp {priority} {ip} {port} typ {kind.lower()}"
 
 
 def with_active_setup(offer: str) -> str:
@@ -184,14 +210,10 @@ def with_active_setup(offer: str) -> str:
     return offer.replace("a=setup:actpass", "a=setup:active")
 
 
-def key_clocks_hz(description: str) -> dict[int, int]:
-    """Return the RTP clock of a telephone's keys (RFC 4733) by payload type, of the first audio section."""
-    audio = next((section for section in media_sections(description) if section.kind == "audio"), None)
-    if audio is None:
-        return {}
-    offered = audio.lines[0].split()[3:]
+def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
+    """Return the RTP clock of a telephone's keys (RFC 4733) by payload type."""
     found = (_KEYS_RTPMAP.fullmatch(line.strip()) for line in audio.lines)
-    return {int(match[1]): int(match[2]) for match in found if match and match[1] in offered}
+    return {int(match[1]): int(match[2]) for match in found if match and match[1] in audio.formats}
 
 
 def with_keys(offer: str) -> str:
@@ -205,16 +227,6 @@ def with_keys(offer: str) -> str:
         else:
             edited.append(line)
     return "\r\n".join(edited) + "\r\n"
-
-
-def _payloads(answer: str, kind: str) -> dict[int, str]:
-    return {
-        int(payload): name
-        for section in media_sections(answer)
-        if section.kind == kind
-        for payload, name in section.payloads().items()
-        if payload.isascii() and payload.isdecimal() and len(payload) <= 3
-    }
 
 
 def with_opus_wishes(answer: str) -> str:
@@ -237,7 +249,7 @@ class TrickledCandidate:
 
     Attributes:
         mid: the media section it belongs to; None for the first.
-        candidate: ``candidate:...`` without ``a=``.
+        candidate: ``candidate:`` and what `usable_candidate` returns.
     """
 
     mid: str | None
@@ -250,7 +262,7 @@ class Fragment:
 
     Attributes:
         ufrag: the ICE generation it is about; None if it does not say.
-        candidates: usable ones; mDNS names are left out.
+        candidates: usable ones.
         end_of_candidates: no more will come.
     """
 
@@ -272,8 +284,8 @@ def parse_fragment(text: str) -> Fragment:
         name, _, value = line.removeprefix("a=").partition(":")
         if name == "ice-ufrag":
             ufrag = value
-        elif name == "candidate" and not is_mdns_candidate(line):
-            candidates.append(TrickledCandidate(mid, line.removeprefix("a=")))
+        elif name == "candidate" and (candidate := usable_candidate(value)):
+            candidates.append(TrickledCandidate(mid, f"candidate:{candidate}"))
         elif name == "end-of-candidates":
             ended = True
         known = known or name in ("ice-ufrag", "candidate", "end-of-candidates")
@@ -285,17 +297,9 @@ def parse_fragment(text: str) -> Fragment:
 def _with_mids(text: str) -> Iterator[tuple[str | None, str]]:
     """Yield each line with the mid of the section that it stands in."""
     mid: str | None = None
-    for line in text.replace("\r\n", "\n").split("\n"):
+    for line in description_lines(text):
         if line.startswith("m="):
             mid = None
         elif line.startswith("a=mid:"):
             mid = line[len("a=mid:") :].strip()
-        yield mid, line.strip()
-
-
-def ice_ufrag(sdp: str) -> str | None:
-    """Return the first ICE user name fragment of a description."""
-    for line in sdp.splitlines():
-        if line.startswith("a=ice-ufrag:"):
-            return line[len("a=ice-ufrag:") :].strip()
-    return None
+        yield mid, line

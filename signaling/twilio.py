@@ -199,7 +199,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
             return socket
         stream = Stream(socket, start)
         call = door.new_call(stream.extra())
-        leg = Leg(call, None, stream.ear(call), ufrag=None, etag="", wants_events=False)
+        leg = Leg(call, None, stream.ear(call), ufrags=frozenset(), etag="", wants_events=False)
         leg.watch = partial(stream.watch, settings.ice_grace_s)
         leg.phone = {"direction": "inbound", "caller": stream.line.caller, "callee": stream.line.callee}
         stream.begin(leg)

@@ -61,6 +61,7 @@ async def _change(changed: asyncio.Event, at_most_s: float) -> None:
 
 
 async def _packets_received(pc: RTCPeerConnection) -> int:
-    """Count what came over the connection's transport (webrtc-stats, RTCTransportStats)."""
-    stats = await pc.getTransceivers()[0].receiver.getStats()
-    return sum(report.packetsReceived for report in stats.values() if report.type == "transport")
+    """Count what came over the transports of audio and video (webrtc-stats, RTCTransportStats)."""
+    receivers = {receiver.transport: receiver for receiver in pc.getReceivers()}.values()
+    reports = [report for receiver in receivers for report in (await receiver.getStats()).values()]
+    return sum(report.packetsReceived for report in reports if report.type == "transport")

@@ -31,7 +31,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
         want_type(request, SDP_TYPE)
-        answer, leg = await door.accept_offer(await read_text(request, "invalid_sdp"))
+        answer, leg = await door.accept_offer((await request.read()).decode(errors="replace"))
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -43,7 +43,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         leg = calls.get(request.match_info["call_id"])
         want_type(request, FRAGMENT_TYPE)
         fragment = sdp.parse_fragment(await read_text(request, "invalid_sdp"))
-        _check_generation(request, leg.etag, restarts=fragment.ufrag not in (None, leg.ufrag))
+        _check_generation(request, leg.etag, restarts=fragment.ufrag not in (None, *leg.ufrags))
         await add_candidates(leg, fragment)
         return web.Response(status=204)
 

@@ -176,7 +176,7 @@ def test_only_the_clock_reads_the_clock() -> None:
     assert found(importing("time"), inside=("agent",), outside=("agent.clock", "agent.emulator")) == []
 
 
-TAPS = ("agent.media.tap", "agent.media.tap_ice", "agent.media.tap_sctp", "agent.media.tap_video")
+TAPS = tuple(f"agent.media.{name}" for name in ("tap", "tap_ice", "tap_route", "tap_sctp", "tap_video"))
 
 
 def test_aiortcs_private_names_are_for_the_taps() -> None:

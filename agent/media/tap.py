@@ -51,6 +51,15 @@ def why_not(receiver: RTCRtpReceiver | None = None) -> str | None:
     return None
 
 
+def keep_payload_types() -> None:
+    """Have aiortc answer every codec with the payload type that was offered.
+
+    It does so from 96 on only. Below, a codec may be offered at any free number, too (RFC 5761 section 4): browsers
+    do so when they run out of others.
+    """
+    aiortc.rtp.DYNAMIC_PAYLOAD_TYPES = range(128)
+
+
 def tap_audio(receiver: RTCRtpReceiver, on_packet: OnPacket) -> bool:
     """Have every RTP packet of a receiver handed to ``on_packet`` as it comes.
 

@@ -23,7 +23,7 @@ from aiortc.rtp import is_rtcp
 from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
 from signaling.peer import close_peer
-from signaling.sdp import audio_payloads
+from signaling.sdp import media_sections
 from tests.bench.service import Service
 from tests.bench.video import Camera
 
@@ -81,7 +81,7 @@ async def dial(
             await pc.setLocalDescription(await pc.createOffer())
             location, answer = await _offer(service, pc.localDescription.sdp)
             await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-            line = Line(transceiver.sender, audio_payloads(answer))
+            line = Line(transceiver.sender, media_sections(answer)[0].payloads())
             if not tap_audio(transceiver.receiver, listener(line.payloads)):
                 raise RuntimeError("this aiortc cannot be tapped")
             prepare(line.transport)
