@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, ToolError
-from agent.tools.declare import DEFAULT_TIMEOUT_S, Behavior, Scheduling, Tool
-from agent.tools.function import TOOL_NAME
+from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
 from agent.tools.schema import RecursiveSchemaError, plain_schema
 
 if TYPE_CHECKING:
