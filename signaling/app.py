@@ -95,8 +95,9 @@ async def running(
         ConfigError: the address cannot be listened on, the prices cannot be used, or a tool of the agent cannot.
     """
     settings = definition.settings(settings)
-    async with mcp_tools(definition.mcp_servers) as mcp:
-        tools = [*definition.declared_tools(), *mcp]
+    own = definition.declared_tools()
+    async with mcp_tools(definition.mcp_servers, [tool.name for tool in own]) as mcp:
+        tools = [*own, *mcp]
         check_names(tools)
         check_tools(settings.model, tools)
         async with _serving(settings, live, outage, tools, definition.greeting) as address:

@@ -190,7 +190,7 @@ def _typed_dict(name: str, fields: Mapping[str, Any]) -> Any:
 
 
 def _known_to_pydantic(hint: Any) -> Any:
-    """Return a type with each `typing.TypedDict` in it as one of typing_extensions: in Python 3.11 pydantic wants it."""
+    """Return a type with typing_extensions for `typing.TypedDict` in it, as pydantic wants it in Python 3.11."""
     if is_typeddict(hint) and type(hint).__module__ == "typing":
         inner = get_type_hints(hint, include_extras=True)
         required = getattr(hint, "__required_keys__", frozenset(inner))
