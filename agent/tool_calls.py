@@ -171,7 +171,7 @@ class ToolCalls:
         if tool is None:
             self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
             return
-        context = _Context(self._host, partial(self._progress, entry, tool))
+        context = HostContext(self._host, partial(self._progress, entry, tool))
         work = run_tool(tool, entry.arguments, context, partial(self._objection, tool))
         task = asyncio.create_task(work, name="call-tool")
         self._tasks[entry.key] = task
@@ -237,10 +237,15 @@ def late_note(result: ToolResult) -> Note | None:
     return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT")
 
 
-class _Context:
-    """See `CallContext`; each run of a tool has its own."""
+class HostContext:
+    """The call as tools and hooks see it, see `CallContext`; each run of one has its own.
 
-    def __init__(self, host: Host, tell_progress: Callable[[Any], None]) -> None:
+    Args:
+        host: the call.
+        tell_progress: takes how far a tool is.
+    """
+
+    def __init__(self, host: Host, tell_progress: Callable[[Any], None] = lambda _value: None) -> None:
         self.call_id = host.call_id
         self.caller = host.caller
         self.transcript = host.spoken()

@@ -25,6 +25,7 @@ from agent.call import Call
 from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
+from agent.isolate import isolated
 from agent.live.session import LiveClient
 from agent.media import tap
 from agent.media.inbound import Ear, InboundStats, open_ear
@@ -223,6 +224,7 @@ class Door:
             ufrag=sdp.ice_ufrag(offer),
             etag=f'"{secrets.token_hex(8)}"',
             wants_events=any(section.kind == "application" for section in sdp.media_sections(offer)),
+            max_message_bytes=sdp.max_message_bytes(offer),
         )
         self._wire(leg)
         await pc.setRemoteDescription(RTCSessionDescription(sdp.for_aiortc(offer), "offer"))
@@ -246,7 +248,7 @@ class Door:
             if dialect is None or leg.greeted.is_set():
                 logger.info("call %s: a data channel is ignored: unknown label, or not the first", leg.call.call_id)
                 return
-            dialect(leg, channel)
+            isolated(f"call {leg.call.call_id}: the dialect {channel.label}", lambda: dialect(leg, channel))
             leg.greeted.set()
 
         leg.pc.on("datachannel", channel_came)

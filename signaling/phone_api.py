@@ -14,6 +14,7 @@ from agent.errors import OfferError, ToolError
 from agent.settings import Settings
 from signaling.calls import Calls
 from signaling.phone import MAX_HEADERS, MAX_TEXT, address
+from signaling.problem import json_object
 from signaling.sip import SipLine
 from signaling.sip_call import SipCall
 from signaling.tokens import authorise
@@ -39,7 +40,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        to, instruction, headers = _wish(await _json(request), line.domain)
+        to, instruction, headers = _wish(await json_object(request), line.domain)
         call = await line.dial(to, instruction=instruction, headers=headers)
         assert call.leg is not None
         call_id = call.leg.call.call_id
@@ -73,16 +74,6 @@ def _state(call_id: str, call: SipCall) -> dict[str, Any]:
     leg = call.leg
     assert leg is not None
     return {"id": call_id, "to": call.line.callee, "state": call.state, **leg.state()}
-
-
-async def _json(request: web.Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise OfferError(400, "invalid_json", "Send a JSON object.")
-    return body
 
 
 def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -54,6 +55,21 @@ def problem(status: int, code: str, detail: str, *, retry_after_s: int | None = 
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """Return the body of a request: untrusted.
+
+    Raises:
+        OfferError: 400, it is no JSON object.
+    """
+    try:
+        body = await request.json()
+    except (ValueError, LookupError, RecursionError):  # LookupError: of a charset that nobody knows
+        body = None
+    if not isinstance(body, dict):
+        raise OfferError(400, "invalid_json", "Send a JSON object.")
+    return body
 
 
 @web.middleware

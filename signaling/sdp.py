@@ -19,6 +19,9 @@ _ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
 _KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
+DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: what a peer takes that says nothing
+MAX_MESSAGE_BYTES = 256 << 10  # ours; more in one piece would hold up all that follows
+_ODD_MESSAGE_SIZE = re.compile(r"a=max-message-size(?!:\s*\d{1,20}\s*$)", re.ASCII)  # aiortc would stumble over it
 KEYS_PAYLOAD = 101  # what everybody uses
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
@@ -142,7 +145,7 @@ def for_aiortc(sdp: str) -> str:
             edited.append(default)
         if section.kind == "audio":
             edited += section.missing_rtpmaps()
-    return "\r\n".join(edited) + "\r\n"
+    return "\r\n".join(line for line in edited if not _ODD_MESSAGE_SIZE.match(line)) + "\r\n"
 
 
 def is_mdns_candidate(line: str) -> bool:
@@ -192,6 +195,20 @@ def key_clocks_hz(description: str) -> dict[int, int]:
     offered = audio.lines[0].split()[3:]
     found = (_KEYS_RTPMAP.fullmatch(line.strip()) for line in audio.lines)
     return {int(match[1]): int(match[2]) for match in found if match and match[1] in offered}
+
+
+def max_message_bytes(description: str) -> int:
+    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), of ours at most.
+
+    0 says that it takes any length; what cannot be read says nothing.
+    """
+    channels = (section for section in media_sections(description) if section.kind == "application")
+    for line in next((section.lines for section in channels if not section.rejected), ()):
+        name, _, value = line.partition(":")
+        value = value.strip()
+        if name == "a=max-message-size" and value.isascii() and value.isdecimal() and len(value) <= 20:
+            return min(int(value), MAX_MESSAGE_BYTES) or MAX_MESSAGE_BYTES
+    return DEFAULT_MESSAGE_BYTES
 
 
 def with_keys(offer: str) -> str:

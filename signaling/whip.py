@@ -16,12 +16,14 @@ from signaling import sdp
 from signaling.calls import Calls
 from signaling.info import call_info
 from signaling.offer import Door, add_candidates
-from signaling.tokens import authorise, want_key_holder
+from signaling.problem import json_object
+from signaling.tokens import authorise, want_instructor, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 ENDPOINTS = ("/whip", "/v1/realtime/calls")
 CALLS_PATH = "/v1/realtime/calls"
+MAX_SAID_CHARS = 16 << 10
 
 
 def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
@@ -61,6 +63,15 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         want_key_holder(request, settings)
         return web.json_response(calls.get(request.match_info["call_id"]).call.keep().to_json())
 
+    async def say(request: web.Request) -> web.Response:
+        want_instructor(request, settings)
+        leg = calls.get(request.match_info["call_id"])
+        text = (await json_object(request)).get("text")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
+            raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        leg.call.say(text.strip())
+        return web.json_response({}, status=202)
+
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -77,6 +88,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
             web.delete(f"{endpoint}/{{call_id}}", hang_up),
             web.get(f"{endpoint}/{{call_id}}", show),
             web.get(f"{endpoint}/{{call_id}}/state", show_kept),
+            web.post(f"{endpoint}/{{call_id}}/say", say),
             web.options(f"{endpoint}/{{call_id}}", options),
         ]
     return found

@@ -100,7 +100,7 @@ def as_tool(function: Callable[..., Any]) -> Tool:
     try:
         return _as_tool(function)
     except _UnfitError as unfit:
-        raise ConfigError(f"{_place(function)}: {unfit}") from unfit.__cause__
+        raise ConfigError(f"{place_of(function)}: {unfit}") from unfit.__cause__
 
 
 class _UnfitError(Exception):
@@ -228,7 +228,8 @@ def _complaint(error: ValidationError) -> str:
     return "wrong arguments: " + "; ".join(told)
 
 
-def _place(function: Callable[..., Any]) -> str:
+def place_of(function: Callable[..., Any]) -> str:
+    """Return a function's file, line and name, for messages."""
     name = getattr(function, "__qualname__", repr(function))
     code = getattr(inspect.unwrap(function), "__code__", None)
     return name if code is None else f"{Path(code.co_filename).name}, line {code.co_firstlineno}: {name}"
