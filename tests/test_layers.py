@@ -258,7 +258,7 @@ def catchers() -> Iterator[tuple[str, str, ast.ExceptHandler]]:
 
 
 def test_everything_is_caught_in_five_places_only() -> None:
-    """The HTTP middleware, the call's owner, the tool runner, the agent's loader, `isolated`: each failure is told."""
+    """The HTTP middleware, the call's owner, the tool runner, the agent's loader, `isolated`: each tells."""
     seen = {module for module, caught, _ in catchers() if caught == "Exception"}
     assert seen <= set(MAY_CATCH_EVERYTHING)
 

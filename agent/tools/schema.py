@@ -257,7 +257,7 @@ class _Words:
             _close_bounds(given)
         for key, value in given.items():
             if key in _TOLD or (key == "format" and value not in _FORMATS):
-                extra += [f"{key}: {_as_words(value)}"] if value not in (None, False, "") else []
+                extra += [f"{key}: {_as_words(value)}"] if value is not False and value is not None else []
             elif (said := self._keyword(key, value, schema)) is not None:
                 plain[key] = said
         if kind == "array" and "prefixItems" not in plain:

@@ -25,7 +25,9 @@ def listing(cursor: str | None) -> dict[str, Any]:
             return {"tools": [{**PLAIN, "name": f"ping{page}"}], "nextCursor": str(page + 1)}
         case "no-schema":
             bad: list[Any] = [NO_SCHEMA, {**PLAIN, "name": "null", "inputSchema": None}, {"name": 3}, "no tool"]
-            return {"tools": [*bad, {**PLAIN, "name": "odd", "description": None, "annotations": 7, "outputSchema": []}]}
+            return {
+                "tools": [*bad, {**PLAIN, "name": "odd", "description": None, "annotations": 7, "outputSchema": []}]
+            }
         case "recursive":
             return {"tools": [{**PLAIN, "name": "walk", "inputSchema": NODE}]}
         case "dangling":
@@ -41,7 +43,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     method, params = request["method"], request.get("params") or {}
     if method == "initialize":
         if FAULT == "version":
-            return {"result": {"protocolVersion": "1999-01-01", "capabilities": {}, "serverInfo": {"name": "o", "version": "1"}}}
+            return {
+                "result": {
+                    "protocolVersion": "1999-01-01",
+                    "capabilities": {},
+                    "serverInfo": {"name": "o", "version": "1"},
+                }
+            }
         version = params["protocolVersion"]
         info = {"name": "odd", "version": "1"}
         return {"result": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info}}
