@@ -304,7 +304,7 @@ def test_a_tool_by_hand_is_declared_without_references() -> None:
 
 @st.composite
 def leaves(draw: st.DrawFn) -> tuple[Schema, Any]:
-    value = draw(st.text(max_size=4) | st.integers(-99, 99) | st.booleans() | st.none())
+    value: Any = draw(st.text(max_size=4) | st.integers(-99, 99) | st.booleans() | st.none())
     kind = {str: "string", int: "integer", bool: "boolean", type(None): "null"}[type(value)]
     ways: list[Schema] = [
         {"type": kind},
