@@ -15,6 +15,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from agent import events
@@ -30,6 +31,7 @@ from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
+from agent.isolate import isolated
 from agent.kept import MAX_TURN_CHARS, MAX_TURNS, KeptCall, KeptTurn
 from agent.live import wire
 from agent.live.link import LinkPorts, LiveLink, Replaced
@@ -57,6 +59,7 @@ logger = logging.getLogger(__name__)
 STALE_TEXT_S = 1.5
 WATCH_STEP_S = 0.5
 NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
+LOGGED_OBSERVER_ERRORS = 10  # of one call; all are counted
 FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 Observer = Callable[[events.Event], None]
@@ -142,6 +145,8 @@ class Call:
         self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
+        self.observer_errors = 0
+        "How often an observer failed; the others were told all the same."
         self._turns = Turns()
         self._reader = VoiceReader()
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
@@ -219,7 +224,7 @@ class Call:
     # the call's life
 
     def observe(self, observer: Observer) -> None:
-        """Have every event from now on handed to ``observer``, in order; it must not block or raise."""
+        """Have every event from now on handed to ``observer``, in order; it must not block."""
         self._observers.append(observer)
 
     async def run(self, ear: Ear | None) -> events.CallEnded:
@@ -298,7 +303,10 @@ class Call:
         if self.ended is not None:  # nothing follows the end
             return
         for observer in self._observers:
-            observer(event)
+            what = f"call {self.call_id}: an observer of {type(event).__name__}"
+            level = logging.WARNING if self.observer_errors < LOGGED_OBSERVER_ERRORS else logging.DEBUG
+            if not isolated(what, partial(observer, event), level):
+                self.observer_errors += 1
 
     # caller to model
 

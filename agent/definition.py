@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import ConfigError
+from agent.hooks import Hook, Hooks
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from agent.tools.function import as_tool
@@ -23,6 +24,11 @@ class Agent:
         greeting: what it says first, once the caller can hear it; None lets the caller begin.
         tools: what the model may call: plain functions, or with options through `tool`.
         mcp_servers: programs whose tools the model may call too.
+        on_call_started: called with the call, a `CallContext`, when one begins; this and the others are functions,
+            plain or async, that run beside the call.
+        on_call_ended: called with the call and its `agent.events.CallEnded`.
+        on_transcript: called with the call and each turn of either side once it is final, a `Spoken`.
+        on_event: called with the call and whatever happens in it, see `agent.events`.
     """
 
     instructions: str | None = None
@@ -30,6 +36,20 @@ class Agent:
     greeting: str | None = None
     tools: Sequence[Tool | Callable[..., Any]] = ()
     mcp_servers: Sequence[McpServer] = ()
+    on_call_started: Hook | None = None
+    on_call_ended: Hook | None = None
+    on_transcript: Hook | None = None
+    on_event: Hook | None = None
+
+    def hooks(self) -> Hooks:
+        """Return what it wants to be told.
+
+        Raises:
+            ConfigError: a hook cannot be called as hooks are; the message names it.
+        """
+        hooks = Hooks(self.on_call_started, self.on_call_ended, self.on_transcript, self.on_event)
+        hooks.check()
+        return hooks
 
     def declared_tools(self) -> list[Tool]:
         """Return its own tools, in order.

@@ -28,10 +28,11 @@ def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -
         demo: the agent that answers when no file is given.
 
     Raises:
-        ConfigError: a file, a name in it, or a function cannot be used.
+        ConfigError: a file, a name in it, a function or a hook cannot be used.
     """
     agent = demo if where is None else _agent_in(where)
     tools = agent.declared_tools()
+    agent.hooks()  # refuses what cannot be one
     for path in function_files:
         tools += import_functions(path)
     check_names(tools)

@@ -51,6 +51,12 @@ class CallStats:
     outage_s: float = 0.0
     replayed_s: float = 0.0
     unreadable_messages: int = 0
+    messages_shortened: int = 0
+    messages_dropped: int = 0
+    messages_failed: int = 0
+    observer_errors: int = 0
+    hook_errors: int = 0
+    hook_events_dropped: int = 0
 
     def add(self, other: CallStats) -> None:
         """Add another's counters to these."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 END_TIMEOUT_S = 2.0
 PROGRESS_EVERY_S = 1.0
+_MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
 
 
@@ -81,6 +83,7 @@ class ToolCalls:
 
     def call(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
         """Do what the model asks for."""
+        name = self._declared_name(name)
         verdict, entry = self._ledger.open(call_id, name, arguments)
         match verdict:
             case "run":
@@ -158,12 +161,17 @@ class ToolCalls:
         if tasks and (await asyncio.wait(tasks, timeout=END_TIMEOUT_S))[1]:
             logger.warning("a tool does not end although it was cancelled")
 
+    def _declared_name(self, name: str) -> str:
+        """Return which tool is meant: models write ``default_api.book``, as if the tools were in a module."""
+        bare = _MODULE.sub("", name.strip(), count=1)
+        return bare if name not in self._tools and bare in self._tools else name
+
     def _run(self, entry: Entry) -> None:
         tool = self._tools.get(entry.name)
         if tool is None:
             self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
             return
-        context = _Context(self._host, partial(self._progress, entry, tool))
+        context = HostContext(self._host, partial(self._progress, entry, tool))
         work = run_tool(tool, entry.arguments, context, partial(self._objection, tool))
         task = asyncio.create_task(work, name="call-tool")
         self._tasks[entry.key] = task
@@ -229,10 +237,15 @@ def late_note(result: ToolResult) -> Note | None:
     return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT")
 
 
-class _Context:
-    """See `CallContext`; each run of a tool has its own."""
+class HostContext:
+    """The call as tools and hooks see it, see `CallContext`; each run of one has its own.
 
-    def __init__(self, host: Host, tell_progress: Callable[[Any], None]) -> None:
+    Args:
+        host: the call.
+        tell_progress: takes how far a tool is.
+    """
+
+    def __init__(self, host: Host, tell_progress: Callable[[Any], None] = lambda _value: None) -> None:
         self.call_id = host.call_id
         self.caller = host.caller
         self.transcript = host.spoken()

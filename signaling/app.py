@@ -15,6 +15,7 @@ from aiohttp.log import server_logger
 from agent.definition import Agent as Definition
 from agent.definition import check_names
 from agent.errors import ConfigError
+from agent.hooks import Hooks
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
 from agent.live.models import check_model, check_tools, doubts
@@ -99,25 +100,32 @@ async def running(
     """Run the service; yields the page's address. Ends every call on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, the prices cannot be used, or a tool of the agent cannot.
+        ConfigError: the address cannot be listened on, the prices cannot be used, or a tool or
+            a hook of the agent cannot.
     """
     settings = definition.settings(settings)
-    async with mcp_tools(definition.mcp_servers) as mcp:
-        tools = [*definition.declared_tools(), *mcp]
+    own, hooks = definition.declared_tools(), definition.hooks()
+    async with mcp_tools(definition.mcp_servers, [tool.name for tool in own]) as mcp:
+        tools = [*own, *mcp]
         check_names(tools)
         check_tools(settings, tools, offline=live.offline_demo)
-        async with _serving(settings, live, outage, tools, definition.greeting) as address:
+        async with _serving(settings, live, outage, tools, definition.greeting, hooks) as address:
             yield address
 
 
 @asynccontextmanager
 async def _serving(
-    settings: Settings, live: LiveEndpoint, outage: Outage, tools: Sequence[Tool], greeting: str | None
+    settings: Settings,
+    live: LiveEndpoint,
+    outage: Outage,
+    tools: Sequence[Tool],
+    greeting: str | None,
+    hooks: Hooks,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
     tap_ice.guard()
     note_closed_connects(asyncio.get_running_loop())
-    calls = Calls(settings, outage)
+    calls = Calls(settings, outage, hooks)
     client = live_client(live, settings)
     agent = Agent(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)

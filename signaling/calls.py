@@ -18,23 +18,27 @@ from typing import Any
 from aiortc import RTCPeerConnection
 
 from agent.call import Call
+from agent.call_hooks import CallHooks, HookCounts
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
 from agent.events import Event
+from agent.hooks import NO_HOOKS, Hooks
+from agent.isolate import isolated_async
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
 from agent.overload import Overload
 from agent.settings import Settings
 from agent.stats import CallStats, media_stats, notable
 from signaling.peer import close_peer
+from signaling.sdp import DEFAULT_MESSAGE_BYTES
 from signaling.watch import watch_connection
 
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
 GREETING_TIMEOUT_S = 5.0
-END_TIMEOUT_S = 15.0  # more than all the others of one call
+END_TIMEOUT_S = 25.0  # more than all the others of one call
 RETRY_AFTER_S = 5
 HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
 
@@ -43,6 +47,21 @@ def _set_event() -> asyncio.Event:
     event = asyncio.Event()
     event.set()
     return event
+
+
+@dataclass(slots=True)
+class Told:
+    """What the client could not be told as it was, and what it said that could not be taken.
+
+    Attributes:
+        shortened: messages that were too long for it.
+        dropped: messages that it never gets, because it does not read, or because nothing of them fits.
+        failed: its own messages at which the service failed.
+    """
+
+    shortened: int = 0
+    dropped: int = 0
+    failed: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -61,6 +80,8 @@ class Leg:
         answered: set once both sides are there; from the start, unless the service itself called.
         watch: ends the call when the connection is gone; `watch_connection` if None.
         phone: what is known of the telephone on the other side, for `GET` on the call; None if there is none.
+        max_message_bytes: the longest message that the client takes on its data channel.
+        told: counts of what went wrong on the data channel.
     """
 
     call: Call
@@ -74,6 +95,8 @@ class Leg:
     answered: asyncio.Event = field(default_factory=_set_event)
     watch: Callable[[], Awaitable[None]] | None = None
     phone: dict[str, Any] | None = None
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES
+    told: Told = field(default_factory=Told)
 
     @property
     def pc(self) -> RTCPeerConnection:
@@ -104,9 +127,12 @@ class Calls:
     Args:
         settings: the service's settings.
         outage: see the attribute.
+        hooks: what the agent wants to be told of each call.
     """
 
-    def __init__(self, settings: Settings, outage: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, outage: Callable[[], str | None] = lambda: None, hooks: Hooks = NO_HOOKS
+    ) -> None:
         self.started = 0
         self.ended: Counter[str] = Counter()
         "Calls that ended, by reason."
@@ -121,6 +147,8 @@ class Calls:
         self.hurry = Overload(HURRY_LAG_S)
         "While active, calls send larger chunks."
         self._settings = settings
+        self._hooks = hooks
+        self._hook_counts = HookCounts()
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
@@ -157,6 +185,7 @@ class Calls:
         total = replace(self._of_ended)
         for leg in self._legs.values():
             total.add(leg_stats(leg))
+        total.hook_errors, total.hook_events_dropped = self._hook_counts.failed, self._hook_counts.dropped
         return total
 
     def spent(self) -> Spent:
@@ -202,9 +231,12 @@ class Calls:
         """Take over a call and run it."""
         self.started += 1
         leg.call.observe(self._count)
+        hooks = CallHooks(self._hooks, leg.call, self._hook_counts) if self._hooks else None
+        if hooks is not None:
+            leg.call.observe(hooks.note)
         self._legs[leg.call.call_id] = leg
         self._idle.clear()
-        task = asyncio.create_task(self._own(leg), name=f"call-{leg.call.call_id}")
+        task = asyncio.create_task(self._own(leg, hooks), name=f"call-{leg.call.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -229,7 +261,7 @@ class Calls:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
 
-    async def _own(self, leg: Leg) -> None:
+    async def _own(self, leg: Leg, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""
         call = leg.call
         logger.info("call %s: started", call.call_id)
@@ -251,6 +283,8 @@ class Calls:
         finally:
             watch.cancel()
             await self._close(leg)
+            if hooks is not None:
+                await hooks.end()
 
     async def _wait_for_ear(self, leg: Leg) -> None:
         """A call that failed at once still tells its client why: let the data channel open first."""
@@ -262,7 +296,7 @@ class Calls:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 for finish in leg.last_words:
-                    await finish()
+                    await isolated_async(f"call {leg.call.call_id}: its farewell", finish)
                 if leg.peer is not None:
                     await close_peer(leg.peer)
         except TimeoutError:
@@ -294,4 +328,11 @@ def leg_stats(leg: Leg) -> CallStats:
     live = leg.call.live
     stats.unreadable_messages = live.unreadable_messages
     stats.sessions, stats.outage_s, stats.replayed_s = live.sessions, live.outage_s, live.replayed_audio_s
+    told = leg.told
+    stats.messages_shortened, stats.messages_dropped, stats.messages_failed = (
+        told.shortened,
+        told.dropped,
+        told.failed,
+    )
+    stats.observer_errors = leg.call.observer_errors
     return stats

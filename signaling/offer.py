@@ -25,6 +25,7 @@ from agent.call import Call
 from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
+from agent.isolate import isolated
 from agent.live.session import LiveClient
 from agent.media import tap, tap_route
 from agent.media.inbound import Ear, InboundStats, open_ear
@@ -231,6 +232,7 @@ class Door:
             ufrags=offered.ufrags,
             etag=f'"{secrets.token_hex(8)}"',
             wants_events=offered.wants_data,
+            max_message_bytes=offered.max_message_bytes,
         )
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", call.call_id, ", ".join(offered.refused()))
@@ -258,7 +260,7 @@ class Door:
             if dialect is None or leg.greeted.is_set():
                 logger.info("call %s: a data channel is ignored: unknown label, or not the first", leg.call.call_id)
                 return
-            dialect(leg, channel)
+            isolated(f"call {leg.call.call_id}: the dialect {channel.label}", lambda: dialect(leg, channel))
             leg.greeted.set()
 
         leg.pc.on("datachannel", channel_came)

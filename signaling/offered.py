@@ -28,11 +28,13 @@ from aiortc.sdp import H264Profile, parse_h264_profile_level_id
 
 from agent.errors import OfferError
 from signaling.sdp import (
+    DEFAULT_MESSAGE_BYTES,
     STATIC_CODECS,
     Attributes,
     Codec,
     MediaSection,
     attributes_of,
+    max_message_bytes,
     shown,
     split_description,
     usable_candidate,
@@ -116,6 +118,12 @@ class Offered:
     def wants_data(self) -> bool:
         """True if data channels can be opened."""
         return any(each.section.kind == "application" for each in self.taken.values())
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The longest message that the client takes on its data channels."""
+        channels = (each.section for each in self.taken.values() if each.section.kind == "application")
+        return next((max_message_bytes(section) for section in channels), DEFAULT_MESSAGE_BYTES)
 
     @property
     def speaking_mid(self) -> str:

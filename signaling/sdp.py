@@ -17,8 +17,10 @@ from agent.errors import OfferError
 MAX_MEDIA_SECTIONS = 16
 SHOWN_CHARS = 80  # of a line that an error names
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
-KEYS_PAYLOAD = 101  # what everybody uses
 _KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
+DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: what a peer takes that says nothing
+MAX_MESSAGE_BYTES = 256 << 10  # ours; more in one piece would hold up all that follows
+KEYS_PAYLOAD = 101  # what everybody uses
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
@@ -214,6 +216,17 @@ def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
     """Return the RTP clock of a telephone's keys (RFC 4733) by payload type."""
     found = (_KEYS_RTPMAP.fullmatch(line.strip()) for line in audio.lines)
     return {int(match[1]): int(match[2]) for match in found if match and match[1] in audio.formats}
+
+
+def max_message_bytes(channels: MediaSection) -> int:
+    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), of ours at most.
+
+    0 says that it takes any length; what cannot be read says nothing.
+    """
+    for value in channels.values("max-message-size"):
+        if value.isascii() and value.isdecimal() and len(value) <= 20:
+            return min(int(value), MAX_MESSAGE_BYTES) or MAX_MESSAGE_BYTES
+    return DEFAULT_MESSAGE_BYTES
 
 
 def with_keys(offer: str) -> str:

@@ -56,6 +56,17 @@ def want_key_holder(request: web.Request, settings: Settings) -> None:
     authorise(request, settings)
 
 
+def want_instructor(request: web.Request, settings: Settings) -> None:
+    """Let a request pass that has the agent do something: with the server key, or by the setting if there is none.
+
+    Raises:
+        OfferError: 401; 403 if no key is set, and clients may not instruct.
+    """
+    if settings.server_key is None and not settings.client_may_instruct:
+        raise OfferError(403, "not_allowed", "Set a server key and send it, or set client_may_instruct.")
+    authorise(request, settings)
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

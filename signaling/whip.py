@@ -13,16 +13,17 @@ from aiohttp import web
 from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
-from signaling.bodies import read_text, want_type
+from signaling.bodies import read_json, read_text, want_type
 from signaling.calls import Calls
 from signaling.info import call_info
 from signaling.offer import Door, add_candidates
-from signaling.tokens import authorise, want_key_holder
+from signaling.tokens import authorise, want_instructor, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 ENDPOINTS = ("/whip", "/v1/realtime/calls")
 CALLS_PATH = "/v1/realtime/calls"
+MAX_SAID_CHARS = 16 << 10
 
 
 def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
@@ -62,6 +63,15 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         want_key_holder(request, settings)
         return web.json_response(calls.get(request.match_info["call_id"]).call.keep().to_json())
 
+    async def say(request: web.Request) -> web.Response:
+        want_instructor(request, settings)
+        leg = calls.get(request.match_info["call_id"])
+        text = (await read_json(request)).get("text")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
+            raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        leg.call.say(text.strip())
+        return web.json_response({}, status=202)
+
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -78,6 +88,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
             web.delete(f"{endpoint}/{{call_id}}", hang_up),
             web.get(f"{endpoint}/{{call_id}}", show),
             web.get(f"{endpoint}/{{call_id}}/state", show_kept),
+            web.post(f"{endpoint}/{{call_id}}/say", say),
             web.options(f"{endpoint}/{{call_id}}", options),
         ]
     return found

@@ -26,9 +26,10 @@ PURE = (
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
     *("agent.live.resumption", "agent.live.replay", "agent.tools.declare", "agent.dialog", "agent.events"),
+    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten"),
     *("agent.errors", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
 )
-MAY_CATCH_EVERYTHING = ("agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
+MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
 MANGLED = re.compile(r"^_[A-Z]\w*?__\w+$")  # how one reaches a class's private attribute from outside
 
@@ -256,8 +257,8 @@ def catchers() -> Iterator[tuple[str, str, ast.ExceptHandler]]:
                     yield module.name, ast.unparse(each) if each else "", node
 
 
-def test_everything_is_caught_in_four_places_only() -> None:
-    """The HTTP middleware, the call's owner, the tool runner, the agent's loader: there each failure is told."""
+def test_everything_is_caught_in_five_places_only() -> None:
+    """The HTTP middleware, the call's owner, the tool runner, the agent's loader, `isolated`: each tells."""
     seen = {module for module, caught, _ in catchers() if caught == "Exception"}
     assert seen <= set(MAY_CATCH_EVERYTHING)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
+
+from agent.errors import ConfigError
+from agent.tools.arguments import fitted
+from agent.tools.schema import SchemaError, plain_schema
 
 Behavior = Literal["BLOCKING", "NON_BLOCKING"]
 Scheduling = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
 
 DEFAULT_TIMEOUT_S = 20.0
+TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+"What the Live API takes: it is told at the declaration that a name does not fit, and the session ends."
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,7 @@ class Tool:
     Attributes:
         name: what the model calls it.
         description: what it does and when to call it, for the model.
-        parameters: JSON schema of its arguments, an object.
+        parameters: JSON schema of its arguments, an object; kept as `plain_schema` returns it.
         function: takes the arguments by keyword; returns something that JSON can hold, or a coroutine of it.
         timeout_s: seconds that it may take.
         behavior: whether the model waits for the answer (``BLOCKING``) or goes on talking; None leaves it to the
@@ -28,7 +36,11 @@ class Tool:
             at once (``INTERRUPT``), or not at all (``SILENT``); None leaves it to the model.
         context: the parameter that takes the `CallContext`; None if there is none.
         confirm: it runs only after the caller has said yes to it.
-        parse: checks the model's arguments and makes of them what the function takes; raises `ToolError`.
+        parse: checks the model's arguments and makes of them what the function takes; raises `ToolError`. Unless it
+            is given, they are only brought into the form of the schema, see `fitted`.
+
+    Raises:
+        ConfigError: the model cannot be told of it: its name or its schema; the message names the tool.
     """
 
     name: str
@@ -41,6 +53,16 @@ class Tool:
     context: str | None = None
     confirm: bool = False
     parse: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+
+    def __post_init__(self) -> None:
+        if not TOOL_NAME.fullmatch(self.name):
+            raise ConfigError(f"{self.name!r} is no name for a tool: up to 64 letters, digits, _ . and - are")
+        try:
+            object.__setattr__(self, "parameters", plain_schema(self.parameters))
+        except SchemaError as error:
+            raise ConfigError(f"tool {self.name}: {error}") from error
+        if self.parse is dict:
+            object.__setattr__(self, "parse", partial(fitted, schema=self.parameters))
 
     def declaration(self) -> dict[str, Any]:
         """Return the fields of the Live API's FunctionDeclaration."""

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypeVar, get_type_hints, overload
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,
+    Required,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+    overload,
+)
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -16,13 +29,13 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from typing_extensions import TypedDict  # that of Python 3.12, which pydantic wants
 
 from agent.errors import ConfigError, ToolError
+from agent.tools.arguments import fitted
 from agent.tools.context import CallContext
-from agent.tools.declare import DEFAULT_TIMEOUT_S, Behavior, Scheduling, Tool
-from agent.tools.schema import RecursiveSchemaError, plain_schema
+from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
+from agent.tools.schema import Schema, SchemaError, plain_schema
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 MAX_COMPLAINTS = 5
 _OPTIONS = "__talkspurt_tool__"
 
@@ -87,7 +100,7 @@ def as_tool(function: Callable[..., Any]) -> Tool:
     try:
         return _as_tool(function)
     except _UnfitError as unfit:
-        raise ConfigError(f"{_place(function)}: {unfit}") from unfit.__cause__
+        raise ConfigError(f"{place_of(function)}: {unfit}") from unfit.__cause__
 
 
 class _UnfitError(Exception):
@@ -117,7 +130,7 @@ def _as_tool(function: Callable[..., Any]) -> Tool:
         scheduling=options.scheduling,
         context=context,
         confirm=options.confirm,
-        parse=lambda arguments: _parse(adapter, arguments),
+        parse=lambda arguments: _parse(adapter, fitted(arguments, schema)),
     )
 
 
@@ -146,17 +159,16 @@ def _parameters(function: Callable[..., Any]) -> tuple[str | None, dict[str, Any
 
 def _adapter(
     name: str, types: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> tuple[TypeAdapter[dict[str, Any]], dict[str, Any]]:
-    """Return what checks the arguments, and their JSON schema."""
-    fields = {key: NotRequired[hint] if key in defaults else hint for key, hint in types.items()}
-    typed_dict: Any = TypedDict  # with fields that are known at run time only
-    arguments = typed_dict(name, fields)
+) -> tuple[TypeAdapter[dict[str, Any]], Schema]:
+    """Return what checks the arguments, and their JSON schema as the model is told it."""
+    known = {key: _known_to_pydantic(hint) for key, hint in types.items()}
+    arguments = _typed_dict(
+        name, {key: NotRequired[hint] if key in defaults else hint for key, hint in known.items()}
+    )
     arguments.__pydantic_config__ = ConfigDict(extra="forbid")
     try:
         adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(arguments)
-        schema = plain_schema(adapter.json_schema())
-    except RecursiveSchemaError as error:
-        raise _UnfitError(str(error)) from error
+        schema = adapter.json_schema()
     except PydanticUserError as error:
         raise _UnfitError(f"one of its types has no JSON schema: {error.message.splitlines()[0]}") from error
     except TypeError as error:
@@ -166,7 +178,40 @@ def _adapter(
             schema["properties"][key]["default"] = to_jsonable_python(value)
         except PydanticSerializationError as error:
             raise _UnfitError(f"the default of {key} cannot be told to the model: {error}") from error
-    return adapter, schema
+    try:
+        return adapter, plain_schema(schema)
+    except SchemaError as error:
+        raise _UnfitError(str(error)) from error
+
+
+def _typed_dict(name: str, fields: Mapping[str, Any]) -> Any:
+    typed_dict: Any = TypedDict  # with fields that are known at run time only
+    return typed_dict(name, fields)
+
+
+def _known_to_pydantic(hint: Any) -> Any:
+    """Return a type with typing_extensions for `typing.TypedDict` in it, as pydantic wants it in Python 3.11."""
+    if is_typeddict(hint) and type(hint).__module__ == "typing":
+        inner = get_type_hints(hint, include_extras=True)
+        required = getattr(hint, "__required_keys__", frozenset(inner))
+        return _typed_dict(
+            hint.__name__,
+            {
+                key: Required[_known_to_pydantic(each)]
+                if key in required
+                else NotRequired[_known_to_pydantic(each)]
+                for key, each in inner.items()
+            },
+        )
+    origin, arguments = get_origin(hint), get_args(hint)
+    known = tuple(map(_known_to_pydantic, arguments))
+    if origin in (None, Literal) or known == arguments:
+        return hint
+    if origin in (Required, NotRequired):
+        return known[0]
+    if origin is Annotated:
+        return Annotated[(known[0], *hint.__metadata__)]
+    return Union[known] if origin in (Union, UnionType) else origin[known]  # noqa: UP007  its members are in a tuple
 
 
 def _parse(adapter: TypeAdapter[dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +228,8 @@ def _complaint(error: ValidationError) -> str:
     return "wrong arguments: " + "; ".join(told)
 
 
-def _place(function: Callable[..., Any]) -> str:
+def place_of(function: Callable[..., Any]) -> str:
+    """Return a function's file, line and name, for messages."""
     name = getattr(function, "__qualname__", repr(function))
     code = getattr(inspect.unwrap(function), "__code__", None)
     return name if code is None else f"{Path(code.co_filename).name}, line {code.co_firstlineno}: {name}"

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, ToolError
-from agent.tools.declare import DEFAULT_TIMEOUT_S, Behavior, Scheduling, Tool
-from agent.tools.function import TOOL_NAME
-from agent.tools.schema import RecursiveSchemaError, plain_schema
+from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
 
 if TYPE_CHECKING:
     import mcp
@@ -26,6 +25,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 MAX_PAGES = 100
+MAX_NAME_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +50,15 @@ class McpServer:
 
 
 @asynccontextmanager
-async def mcp_tools(servers: Sequence[McpServer]) -> AsyncIterator[list[Tool]]:
+async def mcp_tools(servers: Sequence[McpServer], taken: Collection[str] = ()) -> AsyncIterator[list[Tool]]:
     """Start the servers; they serve all calls, and end with this context.
 
+    Args:
+        servers: what to start.
+        taken: names that other tools have. A name that the Live API would refuse is changed to one that is free.
+
     Raises:
-        ConfigError: one does not start, or has a tool that cannot be used.
+        ConfigError: one does not start, does not say what it offers, or has a tool that cannot be used.
     """
     async with AsyncExitStack() as stack:
         tools: list[Tool] = []
@@ -62,7 +66,7 @@ async def mcp_tools(servers: Sequence[McpServer]) -> AsyncIterator[list[Tool]]:
             link = _Link(server)
             stack.push_async_callback(link.close)
             try:
-                tools += await link.tools()
+                tools += await link.tools({*taken, *(tool.name for tool in tools)})
             except ToolError as error:
                 raise ConfigError(f"MCP server {link.name}: {error}") from error
         yield tools
@@ -72,72 +76,100 @@ class _Link:
     """The connection to one server."""
 
     def __init__(self, server: McpServer) -> None:
-        if not server.command:
-            raise ConfigError("an MCP server wants a command: McpServer(command=['program', 'argument'])")
+        if not server.command or isinstance(server.command, str):
+            raise ConfigError(
+                "an MCP server wants its command as a list: McpServer(command=['program', 'argument'])"
+            )
+        if isinstance(server.only, str):
+            raise ConfigError("McpServer(only=...) wants a list of names, not one name")
         try:
             import mcp  # the extra; it takes half a second
         except ImportError:
             raise ConfigError("mcp_servers need the extra `mcp`: pip install 'talkspurt[mcp]'") from None
         self.name = " ".join(server.command)
+        logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # `_Mended` says it in one line
         self._mcp = mcp
+        self._broken = (mcp.MCPError, RuntimeError, ValueError, OSError)  # what the SDK raises at bad answers
         self._server = server
         self._starting = asyncio.Lock()
         self._client: mcp.Client | None = None
         self._holder: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
 
-    async def tools(self) -> list[Tool]:
+    async def tools(self, taken: Collection[str]) -> list[Tool]:
         """Start the server and ask what it offers.
 
         Raises:
-            ToolError: it does not start.
+            ToolError: it does not start, or does not say what it offers.
             ConfigError: a tool cannot be used.
         """
         client = await self._connected()
-        offered: list[mcp.Tool] = []
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
+        try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                page = await client.list_tools(cursor=cursor)
-            offered += page.tools
-            cursor = page.next_cursor
-            if cursor is None:
-                break
+                offered = await self._list(client)
+        except TimeoutError:
+            raise ToolError(f"it did not list its tools within {START_TIMEOUT_S:g} s") from None
+        except self._broken as error:
+            raise ToolError(f"it does not list its tools: {_reason(error)}") from error
         wanted = self._server.only
-        missing = sorted(set(wanted or ()) - {tool.name for tool in offered})
+        missing = sorted(set(wanted or ()) - offered.keys())
         if missing:
             raise ConfigError(f"MCP server {self.name}: it has no tool called {', '.join(missing)}")
-        return [self._tool(tool) for tool in offered if wanted is None or tool.name in wanted]
+        chosen = [tool for name, tool in offered.items() if wanted is None or name in wanted]
+        names = callable_names([tool.name for tool in chosen], taken)
+        for name, called in names.items():
+            if called != name:
+                logger.warning(
+                    "MCP server %s: the model cannot call %.100r; it knows it as %s", self.name, name, called
+                )
+        return [self._tool(tool, names[tool.name]) for tool in chosen]
+
+    async def _list(self, client: mcp.Client) -> dict[str, mcp.Tool]:
+        """Return all tools by name; of one name the first counts."""
+        offered: dict[str, mcp.Tool] = {}
+        cursors: set[str] = set()
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            for tool in page.tools:
+                offered.setdefault(tool.name, tool)
+            cursor = page.next_cursor
+            if not cursor:
+                return offered
+            if cursor in cursors:
+                break
+            cursors.add(cursor)
+        logger.warning("MCP server %s: its list of tools does not end; %d are taken", self.name, len(offered))
+        return offered
 
     async def close(self) -> None:
         """End the server."""
         self._stop.set()
-        if self._holder is not None and (await asyncio.wait([self._holder], timeout=STOP_TIMEOUT_S))[1]:
+        if self._holder is None:
+            return
+        if (await asyncio.wait([self._holder], timeout=STOP_TIMEOUT_S))[1]:
             logger.warning("MCP server %s does not end; it is given up", self.name)
             self._holder.cancel()
+        elif not self._holder.cancelled() and (error := self._holder.exception()) is not None:
+            logger.debug("MCP server %s did not end well: %s", self.name, _reason(error))
 
-    def _tool(self, offered: mcp.Tool) -> Tool:
-        name = offered.name
-        if not TOOL_NAME.fullmatch(name):
-            raise ConfigError(f"MCP server {self.name}: {name!r} is no name that the model could call")
-        try:
-            parameters = plain_schema(offered.input_schema)
-        except RecursiveSchemaError as error:
-            raise ConfigError(f"MCP server {self.name}: {name}: {error}; leave it out with only=[...]") from error
-
+    def _tool(self, offered: mcp.Tool, called: str) -> Tool:
         async def call(**arguments: Any) -> Any:
-            return await self._call(name, arguments)
+            return await self._call(offered.name, arguments)
 
         server = self._server
-        return Tool(
-            name,
-            offered.description or name.replace("_", " "),
-            parameters,
-            call,
-            server.timeout_s,
-            server.behavior,
-            server.scheduling,
-        )
+        try:
+            return Tool(
+                called,
+                offered.description or offered.name.replace("_", " "),
+                offered.input_schema,
+                call,
+                server.timeout_s,
+                server.behavior,
+                server.scheduling,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"MCP server {self.name}: {error}; leave it out with only=[...]") from error
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> Any:
         client = await self._connected()
@@ -149,6 +181,8 @@ class _Link:
                 self._client = None
                 self._stop.set()
             raise ToolError(f"{name} failed: {error.message}") from error
+        except self._broken as error:
+            raise ToolError(f"{name} failed: {_reason(error)}") from error
         text = "\n".join(item.text if item.type == "text" else f"({item.type})" for item in result.content)
         if result.is_error:
             raise ToolError(text or f"{name} failed")
@@ -175,8 +209,8 @@ class _Link:
         if not self._holder.done():
             self._holder.cancel()
             raise ToolError(f"it did not start within {START_TIMEOUT_S:g} s")
-        error = self._holder.exception()
-        raise ToolError(f"it did not start: {error or 'it ended'}") from error
+        error = None if self._holder.cancelled() else self._holder.exception()
+        raise ToolError(f"it did not start: {'it ended' if error is None else _reason(error)}") from error
 
     async def _hold(self, ready: asyncio.Future[mcp.Client], stop: asyncio.Event) -> None:
         """Ends when told to stop; the SDK wants the connection closed by the task that opened it."""
@@ -184,6 +218,105 @@ class _Link:
         parameters = self._mcp.StdioServerParameters(
             command=command, args=arguments, env=dict(self._server.env) or None
         )
-        async with self._mcp.Client(parameters) as client:
+        async with self._mcp.Client(self._mended(parameters)) as client:
             ready.set_result(client)
             await stop.wait()
+
+    @asynccontextmanager
+    async def _mended(self, parameters: mcp.StdioServerParameters) -> AsyncIterator[tuple[Any, Any]]:
+        """Start the program; what it says is mended before the SDK reads it."""
+        async with self._mcp.stdio_client(parameters) as (read, write):
+            yield _Mended(read, self.name), write
+
+
+class _Mended:
+    """What a server says, as the SDK wants to hear it; a ``ReadStream`` of the SDK."""
+
+    def __init__(self, inner: Any, name: str) -> None:
+        self._inner = inner
+        self._name = name
+        self._unreadable = 0
+
+    async def receive(self) -> Any:
+        """Return the next message, or an exception if it cannot be read."""
+        return self._mend(await self._inner.receive())
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        await self._inner.aclose()
+
+    def __aiter__(self) -> _Mended:
+        return self
+
+    async def __anext__(self) -> Any:
+        return self._mend(await self._inner.__anext__())
+
+    async def __aenter__(self) -> _Mended:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> bool | None:
+        left: bool | None = await self._inner.__aexit__(*error)
+        return left
+
+    def _mend(self, item: Any) -> Any:
+        if isinstance(item, Exception):
+            self._unreadable += 1
+            if self._unreadable == 1:
+                logger.warning("MCP server %s writes lines that are no messages; they are passed over", self._name)
+            return item
+        result = getattr(item.message, "result", None)
+        if isinstance(result, dict) and isinstance(result.get("tools"), list):
+            item.message.result = mended_listing(result)
+        return item
+
+
+def mended_listing(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of ``tools/list`` with what the protocol wants of each tool.
+
+    Because of one bad tool the SDK would refuse them all.
+
+    Args:
+        result: as the server gave it: untrusted.
+    """
+    tools = []
+    for given in result["tools"]:
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str) or not given["name"]:
+            continue
+        tool: dict[str, Any] = {"name": given["name"]}
+        if isinstance(given.get("description"), str):
+            tool["description"] = given["description"]
+        schema = given.get("inputSchema")
+        tool["inputSchema"] = {**(schema if isinstance(schema, Mapping) else {}), "type": "object"}
+        promised = given.get("outputSchema")
+        if isinstance(promised, Mapping) and promised.get("type") == "object":
+            tool["outputSchema"] = promised
+        tools.append(tool)
+    mended = {**result, "tools": tools}
+    if not isinstance(mended.get("nextCursor"), str):
+        mended.pop("nextCursor", None)
+    return mended
+
+
+def callable_names(names: Sequence[str], taken: Collection[str]) -> dict[str, str]:
+    """Return what the model calls each tool: its name if the Live API takes it, else one like it that is free."""
+    called = {name: name for name in names if TOOL_NAME.fullmatch(name)}
+    used = {*taken, *called}
+    for name in names:
+        if name in called:
+            continue
+        like = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+        like = like if re.search("[A-Za-z0-9]", like) else "tool"
+        like = (like if re.match("[A-Za-z_]", like) else f"_{like}")[:MAX_NAME_CHARS]
+        ways = (like, *(f"{like[: MAX_NAME_CHARS - 5]}_{number}" for number in range(2, 9999)))
+        called[name] = next(each for each in ways if each not in used)
+        used.add(called[name])
+    return called
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line what went wrong at the bottom of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:300] or type(error).__name__

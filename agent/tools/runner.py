@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from pydantic_core import to_jsonable_python
@@ -63,7 +64,7 @@ async def run_tool(
         if inspect.iscoroutinefunction(tool.function):
             output = await tool.function(**given)
         else:
-            output = await _in_thread(tool.function, given)
+            output = await in_thread(partial(tool.function, **given))
         if inspect.isawaitable(output):  # of an async function in a wrapper that is none
             output = await output
         output = check_answer(output)
@@ -89,7 +90,7 @@ def check_answer(output: object) -> Any:
     return plain
 
 
-async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+async def in_thread(function: Callable[[], Any]) -> Any:
     """Call a plain function in a thread of its own, so that it holds up neither the audio nor the service's end.
 
     The event loop's executor would do neither: it has few threads, which name look-ups need too, and the end waits
@@ -105,7 +106,7 @@ async def _in_thread(function: Callable[..., Any], arguments: Mapping[str, Any])
 
     def work() -> None:
         try:
-            setter, outcome = done.set_result, context.run(function, **arguments)
+            setter, outcome = done.set_result, context.run(function)
         except (Exception, SystemExit) as error:  # it belongs to whoever awaits; a thread has nobody above it
             setter, outcome = done.set_exception, error
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits

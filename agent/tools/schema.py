@@ -1,48 +1,419 @@
-"""JSON schemas as models read them best: nothing referred to elsewhere, nothing said twice. Pure."""
+"""JSON schemas as the Live API takes them: nothing referred to elsewhere, nothing that it has no word for. Pure.
+
+A FunctionDeclaration's ``parameters_json_schema`` takes a part of JSON Schema only; google-genai lists it at
+``GenerateContentConfig.response_json_schema``. What goes beyond it is said in other words where there are any
+(``const`` as ``enum``, ``oneOf`` as ``anyOf``, ``allOf`` merged, a list of types as ``anyOf``), else told in the
+description (a pattern, for instance), else left out. So a schema never becomes stricter, and may become looser: who
+runs the tool checks its arguments anyhow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
-_NAMED = ("properties", "patternProperties", "dependentSchemas")  # their keys are the application's
-_AS_IS = ("default", "const", "enum", "examples", "required")
-_DROPPED = ("title", "$defs")
+MAX_SCHEMAS = (
+    4096  # in one schema, once its references are followed: a few lines can refer to each other that often
+)
+MAX_DEPTH = 64
+
+TOO_LARGE = "its schema is too large, once all references are followed"
+
+Schema = dict[str, Any]
+
+_TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
+_FORMATS = ("date", "time", "date-time", "int32", "int64", "float", "double")
+_IN_ONE = ("items", "additionalProperties")  # hold a schema
+_IN_LIST = ("prefixItems", "anyOf", "oneOf", "allOf")  # hold schemas
+_VALUES = (
+    *("type", "format", "description", "default", "enum", "const", "required", "nullable", "propertyOrdering"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems", "pattern"),
+    *("minLength", "maxLength", "minItems", "maxItems"),
+)
+_TOLD = ("pattern", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems")
+_OF_TYPE = {
+    "string": ("format", "minLength", "maxLength", "pattern"),
+    "integer": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
+    "object": ("properties", "required", "additionalProperties", "propertyOrdering"),
+}
+_TYPED = {key for keys in _OF_TYPE.values() for key in keys}
+_LARGER_WINS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
+_SMALLER_WINS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
+_BESIDE_CHOICES = ("description", "default")
 
 
-class RecursiveSchemaError(Exception):
+class SchemaError(Exception):
+    """The model cannot be told of a schema; the message says why."""
+
+
+class RecursiveSchemaError(SchemaError):
     """A schema contains itself."""
 
 
-def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same schema with its definitions put where they are used, and without titles.
+def plain_schema(schema: Mapping[str, Any]) -> Schema:
+    """Return the schema of a tool's arguments as the Live API takes it.
+
+    Args:
+        schema: of an object, in any draft of JSON Schema; untrusted. What is plain already stays as it is.
 
     Raises:
-        RecursiveSchemaError: one definition contains itself.
+        RecursiveSchemaError: it contains itself.
+        SchemaError: it refers to what it does not define, is too large, or is not of an object.
     """
-    plain: dict[str, Any] = _plain(schema, schema.get("$defs", {}), ())
-    return plain
+    return _Words().of_object(_References(schema).followed())
 
 
-def _plain(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
-    if isinstance(schema, list):
-        return [_plain(item, definitions, within) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    if "$ref" in schema:
-        name = str(schema["$ref"]).removeprefix("#/$defs/")
-        if name not in definitions:
-            return dict(schema)  # not one of ours to resolve
-        if name in within:
+# --- first step: references
+
+
+class _References:
+    """Puts what a schema refers to in the place of the reference; keeps the keywords that matter here."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = MAX_SCHEMAS
+
+    def followed(self) -> Schema:
+        return self._follow(self._root, ())
+
+    def _follow(self, schema: Any, within: tuple[Mapping[str, Any], ...]) -> Schema:
+        """Return one schema.
+
+        Args:
+            schema: anything that stands where a schema should.
+            within: the schemas that hold this one, by place or by reference, outermost first.
+        """
+        if not isinstance(schema, Mapping):
+            return {}  # true, and what is no schema; false is seen to where it has a meaning
+        self._left -= 1
+        if self._left < 0 or len(within) > MAX_DEPTH:
+            raise SchemaError(TOO_LARGE)
+        if any(outer is schema for outer in within):
+            raise RecursiveSchemaError("its schema contains itself, which the model cannot be told")
+        within = (*within, schema)
+        found: Schema = {key: schema[key] for key in _VALUES if key in schema}
+        for key in _IN_LIST:
+            if isinstance(schema.get(key), list):
+                found[key] = [self._follow(each, within) for each in schema[key] if each is not False]
+        if isinstance(schema.get("items"), list):  # how drafts before 2020-12 write a tuple
+            found["prefixItems"] = [self._follow(each, within) for each in schema["items"]]
+        for key in _IN_ONE:
+            value = schema.get(key)
+            if isinstance(value, bool) and key == "additionalProperties":
+                found[key] = value
+            elif isinstance(value, Mapping) or value is True:
+                found[key] = self._follow(value, within)
+        properties = schema.get("properties")
+        if isinstance(properties, Mapping):
+            found["properties"] = {
+                str(name): self._follow(each, within) for name, each in properties.items() if each is not False
+            }
+        if schema.get("patternProperties") and found.get("additionalProperties") is False:
+            del found["additionalProperties"]  # the pattern allows some
+        reference = next((schema[key] for key in ("$ref", "$dynamicRef", "$recursiveRef") if key in schema), None)
+        if reference is None:
+            return found
+        target = self._target(str(reference), within)
+        if any(outer is target for outer in within):
+            name = _words(str(reference)) or "(the whole)"
             raise RecursiveSchemaError(f"its type {name} contains itself, which the model cannot be told")
-        beside = {key: value for key, value in schema.items() if key != "$ref"}
-        return _plain({**definitions[name], **beside}, definitions, (*within, name))
-    plain: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _NAMED:
-            plain[key] = {name: _plain(inner, definitions, within) for name, inner in value.items()}
-        elif key not in _DROPPED:
-            plain[key] = value if key in _AS_IS else _plain(value, definitions, within)
-    if "const" in plain:
-        plain["enum"] = [plain.pop("const")]
-    return plain
+        return {**found, "allOf": [*found.get("allOf", ()), self._follow(target, within)]}
+
+    def _target(self, reference: str, within: Sequence[Mapping[str, Any]]) -> Any:
+        """Find what is referred to: in the schema with that ``$id``, in the whole, or in what holds the reference.
+
+        The last is against the standard, yet what comes out where a schema is put into another as it is.
+        """
+        uri, _, fragment = reference.partition("#")
+        fragment = unquote(fragment)
+        holders = list(reversed(within))
+        if uri:
+            documents = [each for each in _schemas(self._root) if str(each.get("$id", "")).rstrip("#") == uri]
+            documents = documents or [e for e in _schemas(self._root) if str(e.get("$id", "")).endswith(f"/{uri}")]
+        else:
+            documents = [*(each for each in holders if "$id" in each), self._root, *holders]
+        for document in documents:
+            if fragment and not fragment.startswith("/"):
+                anchors = ("$anchor", "$dynamicAnchor")
+                named = (each for each in _schemas(document) if any(each.get(key) == fragment for key in anchors))
+                found: Any = next(named, None)
+            else:
+                found = _pointed_at(document, fragment)
+            if isinstance(found, Mapping | bool):
+                return found
+        raise SchemaError(f"its schema refers to {reference[:100]!r}, which it does not define")
+
+
+def _pointed_at(document: Any, pointer: str) -> Any:
+    """Follow a JSON pointer (RFC 6901); None if nothing is there."""
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, Mapping) and name in document:
+            document = document[name]
+        elif isinstance(document, list) and name.isascii() and name.isdecimal() and int(name) < len(document):
+            document = document[int(name)]
+        else:
+            return None
+    return document
+
+
+def _schemas(document: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    """Yield every object in a document, itself first."""
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(document, Mapping):
+        yield document
+    inner = document.values() if isinstance(document, Mapping) else document if isinstance(document, list) else ()
+    for each in inner:
+        yield from _schemas(each, depth + 1)
+
+
+def _words(reference: str) -> str:
+    return reference.rpartition("/")[2].strip("#")[:100]
+
+
+# --- second step: keywords
+
+
+class _Words:
+    """Says a schema without references in the words of the Live API."""
+
+    def __init__(self) -> None:
+        self._left = MAX_SCHEMAS  # what stands beside a choice is said in each of the choices
+
+    def of_object(self, schema: Schema) -> Schema:
+        """Return the schema of a tool's arguments: one object, whatever they may be."""
+        schema = self._plain(schema)
+        if "anyOf" in schema:
+            choices = [each for each in schema["anyOf"] if each.get("type", "object") == "object"]
+            if not choices:
+                raise SchemaError("its arguments are not an object")
+            properties: dict[str, list[Schema]] = {}
+            for choice in choices:
+                for name, each in choice.get("properties", {}).items():
+                    known = properties.setdefault(name, [])
+                    known += [] if each in known else [each]
+            always = [name for name in properties if all(name in each.get("required", ()) for each in choices)]
+            schema = {
+                **{key: value for key, value in schema.items() if key != "anyOf"},
+                "type": "object",
+                "properties": {name: self._choice({}, given) for name, given in properties.items()},
+                **({"required": always} if always else {}),
+            }
+        if schema.get("type", "object") != "object":
+            raise SchemaError("its arguments are not an object")
+        return {**schema, "type": "object", "properties": schema.get("properties", {})}
+
+    def _plain(self, schema: Schema) -> Schema:
+        """Return a schema without references in the words of the Live API."""
+        self._left -= 1
+        if self._left < 0:
+            raise SchemaError(TOO_LARGE)
+        schema = _with_all_of(schema)
+        if "oneOf" in schema:
+            one_of = schema.pop("oneOf")
+            schema.setdefault("anyOf", one_of)
+        if "const" in schema:
+            schema["enum"] = [schema.pop("const")]
+        nullable = schema.pop("nullable", False) is True
+        choices = schema.pop("anyOf", None) or _by_type(schema)
+        if nullable and (choices is not None or _kind(schema) is not None):
+            words = {key: schema.pop(key) for key in _BESIDE_CHOICES if key in schema}
+            choices, schema = [*(choices or [schema]), {"type": "null"}], words
+        return self._single(schema) if choices is None else self._choice(schema, choices)
+
+    def _choice(self, schema: Schema, choices: list[Schema]) -> Schema:
+        """Return ``anyOf``; beside it the API takes words only, so what else was there goes into each choice."""
+        beside = {key: schema[key] for key in _BESIDE_CHOICES if key in schema}
+        shared = {key: value for key, value in schema.items() if key not in beside}
+        told: list[Schema] = []
+        for choice in choices:
+            plain = self._plain(_merged(choice, shared) if shared else choice)
+            for each in plain["anyOf"] if plain.keys() == {"anyOf"} else [plain]:
+                if each not in told:
+                    told.append(each)
+        if beside.get("default", 0) is None and not any(each.get("type") in (None, "null") for each in told):
+            del beside["default"]
+        if len(told) == 1:
+            return {**told[0], **beside}
+        return {"anyOf": told, **beside}
+
+    def _single(self, schema: Schema) -> Schema:
+        """Return a schema of one type, or of any."""
+        kind = _kind(schema)
+        plain: Schema = {} if kind is None else {"type": kind}
+        if isinstance(schema.get("description"), str) and schema["description"]:
+            plain["description"] = schema["description"]
+        if "default" in schema and (schema["default"] is not None or kind in (None, "null")):
+            plain["default"] = schema["default"]
+        extra = _say_enum(schema, plain, kind)
+        keys = _TYPED if kind is None else _OF_TYPE.get(kind, ())
+        given = {key: schema[key] for key in keys if key in schema}
+        if kind == "integer":
+            _close_bounds(given)
+        for key, value in given.items():
+            if key in _TOLD or (key == "format" and value not in _FORMATS):
+                extra += [f"{key}: {_as_words(value)}"] if value is not False and value is not None else []
+            elif (said := self._keyword(key, value, schema)) is not None:
+                plain[key] = said
+        if kind == "array" and "prefixItems" not in plain:
+            plain.setdefault("items", {})
+        if extra:
+            plain["description"] = " ".join([*filter(None, [plain.get("description")]), f"({'; '.join(extra)})"])
+        return plain
+
+    def _keyword(self, key: str, value: Any, schema: Schema) -> Any:
+        """Return the value of a keyword; None if it says nothing."""
+        match key, value:
+            case (("items" | "additionalProperties"), dict()):
+                return self._plain(value)
+            case "prefixItems", list():
+                return [self._plain(each) for each in value]
+            case "properties", dict():
+                return {name: self._plain(each) for name, each in value.items()}
+            case (("required" | "propertyOrdering"), _):
+                return [name for name in _names(value) if name in schema.get("properties", {})] or None
+            case (("additionalProperties" | "format"), bool() | str()):
+                return value
+            case _:
+                return value if _is_number(value) else None
+
+
+def _with_all_of(schema: Schema) -> Schema:
+    """Return a copy that says itself what its ``allOf`` says; its own words go first."""
+    merged = dict(schema)
+    for part in merged.pop("allOf", ()):
+        merged = _merged(merged, _with_all_of(part))
+    return merged
+
+
+def _merged(first: Schema, second: Schema) -> Schema:
+    """Return what both say; where they contradict each other, what the first says."""
+    merged = {**second, **first}
+    for key in first.keys() & second.keys():
+        one, other = first[key], second[key]
+        if key == "properties":
+            both = {
+                name: {**each, "allOf": [*each.get("allOf", ()), other[name]]}
+                for name, each in one.items()
+                if name in other
+            }
+            merged[key] = {**other, **one, **both}
+        elif key == "required":
+            merged[key] = list(dict.fromkeys([*_names(one), *_names(other)]))
+        elif key == "enum" and isinstance(one, list) and isinstance(other, list):
+            merged[key] = [each for each in one if each in other] or one
+        elif key == "type":
+            types = [each for each in _types(first) if each in _types(second)]
+            narrow = "integer" in (*_types(first), *_types(second)) and "number" in (
+                *_types(first),
+                *_types(second),
+            )
+            merged[key] = types or (["integer"] if narrow else one)
+        elif key in _LARGER_WINS and _is_number(one) and _is_number(other):
+            merged[key] = max(one, other)
+        elif key in _SMALLER_WINS and _is_number(one) and _is_number(other):
+            merged[key] = min(one, other)
+    return merged
+
+
+def _by_type(schema: Schema) -> list[Schema] | None:
+    """Return a schema of several types as one for each; None if it is of one type, or any."""
+    types = _types(schema)
+    values = schema.get("enum")
+    if not types and isinstance(values, list):
+        types = list(dict.fromkeys(_type_of(value) for value in values))
+        if set(types) == {"integer", "number"}:
+            types = ["number"]
+    if len(types) < 2:
+        return None
+    choices = []
+    for each in types:
+        choice: Schema = {"type": each, **{key: schema[key] for key in _OF_TYPE.get(each, ()) if key in schema}}
+        if isinstance(values, list):
+            fitting = [value for value in values if _is_of_type(value, each)]
+            if not fitting:
+                continue
+            choice["enum"] = fitting
+        choices.append(choice)
+    for key in ("type", "enum", *_TYPED):
+        schema.pop(key, None)
+    return choices
+
+
+def _say_enum(schema: Schema, plain: Schema, kind: str | None) -> list[str]:
+    """Write the allowed values into ``plain`` if they are texts or numbers; return what else is to be told."""
+    values = schema.get("enum")
+    if not isinstance(values, list) or not values or kind == "null":
+        return []
+    fitting = [value for value in values if kind is None or _is_of_type(value, kind)]
+    if kind in ("string", "integer", "number") and fitting:
+        plain["enum"] = fitting
+        return []
+    return [f"one of: {json.dumps(values, ensure_ascii=False, default=str)}"]
+
+
+def _close_bounds(given: Schema) -> None:
+    """Say of whole numbers which are the last ones inside."""
+    for key, inside, step in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
+        bound: Any = given.get(key)
+        if _is_number(bound) and float(bound).is_integer():
+            del given[key]
+            nearest = int(bound) + step
+            given[inside] = (max if step > 0 else min)(nearest, given.get(inside, nearest))
+
+
+def _kind(schema: Schema) -> str | None:
+    types = _types(schema)
+    if types:
+        return types[0]
+    if isinstance(schema.get("enum"), list) and schema["enum"]:
+        kinds = {_type_of(value) for value in schema["enum"]}
+        return "number" if kinds == {"integer", "number"} else kinds.pop() if len(kinds) == 1 else None
+    return next((kind for kind in ("object", "array") if any(key in schema for key in _OF_TYPE[kind])), None)
+
+
+def _types(schema: Schema) -> list[str]:
+    given = schema.get("type")
+    named = given if isinstance(given, list) else [given]
+    lower = [each.lower() for each in named if isinstance(each, str)]  # OpenAPI as Google writes it has STRING
+    return list(dict.fromkeys(each for each in lower if each in _TYPES))
+
+
+def _type_of(value: Any) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case None:
+            return "null"
+        case list() | tuple():
+            return "array"
+        case _:
+            return "object"
+
+
+def _is_of_type(value: Any, kind: str) -> bool:
+    found = _type_of(value)
+    return found == kind or (found == "integer" and kind == "number")
+
+
+def _as_words(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _names(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

@@ -66,12 +66,20 @@ def look_again(call: Call, asked: Asked) -> Asked:
     return {"sources": call.briefing.look_again(_source(asked))}
 
 
+def say(call: Call, asked: Asked) -> Asked:
+    """Have the agent say something."""
+    _want_trust(call, "say")
+    call.say(_text(asked, "text"))
+    return {}
+
+
 REQUESTS: dict[str, Callable[[Call, Asked], Asked]] = {
     "append-to-context": add_to_context,
     "update-instructions": update_instructions,
     "ask-about-pictures": ask_about_pictures,
     "describe": describe,
     "screenshot": look_again,
+    "say": say,
 }
 """By the ``t`` of a client-message.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import re
 from collections import deque
 from dataclasses import asdict
@@ -18,18 +16,16 @@ from agent import events
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg
+from signaling.dialects.channel import TextChannel
 from signaling.dialects.requests import REQUESTS, RefusedError
+from signaling.dialects.shorten import to_json
 from signaling.info import call_info
-
-logger = logging.getLogger(__name__)
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
 MAX_MESSAGE_CHARS = 64 << 10
 MAX_TEXT_CHARS = 16 << 10
 MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
-MAX_BUFFERED_BYTES = 512 << 10  # beyond it the client has stopped reading
-LAST_WORDS_TIMEOUT_S = 0.5
 LIBRARY = "talkspurt"
 WITHOUT_DATA: dict[type[events.Event], str] = {
     events.CallerStartedSpeaking: "user-started-speaking",
@@ -44,26 +40,26 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
 
 def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.offer.Dialect`."""
-    talk = _Talk(leg, channel)
-    channel.on("message", talk.message_came)
+    text = TextChannel(leg, channel)
+    talk = _Talk(leg, text)
+    text.read(talk.message_came)
+    leg.last_words.append(text.flush)
     leg.call.observe(talk.event_came)
     if leg.call.ended is not None:  # it failed before the channel was open
         talk.event_came(leg.call.ended)
-    leg.last_words.append(talk.finish)
 
 
 class _Talk:
     """The conversation on one channel."""
 
-    def __init__(self, leg: Leg, channel: RTCDataChannel) -> None:
+    def __init__(self, leg: Leg, channel: TextChannel) -> None:
         self._leg = leg
         self._call = leg.call
         self._channel = channel
         self._ready: events.AgentReady | None = leg.call.ready
         self._hello_id: str | None = None  # of client-ready; None before it came
         self._introduced = False
-        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
-        self._dropped = 0  # messages that a client too slow to take them never gets
+        self._waiting: deque[str] = deque()
 
     def message_came(self, data: str | bytes) -> None:
         """Read one message of the client: untrusted."""
@@ -100,21 +96,6 @@ class _Talk:
         if isinstance(event, events.TurnCompleted):
             self._send("server-message", {"type": "call-info", **call_info(self._leg)}, at_once=False)
 
-    async def finish(self) -> None:
-        """Wait a moment for what was written to leave."""
-        if self._dropped:
-            logger.warning("call %s: %d messages were not taken by the client", self._call.call_id, self._dropped)
-        if self._channel.readyState != "open" or self._channel.bufferedAmount == 0:
-            return
-        emptied = asyncio.Event()
-        self._channel.bufferedAmountLowThreshold = 0
-        self._channel.on("bufferedamountlow", emptied.set)
-        try:
-            async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
-                await emptied.wait()
-        except TimeoutError:
-            logger.debug("call %s: the last messages were not taken in time", self._call.call_id)
-
     def _introduce(self) -> None:
         """Send bot-ready once both sides are there, then what had to wait for it."""
         if self._ready is None or self._hello_id is None:
@@ -127,9 +108,9 @@ class _Talk:
             "vad": "off" if self._ready.marked_turns else "on",
         }
         self._introduced = True
-        self._write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
+        self._channel.write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
         while self._waiting:
-            self._write(self._waiting.popleft())
+            self._channel.write(self._waiting.popleft())
 
     def _type_text(self, message_id: str, content: dict[str, Any]) -> None:
         text = content.get("content")
@@ -178,25 +159,20 @@ class _Talk:
             self._answer_error(message_id, error.detail)
 
     def _answer(self, message_id: str, what: str, data: dict[str, Any]) -> None:
-        self._write(_message("server-response", {"t": what, "d": data}, message_id))
+        self._channel.write(_message("server-response", {"t": what, "d": data}, message_id))
 
     def _answer_error(self, message_id: str, error: str) -> None:
-        self._write(_message("error-response", {"error": error}, message_id))
+        self._channel.write(_message("error-response", {"error": error}, message_id))
 
     def _send(self, kind: str, data: dict[str, Any] | None, *, at_once: bool) -> None:
-        text = _message(kind, data)
+        message = _message(kind, data)
         if self._introduced or at_once:
-            self._write(text)
-        else:
-            self._waiting.append(text)
-
-    def _write(self, text: str) -> None:
-        if self._channel.readyState != "open":
+            self._channel.write(message, last=at_once)
             return
-        if self._channel.bufferedAmount > MAX_BUFFERED_BYTES:
-            self._dropped += 1
-            return
-        self._channel.send(text)
+        if len(self._waiting) == MAX_WAITING:
+            self._waiting.popleft()
+            self._leg.told.dropped += 1
+        self._waiting.append(message)
 
 
 def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]]:
@@ -319,4 +295,4 @@ def _message(kind: str, data: dict[str, Any] | None, message_id: str | None = No
         message["id"] = message_id
     if data is not None:
         message["data"] = data
-    return json.dumps(message, default=str)
+    return to_json(message)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from enum import Enum
+from enum import Enum, IntEnum
 from functools import partial
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Required, TypedDict, Union
 
 import pytest
 from hypothesis import given
@@ -19,12 +20,17 @@ from pydantic import BaseModel, Field
 from agent.errors import ConfigError, ToolError
 from agent.tools.context import CallContext
 from agent.tools.function import as_tool, tool
-from agent.tools.schema import RecursiveSchemaError, plain_schema
+from agent.tools.schema import RecursiveSchemaError
 
 
 class Colour(Enum):
     RED = "red"
     BLUE = "blue"
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
 
 
 class Guest(BaseModel):
@@ -103,6 +109,84 @@ def test_arguments_become_what_the_function_takes() -> None:
         "day": date(2026, 1, 2),
         "colour": Colour.BLUE,
     }
+
+
+class Booking(TypedDict, total=False):
+    seats: Required[int]
+    when: date
+
+
+def book(
+    n: Literal[1, 2, 3],
+    size: Literal["1", "2"] = "1",
+    seats: int = 4,
+    note: Optional[str] = "none",  # noqa: UP045
+    guests: list[str] = [],  # noqa: B006
+    extras: Optional[dict[str, float]] = None,  # noqa: UP045
+    table: Optional[Table] = None,  # noqa: UP045
+    booking: Optional[Booking] = None,  # noqa: UP045
+    guest: Optional[Guest] = None,  # noqa: UP045
+    anything: Any = 0,
+    either: Union[int, str] = 0,  # noqa: UP007
+    level: Level = Level.LOW,
+    zip_code: str = "",
+    smoking: bool = False,
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({"n": "2"}, {"n": 2}),
+        ({"n": 2.0}, {"n": 2}),
+        ({"n": 1, "size": 2}, {"n": 1, "size": "2"}),
+        ({"n": 1, "level": "2"}, {"n": 1, "level": Level.HIGH}),
+        ({"n": 1, "seats": None}, {"n": 1}),
+        ({"n": 1, "seats": None, "guests": None, "either": None, "smoking": None}, {"n": 1}),
+        ({"n": 1, "seats": "7", "smoking": "true"}, {"n": 1, "seats": 7, "smoking": True}),
+        ({"n": 1, "note": None, "anything": None}, {"n": 1, "note": None, "anything": None}),
+        ({"n": 1, "note": "null", "extras": "null"}, {"n": 1, "note": "null", "extras": None}),
+        ({"n": 1, "guests": '["Ada", "Bob"]'}, {"n": 1, "guests": ["Ada", "Bob"]}),
+        ({"n": 1, "extras": '{"wine": "1.5"}'}, {"n": 1, "extras": {"wine": 1.5}}),
+        ({"n": 1, "table": '{"seats": "2", "guests": "[]"}'}, {"n": 1, "table": Table(2, [])}),
+        ({"n": 1, "guest": {"name": "Ada", "age": None}}, {"n": 1, "guest": Guest(name="Ada")}),
+        ({"n": 1, "guest": {"name": "Ada", "title": None}}, {"n": 1, "guest": Guest(name="Ada")}),
+        (
+            {"n": 1, "booking": '{"seats": "2", "when": "2026-01-02"}'},
+            {"n": 1, "booking": {"seats": 2, "when": date(2026, 1, 2)}},
+        ),
+        ({"n": 1, "booking": {"seats": 2, "when": None}}, {"n": 1, "booking": {"seats": 2}}),
+        ({"n": 1, "either": "7"}, {"n": 1, "either": "7"}),
+        ({"n": 1, "anything": "[1]"}, {"n": 1, "anything": "[1]"}),
+        ({"n": 1, "zip_code": 10115, "note": "[1]"}, {"n": 1, "zip_code": "10115", "note": "[1]"}),
+    ],
+)
+def test_arguments_are_taken_as_models_write_them(given: dict[str, Any], taken: dict[str, Any]) -> None:
+    before = copy.deepcopy(given)
+    assert as_tool(book).parse(given) == taken
+    assert given == before
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"n": None},
+        {"n": "4"},
+        {"n": "two"},
+        {"n": 1, "seats": "many"},
+        {"n": 1, "seats": "2.5"},
+        {"n": 1, "seats": "NaN"},
+        {"n": 1, "guests": "Ada"},
+        {"n": 1, "guests": '{"0": "Ada"}'},
+        {"n": 1, "guests": "[" * 100_000},
+        {"n": 1, "extras": "[]"},
+        {"n": 1, "guest": {"name": None}},
+        {"n": 1, "unheard_of": None},
+    ],
+)
+def test_what_has_no_reading_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match="wrong arguments"):
+        as_tool(book).parse(given)
 
 
 def test_wrong_arguments_are_named() -> None:
@@ -319,15 +403,3 @@ def test_what_does_not_fit_is_refused_in_words(data: st.DataObject, types: list[
         made.parse(arguments)
     assert name in str(wrong.value)
     assert "\n" not in str(wrong.value)
-
-
-def test_foreign_references_are_left_alone_and_names_are_not_titles() -> None:
-    schema = {
-        "title": "X",
-        "properties": {"title": {"title": "T", "type": "string"}, "default": {"$ref": "#/definitions/y"}},
-        "required": ["title"],
-    }
-    assert plain_schema(schema) == {
-        "properties": {"title": {"type": "string"}, "default": {"$ref": "#/definitions/y"}},
-        "required": ["title"],
-    }

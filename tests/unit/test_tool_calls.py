@@ -147,6 +147,45 @@ def test_an_unknown_tool_is_answered() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("called", ["default_api.probe", "default_api:probe", "functions.probe", " probe"])
+def test_a_tool_is_found_under_the_name_of_a_module(called: str) -> None:
+    async def scenario() -> None:
+        async def add(a: int) -> int:
+            return a + 1
+
+        model = Model(tool(add))
+        model.calls.call("c1", called, {"a": 1})
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": 2})]
+        assert [event.name for event in model.events if isinstance(event, events.ToolCalled)] == ["probe"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("called", ["my_api.probe", "default_api.", "default_api.other", "probe.default_api"])
+def test_another_name_is_another_tool(called: str) -> None:
+    async def scenario() -> None:
+        model = Model(tool(forever))
+        model.calls.call("c1", called, {})
+        assert model.outcomes == ["error"]
+        (answer,) = model.told
+        assert isinstance(answer, ToolResult)
+        assert answer.name == called
+
+    run(scenario())
+
+
+def test_a_tool_whose_name_begins_so_is_itself() -> None:
+    async def scenario() -> None:
+        model = Model(tool(forever), tool(lambda: 1, name="default_api.probe"))
+        model.calls.call("c1", "default_api.probe", {})
+        assert [event.name for event in model.events if isinstance(event, events.ToolCalled)] == [
+            "default_api.probe"
+        ]
+
+    run(scenario())
+
+
 def test_a_slow_tool_times_out_and_its_late_result_is_not_told() -> None:
     async def scenario() -> None:
         async def stubborn() -> str:

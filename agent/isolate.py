@@ -1,0 +1,48 @@
+"""Run what others hang onto a call, so that whatever it raises stays in it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def isolated(what: str, work: Callable[[], object], level: int = logging.WARNING) -> bool:
+    """Do some work; an error of it is logged by its type and place, because its words may be the caller's.
+
+    Args:
+        what: what is done, for the log.
+        work: may raise anything.
+        level: of the line in the log.
+
+    Returns:
+        False if it raised.
+    """
+    try:
+        work()
+    except Exception as error:
+        _log(what, error, level)
+        return False
+    return True
+
+
+async def isolated_async(what: str, work: Callable[[], Awaitable[object]]) -> bool:
+    """Do as `isolated`; a cancellation goes through."""
+    try:
+        await work()
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # somebody's exit() does not end the service
+        _log(what, error, logging.WARNING)
+        return False
+    return True
+
+
+def _log(what: str, error: BaseException, level: int) -> None:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    logger.log(level, "%s failed: %s%s", what, type(error).__name__, place)
