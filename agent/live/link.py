@@ -28,7 +28,7 @@ from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.models import rules_of
-from agent.live.replay import MARKED_RING_S, RING_S, ReplayRing, Sent
+from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
 from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Picture, ToolResult, Uplink
@@ -129,7 +129,7 @@ class LiveLink:
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(settings.recovery_s, rng.uniform)
-        self._ring = ReplayRing(MARKED_RING_S if settings.vad == "off" else RING_S)
+        self._ring = ReplayRing()
         self._session: LiveSession | None = None
         self._opening = opening
         self._ended_at = 0.0
@@ -299,8 +299,11 @@ class LiveLink:
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
+                if self._generates:  # while a tool runs no handle comes that knows it
+                    self._ring.answer_completed()
+                else:
+                    self._ring.turn_completed()
                 self._generates = False
-                self._ring.turn_completed()
                 self._recovery.progressed()
                 self._ports.on_fact(fact)
             case _:
