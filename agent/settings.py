@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from agent.errors import ConfigError
+from agent.unicode import valid_json
 
 ENV_PREFIX = "TALKSPURT_"
 TOML_FILE = "talkspurt.toml"
@@ -256,6 +257,12 @@ class Settings(BaseSettings):
         pattern=r"^wss?://",
         description="URL of /twilio as the carrier knows it; else the request's.",
     )
+
+    @field_validator("system_instruction", "initial_message", "transcription_vocabulary", mode="before")
+    @classmethod
+    def _valid_unicode(cls, told: Any) -> Any:
+        """What the model is told; a name that is no valid text is refused instead."""
+        return valid_json(told)
 
     _flags: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the command line set
 

@@ -220,7 +220,7 @@ class Calls:
         return leg
 
     def hang_up(self, call_id: str, detail: str, fault: Fault) -> None:
-        """End a call; one that has just ended is what the client wants, whoever was faster (RFC 9110 section 9.2.2).
+        """End a call; if it has just ended, that is what the client wants (RFC 9110 section 9.2.2).
 
         Args:
             call_id: the call's.

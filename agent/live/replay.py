@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 
@@ -154,6 +154,14 @@ class ReplayRing:
     def since_turn(self) -> list[Sent]:
         """Return what to send again to a fresh session that was told the history up to the last complete turn."""
         return self._since(self._turn_mark)
+
+    def drop(self, is_refused: Callable[[Item], bool]) -> None:
+        """Let go of what is not to be sent again, whatever happens."""
+        kept = deque(sent for sent in self._words if not is_refused(sent.item))
+        gone = [sent.item for sent in self._words if is_refused(sent.item)]
+        self._speech_bytes -= sum(len(item.pcm_bytes) for item in gone if isinstance(item, Audio))
+        self._others -= sum(not isinstance(item, Audio) for item in gone)
+        self._words = kept
 
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._in_order() if sent.number > mark]

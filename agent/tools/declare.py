@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent.unicode import valid_json
+
 Behavior = Literal["BLOCKING", "NON_BLOCKING"]
 Scheduling = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
 
@@ -44,9 +46,11 @@ class Tool:
 
     def declaration(self) -> dict[str, Any]:
         """Return the fields of the Live API's FunctionDeclaration."""
-        declared = {
-            "name": self.name,
-            "description": self.description,
-            "parameters_json_schema": dict(self.parameters),
-        }
+        declared: dict[str, Any] = valid_json(
+            {
+                "name": self.name,
+                "description": self.description,
+                "parameters_json_schema": dict(self.parameters),
+            }
+        )
         return declared if self.behavior is None else {**declared, "behavior": self.behavior}

@@ -17,6 +17,7 @@ from aiortc import RTCDataChannel
 from agent import events
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
+from agent.unicode import valid_json
 from signaling.calls import Leg
 from signaling.dialects.requests import REQUESTS, RefusedError
 from signaling.info import call_info
@@ -236,6 +237,7 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.SessionReplaced()
             | events.ContextRebuilt()
             | events.ContextLost()
+            | events.InputRefused()
             | events.AgentFellSilent()
             | events.AgentThought()
             | events.CodeWritten()
@@ -305,7 +307,7 @@ def _parse(text: str) -> dict[str, Any] | None:
     if len(text) > MAX_MESSAGE_CHARS:
         return None
     try:
-        message = json.loads(text)
+        message = valid_json(json.loads(text))
     except (ValueError, RecursionError):
         return None
     if not isinstance(message, dict) or message.get("label") != "rtvi-ai":

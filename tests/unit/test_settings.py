@@ -290,3 +290,10 @@ def test_a_budget_is_a_price() -> None:
     assert load_settings({"budget_usd": 0.5}).budget_usd == 0.5
     assert load_settings({"idle_timeout_s": 0}).idle_timeout_s == 0
     assert complaint(budget_usd=0) == "flag --budget-usd = 0: input should be greater than 0 (allowed: above 0)"
+
+
+def test_what_the_model_is_told_is_made_valid_unicode() -> None:
+    """Environment and command line hand on bytes that are no UTF-8 as halves of surrogate pairs."""
+    settings = load_settings({"system_instruction": "Gr\udcfcezi", "transcription_vocabulary": ["\ud83d"]})
+    assert settings.system_instruction == "Gr\ufffdezi"
+    assert settings.transcription_vocabulary == ["\ufffd"]
