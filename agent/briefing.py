@@ -13,6 +13,7 @@ from agent.live.uplink import Note
 from agent.media.video import Eye, Jpeg
 from agent.tool_calls import ToolCalls
 from agent.tools.declare import Tool
+from agent.unicode import valid_text
 
 SHOWN_S = 3.0  # without a packet of it, a camera or screen counts as off
 
@@ -48,6 +49,9 @@ class Briefing:
         self._tell = tell
         self._clock = clock
         self._shown: dict[str, Jpeg] = {}  # the newest picture by source
+        self._before: tuple[str | None, list[Tool]] | None = (
+            None  # what the agent was when a session was last set up
+        )
 
     def change_agent(self, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> None:
         """Have the agent be somebody else from now on: in this session if the model can, else in another one.
@@ -59,12 +63,25 @@ class Briefing:
         Raises:
             LiveLost: the Live server has stopped reading.
         """
+        if self._before is None:
+            self._before = (self.instructions, self._tools.offered)
         if instructions is not None:
-            self.instructions = instructions
+            self.instructions = instructions = valid_text(instructions)
         if tools is not None:
             self._tools.replace(tools)
         declarations = None if tools is None else [tool.declaration() for tool in tools]
         self._live.change_agent(instructions, declarations)
+
+    def change_confirmed(self) -> None:
+        """Note that a session was set up with the agent as it is."""
+        self._before = None
+
+    def undo_change(self) -> None:
+        """Have the agent be what it was when a session was last set up: the Live server refuses what it is now."""
+        if self._before is not None:
+            self.instructions, tools = self._before
+            self._tools.replace(tools)
+            self._before = None
 
     def note(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
         """Have the model know something that is not part of the transcript.
@@ -74,12 +91,13 @@ class Briefing:
             role: whose words they are: the caller's (``user``), its own (``assistant``), nobody's (``system``).
             run_immediately: it is to answer now.
         """
-        told = context_note(text, role)
+        told = context_note(valid_text(text), role)
         self._transcript.note(told)
         self._tell(Note(told, wants_reply=run_immediately))
 
     def restore(self, kept: KeptCall) -> None:
         """Go on from an earlier call, with its instructions; whatever ran there has no result here."""
+        self._before = (None, self._tools.offered)
         self.instructions = kept.instructions
         if kept.open_tools:
             self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}.")

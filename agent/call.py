@@ -53,6 +53,7 @@ from agent.shown import shown, timed
 from agent.tool_calls import ToolCalls
 from agent.tools.context import Spoken
 from agent.tools.declare import Tool
+from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +101,6 @@ class Call:
         kept: KeptCall | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        if kept is not None and kept.instructions is not None:
-            settings = settings.model_copy(update={"system_instruction": kept.instructions})
         self.call_id = call_id
         self.caller = caller
         self.caller_spoke_at = -math.inf
@@ -129,10 +128,12 @@ class Call:
                 on_forgotten=lambda: self._emit(events.ContextLost()),
                 history=self._history,
                 is_quiet=self._is_quiet,
+                on_refused=self._input_refused,
             ),
             clock=clock,
             rng=random.Random(call_id),  # noqa: S311  jitter of attempts
             opening=self._opening(kept, settings.model),
+            instructions=None if kept is None else kept.instructions,
         )
         self.keypad = Keypad()
         self.eyes: list[Eye] = []
@@ -274,6 +275,7 @@ class Call:
         Raises:
             LiveLost: the Live server has stopped reading.
         """
+        text = valid_text(text)
         images = [Image(still.mime_type, still.data) for still in pictures]
         if run_immediately and not images and not self._typed_sees:
             images = [Image("image/jpeg", jpeg.data) for jpeg in self.briefing.pictures()]
@@ -411,6 +413,7 @@ class Call:
         self.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
 
     def _live_ready(self) -> None:
+        self.briefing.change_confirmed()
         self._watchdog.proceed("session", self._clock())
         self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked)
         self._emit(self.ready)
@@ -434,7 +437,13 @@ class Call:
             self._finish_heard_turns()
             self._emit(events.TurnCompleted(self._turns.generation, "session_ended"))
 
+    def _input_refused(self, what: events.RefusedInput, reason: str) -> None:
+        if what == "agent_change":
+            self.briefing.undo_change()
+        self._emit(events.InputRefused(what, reason))
+
     def _session_replaced(self, how: Replaced) -> None:
+        self.briefing.change_confirmed()
         self._watchdog.proceed("session", self._clock())
         for eye in self.eyes:
             eye.forget()
@@ -645,11 +654,11 @@ class Call:
 
     def say(self, text: str) -> None:
         """Have the agent say something now."""
-        self._tell(Note(say_request(text), wants_reply=True))
+        self._tell(Note(say_request(valid_text(text)), wants_reply=True))
 
     def send_event(self, name: str, data: Any) -> None:
         """Send something to the caller's page or app: what JSON can hold."""
-        self._emit(events.AppEventSent(name, data))
+        self._emit(events.AppEventSent(valid_text(name), valid_json(data)))
 
     def end_call(self) -> None:
         """Hang up after the agent's current or next turn, `FAREWELL_S` from now at the latest."""
@@ -684,7 +693,7 @@ class Call:
             return
         if self._greeting is not None:
             greeting, self._greeting = self._greeting, None
-            self._tell(Note(greeting_request(greeting), wants_reply=True))
+            self._tell(Note(greeting_request(valid_text(greeting)), wants_reply=True))
         if self._initial_message is not None:
             message, self._initial_message = self._initial_message, None
             self._start(self._begin_with(message), "initial-message")

@@ -12,6 +12,7 @@ from agent.settings import Settings
 from agent.tools.declare import Tool
 from agent.tools.function import as_tool
 from agent.tools.mcp import McpServer
+from agent.unicode import valid_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,8 @@ class Agent:
 
     def settings(self, general: Settings) -> Settings:
         """Return the service's settings with what this agent says of itself."""
-        own = {"system_instruction": self.instructions, "voice": self.voice}
+        instructions = None if self.instructions is None else valid_text(self.instructions)
+        own = {"system_instruction": instructions, "voice": self.voice}
         return general.model_copy(update={name: value for name, value in own.items() if value is not None})
 
 

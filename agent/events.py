@@ -17,6 +17,11 @@ LimitKind = Literal["budget", "idle", "max_duration"]
 """What may end a call by itself; see `agent.dialog.limits`."""
 
 
+RefusedInput = Literal["text", "note", "tool_result", "history", "agent_change", "speech"]
+"""What the Live server may refuse: what was typed, what the model is told beside the talk, the result of a tool,
+what was said before, a change of the agent, what was said."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentReady:
     """The Live session was set up; what the caller says from now on is heard at once."""
@@ -216,6 +221,16 @@ class ContextLost:
 
 
 @dataclass(frozen=True, slots=True)
+class InputRefused:
+    """The Live server refused something twice (close code 1007); it is not sent again, and the call goes on."""
+
+    what: RefusedInput
+    "What it was."
+    reason: str
+    "The server's words on it."
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFellSilent:
     """The caller waits for an answer that does not come; something is done about it."""
 
@@ -372,6 +387,7 @@ Event = (
     | SessionReplaced
     | ContextRebuilt
     | ContextLost
+    | InputRefused
     | AgentFellSilent
     | UsageReported
     | LimitNear

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from agent.dialog.budget import Spent
 from agent.dialog.prices import Direction
 from agent.errors import ConfigError
+from agent.unicode import valid_json
 
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 MAX_TURNS = 1000
@@ -104,7 +105,9 @@ def read_kept(value: object) -> KeptCall:
         ConfigError: it is none; the message names the first thing that is wrong.
     """
     try:
-        return _ADAPTER.validate_python(value)
+        return _ADAPTER.validate_python(valid_json(value))
+    except RecursionError:
+        raise ConfigError("this is no call that was kept: it is nested too deeply") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "it"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from agent.errors import ConfigError
+from agent.unicode import valid_json
 
 ENV_PREFIX = "TALKSPURT_"
 TOML_FILE = "talkspurt.toml"
@@ -267,6 +268,12 @@ class Settings(BaseSettings):
         pattern=r"^wss?://",
         description="URL of /twilio as the carrier knows it; else the request's.",
     )
+
+    @field_validator("system_instruction", "initial_message", "transcription_vocabulary", mode="before")
+    @classmethod
+    def _valid_unicode(cls, told: Any) -> Any:
+        """What the model is told; a name that is no valid text is refused instead."""
+        return valid_json(told)
 
     _flags: Mapping[str, str] = PrivateAttr({})  # the flags that were typed, by the name of the setting they set
 

@@ -115,6 +115,8 @@ def notable(event: events.Event) -> tuple[str, str] | None:
             return "context_rebuilt", ""
         case events.ContextLost():
             return "context_lost", ""
+        case events.InputRefused(what=what):
+            return "input_refused", what
         case events.AgentInterrupted():
             return "agent_interrupted", ""
         case events.TurnCompleted():

@@ -110,8 +110,13 @@ class ToolCalls:
                 self._stop(entry)
 
     @property
-    def names(self) -> list[str]:
+    def offered(self) -> list[Tool]:
         """What the model may call."""
+        return list(self._tools.values())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of what the model may call."""
         return list(self._tools)
 
     def replace(self, tools: Sequence[Tool]) -> None:
@@ -234,7 +239,7 @@ def late_note(result: ToolResult) -> Note | None:
     """
     if result.will_continue:
         return None
-    return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT")
+    return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT", result=result)
 
 
 class HostContext:

@@ -22,7 +22,7 @@ from agent.call_hooks import CallHooks, HookCounts
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
-from agent.events import Event
+from agent.events import Event, Fault
 from agent.hooks import NO_HOOKS, Hooks
 from agent.isolate import isolated_async
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
@@ -40,6 +40,8 @@ CLOSE_TIMEOUT_S = 5.0
 GREETING_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 25.0  # more than all the others of one call
 RETRY_AFTER_S = 5
+ENDED_KNOWN_S = 60.0
+MAX_ENDED_KNOWN = 8192  # more than end in a minute
 HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
 
 
@@ -121,6 +123,24 @@ class Leg:
         return state
 
 
+class EndedCalls:
+    """The ids of calls that ended within the last `ENDED_KNOWN_S`, `MAX_ENDED_KNOWN` of them at most."""
+
+    def __init__(self) -> None:
+        self._ended_at: dict[str, float] = {}  # oldest first
+
+    def note(self, call_id: str, now: float) -> None:
+        """Take in a call that has ended."""
+        self._ended_at[call_id] = now
+        while len(self._ended_at) > MAX_ENDED_KNOWN or not self.knows(next(iter(self._ended_at)), now):
+            del self._ended_at[next(iter(self._ended_at))]
+
+    def knows(self, call_id: str, now: float) -> bool:
+        """Tell whether that call has ended, and lately."""
+        ended_at = self._ended_at.get(call_id)
+        return ended_at is not None and now - ended_at < ENDED_KNOWN_S
+
+
 class Calls:
     """Own the calls of this process.
 
@@ -152,6 +172,7 @@ class Calls:
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
+        self._over = EndedCalls()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._idle = asyncio.Event()
@@ -224,8 +245,25 @@ class Calls:
         """
         leg = self._legs.get(call_id)
         if leg is None or leg.call.ended is not None:
-            raise OfferError(404, "unknown_call", "There is no such call; it may have ended.")
+            raise _unknown_call()
         return leg
+
+    def hang_up(self, call_id: str, detail: str, fault: Fault) -> None:
+        """End a call; if it has just ended, that is what the client wants (RFC 9110 section 9.2.2).
+
+        Args:
+            call_id: the call's.
+            detail: one sentence for a person.
+            fault: who hangs up.
+
+        Raises:
+            OfferError: 404.
+        """
+        leg = self._legs.get(call_id)
+        if leg is not None:
+            leg.call.hang_up("hung_up", detail, fault)
+        elif not self._over.knows(call_id, monotonic()):
+            raise _unknown_call()
 
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
@@ -305,6 +343,7 @@ class Calls:
             logger.exception("call %s: its peer connection did not close", leg.call.call_id)
         finally:
             del self._legs[leg.call.call_id]
+            self._over.note(leg.call.call_id, monotonic())
             self._of_ended.add(leg_stats(leg))
             self._spent_by_ended.add(leg.call.meter.spent)
             self.ended[leg.call.ended.reason if leg.call.ended else "unknown"] += 1
@@ -319,6 +358,10 @@ class Calls:
         else:
             await watch_connection(leg.pc, leg.call, self._settings, monotonic)
         leg.greeted.set()
+
+
+def _unknown_call() -> OfferError:
+    return OfferError(404, "unknown_call", "There is no such call; it may have ended.")
 
 
 def leg_stats(leg: Leg) -> CallStats:

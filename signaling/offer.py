@@ -34,6 +34,7 @@ from agent.media.tap_sctp import guard_channels
 from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
 from agent.tools.declare import Tool
+from agent.unicode import valid_text
 from signaling import sdp
 from signaling.calls import Calls, Leg
 from signaling.offered import Offered, read_offer
@@ -200,7 +201,7 @@ class Door:
         """Make a call that this service's agent answers; it does not run yet."""
         settings = self._settings
         if extra.instruction:
-            instruction = f"{settings.system_instruction}\n\n{extra.instruction}"
+            instruction = f"{settings.system_instruction}\n\n{valid_text(extra.instruction)}"
             settings = settings.model_copy(update={"system_instruction": instruction})
         if extra.telephone and settings.vad in (None, "off"):
             settings = settings.model_copy(update={"vad": "phone"})
@@ -210,7 +211,7 @@ class Door:
             settings=settings,
             tools=(*self._agent.tools, *extra.tools),
             greeting=self._agent.greeting,
-            caller=extra.caller,
+            caller=None if extra.caller is None else valid_text(extra.caller),
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing

@@ -59,8 +59,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
 
     async def hang_up(request: web.Request) -> web.Response:
         authorise(request, settings)
-        leg = calls.get(request.match_info["call_id"])
-        leg.call.hang_up("hung_up", "The operator hung up.", "operator")
+        calls.hang_up(request.match_info["call_id"], "The operator hung up.", "operator")
         return web.Response(status=200)
 
     return [

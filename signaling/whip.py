@@ -50,8 +50,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def hang_up(request: web.Request) -> web.Response:
         authorise(request, settings)
-        leg = calls.get(request.match_info["call_id"])
-        leg.call.hang_up("hung_up", "The caller hung up.", "caller")
+        calls.hang_up(request.match_info["call_id"], "The caller hung up.", "caller")
         return web.Response(status=200)
 
     async def show(request: web.Request) -> web.Response:

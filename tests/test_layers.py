@@ -25,9 +25,16 @@ PURE = (
         "agent.media.dtmf",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.live.resumption", "agent.live.replay", "agent.tools.declare", "agent.dialog", "agent.events"),
     *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten"),
-    *("agent.errors", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
+    *(
+        "agent.live.resumption",
+        "agent.live.replay",
+        "agent.live.refusals",
+        "agent.tools.declare",
+        "agent.dialog",
+        "agent.events",
+    ),
+    *("agent.errors", "agent.unicode", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
 )
 MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")

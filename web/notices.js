@@ -62,6 +62,8 @@ export function noticeOf(data, lost) {
       return { words: "The agent was reminded of what was said.", holdMs: READING_MS, tone: "note" };
     case "context-lost":
       return { words: "The agent has forgotten what was said before.", holdMs: 2 * READING_MS, tone: "note" };
+    case "input-refused":
+      return { words: "The model does not take this; please say it in other words.", holdMs: READING_MS, tone: "note" };
     case "agent-fell-silent":
       return data.step === "apologise"
         ? { words: "Sorry, there is no answer to that. Please ask again.", holdMs: READING_MS, tone: "note" }

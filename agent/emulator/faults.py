@@ -321,6 +321,15 @@ class RefuseSetup(Fault):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefuseText(Fault):
+    kind = "refuse_text"
+    text: str = _field("poison", _TEXT)
+    """Anywhere in what the model would read: in the setup, too."""
+    code: int = _field(1007, _CODE)
+    reason: str = _field("Request contains an invalid argument.", _TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class HandleFault(Fault):
     """Happens to sessions that are resumed with a handle which descends from session ``issued_by``."""
 
@@ -381,7 +390,7 @@ FAULTS: dict[str, type[Fault]] = {
     for sort in (
         *(GoAway, Close, DropTcp, Stall, SlowPong, UnknownMessage, HugeMessage, Interrupt, CancelTools),
         *(DelayFirstAudio, EmptyTurn, SilentSpeech, DuplicateTurnComplete, FinishedFlags, ToolStorm, Usage),
-        *(AudioWithInterrupted, LateChunks, Pace, RefuseUpgrade, RefuseSetup),
+        *(AudioWithInterrupted, LateChunks, Pace, RefuseUpgrade, RefuseSetup, RefuseText),
         *(RefuseHandle, PoisonHandle, ForgetContext, RefuseResumeWhileOpen, RefuseNullHandle, WithholdHandles),
     )
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from agent.emulator.wire import ServerMessage
+from agent.emulator.wire import ClientMessage, ServerMessage
 
 if TYPE_CHECKING:
     from agent.emulator.brain import Reply, Turn
@@ -98,6 +98,13 @@ class Hooks:
             WireError: the session is refused with its code.
         """
         return history
+
+    def received(self, record: SessionRecord, message: ClientMessage) -> None:
+        """Told of each message before the session does anything about it.
+
+        Raises:
+            WireError: the session is closed with its code.
+        """
 
     async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
         """Return the message, another one, or None to swallow it; waiting here delays it and all after it."""

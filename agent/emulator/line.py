@@ -11,7 +11,7 @@ from agent.emulator.brain import Reply, Turn
 from agent.emulator.handles import History
 from agent.emulator.hooks import Hooks, Moment, Tempo
 from agent.emulator.record import SessionRecord
-from agent.emulator.wire import ServerMessage
+from agent.emulator.wire import ClientMessage, ServerMessage
 
 _SEND_DEADLINE_S = 30.0  # a client that reads nothing for so long is gone
 _MAX_REASON_BYTES = 123  # RFC 6455 section 5.5
@@ -84,6 +84,11 @@ class Line:
         self.record.reached(moment)
         if self._hooks is not None:
             await self._hooks.at(self, moment)
+
+    def received(self, message: ClientMessage) -> None:
+        self.record.got(message)
+        if self._hooks is not None:
+            self._hooks.received(self.record, message)
 
     async def set_up(self, history: History | None) -> History | None:
         return history if self._hooks is None else await self._hooks.set_up(self, history)

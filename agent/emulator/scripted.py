@@ -41,6 +41,7 @@ from agent.emulator.faults import (
     RefuseNullHandle,
     RefuseResumeWhileOpen,
     RefuseSetup,
+    RefuseText,
     RefuseUpgrade,
     SilentSpeech,
     SlowPong,
@@ -57,7 +58,15 @@ from agent.emulator.hooks import Hooks, Moment, Refusal, Tempo, Wire
 from agent.emulator.pcm import SPOKEN_HZ, Pcm
 from agent.emulator.record import SessionRecord
 from agent.emulator.speech import CHUNK_SAMPLES
-from agent.emulator.wire import ServerMessage, WireError, audio, go_away, transcription_finished
+from agent.emulator.wire import (
+    ClientMessage,
+    ServerMessage,
+    WireError,
+    audio,
+    go_away,
+    transcription_finished,
+    words_of,
+)
 from agent.emulator.wire import message as server_message
 
 log = logging.getLogger(__name__)
@@ -176,6 +185,13 @@ class _FaultHooks(Hooks):
         else:
             history = self._resume(record, history)
         return await self._inner.set_up(wire, history)
+
+    def received(self, record: SessionRecord, message: ClientMessage) -> None:
+        words = words_of(message)
+        if words:
+            for refusal in self._script.happening(record, RefuseText, lambda fault: fault.text in words):
+                raise _refused(refusal)
+        self._inner.received(record, message)
 
     def _resume(self, record: SessionRecord, history: History | None) -> History | None:
         def concerned(fault: HandleFault) -> bool:
@@ -414,7 +430,9 @@ async def _close(wire: Wire, fault: Close | GoAway | PoisonHandle) -> None:
     await wire.close(fault.code, fault.reason)
 
 
-def _refused(fault: RefuseSetup | RefuseHandle | RefuseNullHandle | RefuseResumeWhileOpen) -> WireError:
+def _refused(
+    fault: RefuseSetup | RefuseText | RefuseHandle | RefuseNullHandle | RefuseResumeWhileOpen,
+) -> WireError:
     return WireError(fault.code, fault.reason, violation=False)
 
 

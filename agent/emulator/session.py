@@ -166,7 +166,7 @@ class Session:
         messages = wire.parse(frame)
         if not messages or not isinstance(messages[0], wire.Setup):
             raise WireError(wire.INVALID, "setup must be the first message and only the first.")
-        self._record.got(messages[0])
+        self._line.received(messages[0])
         return messages[0]
 
     async def _begin_session(self, setup: wire.Setup) -> None:
@@ -219,7 +219,7 @@ class Session:
     async def _read_all(self, read: Read) -> None:
         while (frame := await read()) is not None:
             for message in wire.parse(frame):
-                self._record.got(message)
+                self._line.received(message)
                 await self._take(message)
             await self._line.at(Moment.MESSAGE_RECEIVED)
 

@@ -181,8 +181,11 @@ def parse(frame: str | bytes) -> tuple[ClientMessage, ...]:
         WireError: the frame breaks the protocol; the session shall close with its code.
     """
     try:
-        raw = json.loads(frame)
-    except (ValueError, UnicodeDecodeError) as error:
+        text = frame if isinstance(frame, str) else frame.decode()
+        raw = json.loads(text)
+        if "\\u" in text:  # JSON can say half a surrogate pair, which no UTF-8 text can hold
+            json.dumps(raw, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise WireError(INVALID, "Invalid JSON payload received.") from error
     if not isinstance(raw, dict):
         raise WireError(INVALID, "Invalid JSON payload received. The root must be an object.")
@@ -190,6 +193,23 @@ def parse(frame: str | bytes) -> tuple[ClientMessage, ...]:
     for key, value in regular(raw).items():
         messages += _one(key, value)
     return tuple(messages)
+
+
+def words_of(message: ClientMessage) -> str:
+    """All that the model would read in a message, names of tools and JSON of their results among it."""
+    match message:
+        case Setup(raw=raw):
+            return json.dumps(raw, ensure_ascii=False)
+        case Text(text):
+            return text
+        case Content(turns):
+            return "\n".join(text for _role, text in turns)
+        case ToolResponse(results):
+            return json.dumps([result.response for result in results], ensure_ascii=False)
+        case ContextUpdate(functions, instruction):
+            return "\n".join((*(functions or ()), instruction or ""))
+        case _:
+            return ""
 
 
 def _one(key: str, value: Any) -> tuple[ClientMessage, ...]:

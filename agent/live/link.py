@@ -26,12 +26,24 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
+from agent.events import RefusedInput
 from agent.live import wire
 from agent.live.models import rules_of
-from agent.live.replay import MARKED_RING_S, RING_S, ReplayRing, Sent
+from agent.live.refusals import REFUSED_CODE, Content, Refusals, Told
+from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
-from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Picture, ToolResult, Uplink
+from agent.live.uplink import (
+    BYTES_PER_S,
+    AgentChange,
+    Audio,
+    Item,
+    Note,
+    Picture,
+    ToolResult,
+    TypedText,
+    Uplink,
+)
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -77,6 +89,7 @@ class LinkPorts:
         on_forgotten: the session that was resumed knows nothing of what was said; a fresh one will be told.
         history: the turns so far, oldest first; with True only those up to the last complete turn of the model.
         is_quiet: nobody speaks and no tool call is open.
+        on_refused: the server refused something twice, with its words on it: it is not sent again.
     """
 
     on_ready: Callable[[], None]
@@ -88,6 +101,7 @@ class LinkPorts:
     on_forgotten: Callable[[], None]
     history: Callable[[bool], Sequence[Said]]
     is_quiet: Callable[[], bool]
+    on_refused: Callable[[RefusedInput, str], None] = lambda _what, _reason: None
 
 
 class LiveLink:
@@ -101,6 +115,7 @@ class LiveLink:
         clock: monotonic seconds.
         rng: for the jitter of attempts.
         opening: how the first session begins.
+        instructions: what the agent was told to be in the course of an earlier call; None if nothing.
     """
 
     def __init__(
@@ -113,6 +128,7 @@ class LiveLink:
         clock: Clock,
         rng: random.Random,
         opening: Opening = AFRESH,
+        instructions: str | None = None,
     ) -> None:
         self.uplink = Uplink()
         self.unreadable_messages = 0
@@ -129,7 +145,12 @@ class LiveLink:
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(settings.recovery_s, rng.uniform)
-        self._ring = ReplayRing(MARKED_RING_S if settings.vad == "off" else RING_S)
+        self._ring = ReplayRing()
+        self._refusals = Refusals()
+        self._refused_in_a_row = 0  # sessions that ended with `REFUSED_CODE`, and not one turn between them
+        self._confirmed = (settings, declarations)  # what the server last took as a set-up, or would take
+        if instructions is not None:
+            self._settings = settings.model_copy(update={"system_instruction": instructions})
         self._session: LiveSession | None = None
         self._opening = opening
         self._ended_at = 0.0
@@ -206,9 +227,15 @@ class LiveLink:
             on_picture=self._ports.on_picture,
             on_unreadable=self._unreadable_came,
             clock=self._clock,
+            refusals=self._refusals,
+            on_unsendable=self._unsendable_came,
         )
         session = LiveSession(self._client, self._settings, self._declarations, ports)
         self._session = session
+        self._set_up = (self._settings, self._declarations)
+        self._refusals.session_began()
+        if self._changed:
+            self._refusals.sent([AgentChange(None, None)], self._clock())
         self._rebuild = self._generates = False
         self._connecting_at = self._clock()
         try:
@@ -235,12 +262,13 @@ class LiveLink:
 
     def _move_after(self, loss: LiveError) -> Move:
         """Decide how to go on after a loss; raise it if no session will come."""
+        blamed = loss.code == REFUSED_CODE and self._blame(loss)
         move = self._recovery.lost(
-            "setup" if loss.during_setup else "running",
+            "setup" if loss.during_setup and not blamed else "running",
             loss.code,
             loss.reason,
             self._clock(),
-            resumed=self._opening.handle is not None,
+            resumed=self._opening.handle is not None and not blamed,
             final=isinstance(loss, LiveRefused) and loss.code is None,
             reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
         )
@@ -249,18 +277,62 @@ class LiveLink:
         logger.info("a Live session ended, next: %s in %.2f s: %s", move.step, move.delay_s, loss.detail)
         return move
 
+    def _blame(self, loss: LiveError) -> bool:
+        """Find out what the server has refused; return whether it was something that was sent, and no handle."""
+        self._refused_in_a_row += not loss.during_setup
+        fresh = self._opening.handle is None
+        refused = self._refusals.closed()
+        whats: set[RefusedInput] = {_what(content) for content in refused}
+        if refused:
+            self._refuse(refused)
+        elif loss.during_setup:
+            return fresh and self._changed
+        elif fresh and self._refused_in_a_row > 1 and _audio_s(self._opening.replay):
+            self._ring.drop(lambda item: isinstance(item, Audio))
+            whats = {"speech"}
+        for what in sorted(whats):
+            logger.warning("the Live server has refused something twice, and is not sent it again: %s", what)
+            self._ports.on_refused(what, loss.reason)
+        return bool(whats)
+
+    def _refuse(self, contents: Sequence[Content]) -> None:
+        """Send this no more."""
+        if any(isinstance(content, AgentChange) for content in contents):
+            self._settings, self._declarations = self._confirmed
+        self._ring.drop(self._is_refused)
+
+    def _is_refused(self, item: Item) -> bool:
+        return isinstance(item, TypedText | Note) and self._refusals.is_refused(item)
+
+    def _unsendable_came(self, content: Content, reason: str) -> None:
+        logger.warning("a message cannot be sent to the Live server: %s: %s", _what(content), reason)
+        self._refusals.refuse(content)
+        self._refuse([content])
+        self._ports.on_refused(_what(content), reason)
+
+    @property
+    def _changed(self) -> bool:
+        """Whether the agent was changed since the server last took a set-up."""
+        settings, declarations = self._confirmed
+        return self._settings is not settings or self._declarations is not declarations
+
+    def _history(self, *, complete_only: bool) -> list[Said]:
+        return [
+            said for said in self._ports.history(complete_only) if not self._refusals.is_refused(Told(said.text))
+        ]
+
     def _next_opening(self, step: Step) -> Opening:
         handle = self._recovery.handle
         if handle is not None and step is not Step.REBUILD and not self._answered():
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
-            return Opening(history=self._ports.history(True), replay=self._ring.since_turn())
+            return Opening(history=self._history(complete_only=True), replay=self._ring.since_turn())
         # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
-        return Opening(history=self._ports.history(False), replay=self._ring.since_turn())
+        return Opening(history=self._history(complete_only=False), replay=self._ring.since_turn())
 
     def _answered(self) -> bool:
         """Whether the model of the newest handle would give an answer again that the caller has."""
-        history = self._ports.history(True) if self._ring.answered and self._ring.covers_turn else ()
+        history = self._history(complete_only=True) if self._ring.answered and self._ring.covers_turn else []
         return bool(history) and history[-1].speaker == "agent"
 
     def _ready(self) -> None:
@@ -268,6 +340,8 @@ class LiveLink:
         opening = self._opening
         self._ring.connected(self._clock() - self._connecting_at)
         self._recovery.ready(self._clock(), resumed=opening.handle is not None)
+        self._confirmed = self._set_up
+        self._refusals.session_began()  # of what was sent, the set-up is taken
         self.sessions += 1
         if self.sessions == 1:
             self._ports.on_ready()
@@ -299,8 +373,13 @@ class LiveLink:
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
+                if self._generates:  # while a tool runs no handle comes that knows it
+                    self._ring.answer_completed()
+                else:
+                    self._ring.turn_completed()
                 self._generates = False
-                self._ring.turn_completed()
+                self._refusals.turn_completed(self._clock())
+                self._refused_in_a_row = 0
                 self._recovery.progressed()
                 self._ports.on_fact(fact)
             case _:
@@ -347,6 +426,20 @@ class LiveLink:
         ring = self._ring
         known = ring.exact and ring.covers_handle if choosy else ring.covers_words
         return self._recovery.handle is not None and known and not ring.answered and self._ports.is_quiet()
+
+
+def _what(content: Content) -> RefusedInput:
+    match content:
+        case TypedText():
+            return "text"
+        case ToolResult() | Note(result=ToolResult()):
+            return "tool_result"
+        case Note():
+            return "note"
+        case Told():
+            return "history"
+        case AgentChange():
+            return "agent_change"
 
 
 def _audio_s(replay: Sequence[Sent]) -> float:

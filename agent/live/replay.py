@@ -8,7 +8,8 @@ it. Speech and text of that time are sent again too, because a word heard twice 
 silence is only if it probably crossed. How long a message takes is guessed from the fastest connect, which is four
 or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
 
-What goes beyond the bound is forgotten, silence first: a question must not go because its tool takes long.
+Speech is kept for as long as it takes a handle to come that knows it, which none does while a tool runs. Silence
+is kept only while there is little of all, for the pauses between words. What goes beyond the bounds is forgotten.
 
 No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
 open there, whether that start is still remembered or not.
@@ -18,12 +19,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from heapq import merge
 
 from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Picture, ToolResult
 
-RING_S = 5.0
-MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
+MAX_SPEECH_S = 30.0
+MAX_WITH_SILENCE_S = 5.0  # beyond it, silence goes
 MAX_OTHERS = 64
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
 PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
@@ -45,26 +48,22 @@ class Sent:
 
 
 class ReplayRing:
-    """Keep some audio and the texts and marks between it, for as long as they may have to be sent again.
+    """Keep what was said, and the texts and marks between it, for as long as they may have to be sent again."""
 
-    Args:
-        bound_s: how much audio.
-    """
-
-    def __init__(self, bound_s: float = RING_S) -> None:
+    def __init__(self) -> None:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
         self.answered = False
         "An answer was given whole that the newest handle does not know of."
         self._connect_s = math.inf
         self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
-        self._bound_bytes = bound_s * BYTES_PER_S
-        self._items: deque[Sent] = deque()
+        self._words: deque[Sent] = deque()  # speech, texts and marks
+        self._silence: deque[Sent] = deque()  # apart, so that its oldest is found at once
         self._was_open = False  # an activity, before the oldest item
         self._number = 0
-        self._audio_bytes = 0
+        self._speech_bytes = 0
+        self._silence_bytes = 0
         self._others = 0
-        self._silent_chunks = 0
         self._forgotten = 0  # number of the newest item that is gone
         self._forgotten_at = -math.inf  # when it was sent
         self._word_forgotten = 0  # number of the newest that is gone and was no silence
@@ -85,25 +84,33 @@ class ReplayRing:
         if isinstance(item, Picture | ToolResult | AgentChange):
             return
         self._number += 1
-        self._items.append(Sent(self._number, item, now))
-        if isinstance(item, Audio):
-            self._audio_bytes += len(item.pcm_bytes)
-            self._silent_chunks += not item.speech
-        else:
+        sent = Sent(self._number, item, now)
+        if not isinstance(item, Audio):
+            self._words.append(sent)
             self._others += 1
-        while self._audio_bytes > self._bound_bytes or self._others > MAX_OTHERS:
-            gone = (self._pop_silence() if self._audio_bytes > self._bound_bytes else None) or self._pop()
-            self._forgotten = max(self._forgotten, gone.number)
-            self._forgotten_at = max(self._forgotten_at, min(gone.at, now))
-            if not _is_silence(gone.item):
-                self._word_forgotten = max(self._word_forgotten, gone.number)
+        elif item.speech:
+            self._words.append(sent)
+            self._speech_bytes += len(item.pcm_bytes)
+        else:
+            self._silence.append(sent)
+            self._silence_bytes += len(item.pcm_bytes)
+        while self._silence and self._speech_bytes + self._silence_bytes > MAX_WITH_SILENCE_S * BYTES_PER_S:
+            self._forget(self._pop_silence(), now)
+        while self._speech_bytes > MAX_SPEECH_S * BYTES_PER_S or self._others > MAX_OTHERS:
+            word = self._pop_word()
+            self._forget(word, now)
+            self._word_forgotten = max(self._word_forgotten, word.number)
+
+    def _forget(self, gone: Sent, now: float) -> None:
+        self._forgotten = max(self._forgotten, gone.number)
+        self._forgotten_at = max(self._forgotten_at, min(gone.at, now))
 
     def handle_came(self, now: float) -> None:
         """Note that a handle arrived: what was sent before is part of it."""
         self._handle_mark = self._number
         self.exact = True
         self.answered = False
-        for sent in reversed(self._items):
+        for sent in self._newest_first():
             age_s = now - sent.at
             if age_s >= self._surely_s:
                 break
@@ -116,7 +123,7 @@ class ReplayRing:
 
     def turn_completed(self) -> None:
         """Note that a turn is complete: what was sent before is history, but for what waits to be sent again."""
-        waiting = next((sent.number for sent in self._items if sent.at == math.inf), self._number + 1)
+        waiting = next((sent.number for sent in self._in_order() if sent.at == math.inf), self._number + 1)
         self._turn_mark = max(self._turn_mark, waiting - 1)
         self._trim()
 
@@ -148,8 +155,16 @@ class ReplayRing:
         """Return what to send again to a fresh session that was told the history up to the last complete turn."""
         return self._since(self._turn_mark)
 
+    def drop(self, is_refused: Callable[[Item], bool]) -> None:
+        """Let go of what is not to be sent again, whatever happens."""
+        kept = deque(sent for sent in self._words if not is_refused(sent.item))
+        gone = [sent.item for sent in self._words if is_refused(sent.item)]
+        self._speech_bytes -= sum(len(item.pcm_bytes) for item in gone if isinstance(item, Audio))
+        self._others -= sum(not isinstance(item, Audio) for item in gone)
+        self._words = kept
+
     def _since(self, mark: int) -> list[Sent]:
-        again = [sent for sent in self._items if sent.number > mark]
+        again = [sent for sent in self._in_order() if sent.number > mark]
         for sent in again:
             sent.at = math.inf  # a handle that comes before it was sent again does not stand for it
         if self._open_at(mark):
@@ -159,7 +174,7 @@ class ReplayRing:
     def _open_at(self, mark: int) -> bool:
         """True if an activity is open after the item of that number."""
         is_open = self._was_open
-        for sent in self._items:
+        for sent in self._words:
             if sent.number <= mark and isinstance(sent.item, ActivityMark):
                 is_open = sent.item.starts
         return is_open
@@ -167,30 +182,36 @@ class ReplayRing:
     def _trim(self) -> None:
         """Let go of what no session will need."""
         needed = min(self._handle_mark, self._turn_mark)
-        while self._items and self._items[0].number <= needed:
-            self._pop()
+        while self._words and self._words[0].number <= needed:
+            self._pop_word()
+        while self._silence and self._silence[0].number <= needed:
+            self._pop_silence()
 
-    def _pop(self) -> Sent:
-        sent = self._items.popleft()
+    def _in_order(self) -> Iterator[Sent]:
+        return merge(self._words, self._silence, key=_number)
+
+    def _newest_first(self) -> Iterator[Sent]:
+        return merge(reversed(self._words), reversed(self._silence), key=_number, reverse=True)
+
+    def _pop_word(self) -> Sent:
+        sent = self._words.popleft()
         if isinstance(sent.item, Audio):
-            self._audio_bytes -= len(sent.item.pcm_bytes)
-            self._silent_chunks -= not sent.item.speech
+            self._speech_bytes -= len(sent.item.pcm_bytes)
         else:
             self._others -= 1
         if isinstance(sent.item, ActivityMark):
             self._was_open = sent.item.starts
         return sent
 
-    def _pop_silence(self) -> Sent | None:
-        """Take the oldest silence out, wherever it is; None if there is none."""
-        if not self._silent_chunks:
-            return None
-        index, sent = next((index, sent) for index, sent in enumerate(self._items) if _is_silence(sent.item))
-        del self._items[index]
+    def _pop_silence(self) -> Sent:
+        sent = self._silence.popleft()
         if isinstance(sent.item, Audio):
-            self._audio_bytes -= len(sent.item.pcm_bytes)
-            self._silent_chunks -= 1
+            self._silence_bytes -= len(sent.item.pcm_bytes)
         return sent
+
+
+def _number(sent: Sent) -> int:
+    return sent.number
 
 
 def _is_silence(item: Item) -> bool:

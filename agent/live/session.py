@@ -12,7 +12,7 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from google import genai
@@ -27,6 +27,7 @@ from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config, tools_of
 from agent.live.models import rules_of
+from agent.live.refusals import PAUSE_S, Message, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import speaks_of_quota
 from agent.live.uplink import (
@@ -95,6 +96,8 @@ class SessionPorts:
         on_picture: called with each picture once it was sent.
         on_unreadable: called for each message that the SDK could not parse; it is passed over.
         clock: monotonic seconds.
+        refusals: notes what may be refused, and says what is not sent.
+        on_unsendable: called with each message that the SDK does not take, and why; it is passed over.
     """
 
     uplink: Uplink
@@ -104,6 +107,8 @@ class SessionPorts:
     on_picture: Callable[[Picture], None]
     on_unreadable: Callable[[], None]
     clock: Clock
+    refusals: Refusals = field(default_factory=Refusals)
+    on_unsendable: Callable[[Message, str], None] = lambda _message, _reason: None
 
 
 class LiveSession:
@@ -218,23 +223,55 @@ class LiveSession:
         try:
             async with _patience(SEND_TIMEOUT_S) as sending:
                 sending.since = ports.clock()
-                if opening.history:
-                    await _tell_history(session, opening.history)
+                await self._tell_history(session, opening.history)
                 for again in opening.replay:
                     again.at = sending.since = ports.clock()
-                    await self._send_item(session, again.item)
+                    await self._send_admitted(session, again.item)
                 while True:
                     sending.since = None
                     item = await ports.uplink.get()
                     sending.since = ports.clock()
                     ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
-                    await self._send_item(session, item)
+                    await self._send_admitted(session, item)
                     if isinstance(item, Picture):
                         ports.on_picture(item)
         except ConnectionClosed:
             return
         except TimeoutError:
             raise LiveLost("the Live server has stopped reading", fault="live") from None
+
+    async def _tell_history(self, session: AsyncSession, history: Sequence[Said]) -> None:
+        """Tell a fresh session what was said; with `initial_history_in_client_content` it does not answer to it."""
+        refusals = self._ports.refusals
+        for part in refusals.in_parts(history, [Told(said.text) for said in history]):
+            told = [Told(said.text) for said in part]
+            refusals.sent(told, self._ports.clock())
+            turns: list[types.Content | types.ContentDict] = [
+                types.Content(
+                    role="user" if said.speaker == "caller" else "model", parts=[types.Part(text=said.text)]
+                )
+                for said in part
+            ]
+            await session.send_client_content(turns=turns, turn_complete=part[-1] is history[-1])
+            if refusals.is_suspect(told):
+                await asyncio.sleep(PAUSE_S)
+
+    async def _send_admitted(self, session: AsyncSession, item: Item) -> None:
+        """Send an item, or what is to be sent in its place, and note what the server may refuse of it."""
+        if isinstance(item, Audio | Picture | ActivityMark):
+            await self._send_item(session, item)
+            return
+        refusals = self._ports.refusals
+        admitted = refusals.admit(item)
+        if admitted is None:
+            return
+        refusals.sent([admitted], self._ports.clock())
+        try:
+            await self._send_item(session, admitted)
+        except (TypeError, ValueError) as error:  # it cannot be put into the SDK's types
+            self._ports.on_unsendable(admitted, type(error).__name__)
+        if refusals.is_suspect([admitted]):
+            await asyncio.sleep(PAUSE_S)
 
     async def _send_item(self, session: AsyncSession, item: Item) -> None:
         match item:
@@ -366,15 +403,6 @@ def _function_response(result: ToolResult) -> types.FunctionResponse:
         scheduling=types.FunctionResponseScheduling(result.scheduling) if result.scheduling else None,
         will_continue=True if result.will_continue else None,  # Vertex does not know the field
     )
-
-
-async def _tell_history(session: AsyncSession, history: Sequence[Said]) -> None:
-    """Tell a fresh session what was said; with `initial_history_in_client_content` it does not answer to it."""
-    turns: list[types.Content | types.ContentDict] = [
-        types.Content(role="user" if said.speaker == "caller" else "model", parts=[types.Part(text=said.text)])
-        for said in history
-    ]
-    await session.send_client_content(turns=turns, turn_complete=True)
 
 
 def _refused_upgrade(status: int) -> LiveRefused | LiveLost:

@@ -72,10 +72,12 @@ class Note:
     Attributes:
         text: says of itself that nobody said it.
         wants_reply: the model is to speak now.
+        result: the tool's result that it tells, if it does.
     """
 
     text: str = field(repr=False)
     wants_reply: bool = False
+    result: ToolResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 from google.genai import types
 
+from agent.unicode import valid_json, valid_text
+
 DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
 UNKNOWN_MODALITY = "UNKNOWN"  # of tokens that the server counts but does not break down
 MAX_SOURCES = 32  # of one answer
@@ -203,7 +205,7 @@ def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
         yield from _content_facts(content)
     if message.tool_call is not None:
         for call in message.tool_call.function_calls or ():
-            yield ToolCall(call.id or "", call.name or "", call.args or {})
+            yield ToolCall(call.id or "", valid_text(call.name or ""), valid_json(call.args or {}))
     if message.tool_call_cancellation is not None:
         yield ToolCallsCancelled(tuple(message.tool_call_cancellation.ids or ()))
     if message.go_away is not None:
@@ -223,10 +225,10 @@ def _content_facts(content: types.LiveServerContent) -> Iterator[Fact]:
         yield Interrupted()
     heard = content.input_transcription
     if heard is not None and (heard.text or heard.finished):
-        yield InputTranscript(heard.text or "", bool(heard.finished), _words(heard.words or ()))
+        yield InputTranscript(valid_text(heard.text or ""), bool(heard.finished), _words(heard.words or ()))
     said = content.output_transcription
     if said is not None and (said.text or said.finished):
-        yield OutputTranscript(said.text or "", bool(said.finished))
+        yield OutputTranscript(valid_text(said.text or ""), bool(said.finished))
     if content.model_turn is not None:
         for part in content.model_turn.parts or ():
             yield from _part_facts(part)
@@ -242,11 +244,13 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
     if blob is not None and blob.data and (blob.mime_type or "audio/pcm").startswith("audio/"):
         yield Speech(blob.data, _rate_hz(blob.mime_type))
     if part.text:
-        yield Thought(part.text) if part.thought else Text(part.text)
+        text = valid_text(part.text)
+        yield Thought(text) if part.thought else Text(text)
     if part.executable_code is not None:
-        yield Code(_word(part.executable_code.language), part.executable_code.code or "")
+        yield Code(_word(part.executable_code.language), valid_text(part.executable_code.code or ""))
     if part.code_execution_result is not None:
-        yield CodeResult(_word(part.code_execution_result.outcome), part.code_execution_result.output or "")
+        result = part.code_execution_result
+        yield CodeResult(_word(result.outcome), valid_text(result.output or ""))
 
 
 def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
@@ -255,15 +259,20 @@ def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
     for chunk in grounding.grounding_chunks or ():
         uri = (chunk.web.uri or "") if chunk.web is not None else ""
         if chunk.web is not None and _WEB_ADDRESS.match(uri) and len(uri) <= MAX_URI_CHARS:
-            titles.setdefault(uri, (chunk.web.title or chunk.web.domain or uri)[:MAX_TITLE_CHARS])
+            title = valid_text(chunk.web.title or chunk.web.domain or uri)
+            titles.setdefault(valid_text(uri), title[:MAX_TITLE_CHARS])
     found = tuple(Source(title, uri) for uri, title in titles.items())[:MAX_SOURCES]
-    queries = tuple(query[:MAX_TITLE_CHARS] for query in grounding.web_search_queries or ())[:MAX_SOURCES]
+    queries = tuple(valid_text(query)[:MAX_TITLE_CHARS] for query in grounding.web_search_queries or ())[
+        :MAX_SOURCES
+    ]
     if found or queries:
         yield Sources(queries, found)
 
 
 def _words(words: Iterable[types.WordInfo]) -> tuple[Word, ...]:
-    return tuple(Word(word.word or "", _seconds(word.start_offset), _seconds(word.end_offset)) for word in words)
+    return tuple(
+        Word(valid_text(word.word or ""), _seconds(word.start_offset), _seconds(word.end_offset)) for word in words
+    )
 
 
 def _word(choice: types.Language | types.Outcome | None) -> str:

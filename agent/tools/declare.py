@@ -11,6 +11,7 @@ from typing import Any, Literal
 from agent.errors import ConfigError
 from agent.tools.arguments import fitted
 from agent.tools.schema import SchemaError, plain_schema
+from agent.unicode import valid_json
 
 Behavior = Literal["BLOCKING", "NON_BLOCKING"]
 Scheduling = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
@@ -66,9 +67,11 @@ class Tool:
 
     def declaration(self) -> dict[str, Any]:
         """Return the fields of the Live API's FunctionDeclaration."""
-        declared = {
-            "name": self.name,
-            "description": self.description,
-            "parameters_json_schema": dict(self.parameters),
-        }
+        declared: dict[str, Any] = valid_json(
+            {
+                "name": self.name,
+                "description": self.description,
+                "parameters_json_schema": dict(self.parameters),
+            }
+        )
         return declared if self.behavior is None else {**declared, "behavior": self.behavior}

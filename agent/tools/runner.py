@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
+from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["result", "error", "timeout", "unconfirmed"]
 
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 MAX_ANSWER_CHARS = 64 << 10  # of JSON: some 16 000 tokens, which the model pays for in every later turn
 
 
@@ -69,7 +72,7 @@ async def run_tool(
             output = await output
         output = check_answer(output)
     except ToolError as error:
-        return ToolAnswer("error", {"error": str(error)})
+        return ToolAnswer("error", {"error": valid_text(str(error))})
     except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
         logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
         return ToolAnswer("error", {"error": f"{tool.name} failed: {type(error).__name__}"})
@@ -77,13 +80,16 @@ async def run_tool(
 
 
 def check_answer(output: object) -> Any:
-    """Return what the model can be told: pydantic's models, dataclasses, dates and so on as plain JSON.
+    """Return what the model can be told: pydantic's models, dataclasses, dates and so on as plain, valid JSON.
 
     Raises:
         ToolError: it is too long.
         ValueError: JSON cannot hold it.
     """
-    plain = to_jsonable_python(output)
+    try:
+        plain = valid_json(to_jsonable_python(output))
+    except UnicodeEncodeError:  # pydantic's word on a key, but not on a value
+        plain = to_jsonable_python(valid_json(_ANYTHING.dump_python(output)))
     length = len(json.dumps(plain, allow_nan=False, ensure_ascii=False))
     if length > MAX_ANSWER_CHARS:
         raise ToolError(f"the answer is too long: {length} characters, at most {MAX_ANSWER_CHARS} can be told")

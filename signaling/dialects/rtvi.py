@@ -15,6 +15,7 @@ from aiortc import RTCDataChannel
 from agent import events
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
+from agent.unicode import valid_json
 from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.requests import REQUESTS, RefusedError
@@ -212,6 +213,7 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.SessionReplaced()
             | events.ContextRebuilt()
             | events.ContextLost()
+            | events.InputRefused()
             | events.AgentFellSilent()
             | events.AgentThought()
             | events.CodeWritten()
@@ -281,7 +283,7 @@ def _parse(text: str) -> dict[str, Any] | None:
     if len(text) > MAX_MESSAGE_CHARS:
         return None
     try:
-        message = json.loads(text)
+        message = valid_json(json.loads(text))
     except (ValueError, RecursionError):
         return None
     if not isinstance(message, dict) or message.get("label") != "rtvi-ai":

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
+from signaling.caller import dial
 from tests.conftest import ServiceFactory
 
 MDNS_OFFER = (Path(__file__).parent.parent / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()
@@ -79,6 +80,22 @@ async def test_hang_up(http: aiohttp.ClientSession) -> None:
     async with http.delete(location) as response:
         assert response.status == 200
     await gone(http, location)
+    async with http.delete(location) as response:  # whoever hangs up twice has what they want
+        assert response.status == 200
+    async with http.delete("/v1/realtime/calls/rtc_never") as response:
+        assert response.status == 404
+        assert (await problem(response))["title"] == "Not found"
+
+
+async def test_hanging_up_a_call_whose_connection_was_just_closed(service: ServiceFactory) -> None:
+    """Clients close the peer connection and then send DELETE; the service may have noticed the first by then."""
+    async with service() as url, aiohttp.ClientSession() as http:
+        async with dial(url, hang_up=False) as caller:
+            await caller.message("bot-ready")
+        assert caller.location is not None
+        await gone(http, caller.location)
+        async with http.delete(caller.location) as response:
+            assert response.status == 200
 
 
 async def gone(http: aiohttp.ClientSession, location: str) -> None:

@@ -214,3 +214,35 @@ def test_server_messages_look_like_googles() -> None:
         "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
         "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
     }
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        r'{"realtimeInput": {"text": "half \ud83d"}}',
+        r'{"clientContent": {"turns": [{"parts": [{"text": "\ude00 half"}]}]}}',
+        r'{"toolResponse": {"functionResponses": [{"id": "c1", "response": {"a": [{"\ud83d": 1}]}}]}}',
+        r'{"setup": {"model": "models/m", "systemInstruction": {"parts": [{"text": "\ud83d"}]}}}',
+        b'{"realtimeInput": {"text": "\xed\xa0\xbd"}}',  # the same as bytes
+        b'{"realtimeInput": {"text": "\xff"}}',
+    ],
+)
+def test_text_that_is_not_unicode_is_refused(frame: str | bytes) -> None:
+    with pytest.raises(wire.WireError) as refused:
+        wire.parse(frame)
+    assert refused.value.code == 1007
+
+
+def test_a_whole_pair_is_text_however_it_is_written() -> None:
+    for frame in (r'{"realtimeInput": {"text": "\ud83d\ude00"}}', '{"realtimeInput": {"text": "😀"}}'.encode()):
+        assert wire.parse(frame) == (wire.Text("😀"),)
+
+
+def test_the_words_of_a_message_are_all_that_the_model_reads() -> None:
+    assert wire.words_of(one('{"realtimeInput": {"text": "a"}}')) == "a"
+    content = one('{"clientContent": {"turns": [{"parts": [{"text": "a"}]}, {"parts": [{"text": "b"}]}]}}')
+    assert wire.words_of(content) == "a\nb"
+    result = '{"toolResponse": {"functionResponses": [{"id": "c1", "name": "x", "response": {"output": "a"}}]}}'
+    assert wire.words_of(one(result)) == '[{"output": "a"}]'
+    assert "be kind" in wire.words_of(setup(systemInstruction={"parts": [{"text": "be kind"}]}))
+    assert wire.words_of(one('{"realtimeInput": {"activityStart": {}}}')) == ""

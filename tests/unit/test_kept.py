@@ -79,3 +79,18 @@ def test_no_word_shows_in_its_repr() -> None:
     assert "hello" not in repr(KEPT)
     assert "H-1" not in repr(KEPT)
     assert "pirate" not in repr(KEPT)
+
+
+def test_text_is_made_valid_unicode() -> None:
+    told = KEPT.to_json()
+    told["turns"][0]["text"] = told["instructions"] = "half \ud83d"
+    kept = read_kept(told)
+    assert (kept.turns[0].text, kept.instructions) == ("half \ufffd", "half \ufffd")
+
+
+def test_a_value_that_is_nested_too_deeply_is_none() -> None:
+    value: object = []
+    for _ in range(2000):
+        value = [value]
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        read_kept(value)

@@ -363,3 +363,24 @@ def test_no_word_or_argument_shows_in_a_facts_repr() -> None:
         "toolCall": {"functionCalls": [{"id": "c1", "name": "x", "args": {"pin": "secret"}}]},
     }
     assert "secret" not in repr(read(message))
+
+
+def test_what_the_server_says_is_made_valid_unicode() -> None:
+    half, whole = "half \ud83d", "half \ufffd"
+    found = read(
+        {
+            "serverContent": {
+                "inputTranscription": {"text": half},
+                "outputTranscription": {"text": half},
+                "modelTurn": {"parts": [{"text": half}, {"text": half, "thought": True}]},
+            },
+            "toolCall": {"functionCalls": [{"id": "c1", "name": "book", "args": {half: [half]}}]},
+        }
+    )
+    assert found == [
+        InputTranscript(whole, finished=False),
+        OutputTranscript(whole, finished=False),
+        Text(whole),
+        Thought(whole),
+        ToolCall("c1", "book", {whole: [whole]}),
+    ]

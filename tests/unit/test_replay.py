@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.live.replay import MAX_OTHERS, PROBABLY_CROSSED_S, RING_S, SURELY_CROSSED_S, ReplayRing, Sent
+from agent.live.replay import (
+    MAX_OTHERS,
+    MAX_SPEECH_S,
+    MAX_WITH_SILENCE_S,
+    PROBABLY_CROSSED_S,
+    SURELY_CROSSED_S,
+    ReplayRing,
+    Sent,
+)
 from agent.live.uplink import BYTES_PER_S, Audio, Item, Note, Picture, ToolResult, TypedText
 
 SURELY_S, PROBABLY_S = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
@@ -65,10 +73,10 @@ def test_what_was_sent_before_a_turns_end_is_history() -> None:
 
 
 def test_what_is_both_history_and_part_of_a_handle_is_let_go() -> None:
-    ring = after((voice(1, RING_S - 1), 0.0))
+    ring = after((voice(1, MAX_SPEECH_S - 1), 0.0))
     ring.handle_came(LONG_S)
     ring.turn_completed()
-    ring.sent(voice(2, RING_S - 1), LONG_S)  # would push the first one out, were it here still
+    ring.sent(voice(2, MAX_SPEECH_S - 1), LONG_S)  # would push the first one out, were it here still
     assert ring.covers_handle
     assert ring.covers_turn
 
@@ -143,8 +151,8 @@ def test_margins_follow_the_time_of_connecting_within_bounds(
             assert bool(ring.since_handle()) is again
 
 
-def test_five_seconds_of_audio_are_kept_and_no_more() -> None:
-    chunks = int(RING_S / 0.1)
+def test_five_seconds_of_silence_are_kept_and_no_more() -> None:
+    chunks = int(MAX_WITH_SILENCE_S / 0.1)
     ring = after(*((silence(number), 0.0) for number in range(chunks)))
     assert len(ring.since_handle()) == chunks
     assert ring.covers_handle
@@ -165,8 +173,31 @@ def test_a_question_is_kept_however_long_nobody_speaks_after_it() -> None:
     assert not ring.covers_handle  # some silence is gone
     assert ring.covers_turn
     ring.sent(voice(201, 4.0), 6.0)
-    assert items(ring.since_turn()) == [TypedText("and this"), voice(201, 4.0)]
-    assert not ring.covers_turn
+    assert items(ring.since_turn()) == [voice(90, 2.0), TypedText("and this"), voice(201, 4.0)]
+
+
+def test_half_a_minute_of_speech_is_kept_for_a_handle_that_does_not_come() -> None:
+    """While a tool runs, for instance; pauses are dropped as soon as all together is longer than what is cheap."""
+    ring = ReplayRing()
+    ring.handle_came(0.0)
+    words = []
+    for sentence in range(6):
+        for number in range(50):
+            words.append(voice(100 * sentence + number, 0.1))
+            ring.sent(words[-1], 1.0)
+        for number in range(10):
+            ring.sent(silence(100 * sentence + number), 1.0)
+    assert items(ring.since_handle()) == items(ring.since_turn()) == words  # 30 s
+    assert ring.covers_words
+    ring.sent(voice(999, 0.1), 1.0)
+    assert items(ring.since_handle()) == [*words[1:], voice(999, 0.1)]
+    assert not ring.covers_words
+
+
+def test_a_long_speech_lets_go_of_silence_before_words() -> None:
+    ring = after((silence(1, 3.0), 0.0), (voice(2, 20.0), 0.0), (silence(3, 1.0), 0.0), (voice(4, 10.0), 0.0))
+    assert items(ring.since_turn()) == [voice(2, 20.0), voice(4, 10.0)]
+    assert ring.covers_turn
 
 
 def test_texts_are_bounded_too() -> None:
@@ -178,7 +209,7 @@ def test_texts_are_bounded_too() -> None:
 
 
 def test_one_chunk_beyond_the_bound_is_forgotten_but_not_for_good() -> None:
-    ring = after((voice(1, RING_S + 1), 0.0))
+    ring = after((voice(1, MAX_SPEECH_S + 1), 0.0))
     assert ring.since_handle() == []
     assert not ring.covers_handle
     ring.handle_came(LONG_S)
@@ -189,7 +220,7 @@ def test_one_chunk_beyond_the_bound_is_forgotten_but_not_for_good() -> None:
 
 
 def test_a_handle_covers_what_was_forgotten_before_it() -> None:
-    ring = after((voice(1, 3), 0.0), (voice(2, 3), 0.1))
+    ring = after((voice(1, 20), 0.0), (voice(2, 20), 0.1))
     assert (ring.covers_handle, ring.covers_turn) == (False, False)
     ring.handle_came(LONG_S)
     assert (ring.covers_handle, ring.covers_turn) == (True, False)
@@ -198,7 +229,7 @@ def test_a_handle_covers_what_was_forgotten_before_it() -> None:
 
 
 def test_a_handle_that_may_not_hold_what_was_forgotten_does_not_cover_it() -> None:
-    ring = after((voice(1, 3), 0.0), (voice(2, 3), 0.01), (voice(3, 3), 0.02))
+    ring = after((voice(1, 20), 0.0), (voice(2, 20), 0.01), (voice(3, 20), 0.02))
     ring.handle_came(0.03)
     assert not ring.covers_handle
     ring.handle_came(0.03 + SURELY_S)
@@ -287,7 +318,7 @@ class Model:
         number = len(self.said)
         match what:
             case "voice":
-                self.send(voice(number, 0.02 if size < 9 else 1.5))
+                self.send(voice(number, 0.02 if size < 9 else 9.0))
             case "silence":
                 self.send(silence(number))
             case "text":
@@ -374,8 +405,11 @@ def test_the_ring_stays_within_its_bounds(steps: list[Step]) -> None:
         model.send_again(len(model.again))
         kept = [*model.ring.since_handle(), *model.ring.since_turn()]
         numbers = {sent.number: sent.item for sent in kept}
-        audio = sum(len(item.pcm_bytes) for item in numbers.values() if isinstance(item, Audio))
-        assert audio <= RING_S * BYTES_PER_S
+        audio = [item for item in numbers.values() if isinstance(item, Audio)]
+        speech_bytes = sum(len(item.pcm_bytes) for item in audio if item.speech)
+        all_bytes = sum(len(item.pcm_bytes) for item in audio)
+        assert speech_bytes <= MAX_SPEECH_S * BYTES_PER_S
+        assert all_bytes == speech_bytes or all_bytes <= MAX_WITH_SILENCE_S * BYTES_PER_S
         for sent in kept:
             sent.at = model.now
 
@@ -394,10 +428,10 @@ def test_an_answer_is_known_to_the_next_handle() -> None:
 def test_silence_that_is_forgotten_is_no_word() -> None:
     ring = ReplayRing()
     ring.handle_came(0.0)
-    for number in range(int(2 * RING_S / 0.1)):
+    for number in range(int(2 * MAX_WITH_SILENCE_S / 0.1)):
         ring.sent(silence(number), 1.0 + number / 10)
     assert not ring.covers_handle
     assert ring.covers_words
-    for number in range(int(2 * RING_S / 0.02)):
-        ring.sent(voice(number), 20.0 + number / 50)
+    for number in range(int(2 * MAX_SPEECH_S)):
+        ring.sent(voice(number, 1.0), 20.0 + number)
     assert not ring.covers_words

@@ -120,6 +120,10 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.ContextRebuilt(4), [("server-message", {"type": "context-rebuilt", "turns": 4})]),
     (events.ContextLost(), [("server-message", {"type": "context-lost"})]),
     (
+        events.InputRefused("text", "Invalid argument."),
+        [("server-message", {"type": "input-refused", "what": "text", "reason": "Invalid argument."})],
+    ),
+    (
         events.AgentFellSilent("empty_turn", "nudge", "RESPONSE_REJECTED"),
         [
             (

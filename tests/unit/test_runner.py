@@ -102,3 +102,31 @@ def test_a_tools_own_words_reach_the_model_and_a_strangers_do_not() -> None:
     assert run(fail, error=ToolError("No such city.")).response == {"error": "No such city."}
     assert "secret" not in str(run(fail, error=ValueError("secret")).response)
     assert run(fail, error=SystemExit(3)).outcome == "error"
+
+
+@dataclass
+class Found:
+    """What a library may return."""
+
+    words: dict[str, Any]
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("half \ud83d", "half \ufffd"),
+        (["\ud83d", {"a": ("\ude00",)}], ["\ufffd", {"a": ["\ufffd"]}]),
+        ({"\ud83d": {"\ude00": 1}}, {"\ufffd": {"\ufffd": 1}}),
+        (Found({"\ud83d": [Found({"b": "\ud83d\ude00"})]}), {"words": {"\ufffd": [{"words": {"b": "😀"}}]}}),
+        ({"\ud83d": date(2026, 11, 30)}, {"\ufffd": "2026-11-30"}),
+    ],
+)
+def test_an_answer_is_made_valid_unicode(output: Any, told: Any) -> None:
+    assert run(lambda: output) == ToolAnswer("result", {"output": told})
+
+
+def test_a_failure_is_told_in_valid_unicode() -> None:
+    def fail() -> None:
+        raise ToolError("no \ud83d")
+
+    assert run(fail) == ToolAnswer("error", {"error": "no \ufffd"})

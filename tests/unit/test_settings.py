@@ -341,3 +341,10 @@ def test_no_secret_may_be_empty(toml: WriteToml) -> None:
         toml(f'{name} = ""')
         with pytest.raises(ConfigError, match=name):
             load_settings()
+
+
+def test_what_the_model_is_told_is_made_valid_unicode() -> None:
+    """Environment and command line hand on bytes that are no UTF-8 as halves of surrogate pairs."""
+    settings = load_settings({"system_instruction": "Gr\udcfcezi", "transcription_vocabulary": ["\ud83d"]})
+    assert settings.system_instruction == "Gr\ufffdezi"
+    assert settings.transcription_vocabulary == ["\ufffd"]

@@ -566,6 +566,23 @@ async def test_a_quota_refusal_looks_like_an_internal_error() -> None:
         assert emulator.sessions[0].violations == []
 
 
+async def test_a_text_that_is_refused_wherever_it_stands() -> None:
+    async with faulty({"fault": "refuse_text", "text": "poison"}) as emulator:
+        async with session(emulator) as live:
+            assert (await ask(live)).said == phrases.WHO
+            await live.send_realtime_input(text="some poison")
+            refused = await lost(live)
+        assert (refused.code, refused.details) == (1007, "Request contains an invalid argument.")
+        async with session(emulator) as live:
+            await live.send_client_content(turns=types.Content(role="user", parts=[types.Part(text="poison")]))
+            assert (await lost(live)).code == 1007
+        with pytest.raises(errors.APIError) as at_setup:
+            async with session(emulator, system_instruction="poison"):
+                pass
+        assert at_setup.value.code == 1007
+        assert [record.violations for record in emulator.sessions] == [[], [], []]
+
+
 async def test_handles_come_at_resumable_moments_only() -> None:
     async with faulty() as emulator:
         async with session(emulator, session_resumption=RESUMABLE) as live:
@@ -708,6 +725,13 @@ async def test_a_changed_rate_ends_the_session() -> None:
             await live.send_realtime_input(audio=blob)
         assert (await lost(live)).code == 1007
         assert emulator.sessions[0].violations == ["1007 The audio's sample rate changed from 16000 to 24000 Hz."]
+
+
+async def test_text_that_is_not_unicode_ends_the_session() -> None:
+    async with faulty() as emulator, session(emulator) as live:
+        await live.send_realtime_input(text="half \ud83d")
+        assert (await lost(live)).code == 1007
+        assert emulator.sessions[0].violations == ["1007 Invalid JSON payload received."]
 
 
 @pytest.mark.parametrize("mime", [{}, {"mime_type": "audio/pcm"}, {"mime_type": "audio/pcm;rate=4000"}])

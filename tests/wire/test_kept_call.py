@@ -13,8 +13,8 @@ import pytest
 from agent import events
 from agent.call import Call
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.faults import Fault, RefuseHandle
-from agent.kept import KeptCall, read_kept
+from agent.emulator.faults import Fault, RefuseHandle, RefuseText
+from agent.kept import KeptCall, KeptTurn, read_kept
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
@@ -136,3 +136,33 @@ async def test_the_model_is_told_which_tools_were_cut_off() -> None:
             told = [text for content in emulator.sessions[1].contents for _, text in content.turns]
             assert any("cut off" in text and "slow" in text for text in told)
             assert [turn.speaker for turn in talk.call.spoken()][:1] == ["caller"]
+
+
+async def test_a_history_that_the_server_refuses_is_told_without_the_worst_of_it() -> None:
+    said = [f"I have seen {number} birds" for number in range(40)]
+    said[17] = "poison"
+    kept = KeptCall(
+        kept_at=0,
+        model="gemini-3.8-live",
+        turns=(
+            KeptTurn(speaker="caller", text="my name is Ada"),
+            *(KeptTurn(speaker="caller", text=text) for text in said),
+        ),
+    )
+    async with emulating(RefuseText(text="poison")) as emulator, calling(emulator, kept=kept) as talk:
+        await talk.until(events.InputRefused)
+        while len(emulator.sessions) < 3:
+            await talk.until(events.SessionReplaced)
+            talk.events.clear()
+        assert await talk.ask("what is my name") == "Your name is Ada."
+        told = [text for content in emulator.sessions[-1].contents for _role, text in content.turns]
+        assert 30 <= len(told) < 41
+        assert not set(told) - {"my name is Ada", *said}
+
+
+async def test_instructions_of_before_that_the_server_refuses_are_given_up() -> None:
+    kept = KeptCall(kept_at=0, model="gemini-3.8-live", turns=(), instructions="Be poison.")
+    async with emulating(RefuseText(text="poison")) as emulator, calling(emulator, kept=kept) as talk:
+        assert events.InputRefused("agent_change", "Request contains an invalid argument") in talk.events
+        assert emulator.sessions[-1].instruction == Settings().system_instruction
+        assert talk.call.keep().instructions is None

@@ -1,0 +1,135 @@
+"""What the Live server refuses, told by what was sent before it closed with 1007. Pure.
+
+Rules:
+  1. A close with 1007 (invalid payload) makes a suspect of all that was sent since the last turn that completed:
+     the server names nothing. Sound is no suspect, because nothing in it can be invalid.
+  2. What was sent to a second session that ended in the same way is refused, and is not sent to a third one. If it
+     was one of several suspects, it was the last one sent; so each is followed by a pause in which the server can
+     close.
+  3. The same words are the same suspect, whether they are typed, noted, or part of the history that a fresh session
+     is told; so is the result of a tool, whichever call it answers.
+  4. The history is sent as one message. While it has suspects in it, it is sent in parts, or all of it would go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from agent.live.uplink import AgentChange, Note, ToolResult, TypedText
+
+REFUSED_CODE = 1007
+PAUSE_S = 0.4  # rule 2: longer than a message and the close that follows it take
+CROSSING_S = 0.2  # a turn's end that comes sooner after something was sent says nothing of it
+HISTORY_PARTS = 8  # rule 4
+MAX_SENT = 256
+MAX_KEYS = 1024
+UNTELLABLE = {"error": "the result could not be told: the Live server refused it"}
+
+Key = tuple[Any, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A turn of the history, as a fresh session is told it."""
+
+    text: str = field(repr=False)
+
+
+Message = TypedText | Note | ToolResult | AgentChange
+Content = Message | Told
+
+
+class Refusals:
+    """Find out what cannot be sent, over the consecutive sessions of one call."""
+
+    def __init__(self) -> None:
+        self._sent: deque[tuple[float, tuple[Content, ...]]] = deque(maxlen=MAX_SENT)  # since the last turn
+        self._suspects: dict[Key, None] = {}
+        self._refused: dict[Key, None] = {}
+
+    def session_began(self) -> None:
+        """Note that nothing was sent to the session that begins now."""
+        self._sent.clear()
+
+    def sent(self, contents: Sequence[Content], now: float) -> None:
+        """Note what goes out in one message."""
+        self._sent.append((now, tuple(contents)))
+
+    def turn_completed(self, now: float) -> None:
+        """Note that the server goes on: it has taken what was sent before."""
+        while self._sent and now - self._sent[0][0] >= CROSSING_S:
+            for content in self._sent.popleft()[1]:
+                self._suspects.pop(_key(content), None)
+
+    def closed(self) -> tuple[Content, ...]:
+        """Note that the server has closed the session with `REFUSED_CODE`.
+
+        Returns:
+            What is refused by rule 2, and not sent again; empty if that is not known yet.
+        """
+        for _at, contents in reversed(self._sent):
+            refused = tuple(content for content in contents if _key(content) in self._suspects)
+            if refused:
+                for content in refused:
+                    self.refuse(content)
+                return refused
+        for _at, contents in self._sent:
+            for content in contents:
+                _add(self._suspects, _key(content))
+        return ()
+
+    def is_suspect(self, contents: Sequence[Content]) -> bool:
+        """Tell whether a pause is to follow them (rule 2): there are other suspects, too."""
+        return len(self._suspects) > 1 and any(_key(content) in self._suspects for content in contents)
+
+    def is_refused(self, content: Content) -> bool:
+        """Tell whether it is not to be sent."""
+        return bool(self._refused) and _key(content) in self._refused
+
+    def refuse(self, content: Content) -> None:
+        """Note that it cannot be sent."""
+        self._suspects.pop(_key(content), None)
+        _add(self._refused, _key(content))
+
+    def admit(self, message: Message) -> Message | None:
+        """Return what to send: of a tool result that is refused, that it is; of anything else refused, nothing."""
+        if isinstance(message, AgentChange) or not self.is_refused(message):
+            return message
+        return replace(message, response=UNTELLABLE) if isinstance(message, ToolResult) else None
+
+    def in_parts(self, history: Sequence[T], contents: Sequence[Content]) -> list[Sequence[T]]:
+        """Split a history by rule 4.
+
+        Args:
+            history: the turns.
+            contents: the same turns, as they were noted.
+        """
+        parts = HISTORY_PARTS if self.is_suspect(contents) else 1
+        size = max(1, -(-len(history) // parts))
+        return [history[start : start + size] for start in range(0, len(history), size)]
+
+
+def _key(content: Content) -> Key:
+    """Return what is equal for the same suspect (rule 3); of changes of the agent all are one."""
+    match content:
+        case Note(result=ToolResult() as result):
+            return _key(result)
+        case ToolResult():
+            return "result", content.name, json.dumps(content.response, sort_keys=True, default=str)
+        case TypedText():
+            return "text", content.text.strip(), content.images
+        case Note() | Told():
+            return "text", content.text.strip(), ()
+        case AgentChange():
+            return ("agent_change",)
+
+
+def _add(keys: dict[Key, None], key: Key) -> None:
+    keys[key] = None
+    if len(keys) > MAX_KEYS:
+        del keys[next(iter(keys))]
