@@ -17,7 +17,7 @@ from typing import Any
 
 from aiortc import RTCPeerConnection
 
-from agent.call import Call
+from agent.call import Call, Observer
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
@@ -120,6 +120,8 @@ class Calls:
         "While active, no call is accepted."
         self.hurry = Overload(HURRY_LAG_S)
         "While active, calls send larger chunks."
+        self.observers: list[Observer] = []
+        "Are handed every event of all calls, as `Call.observe` says."
         self._settings = settings
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
@@ -201,7 +203,8 @@ class Calls:
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
         self.started += 1
-        leg.call.observe(self._count)
+        for observer in (self._count, *self.observers):
+            leg.call.observe(observer)
         self._legs[leg.call.call_id] = leg
         self._idle.clear()
         task = asyncio.create_task(self._own(leg), name=f"call-{leg.call.call_id}")

@@ -33,6 +33,8 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "tools": call.tools.names,
         "turns": call.transcript.count,
         "sessions": call.live.sessions,
+        "responses": call.response.count,
+        "response_ms": None if call.response.last_s is None else round(call.response.last_s * 1000),
         "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "usage": _usage(leg),

@@ -12,7 +12,6 @@ import { Orb } from "./orb.js";
 import { Pictures } from "./pictures.js";
 import { clientMessage, isRecord, sendText, text } from "./rtvi.js";
 import { CALL_WORDS, HOLD_MS, agentWords, isLimitEnd, isQuietEnd, nextAgentState } from "./state.js";
-import { AnswerTime } from "./stats.js";
 import { Store } from "./store.js";
 import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
@@ -70,7 +69,6 @@ let call = null;
 let asking = false;
 /** @type {AgentState} */
 let agentState = "idle";
-let answerTime = new AnswerTime();
 /** Whoever has interrupted the agent needs no hint that it can be done. */
 let interruptedOnce = false;
 /** False in a call without a microphone: plugging one in must not make the browser ask for it. */
@@ -101,7 +99,6 @@ async function connect(withMicrophone = true) {
   const mine = (call = new Call());
   transcript.begin();
   usage.begin();
-  answerTime = new AnswerTime();
   mine.addEventListener("state", (event) => showCall(detailOf(event)));
   mine.addEventListener("message", (event) => onMessage(detailOf(event)));
   mine.addEventListener("stream", (event) => play(detailOf(event)));
@@ -171,8 +168,6 @@ function onMessage(message) {
   transcript.on(message);
   showAgent(nextAgentState(agentState, type));
   if (type.startsWith("llm-function-call")) holdAgent();
-  const tookMs = answerTime.on(type, performance.now());
-  if (tookMs !== null) clock.figure("answer", tookMs, "ms");
   if (type === "bot-interrupted" && !interruptedOnce) {
     interruptedOnce = true;
     $.callReason.textContent = hint();
@@ -190,6 +185,7 @@ function onMessage(message) {
     notices.on(data);
     usage.on(data);
     if (data.type === "picture-sent") pictures.seen(data);
+    else if (data.type === "agent-responded") clock.figure("answer", Number(data.response_ms), "ms");
   } else if ((type === "error" && data.fatal !== true) || type === "error-response") {
     showBanner("The service reports a problem", text(data.error));
   }
@@ -353,7 +349,6 @@ byId("text-form", HTMLFormElement).addEventListener("submit", (event) => {
   const message = sendText(words);
   if (!call.send(message)) return;
   transcript.typed(message.id, words);
-  answerTime.on("send-text", performance.now());
   if (agentState === "listening") showAgent("thinking");
   $.text.value = "";
 });

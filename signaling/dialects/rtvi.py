@@ -227,7 +227,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
-            events.PictureSent()
+            events.AgentResponded()
+            | events.PictureSent()
             | events.KeyPressed()
             | events.UsageReported()
             | events.LimitNear()
