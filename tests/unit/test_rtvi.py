@@ -22,6 +22,15 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.CallerStoppedSpeaking(), [("user-stopped-speaking", None)]),
     (events.AgentStartedSpeaking(1), [("bot-started-speaking", None)]),
     (events.AgentStoppedSpeaking(1), [("bot-stopped-speaking", None)]),
+    (
+        events.AgentResponded(1, 640, typed=False),
+        [
+            (
+                "server-message",
+                {"type": "agent-responded", "generation": 1, "response_ms": 640, "typed": False},
+            )
+        ],
+    ),
     (events.GenerationStarted(1), [("bot-llm-started", None)]),
     (events.GenerationCompleted(1), [("bot-llm-stopped", None)]),
     (events.TurnCompleted(1, "NEED_MORE_INPUT"), []),
