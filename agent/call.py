@@ -278,13 +278,13 @@ class Call:
         images = [Image(still.mime_type, still.data) for still in pictures]
         if run_immediately and not images and not self._typed_sees:
             images = [Image("image/jpeg", jpeg.data) for jpeg in self.briefing.pictures()]
+        self.live.uplink.put(TypedText(text, tuple(images)))
         self.caller_spoke_at = self._clock()
         for revision in self.transcript.typed(text):
             self._emit_revision(revision)
         if run_immediately or images:
             self._interrupt()
         self.response.caller_typed(self.caller_spoke_at)
-        self.live.uplink.put(TypedText(text, tuple(images)))
         self._watchdog.caller_asked(self._clock())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -489,8 +489,6 @@ class Call:
                 self._words_came(fact)
             case wire.Text(text):
                 self._caption(text)
-                if self._writes:
-                    self._agent_heard(self._turns.generation)
             case wire.Interrupted():
                 self._watchdog.turn_cut()
                 self._interrupt()
@@ -536,6 +534,8 @@ class Call:
         if self._turns.generating:  # words of a generation that was cut are not heard
             arrived = self._arrived_samples.get(generation, 0)
             self._emit_revision(self.transcript.add("agent", text, generation=generation, arrived_samples=arrived))
+            if self._writes:
+                self._agent_heard(generation)
 
     def _output_arrived(self) -> int:
         before = self._turns.generation

@@ -23,7 +23,7 @@ from agent.stats import watch_loop
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
-from signaling import assets, health, ice, phone_api, twilio, whip
+from signaling import assets, health, ice, phone_api, pictures, twilio, whip
 from signaling.calls import Calls
 from signaling.cors import add_cors, preflight_middleware
 from signaling.dialects import rtvi
@@ -56,6 +56,7 @@ def build_app(settings: Settings, agent: Agent, calls: Calls, metrics: Metrics) 
     app = web.Application(middlewares=[problem_middleware, preflight_middleware], client_max_size=MAX_BODY_BYTES)
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))
+    app.add_routes(pictures.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
     if settings.janus_url is not None:

@@ -7,6 +7,9 @@ from typing import Any
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg, leg_stats
 
+CALLS_PATH = "/v1/realtime/calls"
+"""Below it is each call's address."""
+
 STATS = (
     "inbound_packets",
     "inbound_lost_packets",

@@ -14,14 +14,13 @@ from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
 from signaling.calls import Calls
-from signaling.info import call_info
+from signaling.info import CALLS_PATH, call_info
 from signaling.offer import Door, add_candidates
 from signaling.tokens import authorise, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
-ENDPOINTS = ("/whip", "/v1/realtime/calls")
-CALLS_PATH = "/v1/realtime/calls"
+ENDPOINTS = ("/whip", CALLS_PATH)
 
 
 def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:

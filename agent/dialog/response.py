@@ -1,9 +1,9 @@
-"""How long the caller waits for the agent: the one figure that the page, the metrics and a call's record show. Pure.
+"""How long the caller waits for the agent: the one figure that page, metrics and a call's record show. Pure.
 
 Rules:
-  1. It runs from the end of what the caller said, as it arrived here, to the first audible sample of the answer that
-     is sent. The end is the last frame that is loud enough to be speech: the speaking events come 0.6 s later. It is
-     found by level, so noise shifts it: a faint last syllable beneath loud noise counts as silence.
+  1. It runs from the end of what the caller said, as it arrived here, to the first audible sample of the answer
+     that is sent. The end is the last frame that is loud enough to be speech; the speaking events come 0.6 s later.
+     It is found by level, so noise shifts it: a faint last syllable beneath loud noise counts as silence.
   2. What was typed counts from its arrival.
   3. A caller who marks their turns (push-to-talk) has finished with the last loud frame between the marks; with the
      end mark, if no frame was loud.

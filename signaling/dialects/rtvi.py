@@ -19,13 +19,15 @@ from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg
 from signaling.dialects.requests import REQUESTS, RefusedError
-from signaling.info import call_info
+from signaling.info import CALLS_PATH, call_info
 
 logger = logging.getLogger(__name__)
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
 MAX_MESSAGE_CHARS = 64 << 10
+ID = re.compile(r'"id"\s*:\s*"([^"\\]{1,64})"')
+ID_WITHIN_CHARS = 256  # of the beginning or the end of a message
 MAX_TEXT_CHARS = 16 << 10
 MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
 MAX_BUFFERED_BYTES = 512 << 10  # beyond it the client has stopped reading
@@ -68,6 +70,9 @@ class _Talk:
     def message_came(self, data: str | bytes) -> None:
         """Read one message of the client: untrusted."""
         if not isinstance(data, str) or data.startswith("ping"):
+            return
+        if len(data) > MAX_MESSAGE_CHARS:
+            self._refuse_length(data)
             return
         message = _parse(data)
         if message is None:
@@ -130,6 +135,13 @@ class _Talk:
         self._write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
         while self._waiting:
             self._write(self._waiting.popleft())
+
+    def _refuse_length(self, text: str) -> None:
+        """Say that a message is too long; it is not parsed, so its id is looked for where clients put it."""
+        found = ID.search(text[:ID_WITHIN_CHARS]) or ID.search(text[-ID_WITHIN_CHARS:])
+        pictures = f"{CALLS_PATH}/{self._call.call_id}/pictures"
+        error = f"the message is longer than {MAX_MESSAGE_CHARS} characters; pictures may be posted to {pictures}"
+        self._answer_error(found[1] if found else "", error)
 
     def _type_text(self, message_id: str, content: dict[str, Any]) -> None:
         text = content.get("content")
@@ -303,8 +315,6 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
 
 def _parse(text: str) -> dict[str, Any] | None:
     """Return an RTVI message; None for anything else (Pipecat's signalling, garbage)."""
-    if len(text) > MAX_MESSAGE_CHARS:
-        return None
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

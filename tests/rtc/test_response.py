@@ -1,4 +1,4 @@
-"""The response time against what the caller measures: from the last loud packet sent to the first audible one come."""
+"""The response time against what the caller measures: from the last loud packet out to the first audible one in."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ async def test_the_silence_that_an_answer_begins_with_counts_as_waiting() -> Non
         assert call.line.kinds().index("bot-started-speaking") < call.line.kinds().index("agent-responded")
 
 
-async def test_an_agent_that_writes_answers_with_its_first_words(service: ServiceFactory, emulator: Emulator) -> None:
+async def test_an_agent_that_writes_answers_with_its_first_words(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
     async with service(model="offline-demo", audio_output=False) as url, dial(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
