@@ -53,7 +53,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
         try:
             call.type_text(text_of({"content": content}, "content"), pictures=stills)
         except RefusedError as error:
-            raise OfferError(422, "unusable_text", _sentence(str(error))) from None
+            raise OfferError(400, "unusable_text", _sentence(str(error))) from None
         except LiveLost as error:
             raise OfferError(503, "live_busy", _sentence(error.detail), retry_after_s=RETRY_AFTER_S) from None
         return web.json_response({"pictures": [_told(still) for still in stills]})
@@ -65,7 +65,7 @@ async def _read_form(request: web.Request) -> tuple[str, list[Still]]:
     """Return the question and the pictures.
 
     Raises:
-        OfferError: 400, 413 or 422.
+        OfferError: 400, 413 or 415.
     """
     content, stills, left_bytes = b"", list[Still](), MAX_FORM_BYTES
     try:
@@ -104,7 +104,7 @@ def _still(data: bytes) -> Still:
     try:
         return read_still(data)
     except MediaError as error:
-        raise OfferError(422, "unusable_picture", _sentence(str(error))) from None
+        raise OfferError(415, "unusable_picture", _sentence(str(error))) from None
 
 
 def _too_large(what: str, limit_bytes: int) -> OfferError:

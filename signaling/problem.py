@@ -26,7 +26,7 @@ _TITLES = {
     412: "Precondition failed",
     413: "Body too large",
     415: "Unsupported media type",
-    422: "Cannot be accepted",
+    422: "Offer cannot be accepted",
     428: "Precondition required",
     429: "Too many requests",
     500: "Internal error",

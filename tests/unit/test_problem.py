@@ -23,7 +23,7 @@ def test_a_problem_says_the_same_in_both_dialects() -> None:
     assert response.content_type == "application/problem+json"
     assert body(response) == {
         "type": "about:blank",
-        "title": "Cannot be accepted",
+        "title": "Offer cannot be accepted",
         "status": 422,
         "detail": "The offer has no audio section.",
         "error": {
