@@ -33,7 +33,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture that belongs to a text: ``image/jpeg`` or ``image/png``."""
+    """A picture that belongs to a text or to a tool's result: ``image/jpeg`` or ``image/png``."""
 
     mime_type: str
     data: bytes = field(repr=False)
@@ -57,6 +57,7 @@ class ToolResult:
         response: what the model is told.
         scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
         will_continue: it is progress; the answer follows.
+        images: what the model is shown with it.
     """
 
     call_id: str
@@ -64,6 +65,7 @@ class ToolResult:
     response: dict[str, Any] = field(repr=False)
     scheduling: str | None = None
     will_continue: bool = False
+    images: tuple[Image, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,12 @@ class Note:
     Attributes:
         text: says of itself that nobody said it.
         wants_reply: the model is to speak now.
+        images: what it is about.
     """
 
     text: str = field(repr=False)
     wants_reply: bool = False
+    images: tuple[Image, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

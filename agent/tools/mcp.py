@@ -7,6 +7,8 @@ ended, which the next call of one of its tools starts again.
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import ConfigError, ToolError
 from agent.tools.declare import DEFAULT_TIMEOUT_S, Behavior, Scheduling, Tool
 from agent.tools.function import TOOL_NAME
+from agent.tools.picture import Picture
 from agent.tools.schema import RecursiveSchemaError, plain_schema
 
 if TYPE_CHECKING:
@@ -152,7 +155,9 @@ class _Link:
         text = "\n".join(item.text if item.type == "text" else f"({item.type})" for item in result.content)
         if result.is_error:
             raise ToolError(text or f"{name} failed")
-        return text if result.structured_content is None else result.structured_content
+        answer = text if result.structured_content is None else result.structured_content
+        pictures = [_picture(name, item.data) for item in result.content if item.type == "image"]
+        return [answer, *pictures] if pictures else answer
 
     async def _connected(self) -> mcp.Client:
         async with self._starting:
@@ -187,3 +192,10 @@ class _Link:
         async with self._mcp.Client(parameters) as client:
             ready.set_result(client)
             await stop.wait()
+
+
+def _picture(name: str, data: str) -> Picture:
+    try:
+        return Picture(base64.b64decode(data, validate=True))
+    except binascii.Error:
+        raise ToolError(f"{name} failed: its picture is not Base64") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -21,7 +22,8 @@ def picture(path: Path, width: int, height: int, *, noise: bool) -> Path:
     codec, pixel_format = ("png", "rgb24") if path.suffix == ".png" else ("mjpeg", "yuvj420p")
     context = av.CodecContext.create(codec, "w")
     assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt, context.framerate = width, height, pixel_format, 1
+    context.width, context.height, context.pix_fmt = width, height, pixel_format
+    context.framerate = Fraction(1)
     frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pixel_format)
     path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)]))
     return path
@@ -49,7 +51,8 @@ async def test_attached_pictures_are_seen(chromium: BrowserFactory, tmp_path: Pa
         await take_screenshot(page, tmp_path, "attached")
         await send(page, "what do you see")
         await expect(thumbnails).to_have_count(0)
-        await expect(final_turns(page, "agent", "2048 by 1229 pixels. I have 2")).to_have_count(1, timeout=ANSWER_MS)
+        seen = final_turns(page, "agent", "2048 by 1229 pixels. I have 2")
+        await expect(seen).to_have_count(1, timeout=ANSWER_MS)
         await expect(final_turns(page, "caller", "what do you see")).to_have_count(1)
 
         # one is taken back, the other goes without words
