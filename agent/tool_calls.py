@@ -199,9 +199,7 @@ class ToolCalls:
             self._tell_model(telling, call_id, entry.name, answer)
             self._emit(events.ToolFinished(entry.key, entry.name, answer.outcome, answer.response))
 
-    def _tell_model(
-        self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer
-    ) -> None:
+    def _tell_model(self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer) -> None:
         result = self._result(call_id, name, answer)
         told = late_note(result) if telling == "note" else result
         assert told is not None, "a result is no progress"
