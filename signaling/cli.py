@@ -131,8 +131,8 @@ def call(
 
     Both transcripts, tools and sources are shown as they come, the call's figures at its end. On a terminal what
     you type goes to the agent line by line. The call ends with Ctrl-C, with --seconds, when the service ends it,
-    and, once all that was given has been said and typed, after the agent's last word. Exit code 0 if it ended well, 1 if
-    there was none or it broke, 2 if a file or flag is wrong.
+    and, once all that was given has been said and typed, after the agent's last word. Exit code 0 if it ended well,
+    1 if there was none or it broke, 2 if a file or flag is wrong.
     """
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"URL {url!r}: must begin with http:// or https://")
