@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from agent.tools.context import CallContext, Spoken
     from agent.tools.function import tool
     from agent.tools.mcp import McpServer
+    from agent.tools.picture import Picture
 
-__all__ = ["Agent", "CallContext", "McpServer", "Spoken", "ToolError", "tool"]
+__all__ = ["Agent", "CallContext", "McpServer", "Picture", "Spoken", "ToolError", "tool"]
 
 _HOME = {
     "Agent": "agent.definition",
     "CallContext": "agent.tools.context",
     "McpServer": "agent.tools.mcp",
+    "Picture": "agent.tools.picture",
     "Spoken": "agent.tools.context",
     "ToolError": "agent.errors",
     "tool": "agent.tools.function",

@@ -27,6 +27,7 @@ from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
 from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad, entry_text
 from agent.dialog.prices import KNOWN, Prices, price_of
+from agent.dialog.response import ResponseTimer
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
@@ -106,7 +107,11 @@ class Call:
         self.caller_spoke_at = -math.inf
         "When the caller last began to say or typed something."
         self.playout = Playout()
-        self.voice = AgentVoiceTrack(self.playout, phase_s=phase_s, on_speaking=self._voice_changed)
+        self.voice = AgentVoiceTrack(
+            self.playout, phase_s=phase_s, on_speaking=self._voice_changed, on_heard=self._agent_heard
+        )
+        self.response = ResponseTimer()
+        "How long the caller waits for answers."
         self.transcript = Transcript()
         for turn in kept.turns if kept is not None else ():
             self.transcript.restore(turn.speaker, turn.text, noted=turn.noted)
@@ -158,6 +163,7 @@ class Call:
         self._floor = Floor(marked=settings.vad == "off")
         self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
         self._barge_in = settings.barge_in
+        self._writes = not settings.audio_output
         self._wants_thoughts = settings.include_thoughts
         self._preroll = Preroll()
         self._watchdog = Watchdog(
@@ -279,12 +285,13 @@ class Call:
         images = [Image(still.mime_type, still.data) for still in pictures]
         if run_immediately and not images and not self._typed_sees:
             images = [Image("image/jpeg", jpeg.data) for jpeg in self.briefing.pictures()]
+        self.live.uplink.put(TypedText(text, tuple(images)))
         self.caller_spoke_at = self._clock()
         for revision in self.transcript.typed(text):
             self._emit_revision(revision)
         if run_immediately or images:
             self._interrupt()
-        self.live.uplink.put(TypedText(text, tuple(images)))
+        self.response.caller_typed(self.caller_spoke_at)
         self._watchdog.caller_asked(self._clock())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -324,6 +331,8 @@ class Call:
         loud = self._level.push(pcm)
         if self._floor.level(self._level.speaking):
             self._floor_changed()
+        if loud and self._floor.taken:
+            self.response.caller_spoke(self._clock())
         if not (self._hears_all or self._floor.taken):
             self._preroll.push(pcm, speaking=self._level.speaking)
             return
@@ -367,6 +376,7 @@ class Call:
         for frame in self._preroll.take():
             self._pass_on(frame, speech=True)
         self._floor.mark(starts)
+        self.response.turn_marked(self._clock(), starts=starts)
         self._floor_changed()
         if starts and self._barge_in:
             self._interrupt()
@@ -375,6 +385,7 @@ class Call:
     def press(self, key: str) -> None:
         """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
         logger.debug("call %s: a key was pressed: dtmf=%s", self.call_id, key, extra={"dtmf": key})
+        self.response.caller_typed(self._clock())
         self._emit(events.KeyPressed(key))
         if self._entry_timer is not None:
             self._entry_timer.cancel()
@@ -540,6 +551,8 @@ class Call:
         if self._turns.generating:  # words of a generation that was cut are not heard
             arrived = self._arrived_samples.get(generation, 0)
             self._emit_revision(self.transcript.add("agent", text, generation=generation, arrived_samples=arrived))
+            if self._writes:
+                self._agent_heard(generation)
 
     def _output_arrived(self) -> int:
         before = self._turns.generation
@@ -548,6 +561,7 @@ class Call:
             self._finish_heard_turns()
             self._reader.reset()
             self.voice.generating = True
+            self.response.generation_started(generation, self._clock())
             self._emit(events.GenerationStarted(generation))
         return generation
 
@@ -560,10 +574,12 @@ class Call:
         speaks = self._turns.generating or self.playout.queued_samples > 0
         if speaks:
             self._interrupt(told=False)
+            self.response.forget()
         return speaks
 
     def _interrupt(self, *, told: bool = True) -> None:
         self._watchdog.agent_interrupted(self._clock())
+        self.response.generations_cut()
         cuts_something = self._turns.generating or self.playout.queued_samples > 0
         generation = self._turns.cut(self._clock(), told=told)
         for cut in self.voice.flush(generation):
@@ -621,6 +637,11 @@ class Call:
         self._finish_heard_turns()
         self._emit(events.AgentStoppedSpeaking(generation))
         self._leave_if_silent()
+
+    def _agent_heard(self, generation: int) -> None:
+        response = self.response.heard(generation, self._clock())
+        if response is not None:
+            self._emit(events.AgentResponded(generation, round(response.seconds * 1000), response.typed))
 
     def _emit_revision(self, revision: Revision | None) -> None:
         match revision:

@@ -89,6 +89,18 @@ class AgentStartedSpeaking:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentResponded:
+    """The caller hears the agent answer: the first audible sample of the answer was sent."""
+
+    generation: int
+    "The generation that is the answer."
+    response_ms: int
+    "Since the caller's last loud frame arrived, or what they typed; see `agent.dialog.response`."
+    typed: bool
+    "True if the caller had typed."
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStoppedSpeaking:
     """The last queued sample of the agent was sent, or the queue was flushed."""
 
@@ -374,6 +386,7 @@ Event = (
     | CallerTranscribed
     | AgentTranscribed
     | AgentStartedSpeaking
+    | AgentResponded
     | AgentStoppedSpeaking
     | AgentInterrupted
     | GenerationStarted

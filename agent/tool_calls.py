@@ -22,7 +22,9 @@ from agent.definition import check_names, declared
 from agent.dialog.asides import Role
 from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
-from agent.live.uplink import Note, ToolResult
+from agent.errors import MediaError
+from agent.live.uplink import Image, Note, ToolResult
+from agent.media.still import read_still
 from agent.tools.context import Spoken
 from agent.tools.declare import Tool
 from agent.tools.runner import ToolAnswer, check_answer, run_tool
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 END_TIMEOUT_S = 2.0
 PROGRESS_EVERY_S = 1.0
 _MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
+MAX_PICTURES = 8  # of one answer
+MAX_PICTURE_BYTES = 8 << 20
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
 
 
@@ -96,7 +100,8 @@ class ToolCalls:
             case "refuse":
                 if self._ledger.refused == 1:
                     logger.warning("a tool call is refused, because too many are open; more may follow")
-                self._tell_model("answer" if call_id else "note", call_id, name, {"error": TOO_MANY})
+                refusal = ToolAnswer("error", {"error": TOO_MANY})
+                self._tell_model("answer" if call_id else "note", call_id, name, refusal)
             case "ignore":
                 logger.warning("a tool call is ignored: its id was used before")
             case "take_over":
@@ -141,7 +146,7 @@ class ToolCalls:
         """
         queued = {result.call_id for result in unsent}
         lost = [
-            self._result(entry.call_id, entry.name, answer.response)
+            self._result(entry.call_id, entry.name, answer)
             for entry, answer in self._ledger.session_replaced()
             if entry.call_id not in queued
         ]
@@ -189,7 +194,7 @@ class ToolCalls:
         if task.cancelled():  # if nobody here did it the call is still open, and the model waits
             self._finish(entry, ToolAnswer("error", {"error": f"{entry.name} failed: it was cancelled"}))
         else:
-            self._finish(entry, task.result())
+            self._finish(entry, _checked(entry.name, task.result()))
 
     def _time_out(self, entry: Entry, tool: Tool) -> None:
         error = f"{tool.name} took longer than {tool.timeout_s:g} s"
@@ -204,20 +209,19 @@ class ToolCalls:
         """Tell the model how a call ended, unless it has ended before."""
         telling, call_id = self._ledger.finish(entry.key, answer)
         if telling != "nothing":
-            self._tell_model(telling, call_id, entry.name, answer.response)
+            self._tell_model(telling, call_id, entry.name, answer)
             self._emit(events.ToolFinished(entry.key, entry.name, answer.outcome, answer.response))
 
-    def _tell_model(
-        self, telling: Literal["answer", "note"], call_id: str, name: str, response: dict[str, Any]
-    ) -> None:
-        result = self._result(call_id, name, response)
+    def _tell_model(self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer) -> None:
+        result = self._result(call_id, name, answer)
         told = late_note(result) if telling == "note" else result
         assert told is not None, "a result is no progress"
         self._tell(told)
 
-    def _result(self, call_id: str, name: str, response: dict[str, Any]) -> ToolResult:
+    def _result(self, call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
         tool = self._tools.get(name)
-        return ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None)
+        scheduling = tool.scheduling if tool else None
+        return ToolResult(call_id, name, answer.response, scheduling=scheduling, images=_images(answer))
 
     def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
         given = self._confirmations.given(
@@ -239,7 +243,34 @@ def late_note(result: ToolResult) -> Note | None:
     """
     if result.will_continue:
         return None
-    return Note(note_of(result.name, result.response), wants_reply=result.scheduling != "SILENT", result=result)
+    return Note(
+        note_of(result.name, result.response),
+        wants_reply=result.scheduling != "SILENT",
+        result=result,
+        images=result.images,
+    )
+
+
+def _images(answer: ToolAnswer) -> tuple[Image, ...]:
+    """Return an answer's pictures.
+
+    Raises:
+        MediaError: one is neither a JPEG nor a PNG, or they are too large.
+    """
+    if len(answer.pictures) > MAX_PICTURES or sum(map(len, answer.pictures)) > MAX_PICTURE_BYTES:
+        limits = f"{MAX_PICTURES} pictures of {MAX_PICTURE_BYTES >> 20} MiB together"
+        raise MediaError(f"a tool may return {limits} at most")
+    return tuple(Image(still.mime_type, still.data) for still in map(read_still, answer.pictures))
+
+
+def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:
+    """Return an answer, or an error in its place if its pictures cannot be shown."""
+    try:
+        _images(answer)
+    except MediaError as error:
+        logger.warning("tool %s: its pictures cannot be shown: %s", name, error)
+        return ToolAnswer("error", {"error": f"{name} failed: {error}"})
+    return answer
 
 
 class HostContext:

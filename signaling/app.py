@@ -25,7 +25,7 @@ from agent.stats import watch_loop
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
-from signaling import assets, health, ice, phone_api, twilio, whip
+from signaling import assets, health, ice, phone_api, pictures, twilio, whip
 from signaling.calls import Calls
 from signaling.connections import KEEP_ALIVE_S, Connections
 from signaling.dialects import rtvi
@@ -64,6 +64,7 @@ def build_app(
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))
+    app.add_routes(pictures.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
     if settings.janus_url is not None:

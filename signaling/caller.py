@@ -205,6 +205,7 @@ async def dial(
     videos: Sequence[MediaStreamTrack] = (),
     video_codec: str | None = None,
     listens: bool = True,
+    speaks: bool = True,
     hang_up: bool = True,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
@@ -217,6 +218,7 @@ async def dial(
         videos: what to show: the camera, then the screen.
         video_codec: offer this video codec only: VP8 or H264.
         listens: False offers sendonly, as a WHIP publisher does.
+        speaks: False offers recvonly: nothing can be said, but typed.
         hang_up: False leaves on exit without a DELETE.
 
     Raises:
@@ -236,7 +238,8 @@ async def dial(
             connected.set()
 
     pc.on("connectionstatechange", state_changed)
-    transceiver = pc.addTransceiver(caller.microphone, direction="sendrecv" if listens else "sendonly")
+    direction = "recvonly" if not speaks else "sendrecv" if listens else "sendonly"
+    transceiver = pc.addTransceiver(caller.microphone if speaks else "audio", direction=direction)
     _prefer(transceiver, codec)
     for video in videos:
         _prefer(pc.addTransceiver(video, direction="sendonly"), video_codec)

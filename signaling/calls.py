@@ -17,7 +17,7 @@ from typing import Any
 
 from aiortc import RTCPeerConnection
 
-from agent.call import Call
+from agent.call import Call, Observer
 from agent.call_hooks import CallHooks, HookCounts
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
@@ -166,6 +166,8 @@ class Calls:
         "While active, no call is accepted."
         self.hurry = Overload(HURRY_LAG_S)
         "While active, calls send larger chunks."
+        self.observers: list[Observer] = []
+        "Are handed every event of all calls, as `Call.observe` says."
         self._settings = settings
         self._hooks = hooks
         self._hook_counts = HookCounts()
@@ -268,7 +270,8 @@ class Calls:
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
         self.started += 1
-        leg.call.observe(self._count)
+        for observer in (self._count, *self.observers):
+            leg.call.observe(observer)
         hooks = CallHooks(self._hooks, leg.call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             leg.call.observe(hooks.note)

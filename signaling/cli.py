@@ -20,10 +20,12 @@ from agent.errors import ConfigError, OfferError
 from agent.load import load_agent
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
+from signaling.camera import FileCamera
 from signaling.dial import follow_call, service_client
 from signaling.doctor import examine
 from signaling.flags import with_settings
 from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
+from signaling.keyboard import Keyboard
 from signaling.logs import log_to_stderr
 
 app = typer.Typer(
@@ -108,6 +110,18 @@ def call(
     microphone: Annotated[
         Path | None, typer.Option(help="Sound file with what to say; silence without one.", metavar="FILE")
     ] = None,
+    message: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Text to type; may be repeated. - types the lines of the standard input.", metavar="TEXT"
+        ),
+    ] = None,
+    camera: Annotated[
+        Path | None, typer.Option(help="Picture or video file to show, again and again.", metavar="FILE")
+    ] = None,
+    audio_input: Annotated[
+        bool, typer.Option("--audio-input/--no-audio-input", help="Send sound, or none at all.")
+    ] = True,
     record: Annotated[
         Path | None, typer.Option(help="WAV file to write what was heard to, up to ten minutes.", metavar="FILE")
     ] = None,
@@ -116,10 +130,12 @@ def call(
         str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's key.", show_envvar=True)
     ] = None,
 ) -> None:
-    """Call a service without a browser, and show both transcripts as they come.
+    """Call a service without a browser.
 
-    The call ends with Ctrl-C, with --seconds, when the service ends it, and, after a sound file, once the agent has
-    said its last word. Exit code 0 if it ended well, 1 if there was none or it broke, 2 if a file or flag is wrong.
+    Both transcripts, tools and sources are shown as they come, the call's figures at its end. On a terminal what
+    you type goes to the agent line by line. The call ends with Ctrl-C, with --seconds, when the service ends it,
+    and, once all that was given has been said and typed, after the agent's last word. Exit code 0 if it ended well,
+    1 if there was none or it broke, 2 if a file or flag is wrong.
     """
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"URL {url!r}: must begin with http:// or https://")
@@ -128,17 +144,36 @@ def call(
         raise ConfigError(f"flag --record = {str(record)!r}: it is a folder; name a file in it")
     if record is not None and not record.absolute().parent.is_dir():
         raise ConfigError(f"flag --record = {str(record)!r}: its folder does not exist")
+    if microphone is not None and not audio_input:
+        raise ConfigError("flag --microphone: there is nothing to say it with, because of --no-audio-input")
     console = Console()
+    texts = [text for text in message or () if text != "-"]
+    terminal, piped = sys.stdin.isatty(), "-" in (message or ())
 
     async def hold() -> Outcome:
         hang_up = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hang_up.set)
-        with TranscriptView(console) as view:
+        keyboard = Keyboard(texts)
+        if terminal or piped:
+            keyboard.read(sys.stdin.fileno(), hurried=terminal, holds=piped or not (texts or speech is not None))
+        with TranscriptView(console, typed_on=terminal) as view:
             return await hold_call(
-                url, speech=speech, record=record, key=key, limit_s=seconds, hang_up=hang_up, show=view.show
+                url,
+                speech=speech,
+                record=record,
+                key=key,
+                limit_s=seconds,
+                hang_up=hang_up,
+                show=view.show,
+                notice=view.notice,
+                keyboard=keyboard if texts or terminal or piped else None,
+                camera=None if camera is None else FileCamera(camera),
+                speaks=audio_input,
             )
 
     outcome = asyncio.run(hold())
+    for name, words in outcome.tally.rows():
+        console.print(f"[dim]{name:14}[/]{escape(words)}", soft_wrap=True, highlight=False)
     console.print(
         f"[{'red' if outcome.failed else 'dim'}]{outcome.reason}[/]: {escape(outcome.detail)}", soft_wrap=True
     )

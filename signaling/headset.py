@@ -1,17 +1,18 @@
-"""`talkspurt call`: one call without a browser. A sound file speaks, a WAV file records, the words are shown."""
+"""`talkspurt call`: one call without a browser. A file speaks, a keyboard types, a WAV file records."""
 
 from __future__ import annotations
 
 import asyncio
 import wave
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 import av
 import numpy as np
+from aiortc import MediaStreamTrack
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -20,9 +21,13 @@ from agent.clock import monotonic
 from agent.errors import ConfigError, OfferError
 from agent.media.fir import Pcm
 from signaling.caller import Caller, Microphone, dial
+from signaling.keyboard import Keyboard
+from signaling.tally import Tally, notices_of
 
 RATE_HZ = 48_000
 GOODBYE_S = 5.0  # of silence, after the sound file and the agent's last word
+BREATH_S = 1.0  # of silence, before the next text is typed
+ANSWER_S = 30.0  # that is waited for an answer to a text
 LOOK_S = 0.1  # how often the clock is looked at
 
 
@@ -46,22 +51,25 @@ class Outcome:
         reason: why it ended, e.g. ``caller_hung_up``; see docs/events.md.
         detail: a sentence about it.
         failed: it did not end as calls should.
+        tally: what there was in it.
     """
 
     reason: str
     detail: str
     failed: bool
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 class TranscriptView:
     """Both transcripts on a terminal: turns that go on at the bottom, finished ones above. Use it as a context.
 
-    Where the output is no terminal, finished turns are printed one a line.
+    Where the output is no terminal, or somebody types on it, finished turns are printed one a line.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, typed_on: bool = False) -> None:
         self._console = console
-        self._live = Live(console=console, transient=True, refresh_per_second=10) if console.is_terminal else None
+        moves = console.is_terminal and not typed_on
+        self._live = Live(console=console, transient=True, refresh_per_second=10) if moves else None
         self._open: dict[tuple[str, int], Line] = {}
 
     def __enter__(self) -> TranscriptView:
@@ -75,6 +83,10 @@ class TranscriptView:
         if self._live is not None:
             self._live.update(Text())
             self._live.stop()
+
+    def notice(self, text: str) -> None:
+        """Print a line that nobody said."""
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
 
     def show(self, line: Line) -> None:
         """Take a turn as it is now."""
@@ -156,12 +168,16 @@ async def hold_call(
     limit_s: float | None,
     hang_up: asyncio.Event,
     show: Callable[[Line], None],
+    notice: Callable[[str], None] = lambda _text: None,
+    keyboard: Keyboard | None = None,
+    camera: MediaStreamTrack | None = None,
+    speaks: bool = True,
 ) -> Outcome:
     """Make one call and hold it to its end.
 
-    It ends when the service ends it, when ``hang_up`` is set, after ``limit_s``, or, with ``speech``, once that was
-    said and the agent has been silent for `GOODBYE_S`. Speech waits until the agent can hear, and is marked if the
-    agent listens to nothing else.
+    It ends when the service ends it, when ``hang_up`` is set, after ``limit_s``, or, with ``speech`` or a
+    ``keyboard``, once all was said and typed and the agent has been silent for `GOODBYE_S`. Speech and text wait
+    until the agent can hear; speech is marked if the agent listens to nothing else.
 
     Args:
         url: the service's address.
@@ -171,14 +187,21 @@ async def hold_call(
         limit_s: longest call.
         hang_up: set to end it.
         show: called with each change of a transcript.
+        notice: called with a line about each tool, source and refusal.
+        keyboard: what the caller types, after the speech.
+        camera: what the caller shows.
+        speaks: False sends no sound at all.
 
     Raises:
         ConfigError: the recording cannot be written.
     """
+    videos = () if camera is None else (camera,)
+    tally = Tally()
     try:
-        async with dial(url, microphone=Microphone(RATE_HZ), key=key) as caller:
+        async with dial(url, microphone=Microphone(RATE_HZ), key=key, videos=videos, speaks=speaks) as caller:
             try:
-                return await _listen(caller, speech, limit_s, hang_up, show)
+                held = _Held(caller, speech, keyboard, show, notice, tally)
+                return await held.until_end(limit_s, hang_up)
             finally:
                 if record is not None:
                     write_sound(record, caller.heard_pcm(), caller.heard_rate_hz)
@@ -188,6 +211,119 @@ async def hold_call(
         return Outcome("no_connection", "No media connection came about.", failed=True)
     except (aiohttp.ClientError, OSError) as error:
         return Outcome("unreachable", f"The service cannot be reached: {error}.", failed=True)
+
+
+class _Held:
+    """A call that is held: what has happened in it, and what the caller does next."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        speech: Pcm | None,
+        keyboard: Keyboard | None,
+        show: Callable[[Line], None],
+        notice: Callable[[str], None],
+        tally: Tally,
+    ) -> None:
+        self._caller = caller
+        self._speech = speech
+        self._keyboard = keyboard
+        self._show = show
+        self._notice = notice
+        self._tally = tally
+        self._ready = False
+        self._marked = False  # speech is, and its end has not come yet
+        self._speaking = False
+        self._tools: set[str] = set()  # that run
+        self._asked_at: float | None = None  # when something was typed that is not answered yet
+        self._active_at = self._began = monotonic()
+
+    async def until_end(self, limit_s: float | None, hang_up: asyncio.Event) -> Outcome:
+        """Follow the messages until the call is to end."""
+        while True:
+            ended = self._read()
+            if ended is not None:
+                return ended
+            now = monotonic()
+            self._act(now)
+            if self._caller.pc.connectionState in ("closed", "failed"):
+                return self._outcome("connection_lost", "The connection to the service was lost.", failed=True)
+            if hang_up.is_set():
+                return self._outcome("caller_hung_up", "You hung up.")
+            if limit_s is not None and now - self._began >= limit_s:
+                return self._outcome("caller_hung_up", f"The call was limited to {limit_s:g} s.")
+            if self._all_was_said and now - self._active_at >= GOODBYE_S:
+                return self._outcome("caller_hung_up", "All was said.")
+            await asyncio.sleep(LOOK_S)
+
+    def _outcome(self, reason: str, detail: str, *, failed: bool = False) -> Outcome:
+        return Outcome(reason, detail, failed, self._tally)
+
+    @property
+    def _all_was_said(self) -> bool:
+        if self._keyboard is None:
+            return self._speech is not None
+        return self._keyboard.done
+
+    def _read(self) -> Outcome | None:
+        """Take what has come; return how the call ended, if it has."""
+        messages, self._caller.messages[:] = list(self._caller.messages), []
+        for message in messages:
+            self._tally.note(message)
+            for line in lines_of(message):
+                self._show(line)
+            for text in notices_of(message):
+                self._notice(text)
+            self._follow(message)
+            ended = outcome_of(message)
+            if ended is not None:
+                return replace(ended, tally=self._tally)
+        return None
+
+    def _follow(self, message: Mapping[str, Any]) -> None:
+        """Note what the agent does."""
+        data = message.get("data") or {}
+        match message.get("type"):
+            case "bot-ready":
+                self._ready = True
+                if self._speech is not None:
+                    self._marked = _say(self._caller, self._speech, data["about"])
+            case "bot-started-speaking":
+                self._speaking = True
+                self._asked_at = None
+            case "bot-stopped-speaking":
+                self._speaking = False
+            case "bot-output":
+                self._asked_at = None
+            case "llm-function-call-in-progress":
+                self._tools.add(data["tool_call_id"])
+            case "llm-function-call-stopped":
+                self._tools.discard(data["tool_call_id"])
+            case "error-response":
+                self._asked_at = None
+            case _:
+                return
+        self._active_at = monotonic()
+
+    def _act(self, now: float) -> None:
+        """Type what is to be typed now."""
+        self._marked = self._marked and not _finished(self._caller)
+        if self._asked_at is not None and now - self._asked_at >= ANSWER_S:
+            self._asked_at = None  # it will not be answered
+        if self._busy:
+            self._active_at = now
+        if self._keyboard is None or not self._ready:
+            return
+        text = self._keyboard.next(free=now - self._active_at >= BREATH_S)
+        if text is not None:
+            self._caller.type(text)
+            self._asked_at = self._active_at = now
+
+    @property
+    def _busy(self) -> bool:
+        """Somebody speaks, or will."""
+        waits = not self._ready or self._asked_at is not None
+        return waits or self._speaking or bool(self._tools) or not self._caller.microphone.idle
 
 
 def _say(caller: Caller, speech: Pcm, about: Mapping[str, Any]) -> bool:
@@ -204,44 +340,3 @@ def _finished(caller: Caller) -> bool:
     if caller.microphone.idle:
         caller.send("client-message", {"t": "activity-end"})
     return caller.microphone.idle
-
-
-async def _listen(
-    caller: Caller,
-    speech: Pcm | None,
-    limit_s: float | None,
-    hang_up: asyncio.Event,
-    show: Callable[[Line], None],
-) -> Outcome:
-    """Follow the messages until the call is to end."""
-    seen = 0
-    unsaid, speaking, marked = speech is not None, False, False
-    began = quiet_since = monotonic()
-    while True:
-        for message in caller.messages[seen:]:
-            seen += 1
-            for line in lines_of(message):
-                show(line)
-            match message.get("type"):
-                case "bot-ready" if speech is not None:
-                    marked = _say(caller, speech, message["data"]["about"])
-                    unsaid = False
-                case "bot-started-speaking":
-                    speaking = True
-                case "bot-stopped-speaking":
-                    speaking = False
-                case "server-message" if (ended := outcome_of(message)) is not None:
-                    return ended
-        marked = marked and not _finished(caller)
-        now = monotonic()
-        if unsaid or speaking or not caller.microphone.idle:
-            quiet_since = now
-        if caller.pc.connectionState in ("closed", "failed"):
-            return Outcome("connection_lost", "The connection to the service was lost.", failed=True)
-        if hang_up.is_set():
-            return Outcome("caller_hung_up", "You hung up.", failed=False)
-        if limit_s is not None and now - began >= limit_s:
-            return Outcome("caller_hung_up", f"The call was limited to {limit_s:g} s.", failed=False)
-        if speech is not None and now - quiet_since >= GOODBYE_S:
-            return Outcome("caller_hung_up", "All was said.", failed=False)
-        await asyncio.sleep(LOOK_S)

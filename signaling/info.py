@@ -7,6 +7,9 @@ from typing import Any
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg, leg_stats
 
+CALLS_PATH = "/v1/realtime/calls"
+"""Below it is each call's address."""
+
 STATS = (
     "inbound_packets",
     "inbound_lost_packets",
@@ -33,6 +36,8 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "tools": call.tools.names,
         "turns": call.transcript.count,
         "sessions": call.live.sessions,
+        "responses": call.response.count,
+        "response_ms": None if call.response.last_s is None else round(call.response.last_s * 1000),
         "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "usage": _usage(leg),

@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agent import events
 from agent.media import opus, tap, tap_ice
 from signaling.calls import Calls
 from signaling.connections import Connections
 from signaling.logs import StrangersErrors, lines_dropped
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_RESPONSE_BUCKETS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -35,6 +37,13 @@ class Metrics:
         )
         self.note_lag = lag.observe
         "Takes how late the event loop was, in seconds."
+        self._response = Histogram(
+            "talkspurt_response_seconds",
+            "From the end of what a caller said or typed to the first audible sample of the answer.",
+            buckets=_RESPONSE_BUCKETS_S,
+            registry=self._registry,
+        )
+        calls.observers.append(self._note)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route of the metrics."""
@@ -43,6 +52,10 @@ class Metrics:
             return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
 
         return [web.get("/metrics", metrics)]
+
+    def _note(self, event: events.Event) -> None:
+        if isinstance(event, events.AgentResponded):
+            self._response.observe(event.response_ms / 1000)
 
 
 class _DoorCollector(Collector):

@@ -15,14 +15,13 @@ from agent.settings import Settings
 from signaling import sdp
 from signaling.bodies import read_json, read_text, want_type
 from signaling.calls import Calls
-from signaling.info import call_info
+from signaling.info import CALLS_PATH, call_info
 from signaling.offer import Door, add_candidates
 from signaling.tokens import authorise, want_instructor, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
-ENDPOINTS = ("/whip", "/v1/realtime/calls")
-CALLS_PATH = "/v1/realtime/calls"
+ENDPOINTS = ("/whip", CALLS_PATH)
 MAX_SAID_CHARS = 16 << 10
 
 

@@ -30,6 +30,7 @@ const LINES = [
 const TRICKLE_MS = 50;
 const READY_TIMEOUT_MS = 20_000;
 const FAREWELL_MS = 1500;
+const UPLOAD_TIMEOUT_S = 60;
 
 export class Call extends EventTarget {
   /** @type {RTCPeerConnection | null} */
@@ -198,6 +199,22 @@ export class Call extends EventTarget {
     this.#channel.send(encode(message));
     this.#log("caller", message.type, message.data);
     return true;
+  }
+
+  /**
+   * Asks about pictures, which the data channel could not carry.
+   * @param {string} content the question
+   * @param {Blob[]} pictures
+   * @throws {Problem} they were refused, or there is no call
+   */
+  async ask(content, pictures) {
+    if (!this.#url || this.over) throw new Problem(0, "There is no call", "The pictures were not sent.");
+    const form = new FormData();
+    form.append("content", content);
+    for (const picture of pictures) form.append("pictures", picture, "picture");
+    this.#log("caller", "pictures", { content, pictures: pictures.map(({ type, size }) => ({ type, size })) });
+    const url = new URL(`${this.#url.pathname}/pictures`, this.#url);
+    await request(url, { method: "POST", body: form }, UPLOAD_TIMEOUT_S);
   }
 
   /** @param {Message} message */

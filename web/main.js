@@ -1,5 +1,6 @@
 /** The page: joins the call, the devices and what is shown. Every decision about a call is in call.js and state.js. */
 
+import { Attachments } from "./attachments.js";
 import { Call } from "./call.js";
 import { CallClock } from "./clock.js";
 import { Microphone, explain, fillPicker } from "./devices.js";
@@ -10,9 +11,8 @@ import { Meter } from "./meter.js";
 import { Notices } from "./notices.js";
 import { Orb } from "./orb.js";
 import { Pictures } from "./pictures.js";
-import { clientMessage, isRecord, sendText, text } from "./rtvi.js";
+import { clientMessage, isRecord, newId, sendText, text } from "./rtvi.js";
 import { CALL_WORDS, HOLD_MS, agentWords, isLimitEnd, isQuietEnd, nextAgentState } from "./state.js";
-import { AnswerTime } from "./stats.js";
 import { Store } from "./store.js";
 import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
@@ -51,6 +51,7 @@ const $ = {
 
 const microphone = new Microphone();
 const pictures = new Pictures();
+const attachments = new Attachments();
 const clock = new CallClock();
 const choices = new Store(() => localStorage);
 const micMeter = new Meter();
@@ -70,9 +71,10 @@ let call = null;
 let asking = false;
 /** @type {AgentState} */
 let agentState = "idle";
-let answerTime = new AnswerTime();
 /** Whoever has interrupted the agent needs no hint that it can be done. */
 let interruptedOnce = false;
+/** Asked where pictures come without words. */
+const DESCRIBE = "Describe what you see.";
 /** False in a call without a microphone: plugging one in must not make the browser ask for it. */
 let wantsMicrophone = true;
 
@@ -101,7 +103,6 @@ async function connect(withMicrophone = true) {
   const mine = (call = new Call());
   transcript.begin();
   usage.begin();
-  answerTime = new AnswerTime();
   mine.addEventListener("state", (event) => showCall(detailOf(event)));
   mine.addEventListener("message", (event) => onMessage(detailOf(event)));
   mine.addEventListener("stream", (event) => play(detailOf(event)));
@@ -134,6 +135,7 @@ function showCall({ state, reason, title, detail }) {
   if (hadFocus) (busy ? $.hangup : $.connect).focus();
   $.text.disabled = $.send.disabled = !joined;
   pictures.follow(joined ? call : null);
+  attachments.enable(joined);
   $.micCheck.hidden = busy;
   $.callReason.textContent = title || (state === "connected" ? hint() : "");
   if (state === "connected" && call?.pc) clock.start(call.pc);
@@ -171,8 +173,6 @@ function onMessage(message) {
   transcript.on(message);
   showAgent(nextAgentState(agentState, type));
   if (type.startsWith("llm-function-call")) holdAgent();
-  const tookMs = answerTime.on(type, performance.now());
-  if (tookMs !== null) clock.figure("answer", tookMs, "ms");
   if (type === "bot-interrupted" && !interruptedOnce) {
     interruptedOnce = true;
     $.callReason.textContent = hint();
@@ -190,6 +190,7 @@ function onMessage(message) {
     notices.on(data);
     usage.on(data);
     if (data.type === "picture-sent") pictures.seen(data);
+    else if (data.type === "agent-responded") clock.figure("answer", Number(data.response_ms), "ms");
   } else if ((type === "error" && data.fatal !== true) || type === "error-response") {
     showBanner("The service reports a problem", text(data.error));
   }
@@ -349,13 +350,38 @@ $.scheme.addEventListener("change", () => (document.documentElement.dataset.sche
 byId("text-form", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   const words = $.text.value.trim();
+  if (call && attachments.blobs.length) return void askAboutPictures(call, words || DESCRIBE, attachments.blobs);
   if (!words || !call) return;
   const message = sendText(words);
   if (!call.send(message)) return;
   transcript.typed(message.id, words);
-  answerTime.on("send-text", performance.now());
   if (agentState === "listening") showAgent("thinking");
   $.text.value = "";
+});
+
+/**
+ * @param {Call} mine
+ * @param {string} words
+ * @param {Blob[]} blobs
+ */
+async function askAboutPictures(mine, words, blobs) {
+  const id = newId();
+  transcript.typed(id, words);
+  attachments.clear();
+  $.text.value = "";
+  if (agentState === "listening") showAgent("thinking");
+  try {
+    await mine.ask(words, blobs);
+  } catch (error) {
+    transcript.refused(id);
+    if (error instanceof Problem) showBanner(error.title, error.detail);
+    else showBanner("The pictures were not sent", String(error));
+  }
+}
+
+attachments.addEventListener("trouble", (event) => {
+  const { title, detail } = detailOf(event);
+  showBanner(title, detail);
 });
 
 document.addEventListener("keydown", (event) => {

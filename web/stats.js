@@ -1,26 +1,4 @@
-/** Figures of a running call. `AnswerTime` and `summarise` are pure. */
-
-/** From the caller's last word to the agent's first, as seen from here. */
-export class AnswerTime {
-  /** @type {number | null} */
-  #askedMs = null;
-
-  /**
-   * @param {string} type type of an RTVI message, or "send-text" for typed words
-   * @param {number} nowMs
-   * @returns {number | null} ms, once per answer
-   */
-  on(type, nowMs) {
-    if (type === "user-stopped-speaking" || type === "send-text") this.#askedMs = nowMs;
-    else if (type === "user-started-speaking") this.#askedMs = null;
-    else if (type === "bot-started-speaking" && this.#askedMs !== null) {
-      const tookMs = nowMs - this.#askedMs;
-      this.#askedMs = null;
-      return tookMs;
-    }
-    return null;
-  }
-}
+/** Figures of a running call, pure. */
 
 /** @typedef {{rttMs: number | null, jitterMs: number | null, lossPercent: number | null, lost: number, received: number}} Figures */
 

@@ -64,7 +64,7 @@ export class Transcript {
       case "bot-llm-search-response":
         return this.#onSources(data);
       case "error-response":
-        return this.#onRefused(id);
+        return this.refused(id);
     }
   }
 
@@ -194,7 +194,7 @@ export class Transcript {
   }
 
   /** @param {string} id of a request the service could not carry out */
-  #onRefused(id) {
+  refused(id) {
     if (!this.#typed.includes(id)) return;
     this.#typed = this.#typed.filter((one) => one !== id);
     this.#turns.get(id)?.row.querySelector(".hint")?.replaceChildren(" not delivered");

@@ -299,6 +299,9 @@ class Session:
         answer = self._calls.answer(result)
         if answer is Answer.STRANGE:
             self._violated(f"an answer to function call {result.id[:40]!r}, which this session did not make")
+        if answer in (Answer.AWAITED, Answer.NEWS):
+            for picture in result.pictures:
+                self._take_picture(picture)
         if answer is not Answer.NEWS:
             return
         if result.scheduling == "SILENT":

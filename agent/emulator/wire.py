@@ -138,6 +138,7 @@ class FunctionResult:
     will_continue: bool = False
     scheduling: str = "WHEN_IDLE"
     """INTERRUPT, WHEN_IDLE or SILENT; of a call that the turn does not wait for."""
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,15 @@ def _result(value: Json) -> FunctionResult:
         response=response if isinstance(response, dict) else {},
         will_continue=bool(value.get("willContinue")),
         scheduling="WHEN_IDLE" if scheduling == "SCHEDULING_UNSPECIFIED" else scheduling,
+        pictures=tuple(_shown(part) for part in value.get("parts") or ()),
     )
+
+
+def _shown(part: Json) -> Picture:
+    blob = part["inlineData"]
+    if not str(blob.get("mimeType", "")).startswith("image/"):
+        raise WireError(INVALID, "Of a function's response only images are taken as parts.")
+    return Picture(_bytes(blob["data"]), blob["mimeType"])
 
 
 def _context(value: Json) -> ContextUpdate:

@@ -32,6 +32,7 @@ class ModelRules:
         proactive_audio: whether it may stay silent; ``always`` cannot be turned off.
         affective_dialog: it takes ``enable_affective_dialog``.
         turn_coverage: its default.
+        tool_pictures: a function's response may carry pictures.
         client_content: when it takes client content; with ``history_only`` text goes by realtime input.
         null_handle: it takes a session resumption whose handle is null.
         agent_change: its instructions and tools may change within a session; else another session is needed.
@@ -50,6 +51,7 @@ class ModelRules:
     proactive_audio: Literal["always", "allowed", "never"]
     affective_dialog: bool
     turn_coverage: Literal["activity", "all_input", "activity_and_video"]
+    tool_pictures: bool
     client_content: Literal["always", "history_only"]
     null_handle: bool
     agent_change: bool
@@ -69,6 +71,7 @@ _UNKNOWN = ModelRules(
     proactive_audio="allowed",
     affective_dialog=True,
     turn_coverage="activity",
+    tool_pictures=True,
     client_content="always",
     null_handle=True,
     agent_change=True,
@@ -88,6 +91,7 @@ _LIVE_3_8 = ModelRules(
     proactive_audio="always",
     affective_dialog=False,
     turn_coverage="activity_and_video",
+    tool_pictures=True,  # Gemini 3 takes them in `FunctionResponse.parts`; of the Live API no page says it
     client_content="always",
     null_handle=True,
     agent_change=True,
@@ -109,6 +113,7 @@ _LIVE_3_1 = ModelRules(
     proactive_audio="never",
     affective_dialog=False,
     turn_coverage="activity_and_video",
+    tool_pictures=True,
     # Google's newest guide says "always"; an older one, and closes with 1007 in the field, do not. This suits both.
     client_content="history_only",
     null_handle=False,
@@ -129,6 +134,7 @@ _NATIVE_AUDIO_2_5 = ModelRules(
     proactive_audio="allowed",
     affective_dialog=True,
     turn_coverage="activity",
+    tool_pictures=False,  # 2.5 refuses such parts (400), and does not see in time what is shown in other ways
     client_content="always",
     null_handle=True,
     agent_change=False,

@@ -51,6 +51,7 @@ PICTURE_MIME = "image/jpeg"
 SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
 CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
+NO_PICTURES = "You cannot be shown the pictures of a tool: say so, and do not guess what is in them."
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 REFUSING_STATUS = (400, 401, 403, 404)  # of the WebSocket upgrade; others (429, 5xx) may pass
 REFUSING_CODES = (1007, 1008)  # close codes before the set-up was confirmed: it is at fault
@@ -134,7 +135,9 @@ class LiveSession:
         self._ports = ports
         self._left = asyncio.Event()
         self._loss: LiveError | None = None
-        self._tells_apart = rules_of(settings.model).client_content == "always"
+        rules = rules_of(settings.model)
+        self._tells_apart = rules.client_content == "always"
+        self._tool_pictures = rules.tool_pictures
 
     async def run(self, opening: Opening) -> None:
         """Hold the session until it is left, lost, or this is cancelled; it is closed then.
@@ -279,11 +282,11 @@ class LiveSession:
                 await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
             case Picture(jpeg_bytes=data):
                 await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
+            case TypedText(text, images) | Note(text, images=images) if images:
+                await self._send_images(session, text, images, asks=not isinstance(item, Note) or item.wants_reply)
             case Note(text, wants_reply=False) if self._tells_apart:  # realtime text would be answered
                 content = types.Content(role="user", parts=[types.Part(text=text)])
                 await session.send_client_content(turns=content, turn_complete=False)
-            case TypedText(text, images) if images:
-                await self._send_images(session, text, images)
             case TypedText(text) | Note(text):
                 await session.send_realtime_input(text=text)
             case ActivityMark(starts=True):
@@ -296,10 +299,11 @@ class LiveSession:
                     tools = [*tools_of(self._settings, declarations)]
                 await session.send_context_update(system_instruction=instructions, tools=tools)
             case ToolResult():
-                await session.send_tool_response(function_responses=[_function_response(item)])
+                response = _function_response(item, pictures=self._tool_pictures)
+                await session.send_tool_response(function_responses=[response])
 
-    async def _send_images(self, session: AsyncSession, text: str, images: Sequence[Image]) -> None:
-        """Ask about pictures: in one turn where the model takes one, else as if they were shown and then typed."""
+    async def _send_images(self, session: AsyncSession, text: str, images: Sequence[Image], *, asks: bool) -> None:
+        """Send a text about pictures: in one turn where the model takes one, else as if shown and then typed."""
         if not self._tells_apart:
             for image in images:
                 await session.send_realtime_input(video=types.Blob(data=image.data, mime_type=image.mime_type))
@@ -307,7 +311,7 @@ class LiveSession:
             return
         parts = [types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in images]
         content = types.Content(role="user", parts=[*parts, types.Part(text=text)])
-        await session.send_client_content(turns=content, turn_complete=True)
+        await session.send_client_content(turns=content, turn_complete=asks)
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
@@ -395,11 +399,21 @@ def _look(effort: _Effort, deadline: asyncio.Timeout, limit_s: float) -> None:
         effort.timer = loop.call_later(limit_s / 4, _look, effort, deadline, limit_s)
 
 
-def _function_response(result: ToolResult) -> types.FunctionResponse:
+def _function_response(result: ToolResult, *, pictures: bool) -> types.FunctionResponse:
+    """Return it for a model that takes pictures in it, or is told that there were some."""
+    response = result.response
+    if result.images and not pictures:
+        logger.warning("the tool %s has pictures for a model that takes none from tools", result.name)
+        response = {**response, "pictures": NO_PICTURES}
+    blobs = [
+        types.FunctionResponseBlob(data=image.data, mime_type=image.mime_type)
+        for image in (result.images if pictures else ())
+    ]
     return types.FunctionResponse(
         id=result.call_id,
         name=result.name,
-        response=result.response,
+        response=response,
+        parts=[types.FunctionResponsePart(inline_data=blob) for blob in blobs] or None,
         scheduling=types.FunctionResponseScheduling(result.scheduling) if result.scheduling else None,
         will_continue=True if result.will_continue else None,  # Vertex does not know the field
     )

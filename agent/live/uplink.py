@@ -19,6 +19,7 @@ from agent.errors import LiveLost
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
 MAX_HELD_BYTES = 30 * BYTES_PER_S  # while no session takes it
+MAX_QUEUED_IMAGE_BYTES = 16 << 20  # of pictures that belong to texts
 MAX_QUEUED_OTHERS = 1024  # a storm of tool calls in one message is answered at once
 
 
@@ -32,7 +33,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture that belongs to a text: ``image/jpeg`` or ``image/png``."""
+    """A picture that belongs to a text or to a tool's result: ``image/jpeg`` or ``image/png``."""
 
     mime_type: str
     data: bytes = field(repr=False)
@@ -56,6 +57,7 @@ class ToolResult:
         response: what the model is told.
         scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
         will_continue: it is progress; the answer follows.
+        images: what the model is shown with it.
     """
 
     call_id: str
@@ -63,6 +65,7 @@ class ToolResult:
     response: dict[str, Any] = field(repr=False)
     scheduling: str | None = None
     will_continue: bool = False
+    images: tuple[Image, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,13 @@ class Note:
         text: says of itself that nobody said it.
         wants_reply: the model is to speak now.
         result: the tool's result that it tells, if it does.
+        images: what it is about.
     """
 
     text: str = field(repr=False)
     wants_reply: bool = False
     result: ToolResult | None = None
+    images: tuple[Image, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class Uplink:
                 pass
         elif self._others >= MAX_QUEUED_OTHERS:
             raise LiveLost("the Live server has stopped reading", fault="live")
+        elif isinstance(item, TypedText) and item.images and self._image_bytes(item) > MAX_QUEUED_IMAGE_BYTES:
+            raise LiveLost("too many pictures wait for the Live server", fault="live")
         else:
             self._others += 1
         self._items.append(item)
@@ -182,6 +189,11 @@ class Uplink:
         self._items = deque(item for item in self._items if not isinstance(item, ToolResult))
         self._others -= len(results)
         return results
+
+    def _image_bytes(self, further: TypedText) -> int:
+        """Return how many bytes of pictures would wait; counted when there is a further one, which is seldom."""
+        texts = (further, *(item for item in self._items if isinstance(item, TypedText)))
+        return sum(len(image.data) for text in texts for image in text.images)
 
     def _narrow(self) -> None:
         if not self._held and not self._audio_bytes:

@@ -52,6 +52,8 @@ class Playout:
     def __init__(self) -> None:
         self.generation = 0
         "The newest generation that speech was queued for or that was flushed."
+        self.playing = 0
+        "The generation of the newest sample that was pulled; 0 before the first."
         self.queued_samples = 0
         self.total_heard_samples = 0
         self.total_dropped_samples = 0
@@ -170,6 +172,7 @@ class Playout:
     def _heard(self, samples: int, generation: int) -> None:
         self.queued_samples -= samples
         self.total_heard_samples += samples
+        self.playing = generation
         count = self._counts[generation]
         count.heard += samples
         count.queued -= samples

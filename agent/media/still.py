@@ -31,7 +31,7 @@ def read_still(data: bytes) -> Still:
         MediaError: it is neither a JPEG nor a PNG, or too large.
     """
     if len(data) > MAX_STILL_BYTES:
-        raise MediaError(f"a picture is larger than {MAX_STILL_BYTES} bytes")
+        raise MediaError(f"a picture is larger than {MAX_STILL_BYTES >> 20} MiB")
     mime_type, size = ("image/png", _png_size(data)) if data.startswith(_PNG) else ("image/jpeg", _jpeg_size(data))
     if size is None:
         raise MediaError("a picture is neither a JPEG nor a PNG")

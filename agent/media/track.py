@@ -28,6 +28,7 @@ from aiortc.mediastreams import MediaStreamError
 from agent.media import dtmf
 from agent.media.encode import SILENCE, VoiceEncoder, voice_encoder
 from agent.media.fir import Pcm
+from agent.media.level import is_audible
 from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
 
@@ -55,12 +56,18 @@ class AgentVoiceTrack(MediaStreamTrack):
         playout: where the speech is queued.
         phase_s: offset of the 20 ms grid, random in 0 to 0.02, so that calls do not encode at one moment.
         on_speaking: called with True when the first sample of a talkspurt is sent, with False after its last.
+        on_heard: called with each generation once, when its first audible sample is sent.
     """
 
     kind = "audio"
 
     def __init__(
-        self, playout: Playout, *, phase_s: float = 0.0, on_speaking: Callable[[bool], None] | None = None
+        self,
+        playout: Playout,
+        *,
+        phase_s: float = 0.0,
+        on_speaking: Callable[[bool], None] | None = None,
+        on_heard: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__()
         self.stats = VoiceStats()
@@ -69,6 +76,8 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.playout = playout
         self._phase_s = phase_s
         self._on_speaking = on_speaking
+        self._on_heard = on_heard
+        self._heard = 0  # the newest generation of which something audible was sent
         self._encoder: VoiceEncoder | None = None
         self._due: float | None = None
         self._media_s = 0.0  # media time of the next frame
@@ -240,6 +249,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         if self._speaking or self._talkspurt_waits():
             pcm = self.playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
         self._set_speaking(pcm is not None)
+        if pcm is not None and self.playout.playing != self._heard and is_audible(pcm):
+            self._heard = self.playout.playing
+            if self._on_heard is not None:
+                self._on_heard(self._heard)
         if fade is not None:
             pcm = np.concatenate((fade, SILENCE[len(fade) :] if pcm is None else pcm))
         if pcm is not None:

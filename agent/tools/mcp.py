@@ -7,6 +7,8 @@ ended, which the next call of one of its tools starts again.
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import logging
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, ToolError
 from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
+from agent.tools.picture import Picture
 
 if TYPE_CHECKING:
     import mcp
@@ -186,7 +189,9 @@ class _Link:
         text = "\n".join(item.text if item.type == "text" else f"({item.type})" for item in result.content)
         if result.is_error:
             raise ToolError(text or f"{name} failed")
-        return text if result.structured_content is None else result.structured_content
+        answer = text if result.structured_content is None else result.structured_content
+        pictures = [_picture(name, item.data) for item in result.content if item.type == "image"]
+        return [answer, *pictures] if pictures else answer
 
     async def _connected(self) -> mcp.Client:
         async with self._starting:
@@ -320,3 +325,10 @@ def _reason(error: BaseException) -> str:
         error = error.exceptions[0]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines)[:300] or type(error).__name__
+
+
+def _picture(name: str, data: str) -> Picture:
+    try:
+        return Picture(base64.b64decode(data, validate=True))
+    except binascii.Error:
+        raise ToolError(f"{name} failed: its picture is not Base64") from None

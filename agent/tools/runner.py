@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from pydantic_core import to_jsonable_python
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
+from agent.tools.picture import Picture
 from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,12 @@ class ToolAnswer:
     Attributes:
         outcome: ``result``, ``error``, ``timeout``, or ``unconfirmed``: it waits for the caller's yes.
         response: the object sent back: ``{"output": ...}``, or ``{"error": "..."}``.
+        pictures: what goes with it; in the response ``(picture 1)`` and so on stand for them. Not checked.
     """
 
     outcome: Outcome
     response: dict[str, Any]
+    pictures: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 async def run_tool(
@@ -70,26 +73,39 @@ async def run_tool(
             output = await in_thread(partial(tool.function, **given))
         if inspect.isawaitable(output):  # of an async function in a wrapper that is none
             output = await output
-        output = check_answer(output)
+        pictures: list[bytes] = []
+        output = check_answer(output, partial(_numbered, pictures))
     except ToolError as error:
         return ToolAnswer("error", {"error": valid_text(str(error))})
     except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
         logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
         return ToolAnswer("error", {"error": f"{tool.name} failed: {type(error).__name__}"})
-    return ToolAnswer("result", {"output": output})
+    return ToolAnswer("result", {"output": output}, tuple(pictures))
 
 
-def check_answer(output: object) -> Any:
+def _numbered(pictures: list[bytes], value: object) -> str:
+    """Put a picture aside; return what stands in its place."""
+    if not isinstance(value, Picture):
+        raise TypeError(f"JSON cannot hold a {type(value).__name__}")
+    pictures.append(value.data)
+    return f"(picture {len(pictures)})"
+
+
+def check_answer(output: object, otherwise: Callable[[object], Any] | None = None) -> Any:
     """Return what the model can be told: pydantic's models, dataclasses, dates and so on as plain, valid JSON.
+
+    Args:
+        output: what a tool returned.
+        otherwise: makes JSON of what else there is in it.
 
     Raises:
         ToolError: it is too long.
         ValueError: JSON cannot hold it.
     """
     try:
-        plain = valid_json(to_jsonable_python(output))
+        plain = valid_json(to_jsonable_python(output, fallback=otherwise))
     except UnicodeEncodeError:  # pydantic's word on a key, but not on a value
-        plain = to_jsonable_python(valid_json(_ANYTHING.dump_python(output)))
+        plain = to_jsonable_python(valid_json(_ANYTHING.dump_python(output)), fallback=otherwise)
     length = len(json.dumps(plain, allow_nan=False, ensure_ascii=False))
     if length > MAX_ANSWER_CHARS:
         raise ToolError(f"the answer is too long: {length} characters, at most {MAX_ANSWER_CHARS} can be told")

@@ -31,14 +31,14 @@ def add_to_context(call: Call, asked: Asked) -> Asked:
         raise RefusedError(f"role is one of {', '.join(ROLES)}")
     if role != "user":
         _want_trust(call, f"role {role}")
-    call.add_to_context(_text(asked, "content"), role, run_immediately=asked.get("run_immediately") is True)
+    call.add_to_context(text_of(asked, "content"), role, run_immediately=asked.get("run_immediately") is True)
     return {}
 
 
 def update_instructions(call: Call, asked: Asked) -> Asked:
     """Change what the agent is told to be."""
     _want_trust(call, "update-instructions")
-    call.change_agent(_text(asked, "instructions"), None)
+    call.change_agent(text_of(asked, "instructions"), None)
     return {}
 
 
@@ -47,7 +47,7 @@ def ask_about_pictures(call: Call, asked: Asked) -> Asked:
     given = asked.get("pictures")
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_PICTURES:
         raise RefusedError(f"pictures is a list of 1 to {MAX_PICTURES} JPEGs or PNGs as Base64")
-    call.type_text(_text(asked, "content"), pictures=[_picture(each) for each in given])
+    call.type_text(text_of(asked, "content"), pictures=[_picture(each) for each in given])
     return {}
 
 
@@ -56,7 +56,7 @@ def describe(call: Call, asked: Asked) -> Asked:
     shown = call.briefing.pictures(_source(asked))
     if not shown:
         raise RefusedError("nothing is shown at the moment: turn the camera or the screen on")
-    question = _text(asked, "content") if "content" in asked else QUESTION
+    question = text_of(asked, "content") if "content" in asked else QUESTION
     call.type_text(question, pictures=[Still("image/jpeg", each.width, each.height, each.data) for each in shown])
     return {"sources": [each.source for each in shown]}
 
@@ -69,7 +69,7 @@ def look_again(call: Call, asked: Asked) -> Asked:
 def say(call: Call, asked: Asked) -> Asked:
     """Have the agent say something."""
     _want_trust(call, "say")
-    call.say(_text(asked, "text"))
+    call.say(text_of(asked, "text"))
     return {}
 
 
@@ -88,7 +88,12 @@ if the Live server has stopped reading.
 """
 
 
-def _text(asked: Asked, name: str) -> str:
+def text_of(asked: Asked, name: str) -> str:
+    """Return a field that has to be a text.
+
+    Raises:
+        RefusedError: it is none, empty, or too long.
+    """
     text = asked.get(name)
     if not isinstance(text, str) or not text.strip():
         raise RefusedError(f"{name} is a text that is not empty")

@@ -20,11 +20,13 @@ from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.requests import REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
-from signaling.info import call_info
+from signaling.info import CALLS_PATH, call_info
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
 MAX_MESSAGE_CHARS = 64 << 10
+ID = re.compile(r'"id"\s*:\s*"([^"\\]{1,64})"')
+ID_WITHIN_CHARS = 256  # of the beginning or the end of a message
 MAX_TEXT_CHARS = 16 << 10
 MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
 LIBRARY = "talkspurt"
@@ -65,6 +67,9 @@ class _Talk:
     def message_came(self, data: str | bytes) -> None:
         """Read one message of the client: untrusted."""
         if not isinstance(data, str) or data.startswith("ping"):
+            return
+        if len(data) > MAX_MESSAGE_CHARS:
+            self._refuse_length(data)
             return
         message = _parse(data)
         if message is None:
@@ -112,6 +117,13 @@ class _Talk:
         self._channel.write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
         while self._waiting:
             self._channel.write(self._waiting.popleft())
+
+    def _refuse_length(self, text: str) -> None:
+        """Say that a message is too long; it is not parsed, so its id is looked for where clients put it."""
+        found = ID.search(text[:ID_WITHIN_CHARS]) or ID.search(text[-ID_WITHIN_CHARS:])
+        pictures = f"{CALLS_PATH}/{self._call.call_id}/pictures"
+        error = f"the message is longer than {MAX_MESSAGE_CHARS} characters; pictures may be posted to {pictures}"
+        self._answer_error(found[1] if found else "", error)
 
     def _type_text(self, message_id: str, content: dict[str, Any]) -> None:
         text = content.get("content")
@@ -204,7 +216,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
-            events.PictureSent()
+            events.AgentResponded()
+            | events.PictureSent()
             | events.KeyPressed()
             | events.UsageReported()
             | events.LimitNear()
@@ -280,8 +293,6 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
 
 def _parse(text: str) -> dict[str, Any] | None:
     """Return an RTVI message; None for anything else (Pipecat's signalling, garbage)."""
-    if len(text) > MAX_MESSAGE_CHARS:
-        return None
     try:
         message = valid_json(json.loads(text))
     except (ValueError, RecursionError):

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Image, MCPServer
 
 server = MCPServer("probe", log_level="CRITICAL")
 
@@ -24,6 +24,12 @@ def refuse(why: str) -> str:
 def process_id() -> int:
     """Say which process this is."""
     return os.getpid()
+
+
+@server.tool()
+def draw() -> Image:
+    """Draw something."""
+    return Image(data=b"\x89PNG\r\n\x1a\n" + bytes(30), format="png")
 
 
 @server.tool()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ async def inbound_audio(page: Page) -> dict[str, Any]:
     """Return the browser's own statistics of the agent's voice (webrtc-stats, inbound-rtp)."""
     reports: list[dict[str, Any]] = await page.evaluate("window.talkspurt.stats()")
     return next(r for r in reports if r["type"] == "inbound-rtp" and r["kind"] == "audio")
+
+
+async def told_answers_ms(page: Page) -> list[int]:
+    """Return the response times that the service has told the page so far."""
+    rows = await page.locator("#event-list .log-data").filter(has_text="agent-responded").all_text_contents()
+    return [json.loads(row)["response_ms"] for row in rows]
+
+
+async def shown_answer_ms(page: Page) -> int:
+    return int((await page.locator("#figure-answer").inner_text()).removesuffix(" ms"))
 
 
 def final_turns(page: Page, speaker: str, text: str) -> Any:
@@ -53,6 +64,7 @@ async def test_first_call(chromium: BrowserFactory, tmp_path: Path) -> None:
         heard = await inbound_audio(page)
         assert heard["totalAudioEnergy"] > 0.001
         assert heard["packetsLost"] == 0
+        assert await shown_answer_ms(page) == (await told_answers_ms(page))[-1] > 300
 
         # speaking into the long story interrupts it
         await page.fill("#text", "tell me a long story")
@@ -67,6 +79,7 @@ async def test_first_call(chromium: BrowserFactory, tmp_path: Path) -> None:
         await page.fill("#text", "what is twelve plus thirty")
         await page.press("#text", "Enter")
         await expect(final_turns(page, "agent", "42")).to_have_count(1, timeout=ANSWER_MS)
+        assert await shown_answer_ms(page) == (await told_answers_ms(page))[-1]
         await take_screenshot(page, tmp_path, "call")
 
         # hang-up ends it on both sides

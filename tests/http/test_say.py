@@ -16,6 +16,7 @@ TRUSTING = {"client_may_instruct": True}
 
 
 async def post(address: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "application/json", **(headers or {})}
     async with aiohttp.ClientSession() as http, http.post(address, data=body, headers=headers) as response:
         return response.status, await response.json(content_type=None)
 

@@ -14,6 +14,7 @@ import pytest
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
+from agent.tools.picture import Picture
 from agent.tools.runner import MAX_ANSWER_CHARS, ToolAnswer, run_tool
 
 
@@ -74,6 +75,21 @@ def test_a_tool_that_asks_for_the_call_gets_it() -> None:
 @pytest.mark.parametrize("output", [object(), float("nan"), b"\xff", lambda: 1])
 def test_what_json_cannot_hold_is_the_tools_failure(output: object) -> None:
     assert run(lambda: output).outcome == "error"
+
+
+def test_pictures_are_put_aside_wherever_they_are() -> None:
+    @dataclass
+    class Found:
+        name: str
+        maps: list[Any]
+
+    found = Found("Rome", [Picture(b"one"), {"large": Picture(b"two")}])
+    assert run(lambda: found) == ToolAnswer(
+        "result",
+        {"output": {"name": "Rome", "maps": ["(picture 1)", {"large": "(picture 2)"}]}},
+        (b"one", b"two"),
+    )
+    assert run(lambda: Picture(b"one")) == ToolAnswer("result", {"output": "(picture 1)"}, (b"one",))
 
 
 def test_what_pydantic_knows_is_told_as_json() -> None:

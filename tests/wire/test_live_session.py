@@ -19,7 +19,7 @@ from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.replay import ReplayRing
 from agent.live.session import LiveSession, Opening, SessionPorts
-from agent.live.uplink import Audio, TypedText, Uplink
+from agent.live.uplink import Audio, Image, Note, TypedText, Uplink
 from agent.settings import Settings
 
 LIMIT_S = 0.4
@@ -92,6 +92,20 @@ async def test_a_pause_between_messages_is_no_fault_of_the_server(monkeypatch: p
                 while not isinstance(await facts.get(), wire.TurnComplete):
                     pass
         assert not task.done()
+
+
+@pytest.mark.parametrize("wants_reply", [True, False])
+async def test_a_note_about_pictures_is_one_content(wants_reply: bool) -> None:
+    async with (
+        running_emulator(speech_recognition=False, pace=50.0, await_playback=False) as emulator,
+        connected(emulator) as (uplink, _task, _facts),
+    ):
+        uplink.put(Note("a plan", wants_reply=wants_reply, images=(Image("image/png", b"1"),)))
+        (session,) = emulator.sessions
+        await emulator.wait_for(lambda: bool(session.contents))
+        (content,) = session.contents
+        assert [(picture.mime, picture.data) for picture in content.pictures] == [("image/png", b"1")]
+        assert (content.turns, content.turn_complete) == ((("user", "a plan"),), wants_reply)
 
 
 async def test_a_proxys_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import McpServer
+from agent import McpServer, Picture
 from agent.errors import ConfigError, ToolError
 from agent.tools.declare import TOOL_NAME, Tool
 from agent.tools.mcp import callable_names, mcp_tools
@@ -35,7 +35,7 @@ def by_name(tools: list[Tool]) -> dict[str, Tool]:
 
 async def test_its_tools_are_declared_and_called() -> None:
     async with mcp_tools([McpServer(command=COMMAND, behavior="BLOCKING")]) as tools:
-        assert list(by_name(tools)) == ["add", "refuse", "process_id", "die"]
+        assert list(by_name(tools)) == ["add", "refuse", "process_id", "draw", "die"]
         add = by_name(tools)["add"]
         assert add.declaration() == {
             "name": "add",
@@ -52,6 +52,15 @@ async def test_its_tools_are_declared_and_called() -> None:
             await by_name(tools)["refuse"].function(why="no")
         with pytest.raises(ToolError):
             await add.function(a="many")
+
+
+async def test_a_picture_is_handed_on() -> None:
+    async with mcp_tools([McpServer(command=COMMAND, only=["draw"])]) as tools:
+        (draw,) = tools
+        words, picture = await draw.function()
+        assert words == "(image)"
+        assert isinstance(picture, Picture)
+        assert picture.data.startswith(b"\x89PNG")
 
 
 async def test_many_calls_at_once() -> None:
