@@ -74,7 +74,7 @@ def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
         ConfigError: a function cannot be a tool; the message names file, function and reason.
     """
     if callable(tools):
-        raise ConfigError("Agent(tools=...) wants a list of functions, not one function")
+        raise ConfigError("Agent(tools=...): give a list of functions, not a function")
     return [tool if isinstance(tool, Tool) else as_tool(tool) for tool in tools]
 
 

@@ -204,7 +204,7 @@ def dial(
     try:
         answered = asyncio.run(follow())
     except (OfferError, OSError, aiohttp.ClientError) as error:
-        raise ConfigError(f"{url} does not call: {error}") from None
+        raise ConfigError(f"the service at {url} did not place the call: {error}") from None
     except KeyboardInterrupt:
         return
     if not answered:

@@ -110,12 +110,14 @@ class _UnfitError(Exception):
 def _as_tool(function: Callable[..., Any]) -> Tool:
     name = getattr(function, "__name__", "")
     if not TOOL_NAME.fullmatch(name):
-        raise _UnfitError(f"{name!r} is no name for a tool: up to 64 letters, digits, _ . and - are")
+        raise _UnfitError(
+            f"{name!r} cannot be a tool's name: use up to 64 letters, digits, _ . and -, a letter or _ first"
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise _UnfitError("it is a generator: return one value, and report progress with CallContext.progress")
     options: _Options = getattr(function, _OPTIONS, _Options())
     if options.scheduling is not None and options.behavior != "NON_BLOCKING":
-        raise _UnfitError('scheduling has a meaning with behavior="NON_BLOCKING" only')
+        raise _UnfitError('scheduling works with behavior="NON_BLOCKING" only')
     if options.timeout_s <= 0:
         raise _UnfitError(f"timeout_s must be above 0, not {options.timeout_s:g}")
     context, hints, defaults = _parameters(function)
