@@ -51,6 +51,7 @@ class CallStats:
     outage_s: float = 0.0
     replayed_s: float = 0.0
     unreadable_messages: int = 0
+    left_unanswered: int = 0
 
     def add(self, other: CallStats) -> None:
         """Add another's counters to these."""

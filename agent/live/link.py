@@ -28,10 +28,11 @@ from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.models import rules_of
+from agent.live.pulse import Pulse
 from agent.live.replay import MARKED_RING_S, RING_S, ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, Step, is_forgotten
 from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
-from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Picture, ToolResult, Uplink
+from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Nudge, Picture, ToolResult, Uplink
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,8 @@ class LiveLink:
         "How long there was no session although there had been one."
         self.replayed_audio_s = 0.0
         "The caller's voice that was sent again."
+        self.pulse = Pulse(clock)
+        "When anything of the Live server came last."
         self._client = client
         self._settings = settings
         self._declarations = declarations
@@ -163,14 +166,27 @@ class LiveLink:
             within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
             self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
-    def replace(self, *, rebuild: bool = False) -> None:
+    def nudge(self, text: str) -> None:
+        """Tell the model that the caller waits.
+
+        Raises:
+            LiveLost: the Live server has stopped reading.
+        """
+        self.uplink.drop_nudge()
+        self.uplink.put(Nudge(text))
+
+    def replace(self, *, rebuild: bool = False, nudge: str | None = None) -> None:
         """Have another session take over, if one is running: the model does not do what it should.
 
         Args:
             rebuild: do not resume, begin afresh.
+            nudge: what that one is told after all that it is sent again; it is nudged once, whatever waits.
         """
         if self._session is not None:
             self._rebuild = rebuild
+            self.uplink.drop_nudge()
+            if nudge is not None:
+                self._ring.nudge(Nudge(nudge))
             self._session.leave()
 
     def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
@@ -205,6 +221,7 @@ class LiveLink:
             on_fact=self._fact_came,
             on_picture=self._ports.on_picture,
             on_unreadable=self._unreadable_came,
+            pulse=self.pulse,
             clock=self._clock,
         )
         session = LiveSession(self._client, self._settings, self._declarations, ports)
@@ -243,6 +260,7 @@ class LiveLink:
             resumed=self._opening.handle is not None,
             final=isinstance(loss, LiveRefused) and loss.code is None,
             reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
+            took_s=self._clock() - self._connecting_at if loss.during_setup else 0.0,
         )
         if move.step is Step.GIVE_UP:
             raise loss

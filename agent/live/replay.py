@@ -10,6 +10,8 @@ or five round trips and the server's own work. A handle before which nothing was
 
 What goes beyond the bound is forgotten, silence first: a question must not go because its tool takes long.
 
+Of nudges only the newest is kept: a session is nudged once.
+
 No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
 open there, whether that start is still remembered or not.
 """
@@ -20,7 +22,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Picture, ToolResult
+from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Nudge, Picture, ToolResult
 
 RING_S = 5.0
 MARKED_RING_S = 30.0  # where only marked speech is sent, and no words of it come before it has ended
@@ -84,6 +86,16 @@ class ReplayRing:
         """
         if isinstance(item, Picture | ToolResult | AgentChange):
             return
+        if isinstance(item, Nudge):
+            self._forget_nudge()
+        self._keep(item, now)
+
+    def nudge(self, nudge: Nudge) -> None:
+        """Have the next session be nudged, after all that it is sent again."""
+        self._forget_nudge()
+        self._keep(nudge, math.inf)
+
+    def _keep(self, item: Item, now: float) -> None:
         self._number += 1
         self._items.append(Sent(self._number, item, now))
         if isinstance(item, Audio):
@@ -163,6 +175,11 @@ class ReplayRing:
             if sent.number <= mark and isinstance(sent.item, ActivityMark):
                 is_open = sent.item.starts
         return is_open
+
+    def _forget_nudge(self) -> None:
+        kept = deque(sent for sent in self._items if not isinstance(sent.item, Nudge))
+        self._others -= len(self._items) - len(kept)
+        self._items = kept
 
     def _trim(self) -> None:
         """Let go of what no session will need."""

@@ -27,6 +27,7 @@ from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config, tools_of
 from agent.live.models import rules_of
+from agent.live.pulse import Pulse
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import speaks_of_quota
 from agent.live.uplink import (
@@ -36,6 +37,7 @@ from agent.live.uplink import (
     Image,
     Item,
     Note,
+    Nudge,
     Picture,
     ToolResult,
     TypedText,
@@ -47,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 UPLINK_MIME = "audio/pcm;rate=16000"
 PICTURE_MIME = "image/jpeg"
-SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
+SEND_TIMEOUT_S = 6.0  # a server that takes nothing for so long is lost, a quarter later at most
 CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -94,6 +96,7 @@ class SessionPorts:
         on_fact: called with each fact, in order.
         on_picture: called with each picture once it was sent.
         on_unreadable: called for each message that the SDK could not parse; it is passed over.
+        pulse: is told when anything comes.
         clock: monotonic seconds.
     """
 
@@ -103,6 +106,7 @@ class SessionPorts:
     on_fact: Callable[[wire.Fact], None]
     on_picture: Callable[[Picture], None]
     on_unreadable: Callable[[], None]
+    pulse: Pulse
     clock: Clock
 
 
@@ -169,6 +173,7 @@ class LiveSession:
             self._settings, self._declarations, handle=opening.handle, seeded=bool(opening.history)
         )
         connecting = self._client.aio.live.connect(model=model, config=config)
+        self._ports.pulse.watch()
         try:
             async with asyncio.timeout(limit_s):
                 session = await connecting.__aenter__()
@@ -247,7 +252,7 @@ class LiveSession:
                 await session.send_client_content(turns=content, turn_complete=False)
             case TypedText(text, images) if images:
                 await self._send_images(session, text, images)
-            case TypedText(text) | Note(text):
+            case TypedText(text) | Note(text) | Nudge(text):
                 await session.send_realtime_input(text=text)
             case ActivityMark(starts=True):
                 await session.send_realtime_input(activity_start=types.ActivityStart())
@@ -318,6 +323,7 @@ async def try_session(client: LiveClient, settings: Settings) -> None:
         on_fact=lambda _fact: None,
         on_picture=lambda _picture: None,
         on_unreadable=lambda: None,
+        pulse=Pulse(monotonic),
         clock=monotonic,
     )
     session = LiveSession(client, settings, (), ports)
