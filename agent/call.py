@@ -793,12 +793,12 @@ def _watchdog(settings: Settings, *, marked: bool) -> Watchdog:
         settings: the service's.
         marked: the caller marks their turns, so that no silence has to be waited for.
     """
-    pause_s = 0.0 if marked else max(0.0, vad_silence_s(settings) - HANGOVER_S)
     return Watchdog(
         answer_timeout_s(settings),
         transcribed=settings.input_transcription and not marked,
         ignores_speech=ignores_speech(settings),
         writes=not settings.audio_output,
-        answerable_pause_s=pause_s + MODEL_BEGINS_S,
+        answerable_pause_s=MODEL_BEGINS_S + (0.0 if marked else vad_silence_s(settings)),
+        hangover_s=0.0 if marked else HANGOVER_S,
         dead_after_s=max(DEAD_S, settings.ping_interval_s + PONG_S),
     )

@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         None, description="How finely the model looks at pictures; finer ones cost more tokens."
     )
     answer_timeout_s: float = Field(
-        5.5,
+        6.0,
         ge=0,
         description="Seconds after which a caller who got no answer is taken care of; 0 never does. "
         "12 for models that think, unless it is set.",

@@ -19,6 +19,8 @@ Rules:
   7. A server from which nothing comes while the caller speaks or types, not even a pong, is dead after
      `dead_after_s`, and twice the time of its slowest pong at least. The next step is taken then, whoever speaks.
   8. While there is no session, or a tool runs, time does not count, and starts anew afterwards.
+  9. That the caller has fallen silent is known `hangover_s` later. A turn that was completed in between is judged
+     then; one that was completed while the caller spoke is not judged at all.
 """
 
 from __future__ import annotations
@@ -89,6 +91,7 @@ class Watchdog:
         ignores_speech: the model may ignore speech that is not meant for it.
         writes: the agent writes and is not heard.
         answerable_pause_s: after the caller has fallen silent; by then the model should have begun to answer.
+        hangover_s: how long the caller has been silent when `caller_stopped` says so.
         dead_after_s: see rule 7; a server that is pinged must be able to answer in less.
     """
 
@@ -100,6 +103,7 @@ class Watchdog:
         ignores_speech: bool = False,
         writes: bool = False,
         answerable_pause_s: float = 1.0,
+        hangover_s: float = 0.0,
         dead_after_s: float = math.inf,
     ) -> None:
         self.unanswered = 0
@@ -109,6 +113,7 @@ class Watchdog:
         self._ignores_speech = ignores_speech
         self._writes = writes
         self._answerable_pause_s = answerable_pause_s
+        self._hangover_s = hangover_s
         self._dead_after_s = dead_after_s
         self._debt: _Debt | None = None
         self._pauses: set[Pause] = {"session"}  # until the first one is ready
@@ -125,6 +130,8 @@ class Watchdog:
         self._audible = False  # something of the current turn was
         self._spoke = False  # some sound of the current turn came
         self._cut = False  # the current turn is complete as it is
+        self._unjudged: tuple[float, Cause, str | None] | None = None  # a turn that was completed (rule 9)
+        self._verdict: Cause | None = None  # on it
 
     @property
     def owed(self) -> bool:
@@ -135,23 +142,27 @@ class Watchdog:
         """The caller speaks, by level."""
         self._says_more(now)
         self._speech_began = self._spoke_at = now
+        self._unjudged = None
 
     def caller_stopped(self, now: float) -> None:
         """The caller has fallen silent, by level."""
         began, self._speech_began = self._speech_began, None
-        self._spoke_at = self._said_at = now
+        ended = now - self._hangover_s
+        self._spoke_at = self._said_at = ended
         cough = began is None or now - began < LEAST_SPEECH_S
-        if cough and began is not None and self._unheard_since is not None and self._unheard_since >= began:
-            self._unheard_since = None
+        if began is not None and self._unheard_since is not None:
+            nothing_since = self._unheard_since > max(began, ended)
+            if nothing_since or (cough and self._unheard_since >= began):
+                self._unheard_since = None
         if self._debt is not None:
             if not self._debt.fixed:
-                self._debt.due = now + self._timeout_s
-        elif cough:
-            return
-        elif not self._transcribed:
-            self._owe(now, since=now)
-        elif now >= self._noise_allowed_at and self._noise_due is None:
-            self._noise_due = now + self._timeout_s
+                self._debt.due = ended + self._timeout_s
+        elif not cough and not self._transcribed:
+            if self._paid_at < ended:  # else the answer has begun already
+                self._owe(ended, since=ended)
+        elif not cough and self._message_at < ended and now >= self._noise_allowed_at and self._noise_due is None:
+            self._noise_due = ended + self._timeout_s
+        self._judge_late(now, ended)
 
     def caller_asked(self, now: float) -> None:
         """The caller typed something, or the model is asked to speak in another way: a direct question."""
@@ -229,17 +240,17 @@ class Watchdog:
             now: monotonic seconds.
             reason: the server's ``turnCompleteReason``, if it gave one.
         """
-        audible, spoke = self._audible, self._spoke
+        audible = self._audible
+        cause: Cause = "inaudible" if self._spoke else "empty_turn"
         cut, self._cut = self._cut, False
         self._turn_open = self._audible = self._spoke = False
-        if self._debt is None or audible or cut or self._pauses or self._speech_began is not None:
+        self._unjudged = None
+        if audible or cut or self._pauses:
             return None
-        if spoke:
-            return self._strike(now, "inaudible")
-        if self._debt.gentle and reason in HARMLESS_REASONS:
-            self._leave(now)
+        if self._speech_began is not None:
+            self._unjudged = now, cause, reason
             return None
-        return self._strike(now, "empty_turn")
+        return self._strike(now, cause) if self._is_fault(now, cause, reason) else None
 
     def pause(self, why: Pause, now: float) -> None:
         """There is no session, or a tool runs: time does not count."""
@@ -248,6 +259,7 @@ class Watchdog:
         self._turn_open = why == "tools"
         if why == "session":  # the rest of its turn will not come
             self._audible = self._spoke = self._cut = False
+            self._unjudged = self._verdict = None
 
     def proceed(self, why: Pause, now: float) -> None:
         """There is a session again, or the tools have answered: time starts anew."""
@@ -272,7 +284,10 @@ class Watchdog:
             return self._strike(now, "no_message", dead=True)
         if self._speech_began is not None:
             return None
-        debt = self._debt
+        debt, verdict = self._debt, self._verdict
+        self._verdict = None
+        if debt is not None and verdict is not None:
+            return self._strike(now, verdict)
         if debt is not None and now >= max(debt.due, self._said_at + self._answerable_pause_s):
             return self._strike(now, "no_answer", dead=self._message_at <= debt.since)
         if self._noise_due is not None and now >= self._noise_due:
@@ -282,6 +297,25 @@ class Watchdog:
                 self._next_step = 0
             return self._strike(now, "no_message", dead=True)
         return None
+
+    def _is_fault(self, now: float, cause: Cause, reason: str | None) -> bool:
+        """Judge a turn in which nothing was heard; settle the debt if that was meant (rule 3)."""
+        harmless = cause == "empty_turn" and reason in HARMLESS_REASONS
+        if self._debt is None:
+            if harmless and self._ignores_speech:  # words of what was ignored may come yet
+                self._paid_at = now
+            return False
+        if harmless and self._debt.gentle:
+            self._leave(now)
+            return False
+        return True
+
+    def _judge_late(self, now: float, ended: float) -> None:
+        """Judge what was completed after the caller had fallen silent, and before that was known (rule 9)."""
+        if self._unjudged is not None:
+            (at, cause, reason), self._unjudged = self._unjudged, None
+            if at >= ended and self._is_fault(now, cause, reason):
+                self._verdict = cause
 
     def _says_more(self, now: float) -> None:
         """The caller begins to say something, or has typed it (rules 5 and 7)."""
@@ -302,6 +336,7 @@ class Watchdog:
     def _pay(self, now: float) -> None:
         self._paid_at = now
         self._debt = None
+        self._verdict = None
         self._noise_due = None
         self._next_step = 0
 

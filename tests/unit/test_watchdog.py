@@ -543,6 +543,62 @@ def test_a_new_question_after_a_silent_tool_is_owed_an_answer() -> None:
     assert watch.turn_completed(START + 3) == Alarm("empty_turn", "nudge", nudge=True)
 
 
+# the caller is known to be silent a little later than that is so
+
+HANGOVER_S = 0.6
+
+
+@pytest.mark.parametrize("transcribed", [False, True])
+def test_a_turn_that_is_complete_before_the_caller_is_known_to_be_silent(transcribed: bool) -> None:
+    """A server with a short silence window ends its turn sooner than that."""
+    for ignores_speech, verdict in ((True, None), (False, Alarm("empty_turn", "nudge", nudge=True))):
+        watch = watchdog(transcribed=transcribed, ignores_speech=ignores_speech, hangover_s=HANGOVER_S)
+        watch.caller_started(START)
+        watch.message_came(START + 1)
+        watch.words_came(START + 1)
+        watch.message_came(START + 1.5)
+        assert watch.turn_completed(START + 1.5) is None
+        watch.caller_stopped(START + 1 + HANGOVER_S)
+        assert watch.tick(START + 2) == verdict
+        assert (watch.owed, watch.unanswered) == (not ignores_speech, int(ignores_speech))
+
+
+def test_a_turn_that_is_complete_while_the_caller_speaks_is_about_something_else() -> None:
+    watch = watchdog(ignores_speech=True, hangover_s=HANGOVER_S)
+    watch.caller_started(START)
+    watch.message_came(START + 1)
+    watch.words_came(START + 1)
+    assert watch.turn_completed(START + 1) is None
+    watch.caller_stopped(START + 5 + HANGOVER_S)
+    assert watch.owed
+    assert watch.tick(START + 5 + LIMIT_S - 0.1) is None
+    assert watch.tick(START + 5 + LIMIT_S) is not None
+
+
+def test_the_time_of_an_answer_counts_from_when_the_caller_was_silent() -> None:
+    watch = watchdog(transcribed=False, hangover_s=HANGOVER_S)
+    stopped_at = speak(watch, START)
+    watch.message_came(stopped_at)
+    assert watch.tick(stopped_at - HANGOVER_S + LIMIT_S - 0.1) is None
+    assert watch.tick(stopped_at - HANGOVER_S + LIMIT_S) == Alarm("no_answer", "nudge", nudge=True)
+
+
+def test_an_answer_that_began_before_that_pays() -> None:
+    watch = watchdog(transcribed=False, hangover_s=HANGOVER_S)
+    watch.caller_started(START)
+    watch.agent_spoke(START + 1.3, audible=True)
+    watch.caller_stopped(START + 1 + HANGOVER_S)
+    assert not watch.owed
+
+
+def test_a_message_that_came_before_that_shows_that_the_server_lives() -> None:
+    watch = watchdog(hangover_s=HANGOVER_S, dead_after_s=DEAD_S)
+    watch.caller_started(START)
+    watch.message_came(START + 1.3)
+    watch.caller_stopped(START + 1 + HANGOVER_S)
+    assert watch.tick(START + 1000) is None
+
+
 # an agent that writes
 
 
@@ -696,6 +752,7 @@ TRAITS = st.fixed_dictionaries(
         "ignores_speech": st.booleans(),
         "writes": st.booleans(),
         "dead_after_s": st.sampled_from([DEAD_S, math.inf]),
+        "hangover_s": st.sampled_from([0.0, HANGOVER_S]),
     }
 )
 
