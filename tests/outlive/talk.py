@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -44,8 +44,16 @@ class Talk:
         return sum(isinstance(event, kind) for event in self.events)
 
     async def until(self, kind: type[events.Event], count: int = 1) -> None:
+        await self.wait_for(lambda: self.count(kind) >= count)
+
+    async def has_said(self, *wanted: str) -> None:
+        """Wait until the agent has said all of that."""
+        await self.wait_for(lambda: set(wanted) <= set(self.said))
+
+    async def wait_for(self, holds: Callable[[], bool]) -> None:
+        """Wait until something is so; it is asked after each event."""
         async with asyncio.timeout(10):
-            while self.count(kind) < count:
+            while not holds():
                 self._changed.clear()
                 await self._changed.wait()
 
