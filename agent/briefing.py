@@ -83,8 +83,8 @@ class Briefing:
             self._tools.replace(tools)
             self._before = None
 
-    def note(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
-        """Have the model know something that is not part of the transcript.
+    def note(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> Note:
+        """Make something part of the history that is not part of the transcript; return what to tell the model.
 
         Args:
             text: what it is.
@@ -93,14 +93,14 @@ class Briefing:
         """
         told = context_note(valid_text(text), role)
         self._transcript.note(told)
-        self._tell(Note(told, wants_reply=run_immediately))
+        return Note(told, wants_reply=run_immediately)
 
     def restore(self, kept: KeptCall) -> None:
         """Go on from an earlier call, with its instructions; whatever ran there has no result here."""
         self._before = (None, self._tools.offered)
         self.instructions = kept.instructions
         if kept.open_tools:
-            self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}.")
+            self._tell(self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}."))
 
     def saw(self, jpeg: Jpeg) -> None:
         """Keep the newest picture of a source."""

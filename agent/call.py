@@ -16,7 +16,7 @@ import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from agent import events
 from agent.briefing import Briefing
@@ -25,6 +25,8 @@ from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter
 from agent.dialog.floor import Floor
+from agent.dialog.held import Held
+from agent.dialog.held import State as HeldState
 from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad, entry_text
 from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.response import ResponseTimer
@@ -35,15 +37,16 @@ from agent.errors import LiveError, LiveRefused, MediaError
 from agent.isolate import isolated
 from agent.kept import MAX_TURN_CHARS, MAX_TURNS, KeptCall, KeptTurn
 from agent.live import wire
+from agent.live.config import vad_silence_s
 from agent.live.link import LinkPorts, LiveLink, Replaced
-from agent.live.models import rules_of
+from agent.live.models import answer_timeout_s, ignores_speech, rules_of
 from agent.live.session import LiveClient, Opening, Said
 from agent.live.uplink import ActivityMark, Audio, Image, Note, Picture, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
 from agent.media.inbound import Ear
-from agent.media.level import SpeechLevel, is_audible
+from agent.media.level import HANGOVER_S, SpeechLevel, is_audible
 from agent.media.playout import Playout
 from agent.media.preroll import Preroll
 from agent.media.still import Still
@@ -60,10 +63,19 @@ logger = logging.getLogger(__name__)
 
 STALE_TEXT_S = 1.5
 WATCH_STEP_S = 0.5
+MODEL_BEGINS_S = 1.0  # after the caller's turn, to answer
+DEAD_S = 7.0  # that nothing at all may come while the caller speaks
+PONG_S = 2.0  # after a ping was sent
 NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
 LOGGED_OBSERVER_ERRORS = 10  # of one call; all are counted
+NUDGE_TO_WRITE = "(The caller is waiting for your answer and has got none. Answer now.)"
+GENTLE_NUDGE = (
+    "(The caller has said something and has heard nothing from you. If it was meant for you, answer now, aloud; "
+    "if not, stay silent.)"
+)
 FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
+T = TypeVar("T")
 Observer = Callable[[events.Event], None]
 State = Literal["connecting", "listening", "thinking", "speaking"]
 
@@ -166,15 +178,15 @@ class Call:
         self._writes = not settings.audio_output
         self._wants_thoughts = settings.include_thoughts
         self._preroll = Preroll()
-        self._watchdog = Watchdog(
-            settings.answer_timeout_s, transcribed=settings.input_transcription and not self._floor.marked
-        )
+        self._writes = not settings.audio_output
+        self._watchdog = _watchdog(settings, marked=self._floor.marked)
+        self._held: Held[tuple[Note, bool]] = Held()  # notes, and whether the caller is owed what follows
         self._told_turns = self.transcript.count  # of the transcript, when the model last completed a turn
         self._turn_reason: str | None = None
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.tools = ToolCalls(tools, self, tell=self._tell, emit=self._emit, clock=clock)
+        self.tools = ToolCalls(tools, self, tell=self._tell_of_tool, emit=self._emit, clock=clock)
         "What the model has called."
         self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
         "What the model is told beside what is said."
@@ -186,7 +198,7 @@ class Call:
         self._media_flows = False
         self._leaving = False
         self._limits = CallLimits(
-            settings, self.meter, tell=self._tell, emit=self._emit, hang_up=self.hang_up, clock=clock
+            settings, self.meter, tell=self._send, emit=self._emit, hang_up=self.hang_up, clock=clock
         )
         self.observe(self._limits.note)
         self.observe(self._note_for_watchdog)
@@ -210,6 +222,11 @@ class Call:
             return "speaking"
         thinks = self._turns.generating or self.tools.open or self._watchdog.owed
         return "thinking" if thinks and not self._floor.taken else "listening"
+
+    @property
+    def unanswered(self) -> int:
+        """How often the model meant to say nothing to what the caller said."""
+        return self._watchdog.unanswered
 
     def keep(self) -> KeptCall:
         """Return what another call needs to go on from here: `Call(kept=...)`."""
@@ -438,6 +455,7 @@ class Call:
         """What is queued of the agent's voice plays on; what is owed to the caller is owed still."""
         self._chunker.silent_chunk_samples = SILENT_CHUNK_SAMPLES
         self._watchdog.pause("session", self._clock())
+        self._held.session_ended()
         if loss is not None:
             self._emit(events.SessionLost(loss.detail, loss.fault))
         self.tools.session_replaced(unsent)
@@ -480,9 +498,12 @@ class Call:
 
     async def _watch_silence(self) -> None:
         """Ends with the call."""
+        pulse = self.live.pulse
         while True:
             await asyncio.sleep(WATCH_STEP_S)
+            self._watchdog.life_came(pulse.felt_at, pulse.slowest_pong_s)
             self._act(self._watchdog.tick(self._clock()))
+            self._tell_held()
 
     def _act(self, alarm: Alarm | None) -> None:
         """Do something about an agent that does not answer."""
@@ -490,10 +511,11 @@ class Call:
             return
         logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, alarm.cause, alarm.step)
         self._emit(events.AgentFellSilent(alarm.cause, alarm.step, self._turn_reason))
-        if alarm.nudge:
-            self._tell(Note(NUDGE, wants_reply=True))
+        nudge = GENTLE_NUDGE if alarm.gentle else NUDGE_TO_WRITE if self._writes else NUDGE
         if alarm.step in ("resume", "rebuild"):
-            self.live.replace(rebuild=alarm.step == "rebuild")
+            self.live.replace(rebuild=alarm.step == "rebuild", nudge=nudge if alarm.nudge else None)
+        elif alarm.nudge:
+            self._attempt(self.live.nudge, nudge)
 
     def _route(self, fact: wire.Fact) -> None:
         self._watchdog.message_came(self._clock())
@@ -505,6 +527,7 @@ class Call:
             case wire.InputTranscript():
                 self._words_came(fact)
             case wire.Text(text):
+                self._watchdog.agent_wrote(self._clock(), text)
                 self._caption(text)
             case wire.Interrupted():
                 self._watchdog.turn_cut()
@@ -586,11 +609,15 @@ class Call:
             if cuts_something:
                 self._emit(events.AgentInterrupted(cut.generation, cut.heard_samples, cut.dropped_samples))
             arrived = self._arrived_samples.pop(cut.generation, 0)
-            self._emit_revision(self.transcript.interrupt(cut.generation, cut.heard_samples, arrived))
+            self._emit_revision(
+                self.transcript.interrupt(cut.generation, cut.heard_samples, arrived, written=self._writes)
+            )
 
     def _note_answer(self) -> None:
         """It is whole, if nothing else is going on: should the session be lost now, it is not asked for again."""
-        arrived = self._turns.generating and self._arrived_samples.get(self._turns.generation)
+        generation = self._turns.generation
+        wrote = self._writes and generation in self.transcript.open_generations()
+        arrived = self._turns.generating and (wrote or self._arrived_samples.get(generation))
         if arrived and not self._level.speaking and not self.tools.open:
             self._told_turns = self.transcript.count
             self.live.answer_completed()
@@ -608,11 +635,13 @@ class Call:
         generation = self._turns.turn_completed()
         self._told_turns = self.transcript.count
         self.tools.turn_completed()
+        self._held.turn_completed(self._clock())
         self._turn_reason = reason
         self.voice.generating = False
         self._finish_heard_turns()
         self._emit(events.TurnCompleted(generation, reason))
-        self._act(self._watchdog.turn_completed(self._clock()))
+        self._act(self._watchdog.turn_completed(self._clock(), reason))
+        self._tell_held()
         self._farewell_complete = self._leaving
         self._leave_if_silent()
 
@@ -674,7 +703,7 @@ class Call:
         self._greet()
 
     def say(self, text: str) -> None:
-        """Have the agent say something now."""
+        """Have the agent say something: now, or as soon as that takes back no tool call (`Held`)."""
         self._tell(Note(say_request(valid_text(text)), wants_reply=True))
 
     def send_event(self, name: str, data: Any) -> None:
@@ -692,10 +721,8 @@ class Call:
         return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns if not turn.noted)
 
     def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None:
-        """Have the model know something that is not part of the transcript; see `Briefing.note`."""
-        self.briefing.note(text, role, run_immediately=run_immediately)
-        if run_immediately:
-            self._watchdog.caller_asked(self._clock())
+        """Have the model know something that is not part of the transcript; see `Briefing.note`, and `say`."""
+        self._tell(self.briefing.note(text, role, run_immediately=run_immediately), owed=run_immediately)
 
     def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
         """Have another agent take over; see `Briefing.change_agent`."""
@@ -738,9 +765,52 @@ class Call:
     def _leave(self) -> None:
         self.hang_up("hung_up", "The agent hung up.", "agent")
 
-    def _tell(self, item: ToolResult | Note) -> None:
+    def _tell(self, note: Note, *, owed: bool = False) -> None:
+        """Tell the model something, or have it wait (`Held`).
+
+        Args:
+            note: what it is told.
+            owed: the caller waits for what follows.
+        """
+        now = self._clock()
+        if not self._held.must_wait(self._for_held(), now):
+            self._send(note, owed=owed)
+        elif not self._held.put((note, owed), now, wants_reply=note.wants_reply):
+            logger.warning("call %s: a note to the model is dropped: too many wait for a tool to end", self.call_id)
+
+    def _tell_held(self) -> None:
+        for note, owed in self._held.take(self._for_held(), self._clock()) if self._held.waiting else ():
+            self._send(note, owed=owed)
+
+    def _for_held(self) -> HeldState:
+        return HeldState(
+            awaits_tool=self.tools.awaited,
+            tool_runs=self.tools.open,
+            turn_open=self._turns.open,
+            caller_first=self._floor.taken or (self._watchdog.owed and not self.tools.open),
+        )
+
+    def _tell_of_tool(self, item: ToolResult | Note) -> None:
+        """Tell the model how a tool ended, or how far it is."""
+        if isinstance(item, Note):
+            self._watchdog.tool_answered(silent=not item.wants_reply)
+            self._tell(item)
+            return
+        if not item.will_continue:
+            silent, awaited = item.scheduling == "SILENT", self.tools.waits_for(item.name)
+            self._watchdog.tool_answered(silent=silent)
+            self._held.tool_answered(self._clock(), silent=silent, awaited=awaited, turn_open=self._turns.open)
+        self._send(item)
+
+    def _send(self, item: ToolResult | Note, *, owed: bool = False) -> None:
+        self._attempt(self.live.uplink.put, item)
+        if owed:
+            self._watchdog.caller_asked(self._clock())
+
+    def _attempt(self, put: Callable[[T], None], item: T) -> None:
+        """Queue something for the model; the call ends if its server has stopped reading."""
         try:
-            self.live.uplink.put(item)
+            put(item)
         except LiveError as error:
             self._lose_live(error)
 
@@ -749,5 +819,24 @@ class Call:
         match event:
             case events.ToolCalled():
                 self._watchdog.pause("tools", self._clock())
+                self._held.tool_called()
             case events.ToolFinished() if not self.tools.open:
                 self._watchdog.proceed("tools", self._clock())
+
+
+def _watchdog(settings: Settings, *, marked: bool) -> Watchdog:
+    """Make the watchdog that suits the model and the settings.
+
+    Args:
+        settings: the service's.
+        marked: the caller marks their turns, so that no silence has to be waited for.
+    """
+    return Watchdog(
+        answer_timeout_s(settings),
+        transcribed=settings.input_transcription and not marked,
+        ignores_speech=ignores_speech(settings),
+        writes=not settings.audio_output,
+        answerable_pause_s=MODEL_BEGINS_S + (0.0 if marked else vad_silence_s(settings)),
+        hangover_s=0.0 if marked else HANGOVER_S,
+        dead_after_s=max(DEAD_S, settings.ping_interval_s + PONG_S),
+    )

@@ -55,6 +55,7 @@ class CallLimits:
             idle_timeout_s=settings.idle_timeout_s,
             max_duration_s=settings.max_duration_s,
             now=clock(),
+            writes=not settings.audio_output,
         )
 
     def bill(self, usage: Usage) -> None:

@@ -179,15 +179,18 @@ class Settings(BaseSettings):
         None, description="How finely the model looks at pictures; finer ones cost more tokens."
     )
     answer_timeout_s: float = Field(
-        10.0, ge=0, description="Seconds after which a caller who got no answer is taken care of; 0 never does."
+        6.0,
+        ge=0,
+        description="Seconds after which a caller who got no answer is taken care of; 0 never does. "
+        "12 for models that think, unless it is set.",
     )
     recovery_s: float = Field(
         30.0, ge=0, description="Seconds within which a lost Live session must be running again, or the call ends."
     )
     setup_timeout_s: float = Field(
-        15.0, gt=0, le=120, description="Seconds within which the Live server must confirm the session."
+        4.5, gt=0, le=120, description="Seconds that each attempt to set the Live session up may take."
     )
-    ping_interval_s: float = Field(20.0, gt=0, description="Seconds between WebSocket pings to the server.")
+    ping_interval_s: float = Field(5.0, gt=0, description="Seconds between WebSocket pings to the server.")
     ping_timeout_s: float = Field(
         60.0, gt=0, description="Seconds to wait for a pong; the real service answers as late as 30 s."
     )

@@ -57,6 +57,7 @@ class CallStats:
     observer_errors: int = 0
     hook_errors: int = 0
     hook_events_dropped: int = 0
+    left_unanswered: int = 0
 
     def add(self, other: CallStats) -> None:
         """Add another's counters to these."""

@@ -138,6 +138,16 @@ class ToolCalls:
         """True while the model waits for an answer, or could."""
         return bool(self._ledger.open_calls)
 
+    @property
+    def awaited(self) -> bool:
+        """True while the model waits for an answer, as it may for any tool that is not declared NON_BLOCKING."""
+        return any(self.waits_for(entry.name) for entry in self._ledger.of_this_session)
+
+    def waits_for(self, name: str) -> bool:
+        """Say whether the model may wait for a tool before it goes on."""
+        tool = self._tools.get(name)
+        return tool is None or tool.behavior != "NON_BLOCKING"
+
     def session_replaced(self, unsent: Sequence[ToolResult]) -> None:
         """Go on for another Live session, which knows none of the ids so far; see `Ledger`.
 

@@ -373,6 +373,7 @@ def leg_stats(leg: Leg) -> CallStats:
     stats.uplink_dropped_s = leg.call.live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
     live = leg.call.live
     stats.unreadable_messages = live.unreadable_messages
+    stats.left_unanswered = leg.call.unanswered
     stats.sessions, stats.outage_s, stats.replayed_s = live.sessions, live.outage_s, live.replayed_audio_s
     told = leg.told
     stats.messages_shortened, stats.messages_dropped, stats.messages_failed = (

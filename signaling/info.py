@@ -21,6 +21,7 @@ STATS = (
     "dropped_s",
     "video_pictures",
     "uplink_dropped_s",
+    "left_unanswered",
 )
 """Of the call's counters those that say how well it goes; the others are in the metrics."""
 

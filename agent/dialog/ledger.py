@@ -82,6 +82,11 @@ class Ledger:
         """All that is open, orphans too, oldest first."""
         return tuple(self._open.values())
 
+    @property
+    def of_this_session(self) -> tuple[Entry, ...]:
+        """What is open of the session that there is; only that can be cancelled by it (rule 4)."""
+        return tuple(entry for entry in self._open.values() if self._has_live_id(entry))
+
     def open(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> tuple[Verdict, Entry]:
         """Take in a call of the model.
 

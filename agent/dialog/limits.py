@@ -2,7 +2,8 @@
 
 Rules:
   1. At 80 % of a limit it is said that it is near, once; of the idle one again after every sign of life.
-  2. When one is reached, the sentence that is being said and the answer that is owed are waited for, 10 s at most.
+  2. When one is reached, the sentence that is being said, the answer that is owed, and tools with what is said of
+     their answers are waited for, 10 s at most.
   3. Then the model is told to say goodbye. The call ends when that was heard to its end, or 10 s later.
   4. What is reached stays reached: from then on no other limit counts, and nothing takes the end back.
   5. Idle is a call in which nobody speaks or types, and no tool runs. A limit of 0 or None does not exist.
@@ -69,15 +70,23 @@ class Limits:
         idle_timeout_s: how long nobody may speak.
         max_duration_s: how long it may last.
         now: when it began.
+        writes: the agent is not heard.
     """
 
     def __init__(
-        self, *, budget_usd: float | None, idle_timeout_s: float, max_duration_s: float, now: float
+        self,
+        *,
+        budget_usd: float | None,
+        idle_timeout_s: float,
+        max_duration_s: float,
+        now: float,
+        writes: bool = False,
     ) -> None:
         self._budget_usd = budget_usd
         self._idle_timeout_s = idle_timeout_s
         self._max_duration_s = max_duration_s
         self._began = now
+        self._writes = writes
         self._active_at = now
         self._cost_usd = 0.0
         self._near: set[events.LimitKind] = set()  # of which it was said
@@ -90,6 +99,7 @@ class Limits:
         self._generation = 0
         self._generating = False
         self._owed = False  # the caller said something that was not answered yet
+        self._tool_ended = False  # and nothing was said of it yet
         self._goodbye: _Goodbye | None = None
 
     @property
@@ -114,12 +124,14 @@ class Limits:
                 self._agent_speaks = isinstance(event, events.AgentStartedSpeaking)
             case events.ToolCalled(call_id=call_id):
                 self._open_tools.add(call_id)
-            case events.ToolFinished(call_id=call_id):
+            case events.ToolFinished(call_id=call_id, outcome=outcome):
                 self._open_tools.discard(call_id)
+                self._tool_ended = self._tool_ended or outcome != "cancelled"
             case events.GenerationStarted(generation):
                 self._generation, self._generating, self._owed = generation, True, False
+                self._tool_ended = False
             case events.TurnCompleted() | events.AgentInterrupted():
-                self._generating = False
+                self._generating = self._tool_ended = False
             case events.GenerationCompleted() | events.AgentReady():
                 pass  # signs of life like those above
             case _:
@@ -137,7 +149,7 @@ class Limits:
             return
         if self._goodbye is None and (self._quiet() or now >= self._deadline):
             self._deadline = now + GOODBYE_S
-            self._goodbye = _Goodbye(self._generation, speaks=self._agent_speaks)
+            self._goodbye = _Goodbye(self._generation, speaks=self._agent_speaks, writes=self._writes)
             yield SayGoodbye(_note(self._reached))
         elif self._goodbye is not None and (self._goodbye.heard or now >= self._deadline):
             self._ended = True
@@ -177,21 +189,23 @@ class Limits:
             yield "idle", 0.0 if busy else now - self._active_at, self._idle_timeout_s
 
     def _quiet(self) -> bool:
-        return not (self._caller_speaks or self._owed or self._generating or self._agent_speaks)
+        speaks = self._caller_speaks or self._generating or self._agent_speaks
+        return not (speaks or self._owed or self._tool_ended or self._open_tools)
 
 
 class _Goodbye:
     """Whether the first generation after another one was heard to its end."""
 
-    def __init__(self, after: int, *, speaks: bool) -> None:
+    def __init__(self, after: int, *, speaks: bool, writes: bool) -> None:
         self._after = after
         self._speaks = speaks
+        self._writes = writes
         self._complete = False
         self._sounded = False
 
     @property
     def heard(self) -> bool:
-        return self._complete and self._sounded and not self._speaks
+        return self._complete and (self._sounded or self._writes) and not self._speaks
 
     def note(self, event: events.Event) -> None:
         match event:

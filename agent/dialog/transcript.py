@@ -168,18 +168,21 @@ class Transcript:
         self.turns.append(final)
         return final
 
-    def interrupt(self, generation: int, heard_samples: int, arrived_samples: int) -> Revision | None:
+    def interrupt(
+        self, generation: int, heard_samples: int, arrived_samples: int, *, written: bool = False
+    ) -> Revision | None:
         """End the agent's open turn of a generation at what was heard of it.
 
         Args:
             generation: the generation that was cut off.
             heard_samples: samples of this generation's voice that were sent, at 24 kHz.
             arrived_samples: samples of it that had arrived.
+            written: the agent does not speak, and what has arrived was read.
         """
         turn = self._open.pop(("agent", generation), None)
         if turn is None:
             return None
-        heard = turn.text[: _heard_length(turn, heard_samples, arrived_samples)]
+        heard = turn.text if written else turn.text[: _heard_length(turn, heard_samples, arrived_samples)]
         unheard = turn.text[len(heard) :]
         turn.text = heard.rstrip()
         final = self._revise(

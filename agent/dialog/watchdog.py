@@ -3,18 +3,29 @@
 Rules:
   1. An answer is owed for what the caller typed, and for words of the caller that the model transcribed; without
      transcripts, for half a second of speech. A cough owes nothing.
-  2. Audible speech of the agent pays the debt; so does an interruption, which is followed by new words. Sound too
-     faint to be heard pays nothing. While the caller speaks or a tool runs, time does not count.
-  3. A debt that stands for `answer_timeout_s`, or a turn that completes without anything to hear, takes one step on
-     the ladder: nudge the model, resume the session, build a fresh one, apologise. Each step gets the same time. A
-     session from which nothing at all came is not nudged: nobody is there to listen.
-  4. Speech that is followed by no message whatever may have been noise, or may have been said to a dead
-     connection: the session is resumed once, and no more for a while.
-  5. While there is no session, time does not count, and starts anew with the next one.
+  2. What the caller can hear pays the debt, or read where the agent writes; so does an interruption, which is
+     followed by new words. Sound too faint to be heard pays nothing.
+  3. A model may mean to say nothing: to speech, where its settings let it ignore some, and to anything once the
+     answer of a tool was SILENT. A turn that completes with nothing in it settles such a debt, and is counted. It
+     does not if the server says that it went wrong, or if a tool's answer is to be spoken of.
+  4. A debt that stands for `answer_timeout_s`, or any other turn that completes without anything to hear, takes one
+     step on the ladder: nudge the model, resume the session, build a fresh one, apologise. Each step gets the same
+     time. A session from which nothing at all came is not nudged: nobody is there to listen.
+  5. The time counts from the end of the caller's first unanswered words. Speech that goes on after a short pause is
+     part of them; whoever asks again after a pause in which an answer should have come waits since the first time.
+     No step is taken while the caller speaks, nor until there was such a pause.
+  6. Speech that is followed by no message whatever may have been noise, or may have been said to a dead connection:
+     the session is resumed once, and no more for a while.
+  7. A server from which nothing comes while the caller speaks or types, not even a pong, is dead after
+     `dead_after_s`, and twice the time of its slowest pong at least. The next step is taken then, whoever speaks.
+  8. While there is no session, or a tool runs, time does not count, and starts anew afterwards.
+  9. That the caller has fallen silent is known `hangover_s` later. A turn that was completed in between is judged
+     then; one that was completed while the caller spoke is not judged at all.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +35,9 @@ Step = Literal["nudge", "resume", "rebuild", "apologise"]
 
 LADDER: tuple[Step, ...] = ("nudge", "resume", "rebuild", "apologise")
 LEAST_SPEECH_S = 0.5  # rule 1
-QUIET_AFTER_NOISE_S = 60.0  # rule 4
+HARMLESS_REASONS = (None, "TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT")  # rule 3
+LATE_WORDS_S = 3.0  # words that come sooner after speech are those of that speech
+QUIET_AFTER_NOISE_S = 60.0  # rule 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +48,38 @@ class Alarm:
         cause: ``no_answer`` in time, ``empty_turn``, ``inaudible`` speech, or ``no_message`` at all.
         step: what to try.
         nudge: tell the model, too, that the caller waits.
+        gentle: it may have meant to say nothing, and still may.
     """
 
     cause: Cause
     step: Step
     nudge: bool
+    gentle: bool = False
+
+
+@dataclass(slots=True)
+class _Debt:
+    """An answer that is owed.
+
+    Attributes:
+        since: what came later than this shows that the server lives.
+        due: when the next step is taken.
+        fixed: more speech does not put it off (rule 5).
+        ignorable: the model may ignore what was said (rule 3).
+        silenced: a tool's answer was SILENT, and none is to be spoken of (rule 3).
+        promised: a tool's answer is to be spoken of.
+    """
+
+    since: float
+    due: float
+    ignorable: bool
+    fixed: bool = False
+    silenced: bool = False
+    promised: bool = False
+
+    @property
+    def gentle(self) -> bool:
+        return self.ignorable or self.silenced
 
 
 class Watchdog:
@@ -48,136 +88,281 @@ class Watchdog:
     Args:
         answer_timeout_s: seconds that an answer may take; 0 never calls for a step.
         transcribed: words of the caller are transcribed by the model.
+        ignores_speech: the model may ignore speech that is not meant for it.
+        writes: the agent writes and is not heard.
+        answerable_pause_s: after the caller has fallen silent; by then the model should have begun to answer.
+        hangover_s: how long the caller has been silent when `caller_stopped` says so.
+        dead_after_s: see rule 7; a server that is pinged must be able to answer in less.
     """
 
-    def __init__(self, answer_timeout_s: float, *, transcribed: bool) -> None:
+    def __init__(
+        self,
+        answer_timeout_s: float,
+        *,
+        transcribed: bool,
+        ignores_speech: bool = False,
+        writes: bool = False,
+        answerable_pause_s: float = 1.0,
+        hangover_s: float = 0.0,
+        dead_after_s: float = math.inf,
+    ) -> None:
+        self.unanswered = 0
+        "Debts that the model meant to leave unpaid (rule 3)."
         self._timeout_s = answer_timeout_s
         self._transcribed = transcribed
-        self._due: float | None = None  # when a step is taken; None: nothing is owed
+        self._ignores_speech = ignores_speech
+        self._writes = writes
+        self._answerable_pause_s = answerable_pause_s
+        self._hangover_s = hangover_s
+        self._dead_after_s = dead_after_s
+        self._debt: _Debt | None = None
         self._pauses: set[Pause] = {"session"}  # until the first one is ready
         self._next_step = 0
         self._message_at = 0.0
         self._speech_began: float | None = None
         self._spoke_at = 0.0  # the caller, last
+        self._said_at = 0.0  # what was spoken or typed last
         self._paid_at = 0.0
+        self._unheard_since: float | None = None  # the caller spoke or typed, and nothing has come since
         self._noise_due: float | None = None
         self._noise_allowed_at = 0.0
+        self._turn_open = False
         self._audible = False  # something of the current turn was
         self._spoke = False  # some sound of the current turn came
         self._cut = False  # the current turn is complete as it is
+        self._unjudged: tuple[float, Cause, str | None] | None = None  # a turn that was completed (rule 9)
+        self._verdict: Cause | None = None  # on it
 
     @property
     def owed(self) -> bool:
         """True while the caller waits for an answer."""
-        return self._due is not None
+        return self._debt is not None
 
     def caller_started(self, now: float) -> None:
         """The caller speaks, by level."""
+        self._says_more(now)
         self._speech_began = self._spoke_at = now
+        self._unjudged = None
 
     def caller_stopped(self, now: float) -> None:
         """The caller has fallen silent, by level."""
-        spoke_s = 0.0 if self._speech_began is None else now - self._speech_began
-        self._speech_began = None
-        self._spoke_at = now
-        if self._due is not None:
-            self._due = now + self._timeout_s
-        elif spoke_s < LEAST_SPEECH_S:
-            return
-        elif not self._transcribed:
-            self._owe(now)
-        elif now >= self._noise_allowed_at and self._noise_due is None:
-            self._noise_due = now + self._timeout_s
+        began, self._speech_began = self._speech_began, None
+        ended = now - self._hangover_s
+        self._spoke_at = self._said_at = ended
+        cough = began is None or now - began < LEAST_SPEECH_S
+        if began is not None and self._unheard_since is not None:
+            nothing_since = self._unheard_since > max(began, ended)
+            if nothing_since or (cough and self._unheard_since >= began):
+                self._unheard_since = None
+        if self._debt is not None:
+            if not self._debt.fixed:
+                self._debt.due = ended + self._timeout_s
+        elif not cough and not self._transcribed:
+            if self._paid_at < ended:  # else the answer has begun already
+                self._owe(ended, since=ended)
+        elif not cough and self._message_at < ended and now >= self._noise_allowed_at and self._noise_due is None:
+            self._noise_due = ended + self._timeout_s
+        self._judge_late(now, ended)
 
     def caller_asked(self, now: float) -> None:
-        """The caller typed something."""
-        self._owe(now)
+        """The caller typed something, or the model is asked to speak in another way: a direct question."""
+        self._says_more(now)
+        debt = self._owe(now, since=now)
+        if not debt.fixed:
+            debt.due = now + self._timeout_s
+        debt.ignorable = debt.silenced = debt.promised = False
 
     def words_came(self, now: float) -> None:
         """Words of the caller were transcribed; they may come late, when they are answered already."""
-        if self._speech_began is not None or self._spoke_at > self._paid_at:
-            self._owe(now)
+        if self._speech_began is not None:
+            self._owe(now, since=self._speech_began)
+        elif self._spoke_at > self._paid_at:
+            late = now - self._spoke_at < LATE_WORDS_S
+            if self._debt is None:
+                self._owe(self._spoke_at if late else now, since=self._spoke_at)
+            elif not late and not self._debt.fixed:  # too low a voice for the level
+                self._debt.due = now + self._timeout_s
 
     def message_came(self, now: float) -> None:
         """Any message of the server."""
         self._message_at = now
         self._noise_due = None
+        self.life_came(now)
+
+    def life_came(self, at: float, slowest_pong_s: float = 0.0) -> None:
+        """Anything at all of the server, pongs too (rule 7); may be told late, and more than once.
+
+        Args:
+            at: when it came last.
+            slowest_pong_s: how long a pong took at most.
+        """
+        self._dead_after_s = max(self._dead_after_s, 2 * slowest_pong_s)
+        if "session" in self._pauses:  # the next session is being set up: it has not heard the caller yet
+            return
+        if self._unheard_since is not None and at > self._unheard_since:
+            self._unheard_since = None if self._speech_began is None else at
+            if self._debt is None:
+                self._next_step = 0
 
     def agent_spoke(self, now: float, *, audible: bool) -> None:
         """Speech of the agent arrived."""
-        self._spoke = True
+        self._turn_open = self._spoke = True
         if audible:
             self._audible = True
             self._pay(now)
+
+    def agent_wrote(self, now: float, text: str) -> None:
+        """Text of the agent arrived that it does not speak; of one that speaks nobody reads it."""
+        if self._writes:
+            self.agent_spoke(now, audible=bool(text.strip()))
 
     def agent_interrupted(self, now: float) -> None:
         """The caller cut the agent off."""
         self._pay(now)
 
+    def tool_answered(self, *, silent: bool) -> None:
+        """The answer of a tool was told to the model; to be said before `proceed`."""
+        if self._debt is None:
+            return
+        if not silent:
+            self._debt.promised = True
+            self._debt.ignorable = False
+        self._debt.silenced = not self._debt.promised
+
     def turn_cut(self) -> None:
         """The server has cut the turn; its end follows, and says nothing of what was asked since."""
         self._cut = True
 
-    def turn_completed(self, now: float) -> Alarm | None:
-        """The model's turn is complete; return what to do if something was to be heard in it and was not."""
-        audible, spoke = self._audible, self._spoke
+    def turn_completed(self, now: float, reason: str | None = None) -> Alarm | None:
+        """The model's turn is complete; return what to do if something was to be heard in it and was not.
+
+        Args:
+            now: monotonic seconds.
+            reason: the server's ``turnCompleteReason``, if it gave one.
+        """
+        audible = self._audible
+        cause: Cause = "inaudible" if self._spoke else "empty_turn"
         cut, self._cut = self._cut, False
-        self._audible = self._spoke = False
-        if self._due is None or audible or cut or self._pauses or self._speech_began is not None:
+        self._turn_open = self._audible = self._spoke = False
+        self._unjudged = None
+        if audible or cut or self._pauses:
             return None
-        return self._strike(now, "inaudible" if spoke else "empty_turn")
+        if self._speech_began is not None:
+            self._unjudged = now, cause, reason
+            return None
+        return self._strike(now, cause) if self._is_fault(now, cause, reason) else None
 
     def pause(self, why: Pause, now: float) -> None:
         """There is no session, or a tool runs: time does not count."""
         self._pauses.add(why)
         self._message_at = now
+        self._turn_open = why == "tools"
         if why == "session":  # the rest of its turn will not come
             self._audible = self._spoke = self._cut = False
+            self._unjudged = self._verdict = None
 
     def proceed(self, why: Pause, now: float) -> None:
         """There is a session again, or the tools have answered: time starts anew."""
         self._pauses.discard(why)
         self._message_at = now
         self._noise_due = None
-        if self._due is not None:
-            self._due = now + self._timeout_s
+        if self._unheard_since is not None:
+            self._unheard_since = now
+        if self._debt is None:
+            return
+        if self._debt.silenced and not self._turn_open and not self._pauses:
+            self._leave(now)
+            return
+        self._debt.since = now
+        self._debt.due = now + self._timeout_s
 
     def tick(self, now: float) -> Alarm | None:
         """Return what to do now, if anything; to be asked about twice a second."""
-        if self._timeout_s <= 0 or self._pauses or self._speech_began is not None:
+        if self._timeout_s <= 0 or self._pauses:
             return None
-        if self._due is not None and now >= self._due:
-            return self._strike(now, "no_answer")
+        if self._unheard_since is not None and now - self._unheard_since >= self._dead_after_s:
+            return self._strike(now, "no_message", dead=True)
+        if self._speech_began is not None:
+            return None
+        debt, verdict = self._debt, self._verdict
+        self._verdict = None
+        if debt is not None and verdict is not None:
+            return self._strike(now, verdict)
+        if debt is not None and now >= max(debt.due, self._said_at + self._answerable_pause_s):
+            return self._strike(now, "no_answer", dead=self._message_at <= debt.since)
         if self._noise_due is not None and now >= self._noise_due:
             self._noise_due = None
             self._noise_allowed_at = now + QUIET_AFTER_NOISE_S
-            return Alarm("no_message", "resume", nudge=False)
+            if self._unheard_since is None:  # the server lives: no second attempt
+                self._next_step = 0
+            return self._strike(now, "no_message", dead=True)
         return None
 
-    def _owe(self, now: float) -> None:
-        if self._due is None:
-            self._next_step = 0
-        self._due = now + self._timeout_s
+    def _is_fault(self, now: float, cause: Cause, reason: str | None) -> bool:
+        """Judge a turn in which nothing was heard; settle the debt if that was meant (rule 3)."""
+        harmless = cause == "empty_turn" and reason in HARMLESS_REASONS
+        if self._debt is None:
+            if harmless and self._ignores_speech:  # words of what was ignored may come yet
+                self._paid_at = now
+            return False
+        if harmless and self._debt.gentle:
+            self._leave(now)
+            return False
+        return True
+
+    def _judge_late(self, now: float, ended: float) -> None:
+        """Judge what was completed after the caller had fallen silent, and before that was known (rule 9)."""
+        if self._unjudged is not None:
+            (at, cause, reason), self._unjudged = self._unjudged, None
+            if at >= ended and self._is_fault(now, cause, reason):
+                self._verdict = cause
+
+    def _says_more(self, now: float) -> None:
+        """The caller begins to say something, or has typed it (rules 5 and 7)."""
+        if self._debt is not None and now - self._said_at >= self._answerable_pause_s:
+            self._debt.fixed = True
+        self._said_at = now
+        if self._unheard_since is None:
+            self._unheard_since = now
+
+    def _owe(self, now: float, *, since: float) -> _Debt:
+        """Return the debt that stands from now on; one that stands already waits since its own time (rule 5)."""
         self._noise_due = None
+        if self._debt is None:
+            self._next_step = 0
+            self._debt = _Debt(since, now + self._timeout_s, self._ignores_speech)
+        return self._debt
 
     def _pay(self, now: float) -> None:
         self._paid_at = now
-        self._due = None
+        self._debt = None
+        self._verdict = None
         self._noise_due = None
         self._next_step = 0
 
-    def _strike(self, now: float, cause: Cause) -> Alarm | None:
-        """Take the next step of the ladder (rule 3)."""
+    def _leave(self, now: float) -> None:
+        """Settle a debt that the model meant to leave unpaid (rule 3)."""
+        self.unanswered += 1
+        self._pay(now)
+
+    def _strike(self, now: float, cause: Cause, *, dead: bool = False) -> Alarm | None:
+        """Take the next step of the ladder (rule 4)."""
         if self._timeout_s <= 0:
             return None
-        waits_since = now if self._due is None else self._due - self._timeout_s
-        dead = self._message_at <= waits_since and cause == "no_answer"
         if dead and self._next_step == 0:
             self._next_step = 1
             cause = "no_message"
         step = LADDER[self._next_step]
         self._next_step += 1
-        self._due = now + self._timeout_s
+        gentle = self._debt is not None and self._debt.gentle and cause == "no_answer"
+        if self._unheard_since is not None:
+            self._unheard_since = now
+        if self._debt is not None:
+            self._debt.since = now
+            self._debt.due = now + self._timeout_s
+            self._debt.fixed = True
         if step == "apologise":
+            self._unheard_since = None
             self._pay(now)
-        return Alarm(cause, step, nudge=step == "nudge" or (step in ("resume", "rebuild") and not dead))
+        nudge = step == "nudge" or (step in ("resume", "rebuild") and not dead)
+        return Alarm(cause, step, nudge, gentle and nudge)

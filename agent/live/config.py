@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from google.genai import types
 
 from agent.live.models import rules_of
+from agent.live.pulse import WatchedConnection
 from agent.settings import Settings
 
 E = TypeVar("E", bound=Enum)
@@ -54,6 +55,7 @@ def http_options(endpoint: LiveEndpoint, settings: Settings) -> types.HttpOption
         "ping_interval": settings.ping_interval_s,
         "ping_timeout": settings.ping_timeout_s,
         "max_size": 16 << 20,  # the SDK's 1 MiB ends a call on one long message
+        "create_connection": WatchedConnection,
     }
     if endpoint.ca_file is not None:
         websocket["ssl"] = ssl.create_default_context(cafile=endpoint.ca_file)
@@ -171,6 +173,16 @@ VAD_PRESETS = {
     "low": VadPreset("low", "low", 300, 1000),  # patient; noise and short words begin no turn
     "phone": VadPreset("low", "high", 100, 600),  # line noise begins no turn and keeps none open
 }
+
+
+SERVERS_SILENCE_S = 0.5  # about that, where it is left to the Live server
+
+
+def vad_silence_s(settings: Settings) -> float:
+    """Return after how much silence the Live server's own detector calls a turn finished."""
+    preset = VAD_PRESETS.get(settings.vad or "")
+    silence_ms = _first(settings.vad_silence_ms, preset.silence_ms if preset else None)
+    return SERVERS_SILENCE_S if silence_ms is None else silence_ms / 1000
 
 
 def _realtime_input_config(settings: Settings) -> types.RealtimeInputConfig | None:

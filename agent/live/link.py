@@ -29,6 +29,7 @@ from agent.errors import LiveError, LiveRefused
 from agent.events import RefusedInput
 from agent.live import wire
 from agent.live.models import rules_of
+from agent.live.pulse import Pulse
 from agent.live.refusals import REFUSED_CODE, Content, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, Step, is_forgotten
@@ -39,6 +40,7 @@ from agent.live.uplink import (
     Audio,
     Item,
     Note,
+    Nudge,
     Picture,
     ToolResult,
     TypedText,
@@ -139,6 +141,8 @@ class LiveLink:
         "How long there was no session although there had been one."
         self.replayed_audio_s = 0.0
         "The caller's voice that was sent again."
+        self.pulse = Pulse(clock)
+        "When anything of the Live server came last."
         self._client = client
         self._settings = settings
         self._declarations = declarations
@@ -184,14 +188,27 @@ class LiveLink:
             within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
             self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
-    def replace(self, *, rebuild: bool = False) -> None:
+    def nudge(self, text: str) -> None:
+        """Tell the model that the caller waits.
+
+        Raises:
+            LiveLost: the Live server has stopped reading.
+        """
+        self.uplink.drop_nudge()
+        self.uplink.put(Nudge(text))
+
+    def replace(self, *, rebuild: bool = False, nudge: str | None = None) -> None:
         """Have another session take over, if one is running: the model does not do what it should.
 
         Args:
             rebuild: do not resume, begin afresh.
+            nudge: what that one is told after all that it is sent again; it is nudged once, whatever waits.
         """
         if self._session is not None:
             self._rebuild = rebuild
+            self.uplink.drop_nudge()
+            if nudge is not None:
+                self._ring.nudge(Nudge(nudge))
             self._session.leave()
 
     def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
@@ -226,6 +243,7 @@ class LiveLink:
             on_fact=self._fact_came,
             on_picture=self._ports.on_picture,
             on_unreadable=self._unreadable_came,
+            pulse=self.pulse,
             clock=self._clock,
             refusals=self._refusals,
             on_unsendable=self._unsendable_came,
@@ -271,6 +289,7 @@ class LiveLink:
             resumed=self._opening.handle is not None and not blamed,
             final=isinstance(loss, LiveRefused) and loss.code is None,
             reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
+            took_s=self._clock() - self._connecting_at if loss.during_setup else 0.0,
         )
         if move.step is Step.GIVE_UP:
             raise loss

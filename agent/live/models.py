@@ -25,6 +25,7 @@ class ModelRules:
         modalities: what it may answer in; the first is its default.
         thinking_levels: values of ``thinking_level`` that it takes; none if it takes no level.
         thinking_budget: it takes a ``thinking_budget``.
+        thinks: it thinks before it answers, unless its thinking is turned off.
         non_blocking: a function may be declared NON_BLOCKING: the model talks on while it runs.
         non_blocking_default: a function declared without a behavior is NON_BLOCKING.
         blocking: a function may be declared BLOCKING.
@@ -44,6 +45,7 @@ class ModelRules:
     modalities: tuple[Literal["AUDIO", "TEXT"], ...]
     thinking_levels: tuple[str, ...]
     thinking_budget: bool
+    thinks: bool
     non_blocking: bool
     non_blocking_default: bool
     blocking: bool
@@ -64,6 +66,7 @@ _UNKNOWN = ModelRules(
     modalities=("AUDIO", "TEXT"),
     thinking_levels=("minimal", "low", "medium", "high"),
     thinking_budget=True,
+    thinks=False,
     non_blocking=True,
     non_blocking_default=False,
     blocking=True,
@@ -84,6 +87,7 @@ _LIVE_3_8 = ModelRules(
     modalities=("AUDIO",),
     thinking_levels=(),  # it reasons in between, by itself: any thinking config is refused
     thinking_budget=False,
+    thinks=False,
     non_blocking=True,
     non_blocking_default=True,
     blocking=True,
@@ -99,13 +103,16 @@ _LIVE_3_8 = ModelRules(
     code_execution=False,
 )
 
-_LIVE_3_8_THINKING = replace(_LIVE_3_8, thinking_levels=("low", "medium", "high"), blocking=False, scheduling=False)
+_LIVE_3_8_THINKING = replace(
+    _LIVE_3_8, thinking_levels=("low", "medium", "high"), thinks=True, blocking=False, scheduling=False
+)
 
 _LIVE_3_1 = ModelRules(
     known=True,
     modalities=("AUDIO",),
     thinking_levels=("minimal", "low", "medium", "high"),
     thinking_budget=False,
+    thinks=False,  # its default level is minimal
     non_blocking=False,
     non_blocking_default=False,
     blocking=True,
@@ -127,6 +134,7 @@ _NATIVE_AUDIO_2_5 = ModelRules(
     modalities=("AUDIO",),
     thinking_levels=(),
     thinking_budget=True,
+    thinks=True,
     non_blocking=True,
     non_blocking_default=False,
     blocking=True,
@@ -169,6 +177,30 @@ def rules_of(model: str) -> ModelRules:
         Its rules; permissive ones with ``known=False`` if it is not in the table.
     """
     return MODELS.get(_VERSION.sub("", model.rpartition("/")[2].lower()), _UNKNOWN)
+
+
+THINKING_ANSWER_S = 12.0
+"What an answer may take by default where the model thinks first."
+
+
+def answer_timeout_s(settings: Settings) -> float:
+    """Return how long an answer may take: as set, else longer where the model thinks first."""
+    chosen = "answer_timeout_s" in settings.model_fields_set
+    return settings.answer_timeout_s if chosen or not _thinks(settings) else THINKING_ANSWER_S
+
+
+def _thinks(settings: Settings) -> bool:
+    if settings.thinking_budget is not None:
+        return settings.thinking_budget != 0
+    if settings.thinking_level is not None:
+        return settings.thinking_level != "minimal"
+    return rules_of(settings.model).thinks
+
+
+def ignores_speech(settings: Settings) -> bool:
+    """Tell whether the model may stay silent to speech that is not meant for it."""
+    allowed = rules_of(settings.model).proactive_audio
+    return allowed == "always" or (allowed == "allowed" and bool(settings.proactive_audio))
 
 
 def rules_in_force(settings: Settings, *, offline: bool) -> tuple[str, ModelRules]:

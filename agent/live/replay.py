@@ -11,6 +11,8 @@ or five round trips and the server's own work. A handle before which nothing was
 Speech is kept for as long as it takes a handle to come that knows it, which none does while a tool runs. Silence
 is kept only while there is little of all, for the pauses between words. What goes beyond the bounds is forgotten.
 
+Of nudges only the newest is kept: a session is nudged once.
+
 No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
 open there, whether that start is still remembered or not.
 """
@@ -23,7 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 
-from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Picture, ToolResult
+from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Nudge, Picture, ToolResult
 
 MAX_SPEECH_S = 30.0
 MAX_WITH_SILENCE_S = 5.0  # beyond it, silence goes
@@ -83,6 +85,16 @@ class ReplayRing:
         """
         if isinstance(item, Picture | ToolResult | AgentChange):
             return
+        if isinstance(item, Nudge):
+            self._forget_nudge()
+        self._keep(item, now)
+
+    def nudge(self, nudge: Nudge) -> None:
+        """Have the next session be nudged, after all that it is sent again."""
+        self._forget_nudge()
+        self._keep(nudge, math.inf)
+
+    def _keep(self, item: Item, now: float) -> None:
         self._number += 1
         sent = Sent(self._number, item, now)
         if not isinstance(item, Audio):
@@ -178,6 +190,11 @@ class ReplayRing:
             if sent.number <= mark and isinstance(sent.item, ActivityMark):
                 is_open = sent.item.starts
         return is_open
+
+    def _forget_nudge(self) -> None:
+        kept = deque(sent for sent in self._words if not isinstance(sent.item, Nudge))
+        self._others -= len(self._words) - len(kept)
+        self._words = kept
 
     def _trim(self) -> None:
         """Let go of what no session will need."""

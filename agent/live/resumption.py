@@ -5,9 +5,10 @@ Rules:
   2. A handle that was refused, that failed twice, or whose session died right after it was resumed is poisoned: it
      is never used again, and the next session is a fresh one that is told the history. A server that could not be
      reached has not seen the handle, and a session that proved itself (rule 3) has cleared it.
-  3. Attempts are spaced by a jittered back-off that doubles, and limited by a budget. A session that completed a
-     turn or lasted for a while begins a new budget. A session that must be left as soon as it was ready is spaced
-     in the same way, or a server that is going down would be stormed.
+  3. Attempts are spaced by a jittered back-off that doubles, and limited by a budget, which begins with the loss,
+     or with the attempt that failed if there was no session. A session that completed a turn or lasted for a while
+     begins a new budget. A session that must be left as soon as it was ready is spaced in the same way, or a server
+     that is going down would be stormed. A server that says itself that it is busy is given a moment at once.
   4. A handle is taken when the server offers one; "not resumable now" does not take the last one away: resuming
      with it loses a little, a fresh session loses more. One that comes in the middle of the model's turn is passed
      over by `agent.live.link`: the session that it leads to would never end that turn.
@@ -31,6 +32,7 @@ MOST_FAILURES = 2  # of one handle
 LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 4.0
+BUSY_DELAY_S = (0.1, 0.5)  # the first; of those behind it the longest is twice as long each time
 QUOTA_DELAY_S = 1.0
 LONGEST_QUOTA_DELAY_S = 8.0
 
@@ -97,6 +99,11 @@ def speaks_of_quota(reason: str) -> bool:
 
 def _out_of_quota(end: Ending) -> bool:
     return end.code == 429 or speaks_of_quota(end.reason)
+
+
+def _busy(end: Ending) -> bool:
+    """HTTP 5xx, or "try again later" (the registry of RFC 6455's close codes)."""
+    return end.code is not None and (500 <= end.code < 600 or end.code == 1013)
 
 
 def _died_young(end: Ending) -> bool:
@@ -173,6 +180,7 @@ class Recovery:
         self._uniform = uniform
         self._failures = 0  # of the handle
         self._attempts = 0
+        self._busy = 0  # attempts that the server was too busy for
         self._lost_at: float | None = None
         self._ready_at: float | None = None
         self._on_trial: str | None = None  # what the session was resumed from, until it has proved itself
@@ -196,7 +204,7 @@ class Recovery:
     def progressed(self) -> None:
         """Note that a turn was completed: the session works (rule 3)."""
         self._lost_at = None
-        self._attempts = 0
+        self._attempts = self._busy = 0
         self._failures = 0
         self._on_trial = None
 
@@ -225,11 +233,13 @@ class Recovery:
         resumed: bool,
         final: bool = False,
         reached: bool = True,
+        took_s: float = 0.0,
     ) -> Move:
         """Decide how to go on after a loss.
 
         The arguments are those of `Ending`, and ``reached``: there was a connection. Without one, or when the
-        server refused it or is short of quota, nobody has looked at the handle.
+        server refused it or is short of quota, nobody has looked at the handle. ``took_s`` is how long the attempt
+        took, of a session that was not confirmed.
         """
         age_s = self._end_session(now)
         resumed = resumed and (stage == "setup" or self._on_trial is not None)  # else it has proved itself
@@ -241,8 +251,8 @@ class Recovery:
         if step is Step.REBUILD:
             self.poison()
         if self._lost_at is None:
-            self._lost_at = now
-        delay_s = self._delay_s(step)
+            self._lost_at = now - took_s
+        delay_s = self._busy_delay_s() if step is Step.RESUME and _busy(end) else self._delay_s(step)
         if step is Step.GIVE_UP or now + delay_s - self._lost_at >= self._budget_s:
             return Move(Step.GIVE_UP)
         self._attempts += 1
@@ -255,6 +265,14 @@ class Recovery:
         if age_s >= STABLE_S:
             self.progressed()
         return age_s
+
+    def _busy_delay_s(self) -> float:
+        self._busy += 1
+        least, most = BUSY_DELAY_S
+        if self._busy > 1:
+            most = min(LONGEST_DELAY_S, most * 2.0 ** min(self._busy - 1, 8))
+            least = most / 2
+        return self._uniform(least, most)
 
     def _delay_s(self, step: Step) -> float:
         """The first attempt after a loss comes at once, and so does the first without its handle (rule 3)."""

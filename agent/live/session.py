@@ -27,6 +27,7 @@ from agent.live import wire
 from agent.live.client import no_token
 from agent.live.config import connect_config, tools_of
 from agent.live.models import rules_of
+from agent.live.pulse import Pulse
 from agent.live.refusals import PAUSE_S, Message, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import speaks_of_quota
@@ -37,6 +38,7 @@ from agent.live.uplink import (
     Image,
     Item,
     Note,
+    Nudge,
     Picture,
     ToolResult,
     TypedText,
@@ -48,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 UPLINK_MIME = "audio/pcm;rate=16000"
 PICTURE_MIME = "image/jpeg"
-SEND_TIMEOUT_S = 10.0  # a server that takes nothing for so long is lost
+SEND_TIMEOUT_S = 6.0  # a server that takes nothing for so long is lost, a quarter later at most
 CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
 NO_PICTURES = "You cannot be shown the pictures of a tool: say so, and do not guess what is in them."
@@ -96,6 +98,7 @@ class SessionPorts:
         on_fact: called with each fact, in order.
         on_picture: called with each picture once it was sent.
         on_unreadable: called for each message that the SDK could not parse; it is passed over.
+        pulse: is told when anything comes.
         clock: monotonic seconds.
         refusals: notes what may be refused, and says what is not sent.
         on_unsendable: called with each message that the SDK does not take, and why; it is passed over.
@@ -107,6 +110,7 @@ class SessionPorts:
     on_fact: Callable[[wire.Fact], None]
     on_picture: Callable[[Picture], None]
     on_unreadable: Callable[[], None]
+    pulse: Pulse
     clock: Clock
     refusals: Refusals = field(default_factory=Refusals)
     on_unsendable: Callable[[Message, str], None] = lambda _message, _reason: None
@@ -177,6 +181,7 @@ class LiveSession:
             self._settings, self._declarations, handle=opening.handle, seeded=bool(opening.history)
         )
         connecting = self._client.aio.live.connect(model=model, config=config)
+        self._ports.pulse.watch()
         try:
             async with asyncio.timeout(limit_s):
                 session = await connecting.__aenter__()
@@ -261,7 +266,7 @@ class LiveSession:
 
     async def _send_admitted(self, session: AsyncSession, item: Item) -> None:
         """Send an item, or what is to be sent in its place, and note what the server may refuse of it."""
-        if isinstance(item, Audio | Picture | ActivityMark):
+        if isinstance(item, Audio | Picture | ActivityMark | Nudge):
             await self._send_item(session, item)
             return
         refusals = self._ports.refusals
@@ -287,7 +292,7 @@ class LiveSession:
             case Note(text, wants_reply=False) if self._tells_apart:  # realtime text would be answered
                 content = types.Content(role="user", parts=[types.Part(text=text)])
                 await session.send_client_content(turns=content, turn_complete=False)
-            case TypedText(text) | Note(text):
+            case TypedText(text) | Note(text) | Nudge(text):
                 await session.send_realtime_input(text=text)
             case ActivityMark(starts=True):
                 await session.send_realtime_input(activity_start=types.ActivityStart())
@@ -359,6 +364,7 @@ async def try_session(client: LiveClient, settings: Settings) -> None:
         on_fact=lambda _fact: None,
         on_picture=lambda _picture: None,
         on_unreadable=lambda: None,
+        pulse=Pulse(monotonic),
         clock=monotonic,
     )
     session = LiveSession(client, settings, (), ports)

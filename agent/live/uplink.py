@@ -86,6 +86,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Nudge:
+    """The caller waits for an answer; a newer one takes the place of one that is not answered yet."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What the caller shows: JPEG."""
 
@@ -115,7 +122,7 @@ class AgentChange:
     declarations: Sequence[Mapping[str, Any]] | None = field(repr=False)
 
 
-Item = Audio | TypedText | Note | ToolResult | Picture | ActivityMark | AgentChange
+Item = Audio | TypedText | Note | Nudge | ToolResult | Picture | ActivityMark | AgentChange
 
 
 class Uplink:
@@ -126,7 +133,7 @@ class Uplink:
         "Audio that was dropped because it waited too long."
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
-        self._items: deque[Audio | TypedText | Note | ToolResult | ActivityMark | AgentChange] = deque()
+        self._items: deque[Audio | TypedText | Note | Nudge | ToolResult | ActivityMark | AgentChange] = deque()
         self._pictures: dict[str, Picture] = {}  # by source
         self._audio_bytes = 0
         self._bound_bytes = MAX_QUEUED_BYTES
@@ -194,6 +201,12 @@ class Uplink:
         """Return how many bytes of pictures would wait; counted when there is a further one, which is seldom."""
         texts = (further, *(item for item in self._items if isinstance(item, TypedText)))
         return sum(len(image.data) for text in texts for image in text.images)
+
+    def drop_nudge(self) -> None:
+        """Take the nudge out that waits, if there is one."""
+        before = len(self._items)
+        self._items = deque(item for item in self._items if not isinstance(item, Nudge))
+        self._others -= before - len(self._items)
 
     def _narrow(self) -> None:
         if not self._held and not self._audio_bytes:

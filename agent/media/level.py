@@ -17,7 +17,8 @@ ABOVE_FLOOR_DB = 9.0  # speech stands at least this far above the noise
 FLOOR_FALL = 0.3  # share of the way to a quieter frame: the floor follows silence within 0.2 s
 FLOOR_RISE_DB_PER_FRAME = 0.06  # 3 dB/s: steady noise becomes the floor, a sentence does not
 START_FRAMES = 3  # of the last five: one click is no speech
-HANGOVER_FRAMES = 30  # 0.6 s: a pause between words ends no talkspurt
+HANGOVER_FRAMES = 30  # a pause between words ends no talkspurt
+HANGOVER_S = HANGOVER_FRAMES * FRAME_S
 
 
 def is_audible(pcm: NDArray[np.int16]) -> bool:

@@ -12,8 +12,8 @@ from agent import Agent, CallContext, events
 from agent.emulator import Emulator
 from signaling import caller as headless
 from signaling.caller import Caller
+from tests.outlive.talk import calling as calling_without_media
 from tests.rtc.test_agent_call import calling
-from tests.wire.test_tool_calls import calling as calling_without_media
 
 WORD = "größer "
 

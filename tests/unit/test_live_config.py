@@ -10,6 +10,7 @@ import certifi
 import pytest
 
 from agent.live.config import LiveEndpoint, connect_config, endpoint_of, http_options
+from agent.live.pulse import WatchedConnection
 from agent.settings import DEFAULT_INSTRUCTION, Settings
 from agent.tools.demo import WEATHER
 
@@ -136,6 +137,7 @@ def test_the_websocket_is_set_up_for_long_calls() -> None:
         "ping_interval": 10.0,
         "ping_timeout": 40.0,
         "max_size": 16 << 20,
+        "create_connection": WatchedConnection,
     }
 
 

@@ -163,6 +163,31 @@ def test_a_server_short_of_quota_gets_longer_pauses_from_the_first_on() -> None:
     assert [move.delay_s for move in least] == [move.delay_s / 2 for move in most]
 
 
+BUSY = [(0.1, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (2.0, 4.0)]
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504, 1013])
+def test_a_server_that_is_busy_is_given_a_moment_that_grows(code: int) -> None:
+    shortest, longest = Recovery(1000.0, low), Recovery(1000.0, high)
+    spans = [(lose(shortest, 0.0, code=code).delay_s, lose(longest, 0.0, code=code).delay_s) for _ in BUSY]
+    assert spans == BUSY
+
+
+def test_a_server_that_is_busy_after_a_loss_is_given_the_same_moment() -> None:
+    recovery = running()
+    recovery.lost("running", 1006, "", 60.0, resumed=False)
+    assert 0.1 <= lose(recovery, 60.0, code=503).delay_s <= 0.5
+    recovery.progressed()
+    assert 0.1 <= lose(recovery, 70.0, code=503).delay_s <= 0.5
+
+
+def test_the_budget_counts_from_the_first_attempt_if_there_was_no_session() -> None:
+    recovery = Recovery(BUDGET_S, low)
+    recovery.lost("setup", None, "", 105.0, resumed=False, took_s=5.0)
+    assert recovery.left_s(105.0) == BUDGET_S - 5.0
+    assert recovery.lost("setup", None, "", 100.0 + BUDGET_S, resumed=False, took_s=5.0) == Move(Step.GIVE_UP)
+
+
 def test_the_budget_counts_from_the_first_loss() -> None:
     recovery = Recovery(BUDGET_S, high)
     assert lose(recovery, 100.0).step is Step.RESUME

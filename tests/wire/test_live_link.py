@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
 from agent.emulator import Emulator, Hooks, Moment, ServerMessage, Wire, running_emulator
-from agent.emulator.faults import Close, DropTcp, Fault, GoAway, UnknownMessage
+from agent.emulator.faults import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
@@ -41,7 +42,7 @@ def link_to(emulator: Emulator, **changes: Any) -> tuple[LiveLink, asyncio.Semap
         history=lambda _complete_only: [],
         is_quiet=lambda: True,
     )
-    settings = Settings(close_timeout_s=0.2, **changes)
+    settings = Settings(**{"close_timeout_s": 0.2, **changes})
     client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
     return LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1)), replaced
 
@@ -134,6 +135,39 @@ async def test_over_a_slow_line_another_agent_takes_over_at_once() -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize("what", ["send", "both"])  # of a server that does not read, no close frame comes either
+async def test_a_session_that_is_not_confirmed_is_tried_again_within_6_s(what: str) -> None:
+    stall = Stall(session=1, at="setup_received", what=what)
+    async with running_emulator(faults=[stall]) as emulator:
+        link, _replaced = link_to(emulator, close_timeout_s=Settings().close_timeout_s)
+        running = asyncio.create_task(link.run())
+        try:
+            await emulator.wait_for(lambda: len(emulator.sessions) == 2)
+            first, second = emulator.sessions
+            assert 4.0 < second.connected_s - first.connected_s < 6.0
+            await emulator.wait_for(lambda: second.ready_s is not None)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_a_busy_server_is_not_asked_again_at_once() -> None:
+    busy = RefuseUpgrade(status=503, times=3)
+    async with running_emulator(faults=[busy]) as emulator:
+        link, _replaced = link_to(emulator)
+        running = asyncio.create_task(link.run())
+        try:
+            await emulator.wait_for(lambda: len(emulator.sessions) == 4)
+            times_s = [session.connected_s for session in emulator.sessions]
+            first, second, third = (after - before for before, after in pairwise(times_s))
+            assert 0.1 <= first <= 0.7
+            assert 0.5 <= second <= 1.2
+            assert 1.0 <= third <= 2.2
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
 
 
 async def test_a_handle_that_comes_in_the_middle_of_a_turn_is_not_used() -> None:

@@ -17,6 +17,7 @@ from agent.errors import LiveLost, LiveRefused
 from agent.live import session, wire
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
+from agent.live.pulse import Pulse
 from agent.live.replay import ReplayRing
 from agent.live.session import LiveSession, Opening, SessionPorts
 from agent.live.uplink import Audio, Image, Note, TypedText, Uplink
@@ -36,6 +37,7 @@ def ports(
         on_ready=on_ready,
         on_fact=on_fact,
         on_picture=lambda _picture: None,
+        pulse=Pulse(monotonic),
         on_unreadable=lambda: None,
         clock=monotonic,
     )

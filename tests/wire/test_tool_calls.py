@@ -6,25 +6,19 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from agent import events
-from agent.call import Call
-from agent.emulator import Emulator, phrases, running_emulator
+from agent.emulator import phrases
 from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
 from agent.errors import ToolError
-from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
-from agent.settings import Settings
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
-from signaling.dialects.rtvi import rtvi_messages
-from tests.outlive.registry import saw, survives
+from tests.outlive.registry import survives
+from tests.outlive.talk import calling
 
 
 class Gate:
@@ -58,61 +52,6 @@ def slow(
 ) -> Tool:
     values = {"function": gate.slow, "behavior": behavior, "scheduling": scheduling, "context": "ctx", **changes}
     return Tool("slow", "A slow one.", {"type": "object", "properties": {}}, **values)
-
-
-class Talk:
-    """A call without a caller's media, and what happened in it."""
-
-    def __init__(self, call: Call, emulator: Emulator) -> None:
-        self.call = call
-        self.emulator = emulator
-        self.events: list[events.Event] = []
-        self._changed = asyncio.Event()
-        call.observe(self._note)
-
-    @property
-    def finished(self) -> list[events.ToolFinished]:
-        return [event for event in self.events if isinstance(event, events.ToolFinished)]
-
-    @property
-    def said(self) -> list[str]:
-        """The agent's turns, in order."""
-        turns = {event.turn_id: event.text for event in self.events if isinstance(event, events.AgentTranscribed)}
-        return list(turns.values())
-
-    async def until(self, kind: type[events.Event], count: int = 1) -> None:
-        async with asyncio.timeout(10):
-            while sum(isinstance(event, kind) for event in self.events) < count:
-                self._changed.clear()
-                await self._changed.wait()
-
-    def _note(self, event: events.Event) -> None:
-        self.events.append(event)
-        saw({"type": kind, "data": data} for kind, data in rtvi_messages(event))
-        self._changed.set()
-
-
-@asynccontextmanager
-async def calling(*tools: Tool, faults: Sequence[Fault] = ()) -> AsyncIterator[Talk]:
-    """A call that the emulator answers; at its end nothing may be owed or broken."""
-    async with running_emulator(faults=list(faults), pace=50.0, await_playback=False, seed=1) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        settings = Settings()
-        client = live_client(endpoint, settings)
-        call = Call("c1", client=client, settings=settings, tools=tools)
-        talk = Talk(call, emulator)
-        running = asyncio.create_task(call.run(None))
-        try:
-            await talk.until(events.AgentReady)
-            yield talk
-        finally:
-            call.hang_up("hung_up", "The test is over.", "caller")
-            await running
-            await client.aio.aclose()
-        await emulator.wait_for(lambda: not emulator.sessions[-1].open)
-        assert [violation for session in emulator.sessions for violation in session.violations] == []
-        called = [event.call_id for event in talk.events if isinstance(event, events.ToolCalled)]
-        assert sorted(called) == sorted(event.call_id for event in talk.finished)
 
 
 async def test_a_blocking_tool() -> None:

@@ -1,0 +1,52 @@
+"""When anything at all came from the Live server: a message, a pong, or a piece of either.
+
+The SDK hands on messages only. What it does not show is read where websockets lets a client be customised: a
+connection of our own class, by the option ``create_connection``. Which session a connection is for, it learns from
+the context that it is made in.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection
+
+from agent.clock import Clock
+
+_PULSE: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
+
+
+class Pulse:
+    """The signs of life of one call's Live sessions.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.felt_at = 0.0
+        "When something came last; 0 before that."
+        self.slowest_pong_s = 0.0
+        "How long the server took to answer a ping, at most."
+        self.clock = clock
+
+    def watch(self) -> None:
+        """Feel the connections that the running task makes from now on."""
+        _PULSE.set(self)
+
+
+class WatchedConnection(ClientConnection):
+    """A connection that tells the pulse of its context what comes."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._pulse = _PULSE.get()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        pulse = self._pulse
+        if pulse is not None:
+            pulse.felt_at = pulse.clock()
+            if self.latency > pulse.slowest_pong_s:
+                pulse.slowest_pong_s = self.latency
