@@ -129,6 +129,7 @@ class PacketInlet:
         self._codec = ""
         self._reorder: Reorder | None = None
         self._decoder: Decoder | None = None
+        self._packet_ticks = 0  # of the newest packet
         self._ticks = 0  # released so far
         self._handed = 0  # samples handed on so far
         self._short = np.zeros(0, np.int16)  # less than a frame, not handed on yet
@@ -144,24 +145,26 @@ class PacketInlet:
         Returns:
             int16, shape ``(320,)`` each, mono, 16 kHz: what can be heard now.
         """
-        if packet.payload_type in self._events:
-            return self._press(packet, now)
         name = self._codecs.get(packet.payload_type)
-        if name is None:
-            return []
+        if name is None or not packet.payload:
+            return self._hold_place(packet, now)
+        changed: list[Pcm] = []
         if name != self._codec or self._reorder is None:
-            self._use(name)
+            changed = self._use(name, now)
             assert self._reorder is not None
         self.stats.payload_bytes += len(packet.payload)
         ticks = CODECS[name].ticks(packet.payload)
-        if ticks == 0:
-            self.stats.unreadable += 1
-            return []
-        return self._hear(
+        if ticks == 0:  # damaged: as long as the one before, most likely, and concealed
+            ticks = self._packet_ticks
+            if ticks == 0:
+                self.stats.unreadable += 1
+        self._packet_ticks = ticks
+        heard = self._hear(
             self._reorder.push(
                 Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, ticks), now
             )
         )
+        return changed + heard if changed else heard
 
     def poll(self, now: float) -> list[Pcm]:
         """Return what time alone releases; to be called some ten times a second."""
@@ -174,24 +177,32 @@ class PacketInlet:
             for pcm in self.poll(clock()):
                 on_pcm(pcm)
 
-    def _press(self, packet: RtpPacket, now: float) -> list[Pcm]:
-        """Take an event: it stands in the sequence of the audio, so the audio must not wait for it."""
-        key = self._keys.push(packet.payload, packet.timestamp, marker=bool(packet.marker))
-        if key is not None:
-            self._on_key(key)
+    def _hold_place(self, packet: RtpPacket, now: float) -> list[Pcm]:
+        """Take what is no audio: it stands in the sequence of the audio, which must not wait for it.
+
+        That is keys of a telephone, comfort noise (RFC 3389: the silence is made here), padding alone, and whatever
+        was not negotiated.
+        """
+        if packet.payload_type in self._events:
+            key = self._keys.push(packet)
+            if key is not None:
+                self._on_key(key)
         if self._reorder is None:
             return []
         return self._hear(
             self._reorder.push(Packet(packet.ssrc, packet.sequence_number, packet.timestamp, b"", 0), now)
         )
 
-    def _use(self, name: str) -> None:
+    def _use(self, name: str, now: float) -> list[Pcm]:
+        """Go on with another codec; returns what was held of the one before."""
+        held = self._hear(self._reorder.drain(now)) if self._reorder is not None else []
         codec = CODECS[name]
         self._codec, self._decoder = name, codec.decoder()
         before = self.reorder_stats
         self._reorder = Reorder(codec.clock_hz)
         self._reorder.stats = before
-        self._ticks = self._handed = 0
+        self._packet_ticks = self._ticks = self._handed = 0
+        return held
 
     def _hear(self, released: list[Released]) -> list[Pcm]:
         if not released:
