@@ -23,12 +23,13 @@ from agent.media import dtmf
 from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
 from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
-from agent.media.reorder import Packet, Released, Reorder, ReorderStats, Restarted
+from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted
 from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
 
 POLL_S = 0.1
 LONGEST_GAP_S = 30.0  # a longer jump is a new stream, not time that passed
+MOST_BACK_S = 0.1  # so is one that leads further back
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class FrameInlet:
         self.stats = InboundStats()
         self._resampler: FirResampler | None = None
         self._next_pts: int | None = None
+        self._ahead = 0  # samples at the frame's rate, handed on beyond the time of the frames; below 0 still owed
 
     def push(self, frame: av.AudioFrame) -> Pcm:
         """Convert one frame.
@@ -72,7 +74,7 @@ class FrameInlet:
         resampler = self._resampler
         if resampler is None or resampler.rate_in_hz != frame.sample_rate:
             resampler = self._resampler = FirResampler(frame.sample_rate, UPLINK_RATE_HZ)
-            self._next_pts = None
+            self._next_pts, self._ahead = None, 0
         samples: Pcm = frame.to_ndarray().astype(np.int16, copy=False)
         interleaved = samples.T if frame.format.is_planar else samples
         mono = to_mono(interleaved.reshape(-1), frame.layout.nb_channels)
@@ -103,13 +105,18 @@ class FrameInlet:
         if frame.pts is None:
             return 0
         expected, self._next_pts = self._next_pts, frame.pts + frame.samples
-        if expected is None or frame.pts == expected:
+        if expected is None or (frame.pts == expected and not self._ahead):
             return 0
-        gap: int = frame.pts - expected
-        if not 0 < gap <= LONGEST_GAP_S * frame.sample_rate:
+        step: int = frame.pts - expected
+        if not -MOST_BACK_S * frame.sample_rate <= step <= LONGEST_GAP_S * frame.sample_rate:
             self.stats.restarts += 1
+            self._ahead = 0
             return 0
-        return gap
+        # As in `agent.media.reorder`, rule 4: less than half a frame is jitter, carried and not filled.
+        owed = step - self._ahead
+        missing = max(owed, 0) if 2 * abs(owed) >= frame.samples else 0
+        self._ahead = min(missing - owed, int(MOST_BACK_S * frame.sample_rate))
+        return missing
 
 
 class PacketInlet:
@@ -223,23 +230,28 @@ class PacketInlet:
             decoder.reset()
             stats.restarts += 1
             return []
+        codec = CODECS[self._codec]
         self._ticks += item.ticks
-        due = self._ticks * UPLINK_RATE_HZ // CODECS[self._codec].clock_hz - self._handed
+        due = self._ticks * UPLINK_RATE_HZ // codec.clock_hz - self._handed
+        if isinstance(item, Packet) and len(item.payload) <= codec.dtx_bytes and codec.ticks(item.payload):
+            item = Missing(item.ticks, lost=False)
         if isinstance(item, Packet):
             try:
-                pcm = decoder.decode(item.payload)
+                return [self._hand(decoder.decode(item.payload))]
             except MediaError:
                 stats.unreadable += 1
-                pcm = decoder.make_up(max(due, 0), lost=True, next_payload=None)
+                item = Missing(item.ticks, lost=True)
+        pcm = decoder.make_up(max(due, 0), lost=item.lost, next_payload=item.next_payload)
+        if item.lost:
+            stats.concealed_samples += len(pcm)
         else:
-            pcm = decoder.make_up(max(due, 0), lost=item.lost, next_payload=item.next_payload)
-            if item.lost:
-                stats.concealed_samples += len(pcm)
-            else:
-                stats.filled_samples += len(pcm)
+            stats.filled_samples += len(pcm)
+        return [self._hand(pcm)]
+
+    def _hand(self, pcm: Pcm) -> Pcm:
         self._handed += len(pcm)
-        stats.samples += len(pcm)
-        return [pcm]
+        self.stats.samples += len(pcm)
+        return pcm
 
 
 @dataclass(frozen=True, slots=True)
