@@ -29,6 +29,7 @@ from agent.live.session import LiveClient
 from agent.media import tap
 from agent.media.inbound import Ear, InboundStats, open_ear
 from agent.media.reorder import ReorderStats
+from agent.media.tap_guard import guard
 from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
 from agent.tools.declare import Tool
@@ -179,6 +180,7 @@ class Door:
             leg.call.voice.use_codec(sdp.negotiated_audio_codec(answer))
             _wire_keys(leg, answer)
             leg.ear = _ear(leg, answer) or leg.ear
+            _guard(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
         except STUMBLES as error:
@@ -234,6 +236,7 @@ class Door:
         answer = pc.localDescription.sdp
         call.voice.use_codec(sdp.negotiated_audio_codec(answer))
         leg.ear = _ear(leg, answer)
+        _guard(leg)
         self._wire_video(leg, answer)
         self._calls.start(leg)
         return sdp.with_opus_wishes(answer), leg
@@ -293,6 +296,17 @@ def _ear(leg: Leg, answer: str) -> Ear | None:
                 clock=monotonic,
             )
     return None
+
+
+def _guard(leg: Leg) -> None:
+    """Have packets that cannot be read dropped and counted."""
+    stats = leg.ear.stats if leg.ear is not None else InboundStats()
+
+    def drop() -> None:
+        stats.unreadable += 1
+
+    for transceiver in leg.pc.getTransceivers():
+        guard(transceiver.receiver, drop)
 
 
 def _ear_to_come(leg: Leg) -> Ear:

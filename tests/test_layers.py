@@ -176,7 +176,7 @@ def test_only_the_clock_reads_the_clock() -> None:
     assert found(importing("time"), inside=("agent",), outside=("agent.clock", "agent.emulator")) == []
 
 
-TAPS = ("agent.media.tap", "agent.media.tap_video")
+TAPS = ("agent.media.tap", "agent.media.tap_guard", "agent.media.tap_video")
 
 
 def test_aiortcs_private_names_are_for_the_taps() -> None:

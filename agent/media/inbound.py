@@ -26,6 +26,7 @@ from agent.media.fir import FirResampler, Pcm, to_mono
 from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted
 from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
+from agent.media.tap_guard import pass_over_empty_packets
 
 POLL_S = 0.1
 LONGEST_GAP_S = 30.0  # a longer jump is a new stream, not time that passed
@@ -43,7 +44,7 @@ class InboundStats:
     "Samples that were lost and were recovered, concealed or silenced."
     payload_bytes: int = 0
     unreadable: int = 0
-    "Packets that are not what their codec says."
+    "Packets that are not what they, or their codec, say."
     restarts: int = 0
     "Times that the stream's timestamps jumped to somewhere else."
 
@@ -296,5 +297,6 @@ def open_ear(
 
     if tap_audio(receiver, take):
         return Ear(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
+    pass_over_empty_packets(receiver)
     frames = FrameInlet()
     return Ear(lambda: frames.listen(receiver.track, hear), False, frames.stats, ReorderStats)

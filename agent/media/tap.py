@@ -139,8 +139,8 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
         setattr(transport, _RX_BYTES, getattr(transport, _RX_BYTES) + len(data))
         try:
             packet = parse_rtp(transport._rx_srtp.unprotect(data))
-        except SrtpError:
-            return  # forged, or come twice
+        except (SrtpError, ValueError):
+            return  # forged, come twice, or too long
         if packet is not None:
             stream.add(packet)
             on_packet(packet)
