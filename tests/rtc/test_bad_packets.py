@@ -103,7 +103,7 @@ async def talking(monkeypatch: pytest.MonkeyPatch, way: str) -> AsyncIterator[Li
         line = Line(sender, receiver)
         line.ear = open_ear(receiver.getReceivers()[0], {OPUS: "opus"}, hear=line.hear, clock=monotonic)
         assert line.ear.tapped == (way != "untapped")
-        for transceiver in receiver.getTransceivers():
+        for transceiver in (*sender.getTransceivers(), *receiver.getTransceivers()):
             guard(transceiver.receiver, line.drop)
         await sender.setRemoteDescription(receiver.localDescription)
         listening = asyncio.create_task(line.ear.listen())
@@ -188,6 +188,37 @@ async def test_sctp_that_is_none_costs_itself(way: str, monkeypatch: pytest.Monk
     async with talking(monkeypatch, way) as line:
         for _ in range(100):
             await line.send_sctp(rng.randbytes(rng.randint(1, 60)))
+        await line.still_hears()
+
+
+BAD_OPENS = {
+    "a label that is no text": struct.pack("!BBHLHH", 3, 0, 0, 0, 2, 0) + b"\xff\xfe",
+    "a protocol that is no text": struct.pack("!BBHLHH", 3, 0, 0, 0, 1, 2) + b"x\xff\xfe",
+    "lengths beyond the end": struct.pack("!BBHLHH", 3, 0, 0, 0, 0xFFFF, 0xFFFF) + b"x",
+    "an open that is cut off": b"\x03\x00",
+    "an acknowledgement of nothing": b"\x02",
+    "an unknown message": b"\x63",
+}
+
+
+async def test_a_data_channel_that_cannot_be_opened_closes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(monkeypatch, "shortcut") as line:
+        got: list[Any] = []
+
+        def channel_came(channel: Any) -> None:
+            channel.on("message", got.append)
+
+        line.receiver.on("datachannel", channel_came)
+        channel = line.sender.createDataChannel("late")
+        await line.until(lambda: channel.readyState == "open")
+        sctp: Any = line.sender.sctp
+        for number, data in enumerate(BAD_OPENS.values()):
+            await sctp._send(100 + 2 * number, 50, data)
+            await sctp._send(channel.id, 50, data)  # where there is a channel already
+        await sctp._send(channel.id, 51, b"\xff\xfe")  # text that is none
+        await sctp._send(channel.id, 99, b"of no kind")
+        channel.send("still here")
+        await line.until(lambda: "still here" in got)
         await line.still_hears()
 
 
