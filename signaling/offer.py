@@ -323,10 +323,11 @@ def _ear_to_come(leg: Leg) -> Ear:
 
 def _wire_keys(leg: Leg, description: str) -> None:
     """Take and send a telephone's keys, if the other side does and packets can be tapped."""
-    clocks_hz = sdp.key_clocks_hz(description)
-    if not clocks_hz or tap.why_not() is not None:
+    offered = sdp.key_clocks_hz(description)
+    if not offered or tap.why_not() is not None:
         return
     transceiver = next(each for each in leg.pc.getTransceivers() if each.kind == "audio")
+    clocks_hz = sdp.fitting_clocks_hz(offered, tap.audio_clocks_hz(transceiver))
     payload, clock_hz = next(iter(clocks_hz.items()))
     leg.call.voice.use_events(tap.payload_switch(transceiver, payload), clock_hz)
     tap.negotiate_keys(transceiver, clocks_hz)

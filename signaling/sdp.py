@@ -7,7 +7,7 @@ client's developer can act on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import OfferError
@@ -18,8 +18,9 @@ MAX_MEDIA_SECTIONS = 16
 _ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
-_KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
-KEYS_PAYLOAD = 101  # what everybody uses
+# Not all write it as RFC 8866 section 6.6 wants: payload type, one space, name/clock, and channels only if several.
+_RTPMAP = re.compile(r"a=rtpmap:\s*(\d{1,3})\s+([^\s/]+)\s*/\s*(\d{1,6})\s*(?:/\s*(\d)\s*)?", re.ASCII)
+KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the payload types that everybody uses
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ class MediaSection:
     def missing_rtpmaps(self) -> list[str]:
         """Return the rtpmap lines of static payload types that the client left out, as it may."""
         offered = self.lines[0].split()[3:]
-        mapped = {line.split()[0].removeprefix("a=rtpmap:") for line in self.lines if line.startswith("a=rtpmap:")}
+        mapped = {found[1] for line in self.lines if (found := _RTPMAP.fullmatch(line))}
         return [
             f"a=rtpmap:{payload} {name.upper()}/8000"
             for payload, name in _STATIC_PAYLOADS.items()
@@ -62,8 +63,8 @@ class MediaSection:
         names = dict(_STATIC_PAYLOADS)
         for line in self.lines:
             if line.startswith("a=rtpmap:"):
-                payload, _, encoding = line[len("a=rtpmap:") :].partition(" ")
-                names[payload] = encoding.split("/")[0].lower()
+                payload, _, encoding = line[len("a=rtpmap:") :].strip().partition(" ")
+                names[payload] = encoding.split("/")[0].strip().lower()
         return {payload: names[payload] for payload in self.lines[0].split()[3:] if payload in names}
 
     def codecs(self) -> list[str]:
@@ -137,7 +138,8 @@ def for_aiortc(sdp: str) -> str:
     for section in media_sections("v=0\n" + media):
         # Over it aiortc estimates the caller's bit rate from the gaps between packets; at one frame a second that
         # talks the caller down to nothing (REMB).
-        edited += [line for line in section.lines if section.kind != "video" or _ABS_SEND_TIME not in line]
+        tidy = map(_tidy, section.lines)
+        edited += [line for line in tidy if section.kind != "video" or _ABS_SEND_TIME not in line]
         if section.kind in ("audio", "video") and not any(line in _DIRECTIONS for line in section.lines):
             edited.append(default)
         if section.kind == "audio":
@@ -184,24 +186,60 @@ def with_active_setup(offer: str) -> str:
     return offer.replace("a=setup:actpass", "a=setup:active")
 
 
+def _tidy(line: str) -> str:
+    """Return an rtpmap without the spaces that aiortc would take for a part of the name."""
+    found = _RTPMAP.fullmatch(line)
+    if found is None:
+        return line
+    payload, name, clock_hz, channels = found.groups()
+    return f"a=rtpmap:{payload} {name}/{clock_hz}" + (f"/{channels}" if channels else "")
+
+
 def key_clocks_hz(description: str) -> dict[int, int]:
     """Return the RTP clock of a telephone's keys (RFC 4733) by payload type, of the first audio section."""
     audio = next((section for section in media_sections(description) if section.kind == "audio"), None)
     if audio is None:
         return {}
     offered = audio.lines[0].split()[3:]
-    found = (_KEYS_RTPMAP.fullmatch(line.strip()) for line in audio.lines)
-    return {int(match[1]): int(match[2]) for match in found if match and match[1] in offered}
+    found = (_RTPMAP.fullmatch(line) for line in audio.lines)
+    return {
+        int(match[1]): int(match[3])
+        for match in found
+        if match and match[2].lower() == "telephone-event" and match[1] in offered and match[4] in (None, "1")
+    }
+
+
+def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequence[int]) -> dict[int, int]:
+    """Return what of a telephone's keys fits the audio, the best first.
+
+    Events and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
+
+    Args:
+        key_clocks_hz: of `key_clocks_hz`.
+        audio_clocks_hz: of the codecs, the one that is sent first.
+
+    Returns:
+        The RTP clock by payload type; all of them if none fits: a telephone may well mean what it says.
+    """
+    fitting = {
+        payload: clock_hz
+        for audio_hz in audio_clocks_hz
+        for payload, clock_hz in key_clocks_hz.items()
+        if clock_hz == audio_hz
+    }
+    return fitting or dict(key_clocks_hz)
 
 
 def with_keys(offer: str) -> str:
-    """Add a telephone's keys to an offer of ours: aiortc's own offers know nothing of them."""
+    """Add a telephone's keys to an offer of ours, for each clock: aiortc's own offers know nothing of them."""
     edited = []
     for line in offer.splitlines():
         if line.startswith("m=audio "):
-            edited += [f"{line} {KEYS_PAYLOAD}"]
+            edited += [" ".join([line, *map(str, KEYS_CLOCKS_HZ)])]
         elif line.startswith("a=rtpmap:") and not any("telephone-event" in each for each in edited):
-            edited += [f"a=rtpmap:{KEYS_PAYLOAD} telephone-event/8000", f"a=fmtp:{KEYS_PAYLOAD} 0-15", line]
+            for payload, clock_hz in KEYS_CLOCKS_HZ.items():
+                edited += [f"a=rtpmap:{payload} telephone-event/{clock_hz}", f"a=fmtp:{payload} 0-15"]
+            edited.append(line)
         else:
             edited.append(line)
     return "\r\n".join(edited) + "\r\n"

@@ -17,7 +17,7 @@ stamp each packet anew, some stamp several keys alike. So no single field tells 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from agent.media.rtp import RtpPacket
 
@@ -27,6 +27,8 @@ NAME = "telephone-event"
 TONE_SLOTS = 5  # 100 ms: above the 40 ms that ITU-T Q.24 wants recognised
 END_PACKETS = 3  # RFC 4733 section 2.5.1.4
 PAUSE_SLOTS = 5
+Part = Literal["first", "further"]
+"Of the packets of a key: the first has the marker."
 MOST_LATE_PACKETS = 500  # further back is a sender that counts anew
 _END, _VOLUME = 0x80, 10  # -10 dBm0
 _SEGMENT_TICKS = 0xFFFF
