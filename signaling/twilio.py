@@ -66,8 +66,6 @@ class Chunks:
     """
 
     def __init__(self) -> None:
-        self.dropped = 0
-        "Chunks that came twice, or after a later one."
         self._numbered = self._timed = True
         self._chunk = self._at_ms = -1  # of the newest
         self._late_in_a_row = 0
@@ -88,7 +86,6 @@ class Chunks:
             self._late_in_a_row += 1
             self._numbered = self._late_in_a_row < MOST_LATE_IN_A_ROW
             if self._numbered:
-                self.dropped += 1
                 return None
         self._late_in_a_row = 0
         begin = self._end_ticks
