@@ -30,6 +30,7 @@ from agent.live.session import LiveClient
 from agent.media import tap, tap_route
 from agent.media.inbound import Ear, InboundStats, open_ear
 from agent.media.reorder import ReorderStats
+from agent.media.tap_guard import guard
 from agent.media.tap_sctp import guard_channels
 from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
@@ -191,6 +192,7 @@ class Door:
                 await leg.pc.setRemoteDescription(RTCSessionDescription(answered.for_aiortc(), "answer"))
             _wire_keys(leg, answered)
             _wire_audio(leg, answered, answered.for_aiortc())
+            _guard(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
         except STUMBLES as error:
@@ -249,6 +251,7 @@ class Door:
         self._calls.check_capacity()  # others may have come in while this one was negotiated
         answer = pc.localDescription.sdp
         _wire_audio(leg, offered, answer)
+        _guard(leg)
         self._wire_video(leg, answer)
         self._calls.start(leg)
         return sdp.with_opus_wishes(offered.answer(answer)), leg
@@ -342,6 +345,17 @@ def _wire_audio(leg: Leg, offered: Offered, answer: str) -> None:
         )
 
 
+def _guard(leg: Leg) -> None:
+    """Have packets that cannot be read dropped and counted."""
+    stats = leg.ear.stats if leg.ear is not None else InboundStats()
+
+    def drop() -> None:
+        stats.unreadable += 1
+
+    for transceiver in leg.pc.getTransceivers():
+        guard(transceiver.receiver, drop)
+
+
 def _ear_to_come(leg: Leg) -> Ear:
     """Stand for the ear of a call that is not answered yet; by then the leg has the real one."""
 
@@ -357,9 +371,10 @@ def _ear_to_come(leg: Leg) -> Ear:
 def _wire_keys(leg: Leg, offered: Offered) -> None:
     """Take and send a telephone's keys, if the other side does and packets can be tapped."""
     transceiver = _transceiver(leg.pc, offered.speaking_mid)
-    clocks_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
-    if not clocks_hz or tap.why_not() is not None:
+    keys_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
+    if not keys_hz or tap.why_not() is not None:
         return
+    clocks_hz = sdp.fitting_clocks_hz(keys_hz, tap.audio_clocks_hz(transceiver))
     payload, clock_hz = next(iter(clocks_hz.items()))
     leg.call.voice.use_events(tap.payload_switch(transceiver, payload), clock_hz)
     tap.negotiate_keys(transceiver, clocks_hz)

@@ -17,10 +17,9 @@ from agent.errors import OfferError
 MAX_MEDIA_SECTIONS = 16
 SHOWN_CHARS = 80  # of a line that an error names
 OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
-_KEYS_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) telephone-event/(\d{4,5})", re.IGNORECASE | re.ASCII)
 DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: what a peer takes that says nothing
 MAX_MESSAGE_BYTES = 256 << 10  # ours; more in one piece would hold up all that follows
-KEYS_PAYLOAD = 101  # what everybody uses
+KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the payload types that everybody uses
 _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
@@ -214,8 +213,29 @@ def with_active_setup(offer: str) -> str:
 
 def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
     """Return the RTP clock of a telephone's keys (RFC 4733) by payload type."""
-    found = (_KEYS_RTPMAP.fullmatch(line.strip()) for line in audio.lines)
-    return {int(match[1]): int(match[2]) for match in found if match and match[1] in audio.formats}
+    keys = ((payload, codec) for payload, codec in audio.codecs().items() if codec.name == "telephone-event")
+    return {int(payload): codec.clock_hz for payload, codec in keys}
+
+
+def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequence[int]) -> dict[int, int]:
+    """Return what of a telephone's keys fits the audio, the best first.
+
+    Events and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
+
+    Args:
+        key_clocks_hz: of `key_clocks_hz`.
+        audio_clocks_hz: of the codecs, the one that is sent first.
+
+    Returns:
+        The RTP clock by payload type; all of them if none fits: a telephone may well mean what it says.
+    """
+    fitting = {
+        payload: clock_hz
+        for audio_hz in audio_clocks_hz
+        for payload, clock_hz in key_clocks_hz.items()
+        if clock_hz == audio_hz
+    }
+    return fitting or dict(key_clocks_hz)
 
 
 def max_message_bytes(channels: MediaSection) -> int:
@@ -230,13 +250,15 @@ def max_message_bytes(channels: MediaSection) -> int:
 
 
 def with_keys(offer: str) -> str:
-    """Add a telephone's keys to an offer of ours: aiortc's own offers know nothing of them."""
+    """Add a telephone's keys to an offer of ours, for each clock: aiortc's own offers know nothing of them."""
     edited = []
     for line in offer.splitlines():
         if line.startswith("m=audio "):
-            edited += [f"{line} {KEYS_PAYLOAD}"]
+            edited += [" ".join([line, *map(str, KEYS_CLOCKS_HZ)])]
         elif line.startswith("a=rtpmap:") and not any("telephone-event" in each for each in edited):
-            edited += [f"a=rtpmap:{KEYS_PAYLOAD} telephone-event/8000", f"a=fmtp:{KEYS_PAYLOAD} 0-15", line]
+            for payload, clock_hz in KEYS_CLOCKS_HZ.items():
+                edited += [f"a=rtpmap:{payload} telephone-event/{clock_hz}", f"a=fmtp:{payload} 0-15"]
+            edited.append(line)
         else:
             edited.append(line)
     return "\r\n".join(edited) + "\r\n"

@@ -5,6 +5,9 @@ mu-law in base64) and ``dtmf``, at last ``stop``. It is sent ``media``, ``clear`
 ``mark``, which comes back when what was sent before it has been played. Closing the socket gives the phone back.
 Source: Twilio's description of the WebSocket messages of bidirectional streams. Other carriers speak the same.
 
+A chunk that is missing is made up for by the timestamps of the others; what comes twice, or too late, is dropped. A
+stream of another format is refused with a sentence in the close frame.
+
 Silence is not sent: what the carrier has not played yet because the network stood still would stay in its buffer
 for the rest of the call. So the delay is back to nothing after each pause of the agent.
 """
@@ -45,7 +48,63 @@ START_TIMEOUT_S = 10.0
 PLAYED_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 1.0
 MAX_MESSAGE_BYTES = 64 << 10
+MAX_REASON_BYTES = 123  # of a close frame, RFC 6455 section 5.5
+MAX_NUMBER_DIGITS = 15
+MAX_LEAD_S = 2.0
+MOST_LATE_IN_A_ROW = 10
 PCMU_PAYLOAD = 0
+TICKS_PER_MS = 8
+MULAW = ("audio/x-mulaw", "audio/mulaw", "mulaw", "ulaw", "audio/pcmu", "pcmu")
+
+
+class Chunks:
+    """Where a carrier's chunks belong in time. Pure.
+
+    ``chunk`` counts them, ``timestamp`` tells milliseconds since the stream began. Either may be missing, and not
+    every carrier means by them what Twilio does: numbers that stand still, or that time cannot explain, are not
+    believed any more.
+    """
+
+    def __init__(self) -> None:
+        self._numbered = self._timed = True
+        self._chunk = self._at_ms = -1  # of the newest
+        self._late_in_a_row = 0
+        self._began_ms: int | None = None
+        self._began_at = 0.0
+        self._end_ticks = 0  # of the newest chunk
+
+    def place(self, media: Mapping[str, Any], ticks: int, now: float) -> int | None:
+        """Return when a chunk begins, in ticks of 8 kHz; None if it is to be dropped.
+
+        Args:
+            media: what the message says of it: untrusted.
+            ticks: its length.
+            now: monotonic seconds.
+        """
+        chunk, at_ms = _number(media.get("chunk")), _number(media.get("timestamp"))
+        if self._numbered and self._is_late(chunk, at_ms):
+            self._late_in_a_row += 1
+            self._numbered = self._late_in_a_row < MOST_LATE_IN_A_ROW
+            if self._numbered:
+                return None
+        self._late_in_a_row = 0
+        begin = self._end_ticks
+        if at_ms is not None and self._timed and at_ms != self._at_ms:
+            if self._began_ms is None:
+                self._began_ms, self._began_at = at_ms - begin // TICKS_PER_MS, now
+            self._timed = (at_ms - self._began_ms) / 1000 - (now - self._began_at) <= MAX_LEAD_S
+            if self._timed:
+                begin = (at_ms - self._began_ms) * TICKS_PER_MS
+        self._chunk = self._chunk if chunk is None else chunk
+        self._at_ms = self._at_ms if at_ms is None else at_ms
+        self._end_ticks = begin + ticks
+        return begin
+
+    def _is_late(self, chunk: int | None, at_ms: int | None) -> bool:
+        by_chunk = None if chunk is None else chunk <= self._chunk
+        by_time = None if at_ms is None else at_ms <= self._at_ms
+        told = [late for late in (by_chunk, by_time) if late is not None]
+        return bool(told) and all(told)
 
 
 class Stream:
@@ -58,7 +117,8 @@ class Stream:
         self._socket = socket
         self._stream_sid = str(start.get("streamSid", ""))
         self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"})
-        self._packets = self._ticks = 0
+        self._chunks = Chunks()
+        self._packets = 0
         self._speaking = False
         self._cut = False  # the carrier is to throw away what it has
         self._mark_due = False
@@ -104,7 +164,7 @@ class Stream:
             case "media":
                 media = _object(message, "media")
                 if media.get("track", "inbound") == "inbound":
-                    self._hear(call, str(media.get("payload", "")))
+                    self._hear(call, media)
             case "dtmf":
                 key = str(_object(message, "dtmf").get("digit", ""))
                 if len(key) == 1 and key in KEYS:
@@ -146,17 +206,22 @@ class Stream:
         assert self.leg is not None, "the tools run in a call"
         return self.leg.call
 
-    def _hear(self, call: Call, payload: str) -> None:
-        """Hand on what the caller says; the socket has kept its order."""
+    def _hear(self, call: Call, media: Mapping[str, Any]) -> None:
+        """Hand on what the caller says."""
         try:
-            ulaw = base64.b64decode(payload, validate=True)
+            ulaw = base64.b64decode(str(media.get("payload", "")), validate=True)
         except (binascii.Error, ValueError):
             logger.debug("call %s: media that is not base64 is passed over", call.call_id)
             return
-        packet = RtpPacket(PCMU_PAYLOAD, 0, self._packets & 0xFFFF, self._ticks & 0xFFFFFFFF, 0, ulaw)
+        now = monotonic()
+        begin = self._chunks.place(media, len(ulaw), now)
+        if begin is None:
+            self._inlet.reorder_stats.late += 1
+            return
+        # What is missing will not come: the socket keeps the order. So the number is ours, and nothing waits.
+        packet = RtpPacket(PCMU_PAYLOAD, 0, self._packets & 0xFFFF, begin & 0xFFFFFFFF, 0, ulaw)
         self._packets += 1
-        self._ticks += len(ulaw)
-        for pcm in self._inlet.push(packet, monotonic()):
+        for pcm in self._inlet.push(packet, now):
             call.hear(pcm)
 
     def _observe(self, event: events.Event) -> None:
@@ -197,6 +262,12 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         if start is None or calls.full or calls.draining:
             await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
             return socket
+        refusal = _refusal(start)
+        if refusal is not None:
+            logger.warning("a carrier's stream was refused: %s", refusal)
+            reason = refusal.encode()[:MAX_REASON_BYTES]
+            await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=reason)
+            return socket
         stream = Stream(socket, start)
         call = door.new_call(stream.extra())
         leg = Leg(call, None, stream.ear(call), ufrags=frozenset(), etag="", wants_events=False)
@@ -225,22 +296,35 @@ async def _converse(socket: web.WebSocketResponse, stream: Stream) -> None:
 
 
 async def _start(socket: web.WebSocketResponse) -> Mapping[str, Any] | None:
-    """Return what the carrier says of the call; None if it is not what we can take."""
+    """Return what the carrier says of the call; None if it says nothing."""
     with suppress(TimeoutError):
         async with asyncio.timeout(START_TIMEOUT_S):
             async for frame in socket:
                 message = _parse(frame)
                 if message is not None and message.get("event") == "start":
-                    return _checked(_object(message, "start"), message)
+                    return {"streamSid": message.get("streamSid", ""), **_object(message, "start")}
     return None
 
 
-def _checked(start: Mapping[str, Any], message: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    form = _object(start, "mediaFormat") or {"encoding": "audio/x-mulaw", "sampleRate": 8000}
-    if str(form.get("encoding", "")).lower() != "audio/x-mulaw" or str(form.get("sampleRate")) != "8000":
-        logger.warning("a carrier offers a stream that is not 8 kHz mu-law: %.80s", form)
+def _refusal(start: Mapping[str, Any]) -> str | None:
+    """Return why a stream's format cannot be taken, None if it can: in ASCII, for the close frame."""
+    form = start.get("mediaFormat", start.get("media_format"))
+    if form is None:
         return None
-    return {"streamSid": message.get("streamSid", ""), **start}
+    encoding = rate_hz = channels = None
+    if isinstance(form, dict):
+        encoding, channels = form.get("encoding"), form.get("channels", 1)
+        rate_hz = form.get("sampleRate", form.get("sample_rate", 8000))
+        if str(encoding).lower() in MULAW and str(rate_hz) == "8000" and str(channels) == "1":
+            return None
+    given = ", ".join(ascii(str(part))[1:-1][:24] for part in (encoding, rate_hz, channels))
+    return f"mediaFormat {given} cannot be taken: send audio/x-mulaw, 8000 Hz, 1 channel"
+
+
+def _number(value: Any) -> int | None:
+    """Return a count that is sent as text or as a number; None if it is none."""
+    text = str(value)
+    return int(text) if len(text) <= MAX_NUMBER_DIGITS and text.isascii() and text.isdecimal() else None
 
 
 def _line(start: Mapping[str, Any]) -> Line:

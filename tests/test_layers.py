@@ -184,7 +184,9 @@ def test_only_the_clock_reads_the_clock() -> None:
     assert found(importing("time"), inside=("agent",), outside=("agent.clock", "agent.emulator")) == []
 
 
-TAPS = tuple(f"agent.media.{name}" for name in ("tap", "tap_ice", "tap_route", "tap_sctp", "tap_video"))
+TAPS = tuple(
+    f"agent.media.{name}" for name in ("tap", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
+)
 
 
 def test_aiortcs_private_names_are_for_the_taps() -> None:

@@ -39,11 +39,13 @@ class Codec:
         clock_hz: its RTP clock.
         ticks: length of a packet on that clock, from its payload; 0 if it is no packet.
         decoder: makes a decoder for one stream.
+        dtx_bytes: a packet of no more says that there is nothing to hear; 0 where none does.
     """
 
     clock_hz: int
     ticks: Callable[[bytes], int]
     decoder: Callable[[], Decoder]
+    dtx_bytes: int = 0
 
 
 def opus_ticks(payload: bytes) -> int:
@@ -126,7 +128,8 @@ def _opus_decoder() -> Decoder:
 
 
 CODECS = {
-    "opus": Codec(48_000, opus_ticks, _opus_decoder),
+    # A frame of no or one byte (RFC 7587 section 3.1.3); decoded, it would prolong the last sound by 20 ms.
+    "opus": Codec(48_000, opus_ticks, _opus_decoder, dtx_bytes=2),
     "pcmu": Codec(8_000, len, lambda: _PyavDecoder("pcm_mulaw", 8_000, 1)),
     "pcma": Codec(8_000, len, lambda: _PyavDecoder("pcm_alaw", 8_000, 1)),
     "g722": Codec(8_000, len, lambda: _PyavDecoder("g722", 16_000, 1)),

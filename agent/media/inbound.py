@@ -23,12 +23,14 @@ from agent.media import dtmf
 from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
 from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
-from agent.media.reorder import Packet, Released, Reorder, ReorderStats, Restarted
+from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted
 from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
+from agent.media.tap_guard import pass_over_empty_packets
 
 POLL_S = 0.1
 LONGEST_GAP_S = 30.0  # a longer jump is a new stream, not time that passed
+MOST_BACK_S = 0.1  # so is one that leads further back
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class InboundStats:
     "Samples that were lost and were recovered, concealed or silenced."
     payload_bytes: int = 0
     unreadable: int = 0
-    "Packets that are not what their codec says."
+    "Packets that are not what they, or their codec, say."
     restarts: int = 0
     "Times that the stream's timestamps jumped to somewhere else."
 
@@ -54,6 +56,7 @@ class FrameInlet:
         self.stats = InboundStats()
         self._resampler: FirResampler | None = None
         self._next_pts: int | None = None
+        self._ahead = 0  # samples at the frame's rate, handed on beyond the time of the frames; below 0 still owed
 
     def push(self, frame: av.AudioFrame) -> Pcm:
         """Convert one frame.
@@ -72,7 +75,7 @@ class FrameInlet:
         resampler = self._resampler
         if resampler is None or resampler.rate_in_hz != frame.sample_rate:
             resampler = self._resampler = FirResampler(frame.sample_rate, UPLINK_RATE_HZ)
-            self._next_pts = None
+            self._next_pts, self._ahead = None, 0
         samples: Pcm = frame.to_ndarray().astype(np.int16, copy=False)
         interleaved = samples.T if frame.format.is_planar else samples
         mono = to_mono(interleaved.reshape(-1), frame.layout.nb_channels)
@@ -103,13 +106,18 @@ class FrameInlet:
         if frame.pts is None:
             return 0
         expected, self._next_pts = self._next_pts, frame.pts + frame.samples
-        if expected is None or frame.pts == expected:
+        if expected is None or (frame.pts == expected and not self._ahead):
             return 0
-        gap: int = frame.pts - expected
-        if not 0 < gap <= LONGEST_GAP_S * frame.sample_rate:
+        step: int = frame.pts - expected
+        if not -MOST_BACK_S * frame.sample_rate <= step <= LONGEST_GAP_S * frame.sample_rate:
             self.stats.restarts += 1
+            self._ahead = 0
             return 0
-        return gap
+        # As in `agent.media.reorder`, rule 4: less than half a frame is jitter, carried and not filled.
+        owed = step - self._ahead
+        missing = max(owed, 0) if 2 * abs(owed) >= frame.samples else 0
+        self._ahead = min(missing - owed, int(MOST_BACK_S * frame.sample_rate))
+        return missing
 
 
 class PacketInlet:
@@ -129,6 +137,7 @@ class PacketInlet:
         self._codec = ""
         self._reorder: Reorder | None = None
         self._decoder: Decoder | None = None
+        self._packet_ticks = 0  # of the newest packet
         self._ticks = 0  # released so far
         self._handed = 0  # samples handed on so far
         self._short = np.zeros(0, np.int16)  # less than a frame, not handed on yet
@@ -144,24 +153,26 @@ class PacketInlet:
         Returns:
             int16, shape ``(320,)`` each, mono, 16 kHz: what can be heard now.
         """
-        if packet.payload_type in self._events:
-            return self._press(packet, now)
         name = self._codecs.get(packet.payload_type)
-        if name is None:
-            return []
+        if name is None or not packet.payload:
+            return self._hold_place(packet, now)
+        changed: list[Pcm] = []
         if name != self._codec or self._reorder is None:
-            self._use(name)
+            changed = self._use(name, now)
             assert self._reorder is not None
         self.stats.payload_bytes += len(packet.payload)
         ticks = CODECS[name].ticks(packet.payload)
-        if ticks == 0:
-            self.stats.unreadable += 1
-            return []
-        return self._hear(
+        if ticks == 0:  # damaged: as long as the one before, most likely, and concealed
+            ticks = self._packet_ticks
+            if ticks == 0:
+                self.stats.unreadable += 1
+        self._packet_ticks = ticks
+        heard = self._hear(
             self._reorder.push(
                 Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, ticks), now
             )
         )
+        return changed + heard if changed else heard
 
     def poll(self, now: float) -> list[Pcm]:
         """Return what time alone releases; to be called some ten times a second."""
@@ -174,24 +185,32 @@ class PacketInlet:
             for pcm in self.poll(clock()):
                 on_pcm(pcm)
 
-    def _press(self, packet: RtpPacket, now: float) -> list[Pcm]:
-        """Take an event: it stands in the sequence of the audio, so the audio must not wait for it."""
-        key = self._keys.push(packet.payload, packet.timestamp, marker=bool(packet.marker))
-        if key is not None:
-            self._on_key(key)
+    def _hold_place(self, packet: RtpPacket, now: float) -> list[Pcm]:
+        """Take what is no audio: it stands in the sequence of the audio, which must not wait for it.
+
+        That is keys of a telephone, comfort noise (RFC 3389: the silence is made here), padding alone, and whatever
+        was not negotiated.
+        """
+        if packet.payload_type in self._events:
+            key = self._keys.push(packet)
+            if key is not None:
+                self._on_key(key)
         if self._reorder is None:
             return []
         return self._hear(
             self._reorder.push(Packet(packet.ssrc, packet.sequence_number, packet.timestamp, b"", 0), now)
         )
 
-    def _use(self, name: str) -> None:
+    def _use(self, name: str, now: float) -> list[Pcm]:
+        """Go on with another codec; returns what was held of the one before."""
+        held = self._hear(self._reorder.drain(now)) if self._reorder is not None else []
         codec = CODECS[name]
         self._codec, self._decoder = name, codec.decoder()
         before = self.reorder_stats
         self._reorder = Reorder(codec.clock_hz)
         self._reorder.stats = before
-        self._ticks = self._handed = 0
+        self._packet_ticks = self._ticks = self._handed = 0
+        return held
 
     def _hear(self, released: list[Released]) -> list[Pcm]:
         if not released:
@@ -212,23 +231,28 @@ class PacketInlet:
             decoder.reset()
             stats.restarts += 1
             return []
+        codec = CODECS[self._codec]
         self._ticks += item.ticks
-        due = self._ticks * UPLINK_RATE_HZ // CODECS[self._codec].clock_hz - self._handed
+        due = self._ticks * UPLINK_RATE_HZ // codec.clock_hz - self._handed
+        if isinstance(item, Packet) and len(item.payload) <= codec.dtx_bytes and codec.ticks(item.payload):
+            item = Missing(item.ticks, lost=False)
         if isinstance(item, Packet):
             try:
-                pcm = decoder.decode(item.payload)
+                return [self._hand(decoder.decode(item.payload))]
             except MediaError:
                 stats.unreadable += 1
-                pcm = decoder.make_up(max(due, 0), lost=True, next_payload=None)
+                item = Missing(item.ticks, lost=True)
+        pcm = decoder.make_up(max(due, 0), lost=item.lost, next_payload=item.next_payload)
+        if item.lost:
+            stats.concealed_samples += len(pcm)
         else:
-            pcm = decoder.make_up(max(due, 0), lost=item.lost, next_payload=item.next_payload)
-            if item.lost:
-                stats.concealed_samples += len(pcm)
-            else:
-                stats.filled_samples += len(pcm)
+            stats.filled_samples += len(pcm)
+        return [self._hand(pcm)]
+
+    def _hand(self, pcm: Pcm) -> Pcm:
         self._handed += len(pcm)
-        stats.samples += len(pcm)
-        return [pcm]
+        self.stats.samples += len(pcm)
+        return pcm
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,5 +297,6 @@ def open_ear(
 
     if tap_audio(receiver, take):
         return Ear(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
+    pass_over_empty_packets(receiver)
     frames = FrameInlet()
     return Ear(lambda: frames.listen(receiver.track, hear), False, frames.stats, ReorderStats)

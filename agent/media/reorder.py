@@ -6,16 +6,22 @@ Rules:
   1. A packet in order is released at once.
   2. Behind a gap in the sequence, packets are held until `MAX_HELD` have come or `MAX_HOLD_S` has passed; then
      what is missing is declared lost and the held packets are released.
-  3. Between two released packets the difference of their timestamps is made up exactly: lost packets and pauses of
-     the sender (DTX, mute, hold) become a `Missing` of that length. Sequence numbers decide only whether to wait.
-  4. A sender that has paused for `PAUSE_S` is made up for as time passes, so that the model hears the pause; it is
+  3. Lost packets and pauses of the sender (DTX, mute, hold) become a `Missing` as long as the timestamps say.
+     Sequence numbers decide only whether to wait, and how long a loss is where the timestamps nearly agree.
+  4. Timestamps that are less than half a packet from where they should be are taken for that: many senders stamp
+     by a clock that jitters. The difference is carried as a debt of either sign and added to the next ones; it is
+     made good once it has grown to half a packet, in the next pause at the latest.
+  5. A sender that has paused for `PAUSE_S` is made up for as time passes, so that the model hears the pause; it is
      deducted when the sender goes on.
-  5. A new SSRC, a jump that time cannot explain, or nothing but latecomers starts the stream anew: timestamps
-     run at most `MAX_LEAD_S` ahead of arrival, so that no sender can have hours of silence made up.
-  6. What was released once is never released again: duplicates and latecomers are dropped and counted.
-  7. A packet without ticks (a key of the telephone, RFC 4733) holds its place in the sequence and is no time.
+  6. A new SSRC, a jump that time cannot explain, or nothing but latecomers starts the stream anew: a jump leads at
+     most `MAX_LEAD_S` ahead of arrival, so that no sender can have hours of silence made up.
+  7. What was released once is never released again: duplicates and latecomers are dropped and counted. Nor is
+     speech thrown away because its time has passed already; at most `MOST_AHEAD_S` are deducted later.
+  8. A packet without ticks (a key of the telephone, RFC 4733; comfort noise, RFC 3389; nothing but padding) holds
+     its place in the sequence and is no time: a pause goes on behind it.
 
-So the time released always equals the RTP time that passed, to the sample (rules 3 and 4), whatever arrived.
+So the time released equals the RTP time that passed: to the sample for a sender that stamps exactly, within half a
+packet for any other, whatever arrived.
 Wrap-around: RFC 3550 section 5.1; sequence numbers are 16 bits, timestamps 32.
 """
 
@@ -41,7 +47,7 @@ class Packet:
         sequence: 16 bits.
         timestamp: 32 bits, of the codec's RTP clock.
         payload: the codec's data.
-        ticks: its length on the RTP clock; 0 if it is no audio (rule 7).
+        ticks: its length on the RTP clock; 0 if it is no audio (rule 8).
     """
 
     ssrc: int
@@ -104,7 +110,9 @@ class Reorder:
         self._released_at = 0.0  # when time was last accounted for
         self._arrived_at = 0.0  # of the newest packet
         self._paused_at = 0.0  # up to when a pause was made up for
-        self._ahead_ticks = 0  # made up for, not yet deducted
+        self._ahead_ticks = 0  # time released beyond the RTP time; below 0 it is still owed
+        self._pause_ticks = 0  # made up for in the pause that lasts
+        self._skipped = 0  # packets declared lost since the last audio
         self._late_in_a_row = 0
 
     def push(self, packet: Packet, now: float) -> list[Released]:
@@ -118,15 +126,17 @@ class Reorder:
             What can be released.
         """
         self.stats.received += 1
-        if packet.ticks == 0 and not self._continues(packet):
-            return []
-        self._arrived_at = now
-        self._paused_at = now + packet.ticks / self._clock_hz
         step = _difference16(packet.sequence, self._next_sequence)
-        if not self._continues(packet):
-            return self._restart(packet, now)
+        continues = packet.ssrc == self._ssrc and abs(step) <= MAX_JUMP_PACKETS
+        if packet.ticks:
+            self._arrived_at = now
+            self._paused_at = now + packet.ticks / self._clock_hz
+        if not continues:
+            return self._restart(packet, now) if packet.ticks else []
         if step < 0 or packet.sequence in self._held:
             self.stats.late += 1
+            if packet.ticks == 0:
+                return []
             self._late_in_a_row += 1
             return self._restart(packet, now) if self._late_in_a_row >= MAX_LATE_IN_A_ROW else []
         if packet.ticks and not self._is_plausible(packet, now):
@@ -138,8 +148,15 @@ class Reorder:
         self._held[packet.sequence] = packet
         return self._give_up_gap(now) if len(self._held) >= MAX_HELD else []
 
+    def drain(self, now: float) -> list[Released]:
+        """Release all that is held, with what is missing in between: nothing more will come."""
+        released: list[Released] = []
+        while self._held:
+            released += self._give_up_gap(now)
+        return released
+
     def poll(self, now: float) -> list[Released]:
-        """Release what time alone releases (rules 2 and 4); to be called some ten times a second."""
+        """Release what time alone releases (rules 2 and 5); to be called some ten times a second."""
         if self._ssrc is None:
             return []
         if self._held:
@@ -150,23 +167,17 @@ class Reorder:
         if ticks <= 0:
             return []
         self._paused_at = now
-        self._ahead_ticks += ticks
+        self._pause_ticks += ticks
         return [Missing(ticks, lost=False)]
 
-    def _continues(self, packet: Packet) -> bool:
-        return (
-            packet.ssrc == self._ssrc
-            and abs(_difference16(packet.sequence, self._next_sequence)) <= MAX_JUMP_PACKETS
-        )
-
     def _is_plausible(self, packet: Packet, now: float) -> bool:
-        """Hold the packet's timestamp against the time that has passed (rule 5)."""
+        """Hold the packet's timestamp against the time that has passed (rule 6)."""
         jump_s = _difference32(packet.timestamp, self._next_timestamp) / self._clock_hz
         return -MAX_LEAD_S <= jump_s <= now - self._released_at + MAX_LEAD_S
 
     def _release_in_order(self, packet: Packet, now: float) -> list[Released]:
         released: list[Released] = []
-        self._release(packet, released, now, lost=False)
+        self._release(packet, released, now)
         if self._held:
             self.stats.reordered += 1
             self._release_held(released, now)
@@ -175,46 +186,61 @@ class Reorder:
     def _give_up_gap(self, now: float) -> list[Released]:
         """Declare lost what is missing before the first held packet, and release from there on (rule 2)."""
         first = min(self._held.values(), key=lambda held: _difference16(held.sequence, self._next_sequence))
-        self.stats.lost += _difference16(first.sequence, self._next_sequence)
+        lost = _difference16(first.sequence, self._next_sequence)
+        self.stats.lost += lost
+        self._skipped += lost
         released: list[Released] = []
         del self._held[first.sequence]
-        self._release(first, released, now, lost=True)
+        self._release(first, released, now)
         self._release_held(released, now)
         return released
 
     def _release_held(self, released: list[Released], now: float) -> None:
         while (packet := self._held.pop(self._next_sequence, None)) is not None:
-            self._release(packet, released, now, lost=False)
+            self._release(packet, released, now)
 
-    def _release(self, packet: Packet, released: list[Released], now: float, *, lost: bool) -> None:
-        self._late_in_a_row = 0
+    def _release(self, packet: Packet, released: list[Released], now: float) -> None:
         self._next_sequence = (packet.sequence + 1) & 0xFFFF
-        if packet.ticks == 0:  # rule 7; its timestamp is when the key went down, which may be long ago
+        ticks = packet.ticks
+        if ticks == 0:  # rule 8; a key is stamped with when it went down, which may be long ago
             return
-        missing = _difference32(packet.timestamp, self._next_timestamp)
-        if self._ahead_ticks:  # rule 4; a sender that stopped its clock in the pause never takes it all
-            deducted = min(max(missing, 0), self._ahead_ticks)
-            missing -= deducted
-            self._ahead_ticks = min(self._ahead_ticks - deducted, int(MOST_AHEAD_S * self._clock_hz))
-        if missing > 0:  # rule 3
-            released.append(Missing(missing, lost, packet.payload if lost else None))
+        self._late_in_a_row = 0
+        step = _difference32(packet.timestamp, self._next_timestamp)
+        if step or self._ahead_ticks or self._skipped or self._pause_ticks:
+            self._make_up(step, packet, released)
         released.append(packet)
         self._released_at = now
-        self._next_timestamp = (packet.timestamp + packet.ticks) & 0xFFFFFFFF
+        self._next_timestamp = (packet.timestamp + ticks) & 0xFFFFFFFF
+
+    def _make_up(self, step: int, packet: Packet, released: list[Released]) -> None:
+        """Release what is missing before a packet (rules 3 and 4), and carry what is left.
+
+        Args:
+            step: from the end of the packet before to the beginning of this one, by their timestamps.
+            packet: the one about to be released.
+            released: is added to.
+        """
+        lost, self._skipped = self._skipped, 0
+        made_up, self._pause_ticks = self._pause_ticks, 0
+        owed, by_sequence = step - self._ahead_ticks, lost * packet.ticks
+        nearly = 2 * abs(owed - by_sequence) < packet.ticks and (lost > 0 or made_up == 0)
+        missing = max((by_sequence if nearly else owed) - made_up, 0)
+        # A sender that stopped its clock in a pause never takes all of it back.
+        self._ahead_ticks = min(made_up + missing - owed, int(MOST_AHEAD_S * self._clock_hz))
+        if missing:
+            released.append(Missing(missing, lost > 0, packet.payload if lost else None))
 
     def _restart(self, packet: Packet, now: float) -> list[Released]:
-        """Begin anew with this packet (rule 5); what is held of the old stream comes first."""
-        released: list[Released] = []
-        while self._held:
-            released += self._give_up_gap(now)
+        """Begin anew with this packet (rule 6); what is held of the old stream comes first."""
+        released = self.drain(now)
         if self._ssrc is not None:
             self.stats.restarts += 1
             released.append(Restarted())
         self._ssrc = packet.ssrc
         self._next_sequence = packet.sequence
         self._next_timestamp = packet.timestamp
-        self._ahead_ticks = 0
-        self._release(packet, released, now, lost=False)
+        self._ahead_ticks = self._pause_ticks = self._skipped = 0
+        self._release(packet, released, now)
         return released
 
 

@@ -24,6 +24,7 @@ from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from pylibsrtp import Error as SrtpError
 
+from agent.media import dtmf
 from agent.media.rtp import HEADER_BYTES, RtpPacket, parse_rtp
 
 AIORTC_SERIES = "1.16."
@@ -91,18 +92,36 @@ def negotiate_keys(transceiver: RTCRtpTransceiver, clocks_hz: Mapping[int, int])
     ]
 
 
-def payload_switch(transceiver: RTCRtpTransceiver, event_payload: int) -> Callable[[bool], None]:
-    """Return a function that has the next packets of the sender go out as events (True) or as audio (False).
+def audio_clocks_hz(transceiver: RTCRtpTransceiver) -> list[int]:
+    """Return the RTP clocks of the codecs that were negotiated, the one that is sent first."""
+    return [codec.clockRate for codec in transceiver._codecs]
+
+
+Switch = Callable[[dtmf.Part | None], None]
+
+
+def payload_switch(transceiver: RTCRtpTransceiver, event_payload: int) -> Switch:
+    """Return a function that says what the next packet of the sender is: part of a key, or audio (None).
 
     aiortc's sender reads its payload type anew for each packet, from the first codec that was negotiated.
     """
     codec = transceiver._codecs[0]
-    audio_payload = codec.payloadType
+    payloads = {None: codec.payloadType, "first": event_payload, "further": _Unmarked(event_payload)}
 
-    def switch(events: bool) -> None:
-        codec.payloadType = event_payload if events else audio_payload
+    def switch(part: dtmf.Part | None) -> None:
+        codec.payloadType = payloads[part]
 
     return switch
+
+
+class _Unmarked(int):
+    """A payload type whose packet has no marker: aiortc sets it on all, RFC 4733 section 2.2 on a key's first only.
+
+    aiortc writes both into one byte by ``marker << 7 | payload_type``.
+    """
+
+    def __ror__(self, marker: int) -> int:
+        return int(self)
 
 
 class _Tap:
@@ -148,8 +167,8 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
         setattr(transport, _RX_BYTES, getattr(transport, _RX_BYTES) + len(data))
         try:
             packet = parse_rtp(transport._rx_srtp.unprotect(data))
-        except SrtpError:
-            return  # forged, or come twice
+        except (SrtpError, ValueError):
+            return  # forged, come twice, or too long
         if packet is not None:
             stream.add(packet)
             on_packet(packet)

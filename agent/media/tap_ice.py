@@ -18,7 +18,6 @@ cannot be used.
 from __future__ import annotations
 
 import logging
-import struct
 from collections import Counter
 from importlib.metadata import version
 from typing import Any, cast
@@ -26,6 +25,8 @@ from typing import Any, cast
 import aioice.ice
 from aioice.ice import CandidatePair, Connection, StunProtocol
 from aiortc import RTCPeerConnection
+
+from agent.media.tap_guard import MALFORMED
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ MAX_REMOTE_ADDRESSES = 64  # of one call: those of its candidates, and those tha
 MAX_WAITING_DATAGRAMS = 512
 _ICE_TRANSPORTS = "_RTCPeerConnection__iceTransports"
 
-UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error, OSError)
-"""What aioice and aiortc raise over a datagram that is malformed."""
+UNREADABLE = (*MALFORMED, OSError)
+"""What aioice and aiortc raise over a datagram that is malformed, or over an answer that cannot be sent."""
 
 dropped: Counter[str] = Counter()
 """Datagrams that this process dropped: ``malformed``, ``stranger`` or ``flood``."""

@@ -89,7 +89,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._fade: Pcm | None = None
         self._pace = Pace()
         self._wake: asyncio.Future[None] | None = None
-        self._event_switch: Callable[[bool], None] | None = None
+        self._event_switch: Callable[[dtmf.Part | None], None] | None = None
         self._events_clock_hz = 8_000
         self._key_payloads: deque[bytes | None] = deque()  # None is a pause
         self._key_media_s: float | None = None  # when the key that is being sent went down
@@ -110,11 +110,11 @@ class AgentVoiceTrack(MediaStreamTrack):
         """
         self._encoder = voice_encoder(name)
 
-    def use_events(self, switch: Callable[[bool], None], clock_hz: int) -> None:
+    def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
         """Allow `send_keys`; to be called once telephone-event is negotiated.
 
         Args:
-            switch: told before each packet whether it is an event (True) or audio.
+            switch: told before each packet which part of a key it is; None for audio.
             clock_hz: the RTP clock of the events.
         """
         self._event_switch = switch
@@ -184,8 +184,9 @@ class AgentVoiceTrack(MediaStreamTrack):
 
     def _start_of_key(self, key: bytes | None) -> float:
         """Return the media time that the next packet is stamped with, and say what it is."""
+        first = self._key_media_s is None
         if self._event_switch is not None:
-            self._event_switch(key is not None)
+            self._event_switch(None if key is None else "first" if first else "further")
         if key is None:
             self._key_media_s = None
             return self._media_s

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from agent.clock import Clock
 from agent.errors import MediaError
 from agent.media.keyframe import Assembler, Part, is_key_frame, starts_frame
+from agent.media.tap_guard import pass_over_empty_packets
 from agent.media.tap_video import VideoTap, tap_video
 from agent.media.throttle import Throttle
 
@@ -300,5 +301,6 @@ def open_eye(receiver: RTCRtpReceiver, source: VideoSource) -> Eye:
     """Take over a receiver's video, by the tap if it can be; after negotiation and before media flows."""
     tapped = tap_video(receiver, source.push)
     if tapped is None:
+        pass_over_empty_packets(receiver)
         return Eye(source.name, lambda: source.watch_frames(receiver), False, source.stats, source.forget)
     return Eye(source.name, lambda: source.watch(tapped), True, source.stats, source.forget)

@@ -151,7 +151,7 @@ async def test_keys_go_before_speech_with_one_timestamp_each() -> None:
     track = AgentVoiceTrack(Playout())
     track.use_codec("PCMU")
     assert not track.send_keys("1")
-    events: list[bool] = []
+    events: list[str | None] = []
     track.use_events(events.append, 8_000)
     assert track.send_keys("1,2")
     track.push(voice(100), generation=1)
@@ -159,6 +159,7 @@ async def test_keys_go_before_speech_with_one_timestamp_each() -> None:
     keys = [(bytes(packet), packet.pts) for packet, event in zip(packets, events, strict=True) if event]
     assert [payload[0] for payload, _ in keys] == [1] * 7 + [2] * 7
     assert len({pts for _, pts in keys}) == 2
+    assert list(filter(None, events)) == (["first"] + ["further"] * 6) * 2
     audio = [packet.pts for packet, event in zip(packets, events, strict=True) if not event]
     assert all(pts is not None and pts % 160 == 0 for pts in audio)
     assert audio[-1] == 59 * 160  # nothing shifted

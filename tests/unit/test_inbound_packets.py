@@ -96,6 +96,37 @@ def test_wraps_and_swaps(codec: str) -> None:
     assert snr_db(heard[3200:-640]) > 25
 
 
+@CODECS
+def test_a_clock_that_jitters_costs_neither_time_nor_sound(codec: str) -> None:
+    """Timestamps that are off by a millisecond either way, as many senders' are: nothing is missing, so nothing is
+    made up."""
+    rng, packets = random.Random(4), rtp_stream(codec, tone(20.0))
+    ms = voice_encoder(codec).clock_hz // 1000
+    jittered = [
+        packet._replace(timestamp=(packet.timestamp + rng.randint(-ms, ms)) & 0xFFFFFFFF) for packet in packets
+    ]
+    whole, _ = hear(packets)
+    heard, inlet = hear(jittered)
+    assert len(heard) == pytest.approx(20 * 16_000, rel=0.001)
+    assert snr_db(heard[3200:-640]) == pytest.approx(snr_db(whole[3200:-640]), abs=0.1)
+    assert (inlet.stats.filled_samples, inlet.stats.concealed_samples) == (0, 0)
+
+
+@CODECS
+def test_jitter_makes_no_loss_longer(codec: str) -> None:
+    rng, packets = random.Random(4), rtp_stream(codec, tone(10.0))
+    ms = voice_encoder(codec).clock_hz // 1000
+    jittered = [
+        packet._replace(timestamp=(packet.timestamp + rng.randint(-ms, ms)) & 0xFFFFFFFF) for packet in packets
+    ]
+    lost = {number for number in range(20, 480) if rng.random() < 0.05}
+    whole, _ = hear(packets, lambda number: number not in lost)
+    heard, inlet = hear(jittered, lambda number: number not in lost)
+    assert len(heard) == len(whole) == 10 * 16_000
+    assert inlet.stats.concealed_samples == len(lost) * 320
+    assert snr_db(heard[3200:-640]) == pytest.approx(snr_db(whole[3200:-640]), abs=0.1)
+
+
 @pytest.mark.skipif(not opus.available(), reason="concealment needs the system's libopus")
 def test_a_lost_opus_packet_is_concealed() -> None:
     """A hole of silence would cost far more than what libopus makes up."""
@@ -153,6 +184,15 @@ def test_opus_lengths_from_the_table_of_contents() -> None:
     assert opus_ticks(bytes([0b11111011, 3])) == 2880  # three frames by count
     assert opus_ticks(bytes([0b11111011, 48])) == 0  # longer than 120 ms
     assert opus_ticks(b"") == 0
+
+
+def test_what_was_held_is_heard_before_another_codec() -> None:
+    """The packet before the change is lost, and one behind the gap is held when the other codec comes."""
+    inlet = PacketInlet(PAYLOADS)
+    first = rtp_stream("opus", tone(0.5))
+    second = rtp_stream("pcmu", tone(0.5), sequence=25, timestamp=77)
+    heard = [f for n, p in enumerate([*first[:23], first[24], *second]) for f in inlet.push(p, n * 0.02)]
+    assert sum(len(f) for f in heard) == 16_000
 
 
 def test_a_change_of_codec_is_followed() -> None:
@@ -250,6 +290,90 @@ def test_keys_of_another_source_do_not_disturb_the_audio() -> None:
         heard += sum(map(len, inlet.push(packet, index * 0.02)))
     assert heard == 16_000
     assert inlet.stats.restarts == 0
+
+
+PLACEHOLDERS = {
+    "padding alone": (None, b""),  # in the audio's payload type
+    "comfort noise": (13, b"\x2c"),
+    "comfort noise with a spectrum": (13, bytes(11)),
+    "what was not negotiated": (127, b"whatever"),
+    "nothing at all": (13, b""),
+}
+
+
+@CODECS
+@pytest.mark.parametrize("what", PLACEHOLDERS)
+@pytest.mark.parametrize("moves_time", [False, True])
+def test_what_is_no_audio_holds_no_speech_back(codec: str, what: str, moves_time: bool) -> None:
+    """Every fifth packet is none: the audio behind it is heard at once, and none counts as lost."""
+    kind, payload = PLACEHOLDERS[what]
+    inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME})
+    packets = rtp_stream(codec, tone(2.0))
+    sequence = heard = 0
+    for index, packet in enumerate(packets):
+        if index % 5 == 4:
+            filler = packet._replace(
+                payload_type=packet.payload_type if kind is None else kind,
+                payload=payload,
+                sequence_number=sequence,
+            )
+            assert inlet.push(filler, index * 0.02) == []
+            sequence += 1
+            if moves_time:  # it stands for this packet of audio
+                continue
+        got = inlet.push(packet._replace(sequence_number=sequence), index * 0.02)
+        assert got, "speech must not wait"
+        sequence += 1
+        heard += sum(map(len, got))
+    assert heard == (99 if moves_time else 100) * 320  # the last packet is none
+    stats = inlet.stats
+    assert (inlet.reorder_stats.lost, stats.unreadable, stats.restarts, stats.concealed_samples) == (0, 0, 0, 0)
+    assert stats.filled_samples == (19 * 320 if moves_time else 0)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("silent", [b"\x48", b"\x48\x00", b"\xf8", b"\xf8\xff", b"\x4b\x01"])
+def test_opus_dtx_packets_are_silence(silent: bytes, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender in DTX sends a packet of a byte or two each 400 ms (RFC 7587 section 3.1.3)."""
+    if native and not opus.available():
+        pytest.skip("needs the system's libopus")
+    monkeypatch.setattr(opus, "available", lambda: native)
+    inlet = PacketInlet(PAYLOADS)
+    packets = rtp_stream("opus", tone(4.0))
+    sequence, heard, next_poll = 0, [], 0.1
+    for index, packet in enumerate(packets):
+        now = index * 0.02
+        while next_poll < now:
+            heard += inlet.poll(next_poll)
+            next_poll += 0.1
+        in_pause = 50 <= index < 150
+        if in_pause and (index - 50) % 20:
+            continue
+        payload = silent if in_pause else packet.payload
+        got = inlet.push(packet._replace(sequence_number=sequence, payload=payload), now)
+        assert in_pause or got, "speech must not wait"
+        heard += got
+        sequence += 1
+    pcm = np.concatenate(heard)
+    assert len(pcm) == pytest.approx(4 * 16_000, abs=320)  # PyAV holds a little back
+    assert not pcm[52 * 320 : 149 * 320].any()
+    assert snr_db(pcm[3200 : 49 * 320]) > 25
+    assert snr_db(pcm[155 * 320 : -640]) > 25
+    assert (inlet.reorder_stats.lost, inlet.stats.unreadable, inlet.stats.restarts) == (0, 0, 0)
+
+
+def test_a_damaged_packet_costs_itself() -> None:
+    """Opus that cannot be read is concealed like a lost packet, and holds nothing back."""
+    packets = rtp_stream("opus", tone(2.0))
+    damaged = {20: b"\xff", 40: b"\xfb\x3f", 60: b"\xfb\x00"}
+    inlet, heard = PacketInlet(PAYLOADS), []
+    for number, packet in enumerate(packets):
+        got = inlet.push(packet._replace(payload=damaged.get(number, packet.payload)), number * 0.02)
+        assert got
+        heard += got
+    assert sum(map(len, heard)) == 2 * 16_000
+    assert inlet.stats.unreadable == len(damaged)
+    assert inlet.reorder_stats.lost == 0
 
 
 @CODECS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -208,6 +209,173 @@ def test_a_call_of_an_hour_keeps_time() -> None:
             total += ticks(reorder.push(packet(number, sequence=60_000, timestamp=4_200_000_000), number * FRAME_S))
     total += ticks(reorder.poll(count * FRAME_S + MAX_HOLD_S))
     assert total == count * TICKS
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A sender whose clock is not the best, behind a network that is not either.
+
+    Attributes:
+        clock_hz: the codec's RTP clock.
+        ptime_ms: length of a packet.
+        jitter: of its timestamps, either way, in packets.
+        drift_ppm: how much faster its timestamps run than its samples.
+        loss: share of packets that never arrive.
+        late: share of packets that arrive 44 ms later.
+        twice: share of packets that arrive twice.
+        pauses: share of packets behind a pause of up to 3 s (DTX).
+        wraps: both counters wrap within the first packets.
+    """
+
+    clock_hz: int = 48_000
+    ptime_ms: int = 20
+    jitter: float = 0.0
+    drift_ppm: int = 0
+    loss: float = 0.0
+    late: float = 0.0
+    twice: float = 0.0
+    pauses: float = 0.0
+    wraps: bool = False
+
+    def play(self, count: int, seed: int, *, polls: bool = True) -> tuple[int, int, Reorder]:
+        """Return the RTP time of the stream, undistorted by jitter, and the time released, in ticks."""
+        rng, ticks = random.Random(seed), self.clock_hz * self.ptime_ms // 1000
+        sequence, origin = (65_530, 2**32 - 3 * ticks) if self.wraps else (0, 0)
+        arrivals, at = [], 0
+        for number in range(count):
+            at += ticks * rng.randint(2, 3000 // self.ptime_ms) if rng.random() < self.pauses and number else 0
+            stamp = origin + at + round(at * self.drift_ppm / 1e6) + round(rng.uniform(-1, 1) * self.jitter * ticks)
+            packet = Packet(1, (sequence + number) & 0xFFFF, stamp & 0xFFFFFFFF, str(number).encode(), ticks)
+            edge = number in (0, count - 1)
+            arrives = (at + (0 if edge or rng.random() >= self.late else 0.044 * self.clock_hz)) / self.clock_hz
+            if edge or rng.random() >= self.loss:
+                arrivals += [(arrives, number, packet)] * (1 + (rng.random() < self.twice))
+            at += ticks
+        reorder, released, next_poll = Reorder(self.clock_hz), list[Released](), 0.1
+        for now, _, packet in sorted(arrivals, key=lambda arrival: arrival[:2]):
+            while polls and next_poll < now:
+                released += reorder.poll(next_poll)
+                next_poll += 0.1
+            released += reorder.push(packet, now)
+        released += reorder.drain(at / self.clock_hz)
+        assert reorder.stats.restarts == 0
+        assert numbers(released) == sorted(set(numbers(released)))
+        return (
+            at + round(at * self.drift_ppm / 1e6),
+            sum(item.ticks for item in released if not isinstance(item, Restarted)),
+            reorder,
+        )
+
+
+CLOCKS, PTIMES = st.sampled_from([8_000, 48_000]), st.sampled_from([10, 20, 40, 60])
+SHARES = st.sampled_from([0.0, 0.01, 0.05, 0.2])
+SENDERS = st.builds(
+    Sender,
+    clock_hz=CLOCKS,
+    ptime_ms=PTIMES,
+    jitter=st.floats(0.0, 0.24),
+    loss=SHARES,
+    late=SHARES,
+    twice=SHARES,
+    wraps=st.booleans(),
+)
+
+
+@given(SENDERS, st.integers(0, 2**32))
+def test_released_time_is_rtp_time_whatever_the_clock_and_the_network_do(sender: Sender, seed: int) -> None:
+    """Jitter of the timestamps under half a packet is nothing, to the sample."""
+    rtp_ticks, released, _ = sender.play(120, seed, polls=False)
+    assert released == rtp_ticks
+
+
+@given(SENDERS, st.integers(0, 2**32), st.floats(0.0, 0.05), st.sampled_from([0.0, 0.02]))
+def test_more_jitter_and_pauses_cost_no_more_than_the_jitter(
+    sender: Sender, seed: int, jitter_s: float, pauses: float
+) -> None:
+    """A gap that was filled in vain is deducted from the next: nothing adds up."""
+    ptime_s = sender.ptime_ms / 1000
+    rtp_ticks, released, _ = replace(sender, jitter=jitter_s / ptime_s, pauses=pauses).play(120, seed)
+    late_s = 0.044 if sender.late else 0.0  # a pause that ends late is made up for in vain until the next
+    assert abs(released - rtp_ticks) <= (2 * jitter_s + ptime_s / 2 + late_s) * sender.clock_hz
+
+
+@given(SENDERS, st.integers(0, 2**32))
+def test_pauses_are_as_long_as_the_timestamps_say(sender: Sender, seed: int) -> None:
+    rtp_ticks, released, _ = replace(sender, jitter=0.0, late=0.0, pauses=0.05).play(120, seed)
+    assert released == rtp_ticks
+
+
+@pytest.mark.parametrize("drift_ppm", [-300, -50, 50, 300])
+@pytest.mark.parametrize("jitter", [0.0, 0.05])
+def test_a_clock_that_drifts_is_followed(drift_ppm: int, jitter: float) -> None:
+    """Two minutes; no more than half a packet is owed, no more than a tenth of a second is had in advance."""
+    sender = Sender(drift_ppm=drift_ppm, jitter=jitter, loss=0.01)
+    rtp_ticks, released, _ = sender.play(6_000, seed=1)
+    assert -(0.5 + 2 * jitter) * TICKS <= released - rtp_ticks <= 0.1 * CLOCK_HZ
+    assert released == pytest.approx(rtp_ticks, rel=0.001)
+
+
+def test_a_millisecond_of_jitter_alone_makes_up_nothing() -> None:
+    rng = random.Random(2)
+    reorder = Reorder(CLOCK_HZ)
+    for number in range(1000):
+        jittered = packet(number, pause_ticks=rng.randint(-48, 48))
+        assert reorder.push(jittered, number * FRAME_S) == [jittered]
+
+
+def test_a_loss_is_as_long_as_what_is_lost_whatever_the_jitter() -> None:
+    """A packet less or more than a few samples would break the sound on both sides of it."""
+    reorder = Reorder(CLOCK_HZ)
+    reorder.push(packet(0), 0.0)
+    released: list[Released] = []
+    for number, jitter in ((3, 40), (4, -40), (5, 13)):
+        released += reorder.push(packet(number, pause_ticks=jitter), number * FRAME_S)
+    assert [item.ticks for item in released if isinstance(item, Missing)] == [2 * TICKS]
+
+
+def placeholder(number: int) -> Packet:
+    return replace(packet(number), timestamp=77, payload=b"", ticks=0)
+
+
+def test_what_is_no_audio_holds_its_place() -> None:
+    """Keys, comfort noise, padding: nothing waits for them, none is lost, and they are no time."""
+    reorder = Reorder(CLOCK_HZ)
+    for number in range(0, 20, 2):
+        heard = replace(packet(number), timestamp=number // 2 * TICKS)
+        assert reorder.push(heard, number * FRAME_S / 2) == [heard]
+        assert reorder.push(placeholder(number + 1), number * FRAME_S / 2) == []
+    assert (reorder.stats.lost, reorder.stats.restarts) == (0, 0)
+
+
+def test_a_pause_goes_on_behind_comfort_noise() -> None:
+    """A gateway that sends it every 20 ms: the model hears the silence while it lasts."""
+    reorder = Reorder(CLOCK_HZ)
+    reorder.push(packet(0), 0.0)
+    released: list[Released] = []
+    for number in range(1, 100):
+        released += reorder.push(placeholder(number), number * FRAME_S)
+        released += reorder.poll(number * FRAME_S)
+    assert ticks(released) == pytest.approx(98 * TICKS, abs=TICKS)
+    released += reorder.push(packet(100), 100 * FRAME_S)
+    assert ticks(released) == 100 * TICKS
+
+
+def test_a_loss_before_a_key_is_a_loss() -> None:
+    reorder = Reorder(CLOCK_HZ)
+    reorder.push(packet(0), 0.0)
+    released: list[Released] = []
+    for each in (placeholder(2), packet(3), packet(4)):
+        released += reorder.push(each, 0.1)
+    assert released[0] == Missing(2 * TICKS, lost=True, next_payload=b"3")
+
+
+def test_keys_that_come_late_start_nothing_anew() -> None:
+    reorder = Reorder(CLOCK_HZ)
+    for number in range(50):
+        reorder.push(packet(number), number * FRAME_S)
+    for number in range(2 * MAX_LATE_IN_A_ROW):
+        assert reorder.push(placeholder(number), 1.0) == []
+    assert reorder.push(packet(50), 1.0) == [packet(50)]
 
 
 @settings(deadline=None)

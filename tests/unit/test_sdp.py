@@ -8,13 +8,14 @@ import pytest
 
 from agent.errors import OfferError
 from signaling.sdp import (
-    KEYS_PAYLOAD,
+    KEYS_CLOCKS_HZ,
     MAX_MEDIA_SECTIONS,
     OPUS_WISHES,
     Codec,
     Fragment,
     MediaSection,
     TrickledCandidate,
+    fitting_clocks_hz,
     key_clocks_hz,
     media_sections,
     parse_fragment,
@@ -206,9 +207,40 @@ def test_keys_are_found_by_their_clock() -> None:
     assert key_clocks_hz(media_sections(offer.replace(" 101 8 96", " 8"))[0]) == {}  # mapped, but not offered
 
 
+@pytest.mark.parametrize(
+    "rtpmap",
+    [
+        "101 telephone-event/8000",
+        "101 telephone-event/8000/1",
+        "101  telephone-event/8000 ",
+        " 101 TELEPHONE-EVENT / 8000 / 1",
+        "101\ttelephone-event/8000",
+    ],
+)
+def test_keys_are_found_however_they_are_written(rtpmap: str) -> None:
+    description = PHONE + f"a=rtpmap:{rtpmap}\r\n"
+    assert key_clocks_hz(media_sections(description)[0]) == {101: 8000}
+
+
+def test_a_codec_is_found_however_it_is_written() -> None:
+    written = offer("m=audio 9 UDP/TLS/RTP/SAVPF 0 111", "a=rtpmap:0  PCMU/8000 ", "a=rtpmap: 111 opus / 48000 / 2")
+    assert list(media_sections(written)[0].payloads().values()) == ["pcmu", "opus"]
+
+
+def test_keys_go_by_the_clock_of_the_audio() -> None:
+    both = {101: 8000, 110: 48000}
+    assert list(fitting_clocks_hz(both, [48000, 8000])) == [110, 101]
+    assert list(fitting_clocks_hz(both, [8000, 8000, 48000])) == [101, 110]
+    assert fitting_clocks_hz(both, [8000]) == {101: 8000}
+    assert fitting_clocks_hz(both, [48000]) == {110: 48000}
+    assert fitting_clocks_hz({101: 8000}, [48000]) == {101: 8000}, "better than none"
+    assert fitting_clocks_hz({}, [48000]) == {}
+
+
 def test_keys_are_added_to_an_offer_of_ours() -> None:
     offer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96 0\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n"
     edited = with_keys(offer)
-    assert key_clocks_hz(media_sections(edited)[0]) == {KEYS_PAYLOAD: 8000}
-    assert list(media_sections(edited)[0].payloads().values()) == ["opus", "pcmu", "telephone-event"]
-    assert edited.count("telephone-event") == 1
+    assert key_clocks_hz(media_sections(edited)[0]) == KEYS_CLOCKS_HZ == {101: 8000, 110: 48000}
+    names = list(media_sections(edited)[0].payloads().values())
+    assert names == ["opus", "pcmu", "telephone-event", "telephone-event"]
+    assert edited.count("telephone-event") == 2

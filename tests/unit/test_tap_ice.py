@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import struct
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from aioice import stun
 from aioice.candidate import Candidate
 from aioice.ice import CandidatePair, Connection
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.media import tap_ice
 from agent.media.tap_ice import MAX_REMOTE_ADDRESSES, MAX_WAITING_DATAGRAMS, GuardedProtocol
@@ -158,3 +161,21 @@ def test_checks_come_from_a_bounded_number_of_addresses() -> None:
     assert socket.requests == []
     socket.datagram_received(request(), ("192.0.2.1", 3))
     assert len(socket.requests) == 1
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.binary(min_size=18, max_size=200))
+def test_media_is_never_taken_for_stun(first: int, second: int, rest: bytes) -> None:
+    """RFC 7983 section 7: the first byte tells. Payload types 8 and 9 look like STUN if the lengths fit."""
+    socket = Socket()
+    socket.pair(PEER, CandidatePair.State.SUCCEEDED, nominated=True)
+    data = bytes((first, second)) + (len(rest) - 18).to_bytes(2, "big") + rest[2:]
+    socket.datagram_received(data, PEER)
+    assert socket.media == ([data] if 19 < first < 64 or 127 < first < 192 else [])
+
+
+@given(st.binary(max_size=80))
+def test_any_datagram_may_come(data: bytes) -> None:
+    socket = Socket()
+    socket.pair(PEER, CandidatePair.State.SUCCEEDED, nominated=True)
+    socket.datagram_received(data, PEER)
+    socket.datagram_received(struct.pack("!HHI12s", 1, len(data), 0x2112A442, bytes(12)) + data, STRANGER)

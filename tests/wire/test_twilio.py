@@ -59,6 +59,7 @@ class Carrier:
         self.got: list[dict[str, Any]] = []
         self.payloads: list[bytes] = []
         self.closed_at = 0.0
+        self.closed_because = ""
         self._changed = asyncio.Event()
         self._chunk = 0
 
@@ -70,8 +71,8 @@ class Carrier:
         await self.socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         await self.tell("start", start=START)
 
-    async def say(self, pcm: Pcm) -> None:
-        """Speak for as long as it takes: int16, mono, 24 kHz."""
+    async def say(self, pcm: Pcm, arrives: Callable[[int], int] = lambda _index: 1) -> None:
+        """Speak for as long as it takes: int16, mono, 24 kHz; each chunk arrives as often as ``arrives`` says."""
         encoder = voice_encoder("pcmu")
         started = time.monotonic()
         for index in range(len(pcm) // 480):
@@ -79,11 +80,12 @@ class Carrier:
             self._chunk += 1
             payload = base64.b64encode(encoder.encode(pcm[index * 480 :][:480])).decode()
             chunk = {"track": "inbound", "chunk": str(self._chunk), "timestamp": str(self._chunk * 20)}
-            await self.tell("media", media={**chunk, "payload": payload})
+            for _ in range(arrives(index)):
+                await self.tell("media", media={**chunk, "payload": payload})
 
     async def read(self) -> None:
         """Play what comes, and answer marks, until the service closes."""
-        async for frame in self.socket:
+        while (frame := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
             message = json.loads(frame.data)
             assert message["streamSid"] == "MZ1"
             self.got.append(message)
@@ -92,6 +94,7 @@ class Carrier:
             elif message["event"] == "mark":
                 await self.tell("mark", mark=message["mark"])
             self._changed.set()
+        self.closed_because = str(frame.extra or "")
         self.closed_at = time.monotonic()
         self._changed.set()
 
@@ -275,12 +278,59 @@ async def test_a_full_service_refuses_before_the_upgrade(service: Service, model
         assert refused.value.status == 503
 
 
-@pytest.mark.parametrize("form", [{"encoding": "audio/x-l16", "sampleRate": 16000}, {"encoding": 7}])
-async def test_another_format_is_not_taken_for_this_one(service: Service, model: Emulator, form: Any) -> None:
+async def test_chunks_that_are_missing_or_come_twice_cost_no_time(service: Service, model: Emulator) -> None:
+    """Three of ten are missing, one of ten comes twice."""
+    async with service() as url, ringing(url) as carrier:
+        await model.wait_for(lambda: len(model.sessions) == 1)
+        arrivals = (1, 0, 1, 2, 0, 1, 1, 0, 1, 1)
+        await carrier.say(tone(440, 24_000, 2.0), lambda index: arrivals[index % 10])
+        await model.wait_for(lambda: len(model.sessions[0].audio) >= 2 * 16_000 - 1_600)
+        heard = model.sessions[0].audio
+        assert len(heard) == pytest.approx(2 * 16_000, abs=1_600)
+        begins = int(np.flatnonzero(np.abs(heard) > 2_000)[0])
+        silent = np.abs(heard[begins : begins + 1_600 * 15].reshape(-1, 40)).max(axis=1) < 500
+        assert silent.mean() == pytest.approx(0.3, abs=0.08), "the filter blurs the edges"
+
+
+FORMATS: list[dict[str, Any]] = [
+    {"mediaFormat": {"encoding": "audio/x-l16", "sampleRate": 16000}},
+    {"mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 16000}},
+    {"mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 2}},
+    {"mediaFormat": {"encoding": 7}},
+    {"mediaFormat": {"encoding": "\u00fc\n" * 100}},
+    {"mediaFormat": "mulaw"},
+    {"mediaFormat": {}},
+    {"media_format": {"encoding": "PCMA", "sample_rate": 8000, "channels": 1}},
+    {"media_format": {"encoding": "L16", "sample_rate": 16000}},
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_another_format_is_refused_with_words(
+    service: Service, model: Emulator, form: dict[str, Any]
+) -> None:
+    start = {name: value for name, value in START.items() if name != "mediaFormat"}
     async with service() as url, ringing(url, begins=False) as carrier:
-        await carrier.tell("start", start={**START, "mediaFormat": form})
+        await carrier.tell("start", start={**start, **form})
         await carrier.until(lambda: carrier.closed_at)
+        assert carrier.socket.close_code == 1003
+        assert "send audio/x-mulaw, 8000 Hz, 1 channel" in carrier.closed_because
         assert not model.sessions
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}},
+        {"mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": "8000", "channels": "1"}},
+    ],
+)
+async def test_other_names_of_the_format_are_known(service: Service, model: Emulator, form: dict[str, Any]) -> None:
+    start = {name: value for name, value in START.items() if name != "mediaFormat"}
+    async with service() as url, ringing(url, begins=False) as carrier:
+        await carrier.tell("start", start={**start, **form})
+        await model.wait_for(lambda: len(model.sessions) == 1)
 
 
 async def test_hostile_messages_do_no_harm(service: Service, model: Emulator) -> None:

@@ -1,0 +1,291 @@
+"""One bad datagram costs one datagram, whoever sent it: between two real peers, through every parser there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
+from aiortc.rtp import RtpPacket
+from pylibsrtp import Error as SrtpError
+
+from agent.clock import monotonic
+from agent.media import tap, tap_ice
+from agent.media.encode import voice_encoder
+from agent.media.inbound import Ear, open_ear
+from agent.media.tap_guard import guard
+from signaling.peer import close_peer
+
+FRAME_S = 0.005  # faster than real time
+OPUS = 96
+KNOWN_SSRC, NEW_SSRC = 0x0A0B0C0D, 0x01020304
+LOUD = (8000 * np.sin(np.arange(480) / 3)).astype(np.int16)
+
+
+class Voice(MediaStreamTrack):
+    """Sends a tone."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._encoder = voice_encoder("opus")
+        self._number = 0
+
+    async def recv(self) -> av.Packet[Any]:
+        await asyncio.sleep(FRAME_S)
+        packet: av.Packet[Any] = av.Packet(self._encoder.encode(LOUD))
+        packet.pts, packet.time_base = self._number * 960, Fraction(1, 48_000)
+        self._number += 1
+        return packet
+
+
+class Line:
+    """A caller that can send whatever it wants, and who hears it."""
+
+    def __init__(self, sender: RTCPeerConnection, receiver: RTCPeerConnection) -> None:
+        self.sender, self.receiver = sender, receiver
+        self.unreadable = self.heard = 0
+        self.ear: Ear | None = None
+        self.transport: Any = sender.getSenders()[0].transport
+
+    def drop(self) -> None:
+        self.unreadable += 1
+
+    def hear(self, pcm: np.ndarray[Any, Any]) -> None:
+        self.heard += int(np.abs(pcm).max() > 4000)
+
+    async def until(self, found: Callable[[], bool]) -> None:
+        async with asyncio.timeout(8):
+            while not found():  # noqa: ASYNC110  nothing tells of it
+                await asyncio.sleep(FRAME_S)
+
+    async def still_hears(self) -> None:
+        """Wait for half a second of the tone more than there was."""
+        more = self.heard + 25
+        await self.until(lambda: self.heard >= more)
+        assert self.receiver.connectionState == "connected"
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send a datagram as anybody could who knows the port."""
+        await self.transport.transport._send(data)
+
+    async def send_rtp(self, data: bytes) -> None:
+        """Send RTP or RTCP as the caller can."""
+        await self.transport._send_rtp(data)
+
+    async def send_sctp(self, data: bytes) -> None:
+        await self.transport._send_data(data)
+
+
+@asynccontextmanager
+async def talking(monkeypatch: pytest.MonkeyPatch, way: str) -> AsyncIterator[Line]:
+    if way == "untapped":
+        monkeypatch.setattr(tap, "AIORTC_SERIES", "another")
+    if way == "no shortcut":
+        monkeypatch.setattr(tap, "AIOICE_SERIES", "another")
+    assert tap_ice.guard()
+    sender, receiver = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+    listening: asyncio.Task[None] | None = None
+    try:
+        sender.addTrack(Voice())
+        sender.createDataChannel("chat")
+        await sender.setLocalDescription(await sender.createOffer())
+        await receiver.setRemoteDescription(sender.localDescription)
+        await receiver.setLocalDescription(await receiver.createAnswer())
+        line = Line(sender, receiver)
+        line.ear = open_ear(receiver.getReceivers()[0], {OPUS: "opus"}, hear=line.hear, clock=monotonic)
+        assert line.ear.tapped == (way != "untapped")
+        for transceiver in (*sender.getTransceivers(), *receiver.getTransceivers()):
+            guard(transceiver.receiver, line.drop)
+        await sender.setRemoteDescription(receiver.localDescription)
+        listening = asyncio.create_task(line.ear.listen())
+        await line.still_hears()
+        yield line
+    finally:
+        if listening is not None:
+            listening.cancel()
+        await close_peer(sender)
+        await close_peer(receiver)
+
+
+def header(flags: int, ssrc: int, number: int) -> bytes:
+    return struct.pack("!BBHII", flags, OPUS, number, number * 960, ssrc)
+
+
+def extended(ssrc: int, number: int, profile: int, extension: bytes, payload: bytes = b"\xf8\xff\xfe") -> bytes:
+    assert len(extension) % 4 == 0
+    return header(0x90, ssrc, number) + struct.pack("!HH", profile, len(extension) // 4) + extension + payload
+
+
+def rtcp(kind: int, count: int, body: bytes) -> bytes:
+    return struct.pack("!BBH", 0x80 | count, kind, len(body) // 4) + body
+
+
+def stun(attribute: int, value: bytes) -> bytes:
+    return struct.pack("!HHI12sHH", 1, 4 + len(value), 0x2112A442, bytes(12), attribute, len(value)) + value
+
+
+BY_ANYBODY = {
+    "nothing": b"",
+    "a byte": b"\x80",
+    "RTP of over 1500 bytes": b"\x80\x60" + bytes(2000),
+    "RTCP of over 1500 bytes": b"\x80\xc9" + bytes(2000),
+    "DTLS that is none": b"\x16" + bytes(40),
+    "STUN with a short priority": stun(0x24, bytes(4))[:-2] + b"",
+    "STUN with a priority of eight bytes": stun(0x24, bytes(8)),
+    "STUN with a name that is no text": stun(0x06, b"\xff\xfe\xfd\xfc"),
+    "a response to nothing": b"\x01\x01\x00\x00\x21\x12\xa4\x42" + bytes(12),
+}
+BY_THE_CALLER: dict[str, Callable[[int, int], bytes]] = {
+    "a level of two bytes": lambda ssrc, number: extended(ssrc, number, 0xBEDE, b"\x21\x00\x00\x00"),
+    "a level of no bytes": lambda ssrc, number: extended(ssrc, number, 0x1000, b"\x02\x00\x00\x00"),
+    "a mid that is no text": lambda ssrc, number: extended(ssrc, number, 0xBEDE, b"\x11\xff\xfe\x00"),
+    "an extension that is cut off": lambda ssrc, number: extended(ssrc, number, 0xBEDE, b"\x2f\x00\x00\x00"),
+    "a bandwidth of no source": lambda _ssrc, _number: rtcp(206, 15, bytes(8) + b"REMB\xff\x00\x00\x00"),
+    "a report that is cut off": lambda ssrc, _number: rtcp(201, 3, struct.pack("!II", 1, ssrc)),
+    "no padding where there should be": lambda ssrc, number: header(0xA0, ssrc, number) + b"\x00",
+    "padding alone": lambda ssrc, number: header(0xA0, ssrc, number) + b"\x00\x00\x00\x04",
+    "no payload": lambda ssrc, number: header(0x80, ssrc, number),
+}
+WAYS = pytest.mark.parametrize("way", ["shortcut", "no shortcut", "untapped"])
+
+
+@WAYS
+async def test_what_anybody_can_send_ends_no_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(monkeypatch, way) as line:
+        for name, data in BY_ANYBODY.items():
+            await line.send_raw(data)
+            await asyncio.sleep(0.01)
+            assert line.receiver.connectionState == "connected", name
+        await line.still_hears()
+        assert line.unreadable >= 2
+
+
+@WAYS
+async def test_what_the_caller_can_send_costs_itself(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each from a stream that is known, and as the first packet of a new one."""
+    async with talking(monkeypatch, way) as line:
+        for number, (name, make) in enumerate(BY_THE_CALLER.items()):
+            await line.send_rtp(extended(KNOWN_SSRC, 2 * number, 0xBEDE, bytes(4)))
+            for ssrc in (KNOWN_SSRC, NEW_SSRC + number):
+                await line.send_rtp(make(ssrc, 2 * number + 1))
+                await asyncio.sleep(0.01)
+                assert line.receiver.connectionState == "connected", name
+        await line.still_hears()
+
+
+@WAYS
+async def test_sctp_that_is_none_costs_itself(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    async with talking(monkeypatch, way) as line:
+        for _ in range(100):
+            await line.send_sctp(rng.randbytes(rng.randint(1, 60)))
+        await line.still_hears()
+
+
+BAD_OPENS = {
+    "a label that is no text": struct.pack("!BBHLHH", 3, 0, 0, 0, 2, 0) + b"\xff\xfe",
+    "a protocol that is no text": struct.pack("!BBHLHH", 3, 0, 0, 0, 1, 2) + b"x\xff\xfe",
+    "lengths beyond the end": struct.pack("!BBHLHH", 3, 0, 0, 0, 0xFFFF, 0xFFFF) + b"x",
+    "an open that is cut off": b"\x03\x00",
+    "an acknowledgement of nothing": b"\x02",
+    "an unknown message": b"\x63",
+}
+
+
+async def test_a_data_channel_that_cannot_be_opened_closes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(monkeypatch, "shortcut") as line:
+        got: list[Any] = []
+
+        def channel_came(channel: Any) -> None:
+            channel.on("message", got.append)
+
+        line.receiver.on("datachannel", channel_came)
+        channel = line.sender.createDataChannel("late")
+        await line.until(lambda: channel.readyState == "open")
+        sctp: Any = line.sender.sctp
+        for number, data in enumerate(BAD_OPENS.values()):
+            await sctp._send(100 + 2 * number, 50, data)
+            await sctp._send(channel.id, 50, data)  # where there is a channel already
+        await sctp._send(channel.id, 51, b"\xff\xfe")  # text that is none
+        await sctp._send(channel.id, 99, b"of no kind")
+        channel.send("still here")
+        await line.until(lambda: "still here" in got)
+        await line.still_hears()
+
+
+async def test_a_stream_whose_extensions_are_always_bad_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No extension is needed to hear a caller."""
+    async with talking(monkeypatch, "shortcut") as line:
+        came: list[int] = []
+        take = line.receiver.getReceivers()[0]._handle_rtp_packet
+
+        async def note(packet: RtpPacket, **named: Any) -> None:
+            came.append(packet.ssrc)
+            assert packet.extensions.mid == "0", "what can be read is read"
+            await take(packet, **named)
+
+        monkeypatch.setattr(line.receiver.getReceivers()[0], "_handle_rtp_packet", note)
+        await line.send_rtp(extended(NEW_SSRC, 1, 0xBEDE, b"\x10\x30\x21\x00\x00\x00\x00\x00"))
+        await line.until(lambda: NEW_SSRC in came)
+        assert line.unreadable == 0
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_bytes_end_no_call(way: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random bytes behind plausible headers, and good packets with a few bytes changed."""
+    rng = random.Random(seed)
+    makers: list[Callable[[int, int], bytes]] = [
+        *BY_THE_CALLER.values(),
+        lambda ssrc, number: extended(ssrc, number, rng.choice([0xBEDE, 0x1000]), rng.randbytes(12)),
+        lambda _ssrc, _number: rtcp(
+            rng.randint(200, 207), rng.randrange(32), rng.randbytes(4 * rng.randint(0, 12))
+        ),
+        lambda ssrc, _number: rtcp(206, 15, struct.pack("!II", ssrc, 0) + b"REMB" + rng.randbytes(8)),
+    ]
+    async with talking(monkeypatch, way) as line:
+        await line.send_rtp(extended(KNOWN_SSRC, 0, 0xBEDE, bytes(4)))
+        for number in range(1, 300):
+            data = bytearray(rng.choice(makers)(rng.choice([KNOWN_SSRC, NEW_SSRC]), number))
+            for _ in range(rng.randint(0, 3)):
+                data[rng.randrange(1, len(data))] = rng.randrange(256)
+            try:
+                await line.send_rtp(bytes(data))
+            except SrtpError:
+                await line.send_raw(bytes(data))  # libsrtp refuses to sign it
+            await line.send_raw(rng.choice([stun(rng.randrange(48), rng.randbytes(4)), rng.randbytes(40)]))
+        await line.still_hears()
+
+
+@pytest.mark.parametrize("sources", [1, 200])
+async def test_a_report_that_would_not_fit_is_not_the_last(sources: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timestamps that leap make a jitter of more than 32 bits; a report has room for 31 sources."""
+    async with talking(monkeypatch, "shortcut") as line:
+        receiver, reports = line.receiver.getReceivers()[0], list[Any]()
+        for ssrc in range(1, sources):
+            await line.send_rtp(extended(ssrc, 7, 0xBEDE, bytes(4)))
+        handle = line.sender.getSenders()[0]._handle_rtcp_packet
+
+        async def note(packet: Any) -> None:
+            reports.append(packet)
+            await handle(packet)
+
+        monkeypatch.setattr(line.sender.getSenders()[0], "_handle_rtcp_packet", note)
+        streams = getattr(receiver, tap._STREAMS)
+        await line.until(lambda: len(streams) == sources)
+        next(iter(streams.values()))._jitter_q4 = 1 << 400
+        await line.until(lambda: len(reports) >= 2)
+        assert all(len(packet.reports) == min(sources, 31) for packet in reports)
+        assert reports[0].reports[0].jitter == 0xFFFFFFFF
+        async with asyncio.timeout(5):
+            await line.receiver.close()
