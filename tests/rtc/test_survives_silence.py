@@ -80,7 +80,8 @@ async def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {**QUICK, "answer_timeout_s": 0.4}
     async with on_line(answer_s=0.3, settings=settings, hooks=lambda: Mute(2)) as line:
         await line.hears(lambda: line.caller.type("are you there"))
-        assert line.heard_s() == pytest.approx([0.3], abs=0.03)
+        # The nudge may cut off the first syllable of what follows the question.
+        await line.caller.until(lambda: line.heard_s()[-1] == pytest.approx(0.3, abs=0.03))
         assert [said["step"] for said in line.datas("agent-fell-silent")] == ["nudge", "resume", "rebuild"]
 
 
