@@ -142,7 +142,7 @@ def test_the_help_groups_the_flags_in_the_settings_own_order() -> None:
     [
         ("port", "(0 to 65,535; default 8080)"),
         ("log_level", "(debug, info, warning, error; default info)"),
-        ("setup_timeout_s", "(above 0, up to 120; default 15)"),
+        ("setup_timeout_s", "(above 0, up to 120; default 4.5)"),
         ("audio_output", "(default on)"),
         ("cors_origins", "(default *)"),
         ("vad", "(high, medium, low, phone, off)"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.held import ANSWER_S, LONGEST_S, MAX_HELD, Held, State
+from agent.dialog.held import ANSWER_S, LONGEST_S, MAX_HELD, MAYBE_ANSWER_S, Held, State
 
 START = 1000.0
 IDLE = State(awaits_tool=False, tool_runs=False, turn_open=False, caller_first=False)
@@ -100,6 +100,15 @@ def test_an_answer_that_was_not_waited_for_is_spoken_of_in_the_next_turn(turn_op
     assert waits.take(IDLE, START + ANSWER_S + 2) == ["a"]
 
 
+def test_where_nobody_knows_another_turn_is_waited_for_but_not_for_long() -> None:
+    waits = held("a")
+    waits.tool_called()
+    waits.tool_answered(START, silent=False, awaited=None, turn_open=False)
+    waits.turn_completed(START + 1)
+    assert waits.take(IDLE, START + 1 + MAYBE_ANSWER_S - 0.1) == []
+    assert waits.take(IDLE, START + 1 + MAYBE_ANSWER_S) == ["a"]
+
+
 def test_if_no_turn_comes_it_is_told() -> None:
     waits = held("a")
     waits.tool_answered(START, silent=False, awaited=False, turn_open=False)
@@ -130,7 +139,9 @@ def test_too_much_is_dropped_and_counted() -> None:
 STATES = st.builds(State, st.booleans(), st.booleans(), st.booleans(), st.booleans())
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["tell", "tell", "tell", "ask", "call", "answer", "late answer", "turn", "lost", "look"]),
+        st.sampled_from(
+            ["tell", "tell", "tell", "ask", "call", "answer", "late answer", "an answer", "turn", "lost", "look"]
+        ),
         STATES,
         st.sampled_from([0.0, 0.1, 1.0, ANSWER_S, LONGEST_S]),
     ),
@@ -157,8 +168,9 @@ def test_all_is_told_once_in_order_and_never_while_the_model_waits_for_a_tool(
                     waits.put(number, now, wants_reply=what == "ask")
             case "call":
                 waits.tool_called()
-            case "answer" | "late answer":
-                waits.tool_answered(now, silent=False, awaited=what == "answer", turn_open=state.turn_open)
+            case "answer" | "late answer" | "an answer":
+                awaited = None if what == "an answer" else what == "answer"
+                waits.tool_answered(now, silent=False, awaited=awaited, turn_open=state.turn_open)
             case "turn":
                 waits.turn_completed(now)
             case "lost":

@@ -146,11 +146,6 @@ async def test_a_whole_text_answer_is_not_given_again_by_the_next_session() -> N
 # a model that means to say nothing
 
 
-@survives(
-    "the model completes a turn with nothing in it, to speech that it may ignore by its settings",
-    caller="nothing: it is not made to speak",
-    events=("user-transcription",),
-)
 @pytest.mark.parametrize("settings", PROACTIVE)
 async def test_a_model_that_may_ignore_speech_is_not_made_to_speak(settings: dict[str, Any]) -> None:
     async with calling(settings=settings, clock=fast, on_turn=transcribes_only) as talk:
