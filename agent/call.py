@@ -193,7 +193,8 @@ class Call:
         self.client_may_instruct = settings.client_may_instruct
         self._initial_message = None if kept is not None else settings.initial_message  # None once it is under way
         self._initial_message_delay_s = settings.initial_message_delay_s
-        self._typed_sees = (settings.turn_coverage or rules_of(settings.model).turn_coverage) != "activity"
+        self._rules = rules_of(settings.model)
+        self._typed_sees = (settings.turn_coverage or self._rules.turn_coverage) != "activity"
         self._greeting = greeting if kept is None else None  # None once the model was asked to say it
         self._media_flows = False
         self._leaving = False
@@ -797,7 +798,9 @@ class Call:
             self._tell(item)
             return
         if not item.will_continue:
-            silent, awaited = item.scheduling == "SILENT", self.tools.waits_for(item.name)
+            silent, awaited = item.scheduling == "SILENT", self.tools.waited_for(item.name)
+            if awaited is None and not self._rules.non_blocking_default:
+                awaited = True
             self._watchdog.tool_answered(silent=silent)
             self._held.tool_answered(self._clock(), silent=silent, awaited=awaited, turn_open=self._turns.open)
         self._send(item)

@@ -141,12 +141,12 @@ class ToolCalls:
     @property
     def awaited(self) -> bool:
         """True while the model waits for an answer, as it may for any tool that is not declared NON_BLOCKING."""
-        return any(self.waits_for(entry.name) for entry in self._ledger.of_this_session)
+        return any(self.waited_for(entry.name) is not False for entry in self._ledger.of_this_session)
 
-    def waits_for(self, name: str) -> bool:
-        """Say whether the model may wait for a tool before it goes on."""
+    def waited_for(self, name: str) -> bool | None:
+        """Say whether the model waits for a tool before it goes on; None if that is left to the model."""
         tool = self._tools.get(name)
-        return tool is None or tool.behavior != "NON_BLOCKING"
+        return None if tool is None or tool.behavior is None else tool.behavior == "BLOCKING"
 
     def session_replaced(self, unsent: Sequence[ToolResult]) -> None:
         """Go on for another Live session, which knows none of the ids so far; see `Ledger`.

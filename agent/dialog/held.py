@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 ANSWER_S = 5.0
+MAYBE_ANSWER_S = 1.5  # where it is not known whether another turn follows
 LONGEST_S = 20.0
 MAX_HELD = 64
 
@@ -58,7 +59,7 @@ class Held(Generic[T]):
         self._waiting: deque[_Waiting[T]] = deque()
         self._calling = False  # the turn that called a tool is not complete
         self._answer_until: float | None = None  # a turn that speaks of an answer is to begin, or goes on
-        self._next_turn = False  # that is the one after the turn that is open
+        self._next_turn_s = 0.0  # for that the turn after the one that is open is waited for
 
     @property
     def waiting(self) -> bool:
@@ -96,7 +97,7 @@ class Held(Generic[T]):
             waiting = self._waiting.popleft()
             told.append(waiting.item)
             if waiting.wants_reply:
-                self._answer_until, self._next_turn = now + ANSWER_S, False
+                self._answer_until, self._next_turn_s = now + ANSWER_S, 0.0
                 break
         return told
 
@@ -104,29 +105,32 @@ class Held(Generic[T]):
         """The model called a tool; its turn is open."""
         self._calling = True
 
-    def tool_answered(self, now: float, *, silent: bool, awaited: bool, turn_open: bool) -> None:
+    def tool_answered(self, now: float, *, silent: bool, awaited: bool | None, turn_open: bool) -> None:
         """The model was told a tool's answer.
 
         Args:
             now: monotonic seconds.
             silent: it is not to speak of it.
-            awaited: it has waited for it.
+            awaited: it has waited for it; None if nobody knows.
             turn_open: see `State`.
         """
-        if awaited or not silent:
-            self._answer_until = now + ANSWER_S
-            self._next_turn = not awaited and (turn_open or self._calling)
+        if silent and awaited is False:
+            return
+        self._answer_until = now + ANSWER_S
+        self._next_turn_s = 0.0
+        if not awaited and (turn_open or self._calling):
+            self._next_turn_s = ANSWER_S if awaited is False else MAYBE_ANSWER_S
 
     def turn_completed(self, now: float) -> None:
         """The model's turn is complete."""
         self._calling = False
-        self._answer_until = now + ANSWER_S if self._next_turn else None
-        self._next_turn = False
+        self._answer_until = now + self._next_turn_s if self._next_turn_s else None
+        self._next_turn_s = 0.0
 
     def session_ended(self) -> None:
         """The turn that was open will not be completed."""
-        self._calling = self._next_turn = False
-        self._answer_until = None
+        self._calling = False
+        self._answer_until, self._next_turn_s = None, 0.0
 
     def _answer_due(self, now: float, *, turn_open: bool) -> bool:
         return self._answer_until is not None and (turn_open or now < self._answer_until)

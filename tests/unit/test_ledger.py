@@ -311,3 +311,14 @@ def test_an_answer_to_a_call_that_no_handle_knows_of_waits_until_it_is_asked_for
     ledger.finish(key, "booked")
     assert ledger.session_replaced() == []
     assert ledger.answered_before(opened(ledger, "e1")) == "booked"
+
+
+def test_only_what_this_session_called_can_be_taken_back_by_it() -> None:
+    ledger = Ledger()
+    _, first = ledger.open("c1", "look", {})
+    assert list(ledger.of_this_session) == [first]
+    ledger.session_replaced()
+    assert list(ledger.of_this_session) == []
+    _, second = ledger.open("c1", "listen", {})
+    assert list(ledger.of_this_session) == [second]
+    assert list(ledger.open_calls) == [first, second]

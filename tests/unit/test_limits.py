@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,44 @@ def test_a_sentence_that_does_not_end_is_not_waited_for() -> None:
     assert kinds(steps(watched, 100)) == [events.LimitNear]
     assert watched.next_look_s(200.0) == QUIET_WAIT_S
     assert kinds(steps(watched, 100 + QUIET_WAIT_S)) == [SayGoodbye]
+
+
+def test_a_tool_and_what_is_said_of_its_answer_are_waited_for() -> None:
+    watched = limits(max_duration_s=100)
+    note(watched, 95, events.ToolCalled("c1", "look", {}))
+    assert kinds(steps(watched, 100)) == [events.LimitNear]
+    note(watched, 102, events.ToolFinished("c1", "look", "result"))
+    assert steps(watched, 102) == []
+    note(watched, 103, events.GenerationStarted(1), events.AgentStartedSpeaking(1), events.TurnCompleted(1, None))
+    assert steps(watched, 103) == []
+    note(watched, 104, events.AgentStoppedSpeaking(1))
+    assert kinds(steps(watched, 104)) == [SayGoodbye]
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "result"])
+def test_a_tool_that_nothing_is_said_of_is_not_waited_for(outcome: Any) -> None:
+    watched = limits(max_duration_s=100)
+    note(watched, 95, events.ToolCalled("c1", "look", {}))
+    note(watched, 98, events.ToolFinished("c1", "look", outcome))
+    if outcome == "result":
+        note(watched, 99, events.TurnCompleted(1, None))
+    assert kinds(steps(watched, 100)) == [events.LimitNear, SayGoodbye]
+
+
+def test_a_tool_that_does_not_end_is_not_waited_for() -> None:
+    watched = limits(max_duration_s=100)
+    note(watched, 95, events.ToolCalled("c1", "look", {}))
+    assert kinds(steps(watched, 100)) == [events.LimitNear]
+    assert kinds(steps(watched, 100 + QUIET_WAIT_S)) == [SayGoodbye]
+
+
+def test_a_goodbye_that_is_written_need_not_be_heard() -> None:
+    watched = Limits(budget_usd=None, idle_timeout_s=0.0, max_duration_s=100, now=100.0, writes=True)
+    assert kinds(steps(watched, 100)) == [events.LimitNear, SayGoodbye]
+    note(watched, 101, events.GenerationStarted(1))
+    assert steps(watched, 101) == []
+    note(watched, 102, events.TurnCompleted(1, None))
+    assert kinds(steps(watched, 102)) == [End]
 
 
 @pytest.mark.parametrize(

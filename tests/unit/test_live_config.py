@@ -9,7 +9,7 @@ from typing import Any
 import certifi
 import pytest
 
-from agent.live.config import LiveEndpoint, connect_config, endpoint_of, http_options
+from agent.live.config import LiveEndpoint, connect_config, endpoint_of, http_options, vad_silence_s
 from agent.live.pulse import WatchedConnection
 from agent.settings import DEFAULT_INSTRUCTION, Settings
 from agent.tools.demo import WEATHER
@@ -150,3 +150,11 @@ def test_the_emulators_certificate_is_trusted_and_no_proxy_asked() -> None:
     assert isinstance(context, ssl.SSLContext)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.cert_store_stats()["x509_ca"] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "silence_s"),
+    [({}, 0.5), ({"vad": "low"}, 1.0), ({"vad": "low", "vad_silence_ms": 2000}, 2.0), ({"vad": "off"}, 0.5)],
+)
+def test_how_long_the_servers_detector_waits(values: dict[str, Any], silence_s: float) -> None:
+    assert vad_silence_s(Settings(**values)) == silence_s

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from agent.errors import ConfigError
-from agent.live.models import MODELS, check_model, check_tools, doubts, rules_of
+from agent.live.models import (
+    MODELS,
+    THINKING_ANSWER_S,
+    answer_timeout_s,
+    check_model,
+    check_tools,
+    doubts,
+    ignores_speech,
+    rules_of,
+)
 from agent.live.voices import VOICES
 from agent.settings import Settings, flag_of, load_settings
 from agent.tools.declare import Behavior, Scheduling, Tool
@@ -41,6 +50,53 @@ def test_the_models_differ_where_google_says_so() -> None:
     assert (rules_of(OLD).client_content, rules_of(LIVE).client_content) == ("history_only", "always")
     assert (rules_of(OLD).null_handle, rules_of(LIVE).null_handle) == (False, True)
     assert (rules_of(LIVE).turn_coverage, rules_of(NATIVE).turn_coverage) == ("activity_and_video", "activity")
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "thinks"),
+    [
+        (LIVE, {}, False),
+        (THINKING, {}, True),
+        (THINKING, {"thinking_level": "low"}, True),
+        (OLD, {}, False),
+        (OLD, {"thinking_level": "minimal"}, False),
+        (OLD, {"thinking_level": "high"}, True),
+        (NATIVE, {}, True),
+        (NATIVE, {"thinking_budget": 0}, False),
+        (NATIVE, {"thinking_budget": -1}, True),
+        ("gemini-of-tomorrow", {}, False),
+    ],
+)
+def test_a_model_that_thinks_is_given_more_time_unless_the_time_is_set(
+    model: str, values: dict[str, Any], thinks: bool
+) -> None:
+    usual_s = Settings().answer_timeout_s
+    assert usual_s < 6.5
+    assert answer_timeout_s(Settings(model=model, **values)) == (THINKING_ANSWER_S if thinks else usual_s)
+    assert answer_timeout_s(Settings(model=model, answer_timeout_s=3.0, **values)) == 3.0
+    assert answer_timeout_s(Settings(model=model, answer_timeout_s=usual_s, **values)) == usual_s
+
+
+def test_a_time_that_the_environment_sets_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_ANSWER_TIMEOUT_S", "4")
+    assert answer_timeout_s(load_settings({"model": THINKING})) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("model", "proactive", "ignores"),
+    [
+        (LIVE, None, True),
+        (THINKING, None, True),
+        (OLD, None, False),
+        (NATIVE, None, False),
+        (NATIVE, False, False),
+        (NATIVE, True, True),
+        ("gemini-of-tomorrow", True, True),
+        ("gemini-of-tomorrow", None, False),
+    ],
+)
+def test_which_model_may_ignore_speech(model: str, proactive: bool | None, ignores: bool) -> None:
+    assert ignores_speech(Settings(model=model, proactive_audio=proactive)) is ignores
 
 
 def test_no_rules_contradict_themselves() -> None:

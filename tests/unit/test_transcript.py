@@ -392,3 +392,10 @@ def test_a_restored_transcript_goes_on_counting() -> None:
         ("t4", "Now"),
         ("t5", "wait"),
     ]
+
+
+def test_what_was_written_was_read() -> None:
+    transcript = Transcript()
+    transcript.add("agent", "one two ", generation=1)
+    cut = final(transcript.interrupt(1, 0, 0, written=True))
+    assert (cut.text, cut.unheard_text, cut.interrupted, cut.estimated) == ("one two", "", True, False)

@@ -13,6 +13,7 @@ from agent.emulator import Call, Reply, Say, Turn
 from agent.emulator.faults import DropTcp
 from agent.tools.context import CallContext
 from agent.tools.declare import Behavior, Scheduling, Tool
+from tests.outlive.registry import survives
 from tests.outlive.talk import Talk, calling
 
 NATIVE = "gemini-2.5-flash-native-audio-preview-12-2025"
@@ -103,6 +104,11 @@ def say_twice(ctx: CallContext) -> None:
     ctx.say("Two.")
 
 
+@survives(
+    "a tool has the agent say something while the model waits for its answer, and would take the call back",
+    caller="the answer first, then what the tool had it say",
+    events=("llm-function-call-stopped",),
+)
 async def test_what_is_said_in_a_tool_is_said_in_order_after_its_answer() -> None:
     async with calling(measuring(say_twice, "BLOCKING"), on_turn=measures, pace=5.0, await_playback=True) as talk:
         talk.call.type_text("measure")
