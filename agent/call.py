@@ -30,7 +30,7 @@ from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
-from agent.kept import MAX_TURN_CHARS, MAX_TURNS, KeptCall, KeptTurn
+from agent.kept import MAX_TURN_CHARS, KeptCall, KeptTurn, newest
 from agent.live import wire
 from agent.live.link import LinkPorts, LiveLink, Replaced
 from agent.live.models import rules_of
@@ -206,9 +206,11 @@ class Call:
         return KeptCall(
             kept_at=unix(),
             model=self.model,
-            turns=tuple(
-                KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
-                for turn in self.transcript.in_order()[-MAX_TURNS:]
+            turns=newest(
+                [
+                    KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
+                    for turn in self.transcript.in_order()
+                ]
             ),
             instructions=self.briefing.instructions,
             open_tools=tuple(self.tools.running[:100]),

@@ -24,7 +24,7 @@ from signaling.app import DEMO, serve
 from signaling.dial import follow_call, service_client
 from signaling.doctor import examine
 from signaling.flags import with_settings
-from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
+from signaling.headset import Outcome, TranscriptView, hold_call, read_sound, read_state
 
 app = typer.Typer(
     name="talkspurt",
@@ -109,6 +109,9 @@ def call(
         Path | None, typer.Option(help="WAV file to write what was heard to, up to ten minutes.", metavar="FILE")
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=1, help="Longest call; no limit without it.")] = None,
+    go_on_from: Annotated[
+        Path | None, typer.Option(help="JSON file with the state of an earlier call to go on from.", metavar="FILE")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's key.", show_envvar=True)
     ] = None,
@@ -123,6 +126,7 @@ def call(
     speech = None if microphone is None else read_sound(microphone)
     if record is not None and (record.is_dir() or not record.absolute().parent.is_dir()):
         raise ConfigError(f"flag --record = {str(record)!r}: is no file in a folder that exists")
+    state = None if go_on_from is None else read_state(go_on_from)
     console = Console()
 
     async def hold() -> Outcome:
@@ -130,7 +134,14 @@ def call(
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hang_up.set)
         with TranscriptView(console) as view:
             return await hold_call(
-                url, speech=speech, record=record, key=key, limit_s=seconds, hang_up=hang_up, show=view.show
+                url,
+                speech=speech,
+                record=record,
+                key=key,
+                limit_s=seconds,
+                hang_up=hang_up,
+                show=view.show,
+                state=state,
             )
 
     outcome = asyncio.run(hold())

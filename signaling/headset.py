@@ -131,6 +131,19 @@ def read_sound(path: Path) -> Pcm:
     return np.concatenate(pieces).astype(np.int16, copy=False) if pieces else np.zeros(0, np.int16)
 
 
+def read_state(path: Path) -> str:
+    """Read what was kept of an earlier call; the service checks it.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(f"flag --go-on-from = {str(path)!r}: cannot be read: {reason}") from None
+
+
 def write_sound(path: Path, pcm: Pcm, rate_hz: int) -> None:
     """Write a WAV file: 16 bits, mono.
 
@@ -156,6 +169,7 @@ async def hold_call(
     limit_s: float | None,
     hang_up: asyncio.Event,
     show: Callable[[Line], None],
+    state: str | None = None,
 ) -> Outcome:
     """Make one call and hold it to its end.
 
@@ -171,12 +185,13 @@ async def hold_call(
         limit_s: longest call.
         hang_up: set to end it.
         show: called with each change of a transcript.
+        state: of an earlier call that this one goes on from, see docs/calls.md.
 
     Raises:
         ConfigError: the recording cannot be written.
     """
     try:
-        async with dial(url, microphone=Microphone(RATE_HZ), key=key) as caller:
+        async with dial(url, microphone=Microphone(RATE_HZ), key=key, state=state) as caller:
             try:
                 return await _listen(caller, speech, limit_s, hang_up, show)
             finally:
