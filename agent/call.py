@@ -35,7 +35,7 @@ from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
 from agent.isolate import isolated
-from agent.kept import MAX_TURN_CHARS, MAX_TURNS, KeptCall, KeptTurn
+from agent.kept import MAX_TURN_CHARS, KeptCall, KeptTurn, newest
 from agent.live import wire
 from agent.live.config import vad_silence_s
 from agent.live.link import LinkPorts, LiveLink, Replaced
@@ -235,9 +235,11 @@ class Call:
         return KeptCall(
             kept_at=unix(),
             model=self.model,
-            turns=tuple(
-                KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
-                for turn in self.transcript.in_order()[-MAX_TURNS:]
+            turns=newest(
+                [
+                    KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
+                    for turn in self.transcript.in_order()
+                ]
             ),
             instructions=self.briefing.instructions,
             open_tools=tuple(self.tools.running[:100]),

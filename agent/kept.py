@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ from agent.unicode import valid_json
 
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 MAX_TURNS = 1000
+MAX_KEPT_CHARS = 200_000  # of all turns: ten times what a fresh session is told
 MAX_TURN_CHARS = 64 << 10
 HANDLE_LIFE_S = 90 * 60.0  # Google keeps them for two hours after a session
 
@@ -55,6 +56,7 @@ class KeptCall:
         tokens: by direction and modality, as in `events.UsageReported`.
         cost_usd: what they cost; None if the price was not known.
         handle: resumes the Live session, for whoever has the API key that it was made with; None if it cannot be.
+        signature: of the service that gave it out; None if it did not leave the process.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -68,6 +70,7 @@ class KeptCall:
     tokens: Mapping[str, Mapping[str, Count]] = field(default_factory=dict)
     cost_usd: Annotated[float, Field(ge=0)] | None = None
     handle: Annotated[str, Field(max_length=4096)] | None = field(default=None, repr=False)
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold; `read_kept` takes it back."""
@@ -90,6 +93,17 @@ class KeptCall:
             for modality, count in self.tokens.get(direction, {}).items()
         }
         return Spent(Counter(tokens), None if self.cost_usd is None else Decimal(str(self.cost_usd)))
+
+
+def newest(turns: Sequence[KeptTurn]) -> tuple[KeptTurn, ...]:
+    """Return the newest turns, `MAX_TURNS` and `MAX_KEPT_CHARS` in all at most, oldest first."""
+    room, kept = MAX_KEPT_CHARS, []
+    for turn in reversed(turns[-MAX_TURNS:]):
+        room -= len(turn.text)
+        if room < 0:
+            break
+        kept.append(turn)
+    return tuple(reversed(kept))
 
 
 _ADAPTER = TypeAdapter(KeptCall)

@@ -207,6 +207,7 @@ async def dial(
     listens: bool = True,
     speaks: bool = True,
     hang_up: bool = True,
+    state: str | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -220,6 +221,7 @@ async def dial(
         listens: False offers sendonly, as a WHIP publisher does.
         speaks: False offers recvonly: nothing can be said, but typed.
         hang_up: False leaves on exit without a DELETE.
+        state: of a call that this one goes on from, as ``GET`` on it answered.
 
     Raises:
         OfferError: the service answered with an error; carries its status.
@@ -248,7 +250,7 @@ async def dial(
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                caller.location, answer = await _offer(http, url, pc.localDescription.sdp)
+                caller.location, answer = await _offer(http, url, pc.localDescription.sdp, state)
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
                 await connected.wait()
             try:
@@ -256,7 +258,7 @@ async def dial(
             finally:
                 if hang_up:
                     async with http.delete(caller.location):
-                        pass  # 404 if the call has ended already
+                        pass  # 200, too, if the call has ended already
     finally:
         await close_peer(pc)
         for track in (caller.microphone, *videos):
@@ -275,9 +277,14 @@ def _prefer(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
     transceiver.setCodecPreferences([found for found in capabilities.codecs if found.mimeType.lower() == wanted])
 
 
-async def _offer(http: aiohttp.ClientSession, url: str, offer: str) -> tuple[str, str]:
+async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str | None) -> tuple[str, str]:
     endpoint = urljoin(url, "/whip")
-    async with http.post(endpoint, data=offer, headers={"Content-Type": "application/sdp"}) as response:
+    if state is None:
+        asked = http.post(endpoint, data=offer, headers={"Content-Type": "application/sdp"})
+    else:
+        form = aiohttp.FormData({"sdp": offer, "state": state}, default_to_multipart=True)
+        asked = http.post(endpoint, data=form)
+    async with asked as response:
         body = await response.text()
         if response.status != 201:
             raise OfferError(response.status, "refused", body[:500])

@@ -24,7 +24,7 @@ from signaling.camera import FileCamera
 from signaling.dial import follow_call, service_client
 from signaling.doctor import examine
 from signaling.flags import with_settings
-from signaling.headset import Outcome, TranscriptView, hold_call, read_sound
+from signaling.headset import Outcome, TranscriptView, hold_call, read_sound, read_state
 from signaling.keyboard import Keyboard
 from signaling.logs import log_to_stderr
 
@@ -126,6 +126,9 @@ def call(
         Path | None, typer.Option(help="WAV file to write what was heard to, up to ten minutes.", metavar="FILE")
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=1, help="Longest call; no limit without it.")] = None,
+    go_on_from: Annotated[
+        Path | None, typer.Option(help="JSON file with the state of an earlier call to go on from.", metavar="FILE")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's key.", show_envvar=True)
     ] = None,
@@ -146,6 +149,7 @@ def call(
         raise ConfigError(f"flag --record = {str(record)!r}: its folder does not exist")
     if microphone is not None and not audio_input:
         raise ConfigError("flag --microphone: there is nothing to say it with, because of --no-audio-input")
+    state = None if go_on_from is None else read_state(go_on_from)
     console = Console()
     texts = [text for text in message or () if text != "-"]
     terminal, piped = sys.stdin.isatty(), "-" in (message or ())
@@ -169,6 +173,7 @@ def call(
                 keyboard=keyboard if texts or terminal or piped else None,
                 camera=None if camera is None else FileCamera(camera),
                 speaks=audio_input,
+                state=state,
             )
 
     outcome = asyncio.run(hold())

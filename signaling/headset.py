@@ -143,6 +143,19 @@ def read_sound(path: Path) -> Pcm:
     return np.concatenate(pieces).astype(np.int16, copy=False) if pieces else np.zeros(0, np.int16)
 
 
+def read_state(path: Path) -> str:
+    """Read what was kept of an earlier call; the service checks it.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(f"flag --go-on-from = {str(path)!r}: cannot be read: {reason}") from None
+
+
 def write_sound(path: Path, pcm: Pcm, rate_hz: int) -> None:
     """Write a WAV file: 16 bits, mono.
 
@@ -172,6 +185,7 @@ async def hold_call(
     keyboard: Keyboard | None = None,
     camera: MediaStreamTrack | None = None,
     speaks: bool = True,
+    state: str | None = None,
 ) -> Outcome:
     """Make one call and hold it to its end.
 
@@ -191,6 +205,7 @@ async def hold_call(
         keyboard: what the caller types, after the speech.
         camera: what the caller shows.
         speaks: False sends no sound at all.
+        state: of an earlier call that this one goes on from, see docs/calls.md.
 
     Raises:
         ConfigError: the recording cannot be written.
@@ -198,7 +213,9 @@ async def hold_call(
     videos = () if camera is None else (camera,)
     tally = Tally()
     try:
-        async with dial(url, microphone=Microphone(RATE_HZ), key=key, videos=videos, speaks=speaks) as caller:
+        async with dial(
+            url, microphone=Microphone(RATE_HZ), key=key, videos=videos, speaks=speaks, state=state
+        ) as caller:
             try:
                 held = _Held(caller, speech, keyboard, show, notice, tally)
                 return await held.until_end(limit_s, hang_up)

@@ -26,6 +26,7 @@ from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.isolate import isolated
+from agent.kept import KeptCall
 from agent.live.session import LiveClient
 from agent.media import tap, tap_route
 from agent.media.inbound import Ear, InboundStats, open_ear
@@ -88,12 +89,14 @@ class Extra:
         instruction: added to the system instruction.
         caller: who calls, as far as that is known: untrusted.
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
+        kept: an earlier call that this one goes on from.
     """
 
     tools: Sequence[Tool] = ()
     instruction: str = ""
     caller: str | None = None
     telephone: bool = False
+    kept: KeptCall | None = None
 
 
 NOTHING_EXTRA = Extra()
@@ -218,6 +221,7 @@ class Door:
             prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
+            kept=extra.kept,
         )
 
     def _new_peer(self, *, one_transport: bool) -> RTCPeerConnection:

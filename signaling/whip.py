@@ -6,17 +6,23 @@ RFC 9725 answers recvonly because it only publishes; here an offer that is sendr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import web
 
+from agent.clock import unix
 from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
 from signaling.bodies import read_json, read_text, want_type
 from signaling.calls import Calls
+from signaling.form import FORM_TYPE, read_form
 from signaling.info import CALLS_PATH, call_info
-from signaling.offer import Door, add_candidates
+from signaling.kept_calls import MAX_STATE_BYTES, Seal
+from signaling.offer import NOTHING_EXTRA, Door, Extra, add_candidates
+from signaling.problem import MAX_BODY_BYTES
 from signaling.tokens import authorise, want_instructor, want_key_holder
 
 SDP_TYPE = "application/sdp"
@@ -27,11 +33,11 @@ MAX_SAID_CHARS = 16 << 10
 
 def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     """Return the routes of this dialect."""
+    seal = Seal(settings)
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        want_type(request, SDP_TYPE)
-        answer, leg = await door.accept_offer((await request.read()).decode(errors="replace"))
+        answer, leg = await door.accept_offer(*await _wish(request, seal))
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -59,7 +65,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def show_kept(request: web.Request) -> web.Response:
         want_key_holder(request, settings)
-        return web.json_response(calls.get(request.match_info["call_id"]).call.keep().to_json())
+        kept = seal.sign(calls.get(request.match_info["call_id"]).call.keep())
+        return web.json_response(kept.to_json(), dumps=partial(json.dumps, ensure_ascii=False))
 
     async def say(request: web.Request) -> web.Response:
         want_instructor(request, settings)
@@ -74,7 +81,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         return web.Response(status=204)
 
     async def options(_request: web.Request) -> web.Response:
-        return web.Response(status=200, headers={"Accept-Post": SDP_TYPE})
+        return web.Response(status=200, headers={"Accept-Post": f"{SDP_TYPE}, {FORM_TYPE}"})
 
     found = []
     for endpoint in ENDPOINTS:
@@ -95,6 +102,22 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 def ice_links(urls: Sequence[str]) -> list[str]:
     """Return the ICE servers as Link header values (RFC 9725 section 4.6)."""
     return [f'<{url}>; rel="ice-server"' for url in urls]
+
+
+async def _wish(request: web.Request, seal: Seal) -> tuple[str, Extra]:
+    """Return the offer, and what the call has besides."""
+    if request.content_type != FORM_TYPE:
+        want_type(request, SDP_TYPE)
+        return _text(await request.read()), NOTHING_EXTRA
+    parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
+    if "sdp" not in parts:
+        raise OfferError(422, "missing_part", "The form has no part called sdp, which is the offer.")
+    kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
+    return _text(parts["sdp"]), Extra(kept=kept)
+
+
+def _text(body: bytes) -> str:
+    return body.decode(errors="replace")  # a session's name may be in any charset
 
 
 def _check_generation(request: web.Request, etag: str, *, restarts: bool) -> None:

@@ -12,8 +12,8 @@ Rules:
      their progress no more. A call without an id could not be answered either, so it is treated in the same way.
   6. The new session may ask again for what is still running (same tool, same arguments): it takes that call over,
      and gets its end under the new id, instead of having the work done twice.
-  7. So may it for what has finished in a turn that the session's end cut off: the new session knows nothing of it
-     and gets the same answer, once.
+  7. So may it for what has finished in a turn that the session's end cut off, or since then: the new session knows
+     nothing of it and gets the same answer, once.
   8. A session that is resumed from a handle knows the calls that were open when it came, and does not ask again. If
      such a one was answered in a turn that the session's end cut off, the answer is told as a note.
 
@@ -74,7 +74,7 @@ class Ledger:
         self._ids: dict[str, str] = {}  # keys by the session's ids, of open calls
         self._ended_ids: OrderedDict[str, None] = OrderedDict()  # of this session
         self._answers: list[tuple[Entry, Any]] = []  # of this turn
-        self._cut_off: list[tuple[Entry, Any]] = []  # of a turn that ended with its session
+        self._cut_off: list[tuple[Entry, Any]] = []  # of a turn that ended with its session, and of orphans
         self._known: set[str] = set()  # keys of calls that were open when the newest handle came
 
     @property
@@ -134,9 +134,11 @@ class Ledger:
         entry = self._open.pop(key, None)
         if entry is None:
             return "nothing", ""
-        self._answers = [*self._answers[1 - self._max_open :], (entry, answer)]
         if not self._has_live_id(entry):
+            if entry.call_id:  # else it has had no session of its own to outlive
+                self._cut_off = [*self._cut_off[1 - self._max_open :], (entry, answer)]
             return "note", ""
+        self._answers = [*self._answers[1 - self._max_open :], (entry, answer)]
         self._end_id(entry.call_id)
         return "answer", entry.call_id
 

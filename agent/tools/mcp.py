@@ -221,7 +221,10 @@ class _Link:
         """Ends when told to stop; the SDK wants the connection closed by the task that opened it."""
         command, *arguments = self._server.command
         parameters = self._mcp.StdioServerParameters(
-            command=command, args=arguments, env=dict(self._server.env) or None
+            command=command,
+            args=arguments,
+            env=dict(self._server.env) or None,
+            encoding_error_handler="replace",  # bytes that are no UTF-8 would end the connection
         )
         async with self._mcp.Client(self._mended(parameters)) as client:
             ready.set_result(client)

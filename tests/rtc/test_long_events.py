@@ -30,8 +30,8 @@ def announce(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     """Have the caller's offer say this of the longest message that it takes."""
     offer = headless._offer
 
-    async def offer_so(http: aiohttp.ClientSession, url: str, sdp: str) -> tuple[str, str]:
-        return await offer(http, url, re.sub(r"a=max-message-size:\d+\r\n", line, sdp))
+    async def offer_so(http: aiohttp.ClientSession, url: str, sdp: str, state: str | None) -> tuple[str, str]:
+        return await offer(http, url, re.sub(r"a=max-message-size:\d+\r\n", line, sdp), state)
 
     monkeypatch.setattr(headless, "_offer", offer_so)
 

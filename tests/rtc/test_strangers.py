@@ -68,8 +68,10 @@ def _sweeps_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     ask = headless._offer
     tasks: list[asyncio.Task[None]] = []
 
-    async def ask_and_sweep(http: aiohttp.ClientSession, url: str, offer: str) -> tuple[str, str]:
-        location, answer = await ask(http, url, offer)
+    async def ask_and_sweep(
+        http: aiohttp.ClientSession, url: str, offer: str, state: str | None
+    ) -> tuple[str, str]:
+        location, answer = await ask(http, url, offer, state)
         sweep(answer, 1)
         tasks.append(asyncio.create_task(go_on(answer)))
         return location, answer

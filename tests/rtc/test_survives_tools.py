@@ -107,8 +107,8 @@ async def test_a_slow_tool_while_the_agent_speaks() -> None:
 )
 async def test_a_long_question_outlives_the_session_that_called_a_tool_for_it(end: Fault) -> None:
     """No handle comes while a tool is open, so the newest one knows nothing of the question."""
-    counted = Counted()
-    async with on_line(on_turn=calls_first, faults=[end], settings=QUICK, definition=counted.agent()) as line:
+    counted, settings = Counted(), {**QUICK, "vad_silence_ms": 500}
+    async with on_line(on_turn=calls_first, faults=[end], settings=settings, definition=counted.agent()) as line:
         await line.hears(lambda: line.caller.type("hello"))
         syllable = np.concatenate((tone(440, MIC_HZ, 0.3), np.zeros(MIC_HZ // 20, np.int16)))
         line.caller.microphone.play(np.tile(syllable, 20))  # 7 s

@@ -260,6 +260,21 @@ def test_an_answer_that_was_cut_off_with_its_session_is_given_again_once() -> No
     assert ledger.answered_before(again) is None
 
 
+def test_an_answer_that_came_before_the_new_session_asks_again_is_given_again_once() -> None:
+    ledger = Ledger()
+    entry = opened(ledger, "c1", "book", table=1)
+    ledger.session_replaced()
+    assert ledger.finish(entry.key, "booked") == ("note", "")
+    assert ledger.answered_before(opened(ledger, "d1", "book", table=1)) == "booked"
+    assert ledger.answered_before(opened(ledger, "d2", "book", table=1)) is None
+
+
+def test_a_call_without_an_id_is_done_as_often_as_it_is_asked_for() -> None:
+    ledger = Ledger()
+    ledger.finish(opened(ledger, "", "roll").key, 6)
+    assert ledger.answered_before(opened(ledger, "", "roll")) is None
+
+
 def test_an_answer_that_a_complete_turn_made_use_of_is_not_given_again() -> None:
     ledger = Ledger()
     ledger.finish(opened(ledger, "c1").key, "booked")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
-from agent.live.uplink import Audio, TypedText
+from agent.live.uplink import AgentChange, Audio, TypedText
 from agent.settings import Settings
 from tests.outlive.line import says
 
@@ -28,7 +29,9 @@ def connections() -> int:
     return sum(type(each) is ClientConnection for each in gc.get_objects())
 
 
-def link_to(emulator: Emulator, **changes: Any) -> tuple[LiveLink, asyncio.Semaphore]:
+def link_to(
+    emulator: Emulator, on_refused: Callable[[str, str], None] = lambda _what, _reason: None, **changes: Any
+) -> tuple[LiveLink, asyncio.Semaphore]:
     """Return a link, and what is released with each session that takes over."""
     replaced = asyncio.Semaphore(0)
     ports = LinkPorts(
@@ -41,6 +44,7 @@ def link_to(emulator: Emulator, **changes: Any) -> tuple[LiveLink, asyncio.Semap
         on_forgotten=lambda: None,
         history=lambda _complete_only: [],
         is_quiet=lambda: True,
+        on_refused=on_refused,
     )
     settings = Settings(**{"close_timeout_s": 0.2, **changes})
     client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
@@ -207,6 +211,24 @@ async def test_usage_that_does_not_tell_the_context_is_no_sign_of_a_lost_one() -
             await emulator.wait_for(lambda: emulator.sessions[1].sent_kinds["turnComplete"] > 0)
             await asyncio.sleep(0.2)
             assert len(emulator.sessions) == 2
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_what_the_sdk_does_not_take_ends_no_call() -> None:
+    refused = []
+    async with running_emulator(pace=50.0, await_playback=False) as emulator:
+        link, _replaced = link_to(emulator, lambda what, reason: refused.append((what, reason)))
+        link.uplink.put(AgentChange(None, [{"name": ["no name"]}]))
+        link.uplink.put(TypedText("hello"))
+        running = asyncio.create_task(link.run())
+        try:
+            await emulator.wait_for(
+                lambda: bool(emulator.sessions) and list(emulator.sessions[0].texts) == ["hello"]
+            )
+            assert refused == [("agent_change", "ValidationError")]
+            assert not running.done()
         finally:
             running.cancel()
             await asyncio.wait([running])

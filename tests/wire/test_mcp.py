@@ -63,6 +63,14 @@ async def test_a_picture_is_handed_on() -> None:
         assert picture.data.startswith(b"\x89PNG")
 
 
+async def test_bytes_that_are_no_text_are_read_all_the_same() -> None:
+    command = (sys.executable, str(Path(SERVER).with_name("mcp_bytes_server.py")))
+    async with mcp_tools([McpServer(command=command)]) as tools:
+        (read,) = tools
+        assert read.declaration()["description"] == "Read \ufffd."
+        assert await read.function() == "\ufffd"
+
+
 async def test_many_calls_at_once() -> None:
     async with mcp_tools([McpServer(command=COMMAND, only=["add"])]) as tools:
         (add,) = tools
