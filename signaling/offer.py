@@ -28,7 +28,7 @@ from agent.errors import OfferError
 from agent.isolate import isolated
 from agent.kept import KeptCall
 from agent.live.session import LiveClient
-from agent.media import tap, tap_route
+from agent.media import dtmf, tap, tap_route
 from agent.media.inbound import Ear, InboundStats, open_ear
 from agent.media.reorder import ReorderStats
 from agent.media.tap_guard import guard
@@ -339,10 +339,11 @@ def _wire_audio(leg: Leg, offered: Offered, answer: str) -> None:
     spoken = _section(answer, offered.speaking_mid).payloads()
     leg.call.voice.use_codec(next(iter(spoken.values())))
     transceiver = _transceiver(leg.pc, offered.hearing_mid)
+    keys = dict.fromkeys(sdp.key_clocks_hz(offered.section(offered.hearing_mid)), dtmf.NAME)
     if transceiver.receiver.track is not None:
         leg.ear = open_ear(
             transceiver.receiver,
-            _section(answer, offered.hearing_mid).payloads(),
+            _section(answer, offered.hearing_mid).payloads() | keys,
             hear=leg.call.hear,
             press=leg.call.press,
             clock=monotonic,

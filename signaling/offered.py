@@ -11,6 +11,7 @@ A section is taken unless
 - none of its codecs is one of ours;
 - it is a second section for data channels: there is one association in a peer connection;
 - it shares its mid with a section before it;
+- it would be one of more than `MAX_TRANSPORTS` that share no transport with others;
 - it lacks what WebRTC needs: ICE credentials, a fingerprint, a=rtcp-mux. In a bundle they may stand in the first
   section only (RFC 8843 section 7.1.3).
 
@@ -39,6 +40,8 @@ from signaling.sdp import (
     split_description,
     usable_candidate,
 )
+
+MAX_TRANSPORTS = 4  # beside a bundle's; voice, camera, screen and data need no more
 
 _AUDIO_CODECS = frozenset({Codec("opus", 48_000), *STATIC_CODECS.values()})
 _VIDEO_CODECS = frozenset({Codec("vp8", 90_000), Codec("h264", 90_000)})
@@ -147,7 +150,7 @@ class Offered:
 
     def refused(self) -> list[str]:
         """Return the kinds of the sections that are not taken."""
-        return [section.kind for index, section in enumerate(self.sections) if index not in self.taken]
+        return [shown(section.kind) for index, section in enumerate(self.sections) if index not in self.taken]
 
     def for_aiortc(self) -> str:
         """Return what is taken as an offer that aiortc can take.
@@ -204,12 +207,16 @@ def read_offer(sdp: str) -> Offered:
     own_mids = {section.mid for section in sections}
     free_mids = (mid for mid in map(str, count()) if mid not in own_mids)
     taken: dict[int, Taken] = {}
+    alone = 0
     for index, section in chosen.items():
         try:
             if section in group:
                 transport = _bundles_transport(session, group, [each for each in group if each in chosen.values()])
             else:
                 transport = _own_transport(session, section)
+                alone += 1
+                if alone > MAX_TRANSPORTS:
+                    continue
         except OfferError as error:
             if section.kind == "audio":
                 wrong.append(error)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import OfferError
-from signaling.offered import Offered, read_offer
+from signaling.offered import MAX_TRANSPORTS, Offered, read_offer
 
 DATA = Path(__file__).parent.parent / "data"
 OFFERS = {path.stem: path.read_bytes().decode() for path in sorted((DATA / "offers").iterdir())}
@@ -131,6 +131,13 @@ def test_one_section_may_be_for_speaking_and_one_for_hearing() -> None:
 def test_a_section_without_mid_gets_one_that_nobody_has() -> None:
     offered = read_offer(SESSION + audio("") + SECURITY + video("0") + SECURITY)
     assert lines_of(offered, "a=mid") == ["a=mid:1", "a=mid:0"]
+
+
+def test_an_offer_does_not_open_as_many_ports_as_it_likes() -> None:
+    sections = [audio("a"), *(video(str(number)) for number in range(8))]
+    offered = read_offer(SESSION + "".join(section + SECURITY for section in sections))
+    assert list(offered.taken) == list(range(MAX_TRANSPORTS))
+    assert offered.refused() == ["video"] * 5
 
 
 @pytest.mark.parametrize(
