@@ -214,3 +214,15 @@ def test_server_messages_look_like_googles() -> None:
         "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
         "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
     }
+
+
+def test_a_functions_response_may_carry_pictures_and_nothing_else() -> None:
+    def response(mime: str) -> str:
+        part = {"inline_data": {"mime_type": mime, "data": "_wA="}}
+        return json.dumps({"tool_response": {"functionResponses": [{"id": "1", "name": "x", "parts": [part]}]}})
+
+    answered = one(response("image/png"))
+    assert isinstance(answered, wire.ToolResponse)
+    assert answered.results[0].pictures == (wire.Picture(b"\xff\x00", "image/png"),)
+    with pytest.raises(wire.WireError, match="images"):
+        wire.parse(response("audio/pcm"))
