@@ -38,10 +38,12 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    ended_at: float
-    typed: bool = False
-    marked: bool = False  # its end was
+class _Answer:
+    """A generation that answers something."""
+
+    generation: int
+    asked_at: float
+    typed: bool
 
 
 class ResponseTimer:
@@ -52,53 +54,54 @@ class ResponseTimer:
         "Answers that were timed."
         self.last_s: float | None = None
         "How long the newest one took; None before the first."
-        self._question: _Question | None = None  # that no generation has begun to answer
-        self._answers: deque[tuple[int, _Question]] = deque(maxlen=MAX_UNHEARD)  # by generation, not heard yet
+        self._asked_at: float | None = None  # when what no generation has begun to answer was said or typed
+        self._typed = False  # it was
+        self._whole = False  # it is known to have ended: it was typed, or its end was marked
+        self._answers: deque[_Answer] = deque(maxlen=MAX_UNHEARD)  # not heard yet, by generation
 
     def caller_spoke(self, now: float) -> None:
         """A loud frame of the caller's speech arrived."""
-        self._question = _Question(now)
+        self._asked_at = now
+        self._typed = self._whole = False
 
     def caller_typed(self, now: float) -> None:
         """Something that the caller typed arrived."""
-        self._question = _Question(now, typed=True)
+        self._asked_at = now
+        self._typed = self._whole = True
 
     def turn_marked(self, now: float, *, starts: bool) -> None:
         """The caller marked where they begin or end to speak."""
         if starts:
-            self._question = None
+            self._asked_at = None
         else:
-            ended_at = now if self._question is None else self._question.ended_at
-            self._question = _Question(ended_at, marked=True)
+            self._asked_at = now if self._asked_at is None else self._asked_at
+            self._typed, self._whole = False, True
 
     def generation_started(self, generation: int, now: float) -> None:
         """The first output of a generation arrived."""
-        question = self._question
-        if question is None:
-            return
-        whole = question.typed or question.marked or now - question.ended_at >= STILL_SPEAKING_S
-        if whole:
-            self._question = None
-            self._answers.append((generation, question))
+        asked_at = self._asked_at
+        if asked_at is not None and (self._whole or now - asked_at >= STILL_SPEAKING_S):
+            self._asked_at = None
+            self._answers.append(_Answer(generation, asked_at, self._typed))
 
     def generations_cut(self) -> None:
         """All that was not heard yet was cut off."""
-        if self._answers and self._question is None:
-            self._question = self._answers[-1][1]
+        if self._answers and self._asked_at is None:
+            self._asked_at, self._typed, self._whole = self._answers[-1].asked_at, self._answers[-1].typed, True
         self._answers.clear()
 
     def forget(self) -> None:
         """The caller wants no answer to what they said so far."""
-        self._question = None
+        self._asked_at = None
         self._answers.clear()
 
     def heard(self, generation: int, now: float) -> Response | None:
         """The first audible sample of a generation is sent; return the figure, if it is an answer."""
-        question = None
-        while self._answers and self._answers[0][0] <= generation:
-            question = self._answers.popleft()[1]
-        if question is None or now - question.ended_at > ANSWERS_WITHIN_S:
+        answer = None
+        while self._answers and self._answers[0].generation <= generation:
+            answer = self._answers.popleft()
+        if answer is None or now - answer.asked_at > ANSWERS_WITHIN_S:
             return None
         self.count += 1
-        self.last_s = now - question.ended_at
-        return Response(self.last_s, question.typed)
+        self.last_s = now - answer.asked_at
+        return Response(self.last_s, answer.typed)

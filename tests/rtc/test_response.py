@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -67,6 +68,13 @@ class Measured:
         self.microphone.play(tone(500, MIC_HZ, seconds))
         await self.microphone.played()
 
+    async def hear_a_second(self) -> None:
+        """Wait until the agent has been heard for so much longer."""
+        wanted = len(self.ear.at) + 50
+        async with asyncio.timeout(10):
+            while len(self.ear.at) < wanted:  # noqa: ASYNC110  a packet raises no event
+                await asyncio.sleep(0.02)
+
 
 @asynccontextmanager
 async def measured(**options: Any) -> AsyncIterator[Measured]:
@@ -92,19 +100,20 @@ async def metric(url: str, name: str) -> float:
 
 async def test_the_figure_is_what_the_caller_measures_and_is_the_same_everywhere() -> None:
     async with measured(answer_s=0.4) as call:
-        for number in range(1, 4):
+        real_s = []
+        for number in range(1, 6):
             await call.say(0.6)
             await call.line.counted("agent-responded", number)
-            told_s = call.responses[-1]["response_ms"] / 1000
-            real_s = call.ear.first_after(call.microphone.loud_at) - call.microphone.loud_at
-            assert abs(told_s - real_s) < NEAR_S, (told_s, real_s)
-            assert real_s > 0.4  # the server waits for silence, before the level's own hangover of 0.6 s is over
+            real_s.append(call.ear.first_after(call.microphone.loud_at) - call.microphone.loud_at)
             await call.line.counted("bot-stopped-speaking", number)
         told = [response["response_ms"] for response in call.responses]
+        apart_s = [abs(told_ms / 1000 - real) for told_ms, real in zip(told, real_s, strict=True)]
+        assert median(apart_s) < NEAR_S, (told, real_s)
+        assert median(real_s) > 0.3  # the server waits for silence, though not for the level's hangover of 0.6 s
         now = await info(call.line.caller)
-        assert (now["responses"], now["response_ms"]) == (3, told[-1])
+        assert (now["responses"], now["response_ms"]) == (5, told[-1])
         assert not any(response["typed"] for response in call.responses)
-        assert await metric(call.line.url, "talkspurt_response_seconds_count") == 3
+        assert await metric(call.line.url, "talkspurt_response_seconds_count") == 5
         assert abs(await metric(call.line.url, "talkspurt_response_seconds_sum") - sum(told) / 1000) < 1e-6
 
 
@@ -112,13 +121,16 @@ async def test_after_a_barge_in_it_counts_from_the_end_of_the_new_words() -> Non
     async with measured(answer_s=8.0) as call:
         await call.say(0.6)
         await call.line.counted("agent-responded", 1)
-        await call.line.caller.until(lambda: len(call.ear.at) > 50)
-        await call.say(1.0)
-        await call.line.counted("agent-responded", 2)
-        assert call.line.count("bot-interrupted") == 1
-        told_s = call.responses[-1]["response_ms"] / 1000
-        real_s = call.ear.first_after(call.microphone.loud_at + 0.1) - call.microphone.loud_at
-        assert abs(told_s - real_s) < NEAR_S, (told_s, real_s)
+        apart_s = []
+        for number in range(1, 4):
+            await call.hear_a_second()
+            await call.say(1.0)
+            await call.line.counted("agent-responded", number + 1)
+            assert call.line.count("bot-interrupted") == number
+            told_s = call.responses[-1]["response_ms"] / 1000
+            real_s = call.ear.first_after(call.microphone.loud_at + 0.1) - call.microphone.loud_at
+            apart_s.append(abs(told_s - real_s))
+        assert median(apart_s) < NEAR_S, apart_s
 
 
 def faint_at_first(_turn: Turn) -> tuple[Play, ...]:

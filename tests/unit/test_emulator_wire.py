@@ -246,3 +246,15 @@ def test_the_words_of_a_message_are_all_that_the_model_reads() -> None:
     assert wire.words_of(one(result)) == '[{"output": "a"}]'
     assert "be kind" in wire.words_of(setup(systemInstruction={"parts": [{"text": "be kind"}]}))
     assert wire.words_of(one('{"realtimeInput": {"activityStart": {}}}')) == ""
+
+
+def test_a_functions_response_may_carry_pictures_and_nothing_else() -> None:
+    def response(mime: str) -> str:
+        part = {"inline_data": {"mime_type": mime, "data": "_wA="}}
+        return json.dumps({"tool_response": {"functionResponses": [{"id": "1", "name": "x", "parts": [part]}]}})
+
+    answered = one(response("image/png"))
+    assert isinstance(answered, wire.ToolResponse)
+    assert answered.results[0].pictures == (wire.Picture(b"\xff\x00", "image/png"),)
+    with pytest.raises(wire.WireError, match="images"):
+        wire.parse(response("audio/pcm"))
