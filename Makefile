@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check unit format clean
+.PHONY: run test check unit format lock clean
 
 run: .venv/run.done
 	@$(BIN)/talkspurt serve
@@ -33,17 +33,26 @@ format: .venv/test.done
 	@$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/run.done: .venv/venv.done pyproject.toml deploy/constraints.txt deploy/system-packages.sh
+.venv/run.done: .venv/venv.done pyproject.toml deploy/run.lock deploy/system-packages.sh
 	@echo "setting up: packages of the service"
 	@sh deploy/system-packages.sh run
-	@PIP_CONSTRAINT=deploy/constraints.txt $(PIP) install -e '.[speed,demo]'
+	@$(PIP) install --require-hashes -r deploy/run.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/test.done: .venv/run.done
+.venv/test.done: .venv/run.done deploy/test.lock
 	@echo "setting up: packages of the tests"
 	@sh deploy/system-packages.sh test
-	@PIP_CONSTRAINT=deploy/constraints.txt $(PIP) install -e '.[speed,demo,mcp,test]'
+	@$(PIP) install --require-hashes -r deploy/test.lock
 	@touch $@
+
+# Pin every package and its hashes anew, after a change of the dependencies; `make lock UPGRADE=--upgrade` takes newer ones.
+LOCK = $(BIN)/uv pip compile pyproject.toml deploy/build.in --universal --python-version 3.11 --generate-hashes \
+	--no-strip-extras --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet $(UPGRADE)
+lock: .venv/venv.done
+	@$(PIP) install uv
+	@$(LOCK) --extra speed --extra demo --output-file deploy/run.lock >/dev/null
+	@$(LOCK) --extra speed --extra demo --extra mcp --extra test --output-file deploy/test.lock >/dev/null
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
