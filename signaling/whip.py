@@ -81,7 +81,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         return web.Response(status=204)
 
     async def options(_request: web.Request) -> web.Response:
-        return web.Response(status=200, headers={"Accept-Post": f"{SDP_TYPE}, {FORM_TYPE}"})
+        return web.Response(status=200, headers={"Accept-Post": SDP_TYPE})
 
     found = []
     for endpoint in ENDPOINTS:
