@@ -61,8 +61,7 @@ enter() { # run a command in the root, with nothing of this machine's environmen
 }
 
 both_commands() { # what runs inside
-    # shellcheck disable=SC2016
-    echo '
+    cat <<'END'
 set -eu
 cd /srv/talkspurt
 python3 --version
@@ -73,12 +72,13 @@ until url=$(sed -n "s/.*talkspurt is ready: open //p" /tmp/run.log) && [ -n "$ur
     sleep 1
 done
 cat /tmp/run.log
-python3 -c "import sys, urllib.request as r; assert b\"<title>\" in r.urlopen(sys.argv[1], timeout=10).read()" "$url"
+python3 -c "import sys, urllib.request as r; assert b'<title>' in r.urlopen(sys.argv[1], timeout=10).read()" "$url"
 echo "make run: the page answers"
 kill $serving
 wait $serving || true
 make test
-echo "make test: passed"'
+echo "make test: passed"
+END
 }
 
 if [ "${BARE_ROOT:-}" ]; then # inside namespaces of its own: mounts and processes go with them
