@@ -31,7 +31,11 @@ QUIET = np.zeros(320, np.int16)
 
 
 def fast() -> float:
-    """A clock that runs `FASTER` than any other."""
+    """A clock that runs `FASTER` than any other.
+
+    A machine that is busy for a tenth of a second is late by most of one: what is measured here has room for that,
+    and the exact limits are those of `tests/unit/test_watchdog.py`.
+    """
     return monotonic() * FASTER
 
 
@@ -226,10 +230,10 @@ async def test_no_session_is_nudged_twice() -> None:
 @pytest.mark.parametrize(
     ("settings", "least_s", "most_s"),
     [
-        ({}, 6.0, 7.0),
-        ({"model": "gemini-3.1-flash-live-preview"}, 6.0, 7.0),
-        ({"model": "gemini-3.8-live-extended-thinking"}, 12.0, 14.0),
-        ({"model": "gemini-3.8-live-extended-thinking", "answer_timeout_s": 3.0}, 3.0, 4.5),
+        ({}, 6.0, 8.0),
+        ({"model": "gemini-3.1-flash-live-preview"}, 6.0, 8.0),
+        ({"model": "gemini-3.8-live-extended-thinking"}, 12.0, 15.0),
+        ({"model": "gemini-3.8-live-extended-thinking", "answer_timeout_s": 3.0}, 3.0, 5.0),
     ],
 )
 async def test_a_caller_who_gets_no_answer(settings: dict[str, Any], least_s: float, most_s: float) -> None:
@@ -247,7 +251,7 @@ async def test_who_says_hello_again_and_again_does_not_hide_that_nobody_answers(
         waiting_for = asyncio.create_task(noticed(talk))
         while not waiting_for.done():
             await say(talk, 0.6, then_quiet_s=2.4)
-        assert waiting_for.result() - began <= 9.0
+        assert waiting_for.result() - began <= 10.5
         assert silences(talk)[0] == ("no_answer", "nudge")
 
 
@@ -270,7 +274,7 @@ async def test_a_dead_server_is_noticed_whatever_the_caller_does(pause_s: float,
         waiting_for = asyncio.create_task(noticed(talk))
         while not waiting_for.done():
             await say(talk, 0.6 if pause_s else 0.2, then_quiet_s=pause_s)
-        assert waiting_for.result() - began <= 8.5
+        assert waiting_for.result() - began <= 9.5
         await talk.until(events.SessionReplaced)
         await say(talk, 0.0, then_quiet_s=3.0)
         await talk.emulator.wait_for(lambda: talk.emulator.sessions[1].sent_kinds["turnComplete"] > 0)
