@@ -166,7 +166,7 @@ class Stream:
                 if media.get("track", "inbound") == "inbound":
                     self._hear(call, media)
             case "dtmf":
-                key = str(_object(message, "dtmf").get("digit", ""))
+                key = str(_object(message, "dtmf").get("digit", "")).upper()
                 if len(key) == 1 and key in KEYS:
                     call.press(key)
             case "mark":

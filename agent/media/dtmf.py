@@ -54,14 +54,15 @@ class KeyReader:
         if newest is None or newest.ssrc != event.ssrc:
             self._newest = event
             return KEYS[event.code]
-        packets = (event.sequence - newest.sequence) & 0xFFFF
-        if packets == 0 or packets > 0x10000 - MOST_LATE_PACKETS:  # rule 1
-            return None
         step = _signed(event.timestamp - newest.timestamp, 32)
+        packets = (event.sequence - newest.sequence) & 0xFFFF
+        # Rule 1; what is later by its timestamp comes after all sequence numbers were used, 22 minutes later.
+        if step <= 0 and (packets == 0 or packets > 0x10000 - MOST_LATE_PACKETS):
+            return None
         if step < 0 and (event.code, event.timestamp) == self._press_before:
             return None  # the end of the press before, said once more
         self._newest = event
-        if event.code == newest.code and _goes_on(newest, event, step, packets):
+        if event.code == newest.code and _goes_on(newest, event, step, max(packets, 1)):
             return None
         self._press_before = (newest.code, newest.timestamp)
         return KEYS[event.code]

@@ -20,8 +20,9 @@ Rules:
   8. A packet without ticks (a key of the telephone, RFC 4733; comfort noise, RFC 3389; nothing but padding) holds
      its place in the sequence and is no time: a pause goes on behind it.
 
-So the time released equals the RTP time that passed: to the sample for a sender that stamps exactly, within half a
-packet for any other, whatever arrived.
+So the time released equals the RTP time that passed, whatever arrived: to the sample for a sender that stamps
+exactly, within half a packet for one that does not. Only a stall of the network, which looks like a pause, is had
+in advance.
 Wrap-around: RFC 3550 section 5.1; sequence numbers are 16 bits, timestamps 32.
 """
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
 
+import aiohttp
 import av
 import numpy as np
 import pytest
@@ -18,11 +20,14 @@ from aiortc.rtp import RtpPacket
 from pylibsrtp import Error as SrtpError
 
 from agent.clock import monotonic
+from agent.emulator import Emulator
 from agent.media import tap, tap_ice
 from agent.media.encode import voice_encoder
 from agent.media.inbound import Ear, open_ear
 from agent.media.tap_guard import guard
+from signaling.caller import dial
 from signaling.peer import close_peer
+from tests.conftest import ServiceFactory
 
 FRAME_S = 0.005  # faster than real time
 OPUS = 96
@@ -74,9 +79,9 @@ class Line:
         await self.until(lambda: self.heard >= more)
         assert self.receiver.connectionState == "connected"
 
-    async def send_raw(self, data: bytes) -> None:
+    def send_raw(self, data: bytes) -> None:
         """Send a datagram as anybody could who knows the port."""
-        await self.transport.transport._send(data)
+        send_as_anybody(self.transport, data)
 
     async def send_rtp(self, data: bytes) -> None:
         """Send RTP or RTCP as the caller can."""
@@ -84,6 +89,15 @@ class Line:
 
     async def send_sctp(self, data: bytes) -> None:
         await self.transport._send_data(data)
+
+
+def send_as_anybody(transport: Any, data: bytes) -> None:
+    """Send a datagram to where a transport sends, from a socket of its own."""
+    [pair] = transport.transport._connection._nominated.values()
+    with socket.socket(
+        socket.AF_INET6 if ":" in pair.remote_addr[0] else socket.AF_INET, socket.SOCK_DGRAM
+    ) as other:
+        other.sendto(data, pair.remote_addr)
 
 
 @asynccontextmanager
@@ -163,11 +177,31 @@ WAYS = pytest.mark.parametrize("way", ["shortcut", "no shortcut", "untapped"])
 async def test_what_anybody_can_send_ends_no_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with talking(monkeypatch, way) as line:
         for name, data in BY_ANYBODY.items():
-            await line.send_raw(data)
+            line.send_raw(data)
             await asyncio.sleep(0.01)
             assert line.receiver.connectionState == "connected", name
         await line.still_hears()
         assert line.unreadable >= 2
+
+
+async def test_a_whole_call_outlives_them(service: ServiceFactory, emulator: Emulator) -> None:
+    """The service itself guards its calls, counts what it drops, and hears on."""
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        transport: Any = caller.pc.getSenders()[0].transport
+        for data in BY_ANYBODY.values():
+            send_as_anybody(transport, data)
+        for number, make in enumerate(BY_THE_CALLER.values()):
+            await transport._send_rtp(make(NEW_SSRC + number, number))
+        samples = emulator.sessions[0].audio_samples_in
+        caller.microphone.play(np.tile(LOUD, 100))
+        await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > samples + 8_000)
+        assert caller.pc.connectionState == "connected"
+        assert np.abs(emulator.sessions[0].audio[-4_000:]).max() > 4_000
+        async with aiohttp.ClientSession() as http, http.get(url + "metrics") as response:
+            lines = (await response.text()).splitlines()
+        [count] = [line for line in lines if line.startswith("talkspurt_inbound_unreadable_packets_total ")]
+        assert float(count.split()[1]) >= 5
 
 
 @WAYS
@@ -262,8 +296,8 @@ async def test_any_bytes_end_no_call(way: str, seed: int, monkeypatch: pytest.Mo
             try:
                 await line.send_rtp(bytes(data))
             except SrtpError:
-                await line.send_raw(bytes(data))  # libsrtp refuses to sign it
-            await line.send_raw(rng.choice([stun(rng.randrange(48), rng.randbytes(4)), rng.randbytes(40)]))
+                line.send_raw(bytes(data))  # libsrtp refuses to sign it
+            line.send_raw(rng.choice([stun(rng.randrange(48), rng.randbytes(4)), rng.randbytes(40)]))
         await line.still_hears()
 
 

@@ -153,6 +153,16 @@ def test_a_key_held_for_long_is_one_key() -> None:
     assert told(marked) == "55"
 
 
+@pytest.mark.parametrize("packets", [65_036, 65_100, 65_535, 65_536])
+def test_a_key_that_comes_when_all_sequence_numbers_were_used_is_told(packets: int) -> None:
+    """22 minutes after the last one."""
+    first, second = (
+        Phone().press("7")[0],
+        Phone().press("7", start=1000 + 160 * packets, sequence=65_500 + packets)[0],
+    )
+    assert told([*first, *second]) == "77"
+
+
 def test_another_source_is_another_telephone() -> None:
     first, second = event("4", 7, 0, 160), event("4", 3, 0, 160)._replace(ssrc=2)
     assert told([first, second]) == "44"

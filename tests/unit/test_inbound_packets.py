@@ -100,29 +100,29 @@ def test_wraps_and_swaps(codec: str) -> None:
 def test_a_clock_that_jitters_costs_neither_time_nor_sound(codec: str) -> None:
     """Timestamps that are off by a millisecond either way, as many senders' are: nothing is missing, so nothing is
     made up."""
-    rng, packets = random.Random(4), rtp_stream(codec, tone(20.0))
+    rng, packets = random.Random(4), rtp_stream(codec, tone(6.0))
     ms = voice_encoder(codec).clock_hz // 1000
     jittered = [
         packet._replace(timestamp=(packet.timestamp + rng.randint(-ms, ms)) & 0xFFFFFFFF) for packet in packets
     ]
     whole, _ = hear(packets)
     heard, inlet = hear(jittered)
-    assert len(heard) == pytest.approx(20 * 16_000, rel=0.001)
+    assert len(heard) == pytest.approx(6 * 16_000, rel=0.001)
     assert snr_db(heard[3200:-640]) == pytest.approx(snr_db(whole[3200:-640]), abs=0.1)
     assert (inlet.stats.filled_samples, inlet.stats.concealed_samples) == (0, 0)
 
 
 @CODECS
 def test_jitter_makes_no_loss_longer(codec: str) -> None:
-    rng, packets = random.Random(4), rtp_stream(codec, tone(10.0))
+    rng, packets = random.Random(4), rtp_stream(codec, tone(4.0))
     ms = voice_encoder(codec).clock_hz // 1000
     jittered = [
         packet._replace(timestamp=(packet.timestamp + rng.randint(-ms, ms)) & 0xFFFFFFFF) for packet in packets
     ]
-    lost = {number for number in range(20, 480) if rng.random() < 0.05}
+    lost = {number for number in range(20, 180) if rng.random() < 0.05}
     whole, _ = hear(packets, lambda number: number not in lost)
     heard, inlet = hear(jittered, lambda number: number not in lost)
-    assert len(heard) == len(whole) == 10 * 16_000
+    assert len(heard) == len(whole) == 4 * 16_000
     assert inlet.stats.concealed_samples == len(lost) * 320
     assert snr_db(heard[3200:-640]) == pytest.approx(snr_db(whole[3200:-640]), abs=0.1)
 
