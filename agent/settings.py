@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object a line.")
+    audit_file: str | None = Field(
+        None, min_length=1, description="File to write who called, dialled and was refused to; else it is logged."
+    )
     max_connections: int = Field(
         1000, ge=10, description="HTTP connections at once; beyond it those that are idle make room."
     )

@@ -60,7 +60,7 @@ def build_app(
 ) -> web.Application:
     """Return the application; the caller owns ``calls`` and ends them."""
     origins = origins_of(settings)
-    middlewares = [problem_middleware, connections.middleware, origin_middleware(origins)]
+    middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, door, calls))

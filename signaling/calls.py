@@ -30,6 +30,7 @@ from agent.media.inbound import Ear
 from agent.overload import Overload
 from agent.settings import Settings
 from agent.stats import CallStats, media_stats, notable
+from signaling.audit import Audit
 from signaling.peer import close_peer
 from signaling.sdp import DEFAULT_MESSAGE_BYTES
 from signaling.watch import watch_connection
@@ -160,6 +161,8 @@ class Calls:
         "What happened in all calls, see `agent.stats.notable`."
         self.video_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         "Makes the pictures of all calls; its thread starts with the first."
+        self.audit = Audit()
+        "Where it is written who called."
         self.outage = outage
         "Says why no call can be answered now; None if one can."
         self.overload = Overload(settings.overload_lag_ms / 1e3)
@@ -270,6 +273,7 @@ class Calls:
     def start(self, leg: Leg) -> None:
         """Take over a call and run it."""
         self.started += 1
+        self.audit.watch(leg.call)
         for observer in (self._count, *self.observers):
             leg.call.observe(observer)
         hooks = CallHooks(self._hooks, leg.call, self._hook_counts) if self._hooks else None

@@ -20,6 +20,7 @@ from agent.errors import ConfigError, OfferError
 from agent.load import load_agent
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
+from signaling.audit import audit_to
 from signaling.camera import FileCamera
 from signaling.dial import follow_call, service_client
 from signaling.doctor import examine
@@ -60,10 +61,13 @@ def serve_command(
     """
     definition = load_agent(agent, import_functions or (), DEMO)
     log = log_to_stderr(settings.log_level, settings.log_format)
+    finish_audit = audit_to(Path(settings.audit_file)) if settings.audit_file else None
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings, definition))
     finally:
+        if finish_audit is not None:
+            finish_audit()
         log.finish()
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from agent import events
 from agent.errors import OfferError, ToolError
 from agent.settings import Settings
+from signaling.audit import DIALLED
 from signaling.bodies import read_json
 from signaling.calls import Calls
 from signaling.phone import MAX_HEADERS, MAX_TEXT, address
@@ -41,6 +42,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
         to, instruction, headers = _wish(await read_json(request), line.domain)
+        request[DIALLED] = to
         call = await line.dial(to, instruction=instruction, headers=headers)
         assert call.leg is not None
         call_id = call.leg.call.call_id
