@@ -208,7 +208,7 @@ class LiveSession:
                 raise LiveRefused("the Live server's first message was not setupComplete", fault="live")
             yield session
         finally:
-            # In a task of its own: before Python 3.11.4 no timeout works in one that is being cancelled, nor the SDK's.
+            # In a task of its own: before Python 3.11.4 no timeout works in one that is being cancelled.
             closing = connecting.__aexit__(None, None, None)
             with suppress(TimeoutError):  # a server that has stopped reading does not take the close frame either
                 await asyncio.wait_for(closing, self._settings.close_timeout_s + CLOSING_S)
