@@ -97,6 +97,9 @@ mkdir "$root"
 make_root
 say "$(cat "$root/etc/debian_version"), commit $(git -C "$checkout" rev-parse --short HEAD)"
 status=0
-BARE_ROOT=$root unshare --mount --pid --fork --kill-child sh "$0" "$@" || status=$?
+BARE_ROOT=$root unshare --mount --pid --fork --kill-child sh "$0" "$@" &
+inside=$!
+trap 'kill -9 $inside; wait $inside; exit 130' INT TERM
+wait $inside || status=$?
 say "exit code $status"
 exit $status

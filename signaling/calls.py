@@ -294,8 +294,8 @@ class Calls:
         """Accept no more calls, give the running ones time to end, then end them."""
         self._draining = True
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+            if not self._idle.is_set():
+                await asyncio.wait_for(self._idle.wait(), timeout_s)
         except TimeoutError:
             logger.info("draining: %d calls still run after %g s; ending them", len(self._legs), timeout_s)
         for leg in list(self._legs.values()):
@@ -338,12 +338,15 @@ class Calls:
                 await leg.greeted.wait()
 
     async def _close(self, leg: Leg) -> None:
+        async def close() -> None:
+            for finish in leg.last_words:
+                await isolated_async(f"call {leg.call.call_id}: its farewell", finish)
+            if leg.peer is not None:
+                await close_peer(leg.peer)
+
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                for finish in leg.last_words:
-                    await isolated_async(f"call {leg.call.call_id}: its farewell", finish)
-                if leg.peer is not None:
-                    await close_peer(leg.peer)
+            # Not asyncio.timeout: before Python 3.11.4 it raises CancelledError in a task that is being cancelled.
+            await asyncio.wait_for(close(), CLOSE_TIMEOUT_S)
         except TimeoutError:
             logger.warning("call %s: its peer connection did not close in time", leg.call.call_id)
         except Exception:

@@ -240,7 +240,8 @@ async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
             tasks.append(asyncio.create_task(janus.keep_alive(), name="janus-keepalive"))
             yield janus
         finally:
-            await socket.close()
+            with suppress(TimeoutError):  # it has a limit of its own, but see Calls._close
+                await asyncio.wait_for(socket.close(), 2 * CLOSE_TIMEOUT_S)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -304,6 +304,20 @@ def test_printing_is_for_the_command() -> None:
     assert {name for name in seen if not under(name, "signaling.cli", "agent.emulator")} == set()
 
 
+def test_clean_up_is_not_limited_by_a_timeout_that_cancelling_breaks() -> None:
+    """Before Python 3.11.4 `asyncio.timeout` raises CancelledError there, if the task is being cancelled."""
+    seen = [
+        f"{module.name}:{node.lineno}"
+        for module in MODULES
+        for trying in ast.walk(module.tree)
+        if isinstance(trying, ast.Try | ast.TryStar)
+        for statement in trying.finalbody
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("asyncio.timeout", "asyncio.timeout_at")
+    ]
+    assert seen == []
+
+
 def test_nothing_is_raised_while_a_group_is_handled() -> None:
     """Before Python 3.11.4 what is raised inside ``except*`` comes out in a group of its own."""
     seen = [

@@ -30,7 +30,7 @@ def test_the_unit_is_sandboxed() -> None:
         "--offline=true",
         f"--threshold={EXPOSURE_TENTHS}",
         "--no-pager",
-        UNIT,
+        str(UNIT),
     ]
     judged = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert judged.returncode == 0, judged.stdout[-300:]

@@ -80,6 +80,25 @@ async def test_a_session_that_has_ended_leaves_no_garbage(end: Fault) -> None:
             await asyncio.wait([running])
 
 
+async def test_hanging_up_lets_go_of_a_server_that_has_stopped_reading() -> None:
+    """Before Python 3.11.4 a timeout in a task that is being cancelled is none, so what it guards was left open."""
+    async with running_emulator(faults=[Stall(at="turn_completed")], pace=50.0, await_playback=False) as emulator:
+        link, _replaced = link_to(emulator)
+        running = asyncio.create_task(link.run())
+        link.uplink.put(TypedText("hello"))
+        await emulator.wait_for(lambda: any(each.sent_kinds["turnComplete"] for each in emulator.sessions))
+        link.uplink.put(TypedText("the last thing that it reads"))
+        await emulator.wait_for(lambda: len(emulator.sessions[0].texts) == 2)
+        (connection,) = (each for each in gc.get_objects() if type(each) is ClientConnection and not closed(each))
+        running.cancel()
+        await asyncio.wait([running])
+        assert closed(connection)
+
+
+def closed(connection: ClientConnection) -> bool:
+    return bool(connection.transport.is_closing())
+
+
 async def test_a_server_that_sends_everybody_away_at_once_is_not_stormed() -> None:
     async with running_emulator(faults=[GoAway(time_left_s=0.0)]) as emulator:
         link, replaced = link_to(emulator)
