@@ -89,14 +89,14 @@ class Chunks:
                 return None
         self._late_in_a_row = 0
         begin = self._end_ticks
-        if at_ms is not None and self._timed and at_ms != self._at_ms:
+        if at_ms is not None and self._timed and at_ms > self._at_ms:
             if self._began_ms is None:
                 self._began_ms, self._began_at = at_ms - begin // TICKS_PER_MS, now
             self._timed = (at_ms - self._began_ms) / 1000 - (now - self._began_at) <= MAX_LEAD_S
             if self._timed:
                 begin = (at_ms - self._began_ms) * TICKS_PER_MS
         self._chunk = self._chunk if chunk is None else chunk
-        self._at_ms = self._at_ms if at_ms is None else at_ms
+        self._at_ms = self._at_ms if at_ms is None else max(at_ms, self._at_ms)
         self._end_ticks = begin + ticks
         return begin
 
