@@ -34,7 +34,7 @@ def caller(text: str) -> Pcm:
     return resample_whole(speech_pack().caller_phrase(text), 24_000, HEARD_HZ)
 
 
-def listen(hearing: Hearing, pcm: Pcm, chunk: int = 640) -> list[HearingFact]:
+def listen(hearing: Hearing | MarkedHearing, pcm: Pcm, chunk: int = 640) -> list[HearingFact]:
     return [fact for at in range(0, pcm.size, chunk) for fact in hearing.feed(pcm[at : at + chunk])]
 
 
