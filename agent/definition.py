@@ -42,7 +42,7 @@ class Agent:
     def settings(self, general: Settings) -> Settings:
         """Return the service's settings with what this agent says of itself."""
         own = {"system_instruction": self.instructions, "voice": self.voice}
-        return general.model_copy(update={name: value for name, value in own.items() if value is not None})
+        return general.of_agent({name: value for name, value in own.items() if value is not None})
 
 
 def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
