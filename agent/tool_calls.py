@@ -23,8 +23,9 @@ from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
 from agent.live.uplink import Note, ToolResult
 from agent.tools.context import Spoken
-from agent.tools.declare import Tool
+from agent.tools.declare import Scheduling, Tool
 from agent.tools.runner import ToolAnswer, check_answer, run_tool
+from agent.tools.scheduled import check_scheduling
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class ToolCalls:
         tell: queues something for the model; must not raise.
         emit: tells the call's observers.
         clock: monotonic seconds.
+        scheduled: the model takes it that an answer says when to speak of it.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class ToolCalls:
         tell: Callable[[ToolResult | Note], None],
         emit: Callable[[events.Event], None],
         clock: Clock = monotonic,
+        scheduled: bool = True,
     ) -> None:
+        self._scheduled = scheduled
         self._tools = {tool.name: tool for tool in tools}
         self._host = host
         self._tell = tell
@@ -93,7 +97,8 @@ class ToolCalls:
             case "refuse":
                 if self._ledger.refused == 1:
                     logger.warning("a tool call is refused, because too many are open; more may follow")
-                self._tell_model("answer" if call_id else "note", call_id, name, {"error": TOO_MANY})
+                refusal = ToolAnswer("error", {"error": TOO_MANY})
+                self._tell_model("answer" if call_id else "note", call_id, name, refusal)
             case "ignore":
                 logger.warning("a tool call is ignored: its id was used before")
             case "take_over":
@@ -133,7 +138,7 @@ class ToolCalls:
         """
         queued = {result.call_id for result in unsent}
         lost = [
-            self._result(entry.call_id, entry.name, answer.response)
+            self._result(entry.call_id, entry.name, answer)
             for entry, answer in self._ledger.session_replaced()
             if entry.call_id not in queued
         ]
@@ -191,20 +196,25 @@ class ToolCalls:
         """Tell the model how a call ended, unless it has ended before."""
         telling, call_id = self._ledger.finish(entry.key, answer)
         if telling != "nothing":
-            self._tell_model(telling, call_id, entry.name, answer.response)
+            self._tell_model(telling, call_id, entry.name, answer)
             self._emit(events.ToolFinished(entry.key, entry.name, answer.outcome, answer.response))
 
-    def _tell_model(
-        self, telling: Literal["answer", "note"], call_id: str, name: str, response: dict[str, Any]
-    ) -> None:
-        result = self._result(call_id, name, response)
+    def _tell_model(self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer) -> None:
+        result = self._result(call_id, name, answer)
         told = late_note(result) if telling == "note" else result
         assert told is not None, "a result is no progress"
         self._tell(told)
 
-    def _result(self, call_id: str, name: str, response: dict[str, Any]) -> ToolResult:
-        tool = self._tools.get(name)
-        return ToolResult(call_id, name, response, scheduling=tool.scheduling if tool else None)
+    def _result(self, call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
+        scheduling = self._scheduling(self._tools.get(name), answer.scheduling)
+        return ToolResult(call_id, name, answer.response, scheduling=scheduling)
+
+    def _scheduling(self, tool: Tool | None, own: Scheduling | None) -> Scheduling | None:
+        """Return an answer's own scheduling, else its tool's; none for a model that refuses the field."""
+        if own is not None and not self._scheduled:
+            logger.warning("an answer's scheduling is left out: the model decides by itself when to speak of it")
+            return None
+        return own or (tool.scheduling if tool else None)
 
     def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
         given = self._confirmations.given(
@@ -212,11 +222,12 @@ class ToolCalls:
         )
         return None if given else REQUEST
 
-    def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
+    def _progress(self, entry: Entry, tool: Tool, value: Any, own: Scheduling | None) -> None:
         telling, call_id = self._ledger.progress(entry.key)
         if telling == "answer" and tool.behavior == "NON_BLOCKING":
             response = {"progress": value}
-            self._tell(ToolResult(call_id, entry.name, response, scheduling=tool.scheduling, will_continue=True))
+            scheduling = self._scheduling(tool, own)
+            self._tell(ToolResult(call_id, entry.name, response, scheduling=scheduling, will_continue=True))
 
 
 def late_note(result: ToolResult) -> Note | None:
@@ -232,7 +243,7 @@ def late_note(result: ToolResult) -> Note | None:
 class _Context:
     """See `CallContext`; each run of a tool has its own."""
 
-    def __init__(self, host: Host, tell_progress: Callable[[Any], None]) -> None:
+    def __init__(self, host: Host, tell_progress: Callable[[Any, Scheduling | None], None]) -> None:
         self.call_id = host.call_id
         self.caller = host.caller
         self.transcript = host.spoken()
@@ -264,9 +275,10 @@ class _Context:
     def end_call(self) -> None:
         self._loop.call_soon_threadsafe(self._host.end_call)
 
-    def progress(self, value: Any) -> None:
+    def progress(self, value: Any, scheduling: Scheduling | None = None) -> None:
+        check_scheduling(scheduling)
         plain = check_answer(value)
         now = self._loop.time()
         if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
             self._progress_at = now
-            self._loop.call_soon_threadsafe(self._tell_progress, plain)
+            self._loop.call_soon_threadsafe(self._tell_progress, plain, scheduling)

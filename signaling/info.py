@@ -7,6 +7,9 @@ from typing import Any
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg, leg_stats
 
+CALLS_PATH = "/v1/realtime/calls"
+"""Below it is each call's address."""
+
 STATS = (
     "inbound_packets",
     "inbound_lost_packets",
@@ -33,6 +36,11 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "tools": call.tools.names,
         "turns": call.transcript.count,
         "sessions": call.live.sessions,
+        "session_id": call.live.session_id,
+        "tool_calls": call.counts.tool_calls,
+        "tool_errors": call.counts.tool_errors,
+        "interruptions": call.counts.interruptions,
+        "pictures": call.drawn.count,
         "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "usage": _usage(leg),

@@ -14,14 +14,13 @@ from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
 from signaling.calls import Calls
-from signaling.info import call_info
+from signaling.info import CALLS_PATH, call_info
 from signaling.offer import Door, add_candidates
 from signaling.tokens import authorise, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
-ENDPOINTS = ("/whip", "/v1/realtime/calls")
-CALLS_PATH = "/v1/realtime/calls"
+ENDPOINTS = ("/whip", CALLS_PATH)
 
 
 def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
@@ -61,6 +60,15 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         want_key_holder(request, settings)
         return web.json_response(calls.get(request.match_info["call_id"]).call.keep().to_json())
 
+    async def show_picture(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        number = request.match_info["number"]
+        picture = calls.get(request.match_info["call_id"]).call.drawn.picture(int(number))
+        if picture is None:
+            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is kept no more.")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
+
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -77,6 +85,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
             web.delete(f"{endpoint}/{{call_id}}", hang_up),
             web.get(f"{endpoint}/{{call_id}}", show),
             web.get(f"{endpoint}/{{call_id}}/state", show_kept),
+            web.get(f"{endpoint}/{{call_id}}/pictures/{{number:[0-9]{{1,9}}}}", show_picture),
             web.options(f"{endpoint}/{{call_id}}", options),
         ]
     return found

@@ -26,7 +26,7 @@ PURE = (
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
     *("agent.live.resumption", "agent.live.replay", "agent.tools.declare", "agent.dialog", "agent.events"),
-    *("agent.errors", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
+    *("agent.errors", "agent.kept", "agent.shown", "agent.drawn", "agent.overload", "signaling.sdp"),
 )
 MAY_CATCH_EVERYTHING = ("agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")

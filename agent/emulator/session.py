@@ -197,7 +197,7 @@ class Session:
             await_playback=self._demo.await_playback,
         )
         await self._line.at(Moment.SETUP_RECEIVED)
-        await self._line.say(wire.setup_complete(f"emulator-{id(self):x}"))
+        await self._line.say(wire.setup_complete(f"emulator-{self._record.number}"))
         await self._line.at(Moment.READY)
 
     async def _restore(self, handle: str | None) -> History:

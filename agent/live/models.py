@@ -254,8 +254,8 @@ def _version_doubts(settings: Settings) -> Iterator[str]:
     }
     for name in (name for name, is_wanted in wanted.items() if is_wanted):
         yield (
-            f"{settings.source(name)} = {getattr(settings, name)!r}: the Gemini API takes it of {settings.model} in "
-            f"v1alpha only, and api_version is {settings.api_version or 'v1beta'}; set --api-version v1alpha"
+            f"{settings.source(name)} = {getattr(settings, name)!r}: of {settings.model} the Gemini API takes it "
+            f"in v1alpha only, and api_version is {settings.api_version or 'v1beta'}; set --api-version v1alpha"
         )
 
 

@@ -95,6 +95,7 @@ class SessionPorts:
         on_picture: called with each picture once it was sent.
         on_unreadable: called for each message that the SDK could not parse; it is passed over.
         clock: monotonic seconds.
+        on_named: called before that with the session's id, if the server gave one.
     """
 
     uplink: Uplink
@@ -104,6 +105,7 @@ class SessionPorts:
     on_picture: Callable[[Picture], None]
     on_unreadable: Callable[[], None]
     clock: Clock
+    on_named: Callable[[str | None], None] = lambda _session_id: None
 
 
 class LiveSession:
@@ -139,6 +141,7 @@ class LiveSession:
             LiveLost: it went away, or could not be reached in time.
         """
         async with self._connected(opening) as session:
+            self._ports.on_named(session.setup_complete and session.setup_complete.session_id)
             self._ports.on_ready()
             async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(self._until_lost(self._send(session, opening)), name="live-send")

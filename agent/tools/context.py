@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from agent.tools.declare import Tool
+from agent.tools.declare import Scheduling, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,16 @@ class CallContext(Protocol):
     def end_call(self) -> None:
         """Hang up, once the agent has finished speaking."""
 
-    def progress(self, value: Any) -> None:
+    def progress(self, value: Any, scheduling: Scheduling | None = None) -> None:
         """Tell the model how far the tool is; it may speak of it. Not more often than once a second.
 
         Only of a tool whose behavior is ``NON_BLOCKING``; of others the model waits for the answer alone.
 
         Args:
             value: what JSON can hold.
+            scheduling: when it is to speak of it, if not as the tool says; see `Scheduled`.
 
         Raises:
             ToolError: it is too long.
-            ValueError: JSON cannot hold it.
+            ValueError: JSON cannot hold it, or there is no such scheduling.
         """

@@ -17,7 +17,8 @@ from pydantic_core import to_jsonable_python
 
 from agent.errors import ToolError
 from agent.tools.context import CallContext
-from agent.tools.declare import Tool
+from agent.tools.declare import Scheduling, Tool
+from agent.tools.scheduled import Scheduled
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +34,12 @@ class ToolAnswer:
     Attributes:
         outcome: ``result``, ``error``, ``timeout``, or ``unconfirmed``: it waits for the caller's yes.
         response: the object sent back: ``{"output": ...}``, or ``{"error": "..."}``.
+        scheduling: when the model is to speak of it, if the tool said so of this answer.
     """
 
     outcome: Outcome
     response: dict[str, Any]
+    scheduling: Scheduling | None = None
 
 
 async def run_tool(
@@ -54,6 +57,7 @@ async def run_tool(
         objection: asked of a tool that wants the caller's yes, once its arguments were found to be right: returns
             what the model is told in the answer's place, or None.
     """
+    scheduling: Scheduling | None = None
     try:
         given = tool.parse(arguments)
         if tool.confirm and (instead := objection(given)) is not None:
@@ -66,13 +70,15 @@ async def run_tool(
             output = await _in_thread(tool.function, given)
         if inspect.isawaitable(output):  # of an async function in a wrapper that is none
             output = await output
+        if isinstance(output, Scheduled):
+            output, scheduling = output.value, output.scheduling
         output = check_answer(output)
     except ToolError as error:
-        return ToolAnswer("error", {"error": str(error)})
+        return ToolAnswer("error", {"error": str(error)}, scheduling=error.scheduling)
     except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
         logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
         return ToolAnswer("error", {"error": f"{tool.name} failed: {type(error).__name__}"})
-    return ToolAnswer("result", {"output": output})
+    return ToolAnswer("result", {"output": output}, scheduling=scheduling)
 
 
 def check_answer(output: object) -> Any:

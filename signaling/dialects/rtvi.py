@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import re
@@ -19,12 +20,13 @@ from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.calls import Leg
 from signaling.dialects.requests import REQUESTS, RefusedError
-from signaling.info import call_info
+from signaling.info import CALLS_PATH, call_info
 
 logger = logging.getLogger(__name__)
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
+MAX_INLINE_BYTES = 24 << 10  # of a picture of the model's in a message; larger ones are fetched
 MAX_MESSAGE_CHARS = 64 << 10
 MAX_TEXT_CHARS = 16 << 10
 MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
@@ -96,6 +98,8 @@ class _Talk:
             self._ready = event
             self._introduce()
         for kind, data in rtvi_messages(event):
+            if isinstance(event, events.AgentShowedPicture) and data is not None:
+                data["path"] = f"{CALLS_PATH}/{self._call.call_id}/pictures/{event.number}"
             self._send(kind, data, at_once=isinstance(event, events.CallEnded))
         if isinstance(event, events.TurnCompleted):
             self._send("server-message", {"type": "call-info", **call_info(self._leg)}, at_once=False)
@@ -125,6 +129,7 @@ class _Talk:
             "model": self._ready.model,
             "offline_demo": self._ready.offline_demo,
             "vad": "off" if self._ready.marked_turns else "on",
+            "session_id": self._ready.session_id,
         }
         self._introduced = True
         self._write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
@@ -224,6 +229,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.SourcesFound(queries, sources):
             origins = [{"site_uri": each.uri, "site_title": each.title, "results": []} for each in sources]
             return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
+        case events.AgentShowedPicture():
+            return [("server-message", _picture(event))]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
@@ -262,6 +269,17 @@ def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dic
         ("llm-function-call-started", {"function_name": event.name}),
         ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
     ]
+
+
+def _picture(event: events.AgentShowedPicture) -> dict[str, Any]:
+    inline = len(event.data) <= MAX_INLINE_BYTES
+    return {
+        "type": "agent-showed-picture",
+        "number": event.number,
+        "mime_type": event.mime_type,
+        "bytes": len(event.data),
+        "data": base64.b64encode(event.data).decode() if inline else None,
+    }
 
 
 def _caller_text(event: events.CallerTranscribed) -> dict[str, Any]:

@@ -118,7 +118,8 @@ def test_an_unknown_model_and_an_unknown_voice_are_mentioned_once_each() -> None
 
 
 @pytest.mark.parametrize(
-    ("voice", "meant"), [("kore", "Kore"), ("Puk", "Puck"), ("ZEPHYR", "Zephyr"), ("Aoide", "Aoede"), ("Sulafatt", "Sulafat")]
+    ("voice", "meant"),
+    [("kore", "Kore"), ("Puk", "Puck"), ("ZEPHYR", "Zephyr"), ("Aoide", "Aoede"), ("Sulafatt", "Sulafat")],
 )
 def test_a_voice_that_is_nearly_right_is_named(voice: str, meant: str) -> None:
     (doubt,) = doubts(load_settings({"voice": voice}))
@@ -132,7 +133,8 @@ def test_a_voice_of_the_agents_file_is_looked_at_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["en", "en-GB", "de-AT", "zh-Hans-CN", "cmn-CN", "es-419", "fil", "yue-HK", "sr-Latn-RS", "ar-EG", "pt-BR"]
+    "code",
+    ["en", "en-GB", "de-AT", "zh-Hans-CN", "cmn-CN", "es-419", "fil", "yue-HK", "sr-Latn-RS", "ar-EG", "pt-BR"],
 )
 def test_a_language_that_google_lists_is_no_doubt(code: str) -> None:
     assert doubts(load_settings({"language": code, "transcription_languages": [code]})) == []
