@@ -25,7 +25,7 @@ from agent.live.uplink import Note, ToolResult
 from agent.tools.context import Spoken
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.runner import ToolAnswer, check_answer, run_tool
-from agent.tools.scheduled import check_scheduling
+from agent.tools.scheduled import Scheduled, unscheduled
 
 logger = logging.getLogger(__name__)
 
@@ -222,12 +222,14 @@ class ToolCalls:
         )
         return None if given else REQUEST
 
-    def _progress(self, entry: Entry, tool: Tool, value: Any, own: Scheduling | None) -> None:
+    def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
         telling, call_id = self._ledger.progress(entry.key)
         if telling == "answer" and tool.behavior == "NON_BLOCKING":
-            response = {"progress": value}
+            plain, own = unscheduled(value)
             scheduling = self._scheduling(tool, own)
-            self._tell(ToolResult(call_id, entry.name, response, scheduling=scheduling, will_continue=True))
+            self._tell(
+                ToolResult(call_id, entry.name, {"progress": plain}, scheduling=scheduling, will_continue=True)
+            )
 
 
 def late_note(result: ToolResult) -> Note | None:
@@ -243,7 +245,7 @@ def late_note(result: ToolResult) -> Note | None:
 class _Context:
     """See `CallContext`; each run of a tool has its own."""
 
-    def __init__(self, host: Host, tell_progress: Callable[[Any, Scheduling | None], None]) -> None:
+    def __init__(self, host: Host, tell_progress: Callable[[Any], None]) -> None:
         self.call_id = host.call_id
         self.caller = host.caller
         self.transcript = host.spoken()
@@ -275,10 +277,11 @@ class _Context:
     def end_call(self) -> None:
         self._loop.call_soon_threadsafe(self._host.end_call)
 
-    def progress(self, value: Any, scheduling: Scheduling | None = None) -> None:
-        check_scheduling(scheduling)
+    def progress(self, value: Any) -> None:
+        value, own = unscheduled(value)
         plain = check_answer(value)
         now = self._loop.time()
         if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
             self._progress_at = now
-            self._loop.call_soon_threadsafe(self._tell_progress, plain, scheduling)
+            told = plain if own is None else Scheduled(plain, own)
+            self._loop.call_soon_threadsafe(self._tell_progress, told)

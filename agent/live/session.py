@@ -141,7 +141,8 @@ class LiveSession:
             LiveLost: it went away, or could not be reached in time.
         """
         async with self._connected(opening) as session:
-            self._ports.on_named(session.setup_complete and session.setup_complete.session_id)
+            assert session.setup_complete is not None  # see `_connected`
+            self._ports.on_named(session.setup_complete.session_id)
             self._ports.on_ready()
             async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(self._until_lost(self._send(session, opening)), name="live-send")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from agent.tools.declare import Scheduling, Tool
+from agent.tools.declare import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,15 @@ class CallContext(Protocol):
     def end_call(self) -> None:
         """Hang up, once the agent has finished speaking."""
 
-    def progress(self, value: Any, scheduling: Scheduling | None = None) -> None:
+    def progress(self, value: Any) -> None:
         """Tell the model how far the tool is; it may speak of it. Not more often than once a second.
 
         Only of a tool whose behavior is ``NON_BLOCKING``; of others the model waits for the answer alone.
 
         Args:
-            value: what JSON can hold.
-            scheduling: when it is to speak of it, if not as the tool says; see `Scheduled`.
+            value: what JSON can hold; in a `Scheduled`, if the model is to speak of it at another time.
 
         Raises:
             ToolError: it is too long.
-            ValueError: JSON cannot hold it, or there is no such scheduling.
+            ValueError: JSON cannot hold it.
         """

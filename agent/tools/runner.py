@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
-from agent.tools.scheduled import Scheduled
+from agent.tools.scheduled import unscheduled
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,6 @@ async def run_tool(
         objection: asked of a tool that wants the caller's yes, once its arguments were found to be right: returns
             what the model is told in the answer's place, or None.
     """
-    scheduling: Scheduling | None = None
     try:
         given = tool.parse(arguments)
         if tool.confirm and (instead := objection(given)) is not None:
@@ -70,8 +69,7 @@ async def run_tool(
             output = await _in_thread(tool.function, given)
         if inspect.isawaitable(output):  # of an async function in a wrapper that is none
             output = await output
-        if isinstance(output, Scheduled):
-            output, scheduling = output.value, output.scheduling
+        output, scheduling = unscheduled(output)
         output = check_answer(output)
     except ToolError as error:
         return ToolAnswer("error", {"error": str(error)}, scheduling=error.scheduling)

@@ -26,14 +26,10 @@ class Scheduled:
     scheduling: Scheduling
 
     def __post_init__(self) -> None:
-        check_scheduling(self.scheduling)
+        if self.scheduling not in get_args(Scheduling):
+            raise ValueError(f"scheduling is one of {', '.join(get_args(Scheduling))}, not {self.scheduling!r}")
 
 
-def check_scheduling(scheduling: str | None) -> None:
-    """Refuse what is no scheduling.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if scheduling is not None and scheduling not in get_args(Scheduling):
-        raise ValueError(f"scheduling is one of {', '.join(get_args(Scheduling))}, not {scheduling!r}")
+def unscheduled(value: object) -> tuple[Any, Scheduling | None]:
+    """Return what a tool returned, and when the model is to speak of it, if that was said."""
+    return (value.value, value.scheduling) if isinstance(value, Scheduled) else (value, None)

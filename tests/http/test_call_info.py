@@ -113,7 +113,7 @@ async def test_tool_calls_and_interruptions_are_counted(service: ServiceFactory)
             caller.type("tell me a long story")
             await in_state(caller, "speaking")
             caller.send("client-message", {"t": "interrupt"})
-            await caller.until(lambda wanted=number: count(caller, "bot-interrupted") == wanted)
+            await caller.until(lambda wanted=number: count(caller, "bot-interrupted") == wanted)  # type: ignore[misc]
         counts = await info(caller)
     called = count(caller, "llm-function-call-in-progress")
     assert called >= 2

@@ -181,7 +181,7 @@ async def test_silent_says_nothing() -> None:
 async def test_each_answer_says_when_to_speak_of_it(declared: Scheduling | None) -> None:
     async def slow(scheduling: str, ctx: CallContext) -> object:
         if scheduling == "progress":
-            ctx.progress("halfway", "SILENT")
+            ctx.progress(Scheduled("halfway", "SILENT"))
             return "done"
         if scheduling == "error":
             raise ToolError("broken", scheduling="SILENT")
