@@ -77,7 +77,9 @@ class _Link:
         try:
             import mcp  # the extra; it takes half a second
         except ImportError:
-            raise ConfigError("mcp_servers need the extra `mcp`: pip install 'talkspurt[mcp]'") from None
+            raise ConfigError(
+                "mcp_servers need the extra `mcp`: pip install '.[mcp]' in talkspurt's own folder"
+            ) from None
         self.name = " ".join(server.command)
         self._mcp = mcp
         self._server = server
