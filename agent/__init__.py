@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from agent.definition import Agent
     from agent.errors import ToolError
     from agent.tools.context import CallContext, Spoken
+    from agent.tools.declare import Tool
     from agent.tools.function import tool
     from agent.tools.mcp import McpServer
     from agent.tools.picture import Picture
+    from agent.tools.scheduled import Scheduled
 
-__all__ = ["Agent", "CallContext", "McpServer", "Picture", "Spoken", "ToolError", "tool"]
+__all__ = ["Agent", "CallContext", "McpServer", "Picture", "Scheduled", "Spoken", "Tool", "ToolError", "tool"]
 
 _HOME = {
     "Agent": "agent.definition",
     "CallContext": "agent.tools.context",
     "McpServer": "agent.tools.mcp",
     "Picture": "agent.tools.picture",
+    "Scheduled": "agent.tools.scheduled",
     "Spoken": "agent.tools.context",
+    "Tool": "agent.tools.declare",
     "ToolError": "agent.errors",
     "tool": "agent.tools.function",
 }

@@ -33,6 +33,7 @@ from agent.dialog.response import ResponseTimer
 from agent.dialog.transcript import Revision, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
+from agent.drawn import Drawn
 from agent.errors import LiveError, LiveRefused, MediaError
 from agent.isolate import isolated
 from agent.kept import MAX_TURN_CHARS, KeptCall, KeptTurn, newest
@@ -53,7 +54,8 @@ from agent.media.still import Still
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
-from agent.shown import shown, timed
+from agent.shown import Aside, shown, timed
+from agent.stats import CallCounts
 from agent.tool_calls import ToolCalls
 from agent.tools.context import Spoken
 from agent.tools.declare import Tool
@@ -157,6 +159,10 @@ class Call:
         "Where the caller is seen; to be filled before `run`."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
+        self.drawn = Drawn()
+        "The newest pictures of the model."
+        self.counts = CallCounts()
+        "How often what happened."
         self.model = settings.model
         self._began = clock()
         self._offline_demo = offline_demo
@@ -186,7 +192,14 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.tools = ToolCalls(tools, self, tell=self._tell_of_tool, emit=self._emit, clock=clock)
+        self.tools = ToolCalls(
+            tools,
+            self,
+            tell=self._tell_of_tool,
+            emit=self._emit,
+            clock=clock,
+            scheduled=rules_of(settings.model).scheduling,
+        )
         "What the model has called."
         self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
         "What the model is told beside what is said."
@@ -202,6 +215,7 @@ class Call:
             settings, self.meter, tell=self._send, emit=self._emit, hang_up=self.hang_up, clock=clock
         )
         self.observe(self._limits.note)
+        self.observe(self.counts.note)
         self.observe(self._note_for_watchdog)
         self._farewell_complete = False
         if kept is not None:
@@ -446,7 +460,8 @@ class Call:
     def _live_ready(self) -> None:
         self.briefing.change_confirmed()
         self._watchdog.proceed("session", self._clock())
-        self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked)
+        logger.info("call %s: Live session %s", self.call_id, self.live.session_id)
+        self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked, self.live.session_id)
         self._emit(self.ready)
         self._greet()
 
@@ -480,7 +495,8 @@ class Call:
         for eye in self.eyes:
             eye.forget()
         outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
-        self._emit(events.SessionReplaced(how.resumed, outage_ms, replayed_ms))
+        logger.info("call %s: Live session %s", self.call_id, self.live.session_id)
+        self._emit(events.SessionReplaced(how.resumed, outage_ms, replayed_ms, self.live.session_id))
         if how.told_turns:
             self._emit(events.ContextRebuilt(how.told_turns))
         elif not how.resumed and self._turns.generation:
@@ -548,9 +564,24 @@ class Call:
                 self.tools.handle_came()
             case wire.Usage():
                 self._limits.bill(fact)
-            case wire.Thought() | wire.Sources() | wire.Code() | wire.CodeResult():
-                if self._wants_thoughts or not isinstance(fact, wire.Thought):
-                    self._emit(shown(fact))
+            case wire.Thought() | wire.Sources() | wire.Code() | wire.CodeResult() | wire.Picture():
+                self._show(fact)
+
+    def _show(self, fact: Aside | wire.Picture) -> None:
+        if isinstance(fact, wire.Picture):
+            self._picture_made(fact)
+        elif self._wants_thoughts or not isinstance(fact, wire.Thought):
+            self._emit(shown(fact))
+
+    def _picture_made(self, made: wire.Picture) -> None:
+        self._output_arrived()
+        picture = self.drawn.take(made)
+        if picture is None:
+            size = len(made.data)
+            logger.warning("call %s: dropped a picture: %d bytes of %.40r", self.call_id, size, made.mime_type)
+        else:
+            self._watchdog.agent_spoke(self._clock(), audible=True)  # it is an answer
+            self._emit(picture)
 
     def _words_came(self, heard: wire.InputTranscript) -> None:
         self._caller_text_at = self._clock()

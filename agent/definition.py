@@ -64,7 +64,7 @@ class Agent:
         """Return the service's settings with what this agent says of itself."""
         instructions = None if self.instructions is None else valid_text(self.instructions)
         own = {"system_instruction": instructions, "voice": self.voice}
-        return general.model_copy(update={name: value for name, value in own.items() if value is not None})
+        return general.of_agent({name: value for name, value in own.items() if value is not None})
 
 
 def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:

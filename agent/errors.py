@@ -79,7 +79,18 @@ class LiveLost(LiveError):
 
 
 class ToolError(AgentError):
-    """A tool failed; the message is given to the model as the tool's result."""
+    """A tool failed; the message is given to the model as the tool's result.
+
+    Args:
+        message: what went wrong, in words for the model.
+        scheduling: when the model is to speak of it; see `agent.tools.scheduled.Scheduled`.
+    """
+
+    def __init__(
+        self, message: str = "", *, scheduling: Literal["WHEN_IDLE", "INTERRUPT", "SILENT"] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.scheduling = scheduling
 
 
 class MediaError(AgentError):

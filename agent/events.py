@@ -32,6 +32,8 @@ class AgentReady:
     "True if the model is the local emulator."
     marked_turns: bool = False
     "True if the caller has to mark where they begin and end to speak: nobody else listens for it."
+    session_id: str | None = None
+    "What the Live server calls the session, for its logs; None if it gave no id."
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,18 @@ class PictureSent:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentShowedPicture:
+    """The model made a picture; `agent.drawn` keeps the newest ones."""
+
+    number: int
+    "Counts up from 1 within the call."
+    mime_type: str
+    "``image/png``, ``image/jpeg``, ``image/webp`` or ``image/gif``."
+    data: bytes = field(repr=False)
+    "The picture, as the model made it: untrusted."
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnding:
     """The Live server announced that it will close the session; another one takes over before that."""
 
@@ -214,6 +228,8 @@ class SessionReplaced:
     "How long there was no session. What the caller said meanwhile was kept."
     replayed_ms: int
     "How much of the caller's voice was sent again."
+    session_id: str | None = None
+    "What the Live server calls it, for its logs; None if it gave no id."
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +411,7 @@ Event = (
     | ToolCalled
     | ToolFinished
     | PictureSent
+    | AgentShowedPicture
     | SessionEnding
     | SessionLost
     | SessionReplaced

@@ -282,9 +282,12 @@ class Settings(BaseSettings):
         return valid_json(told)
 
     _flags: Mapping[str, str] = PrivateAttr({})  # the flags that were typed, by the name of the setting they set
+    _agents: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the agent's file set
 
     def source(self, name: str) -> str:
         """Say where the value of a setting came from, to begin a complaint about it with."""
+        if name in self._agents:
+            return f"the agent's {name}"
         return _source(name, self._flags) if name in self.model_fields_set else f"default of {name}"
 
     def stated(self, name: str) -> str:
@@ -295,6 +298,17 @@ class Settings(BaseSettings):
         if name in self._flags:
             return self.source(name)  # the flag says it: --barge-in or --no-barge-in
         return f"{self.source(name)} = {str(value).lower()}"
+
+    def of_agent(self, own: Mapping[str, Any]) -> Settings:
+        """Return these settings with those that an agent's file sets in their place."""
+        settings = self.model_copy(update=own)
+        settings._agents = self._agents | frozenset(own)
+        return settings
+
+    @property
+    def at_vertex(self) -> bool:
+        """True if Vertex AI answers, and not the Gemini API or the local emulator."""
+        return bool(self.vertex_project or self.vertex_credentials_file or self.vertex_api_key)
 
     @classmethod
     def settings_customise_sources(

@@ -65,6 +65,27 @@ class CallStats:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
+@dataclass(slots=True)
+class CallCounts:
+    """How often what happened in one call."""
+
+    tool_calls: int = 0
+    tool_errors: int = 0
+    "Of them those that ended with an error or at their deadline."
+    interruptions: int = 0
+    "How often what the agent said was cut off."
+
+    def note(self, event: events.Event) -> None:
+        """Count an event."""
+        match event:
+            case events.ToolCalled():
+                self.tool_calls += 1
+            case events.ToolFinished(outcome="error" | "timeout"):
+                self.tool_errors += 1
+            case events.AgentInterrupted():
+                self.interruptions += 1
+
+
 def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) -> CallStats:
     """Read the counters of a call's media."""
     stats = CallStats(

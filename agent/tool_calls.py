@@ -26,8 +26,9 @@ from agent.errors import MediaError
 from agent.live.uplink import Image, Note, ToolResult
 from agent.media.still import read_still
 from agent.tools.context import Spoken
-from agent.tools.declare import Tool
+from agent.tools.declare import Scheduling, Tool
 from agent.tools.runner import ToolAnswer, check_answer, run_tool
+from agent.tools.scheduled import Scheduled, unscheduled
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class ToolCalls:
         tell: queues something for the model; must not raise.
         emit: tells the call's observers.
         clock: monotonic seconds.
+        scheduled: the model takes it that an answer says when to speak of it.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class ToolCalls:
         tell: Callable[[ToolResult | Note], None],
         emit: Callable[[events.Event], None],
         clock: Clock = monotonic,
+        scheduled: bool = True,
     ) -> None:
+        self._scheduled = scheduled
         self._tools = {tool.name: tool for tool in tools}
         self._host = host
         self._tell = tell
@@ -229,9 +233,15 @@ class ToolCalls:
         self._tell(told)
 
     def _result(self, call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
-        tool = self._tools.get(name)
-        scheduling = tool.scheduling if tool else None
+        scheduling = self._scheduling(self._tools.get(name), answer.scheduling)
         return ToolResult(call_id, name, answer.response, scheduling=scheduling, images=_images(answer))
+
+    def _scheduling(self, tool: Tool | None, own: Scheduling | None) -> Scheduling | None:
+        """Return an answer's own scheduling, else its tool's; none for a model that refuses the field."""
+        if own is not None and not self._scheduled:
+            logger.warning("an answer's scheduling is left out: the model decides by itself when to speak of it")
+            return None
+        return own or (tool.scheduling if tool else None)
 
     def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
         given = self._confirmations.given(
@@ -242,8 +252,11 @@ class ToolCalls:
     def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
         telling, call_id = self._ledger.progress(entry.key)
         if telling == "answer" and tool.behavior == "NON_BLOCKING":
-            response = {"progress": value}
-            self._tell(ToolResult(call_id, entry.name, response, scheduling=tool.scheduling, will_continue=True))
+            plain, own = unscheduled(value)
+            scheduling = self._scheduling(tool, own)
+            self._tell(
+                ToolResult(call_id, entry.name, {"progress": plain}, scheduling=scheduling, will_continue=True)
+            )
 
 
 def late_note(result: ToolResult) -> Note | None:
@@ -324,8 +337,10 @@ class HostContext:
         self._loop.call_soon_threadsafe(self._host.end_call)
 
     def progress(self, value: Any) -> None:
+        value, own = unscheduled(value)
         plain = check_answer(value)
         now = self._loop.time()
         if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
             self._progress_at = now
-            self._loop.call_soon_threadsafe(self._tell_progress, plain)
+            told = plain if own is None else Scheduled(plain, own)
+            self._loop.call_soon_threadsafe(self._tell_progress, told)

@@ -183,7 +183,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
             logger.info("no GOOGLE_API_KEY: the local emulator answers as an offline demo model")
         else:
             logger.info("calls are answered by %s%s", settings.model, " at Vertex AI" if live.vertex else "")
-        for doubt in (*unknown_variables(), *doubts(settings, offline=live.offline_demo)):
+        for doubt in (*unknown_variables(), *doubts(definition.settings(settings), offline=live.offline_demo)):
             logger.warning("%s", doubt)
         _say_what_is_missing()
         # What start-up made stays: a full collection over it would stop the loop for some 70 ms.

@@ -77,6 +77,15 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         leg.call.say(text.strip())
         return web.json_response({}, status=202)
 
+    async def show_picture(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        number = request.match_info["number"]
+        picture = calls.get(request.match_info["call_id"]).call.drawn.picture(int(number))
+        if picture is None:
+            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is kept no more.")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
+
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -94,6 +103,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
             web.get(f"{endpoint}/{{call_id}}", show),
             web.get(f"{endpoint}/{{call_id}}/state", show_kept),
             web.post(f"{endpoint}/{{call_id}}/say", say),
+            web.get(f"{endpoint}/{{call_id}}/pictures/{{number:[0-9]{{1,9}}}}", show_picture),
             web.options(f"{endpoint}/{{call_id}}", options),
         ]
     return found

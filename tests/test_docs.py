@@ -13,6 +13,7 @@ import typer
 from pydantic import AliasChoices
 from typer.models import CommandInfo
 
+from agent.live.languages import LANGUAGES
 from agent.live.models import MODELS
 from agent.live.voices import VOICES
 from agent.settings import ENV_PREFIX, GROUPS, Settings
@@ -136,6 +137,18 @@ def test_every_voice_and_model_is_on_a_page() -> None:
         name for name, character in VOICES.items() if not re.search(rf"\| {character} \|.*\b{name}\b", page)
     ] == []
     assert [name for name in MODELS if name not in page] == []
+
+
+def test_every_language_is_on_a_page() -> None:
+    page = " ".join((ROOT / "docs" / "models.md").read_text(encoding="utf-8").split())
+    assert [code for code, name in LANGUAGES.items() if f"{name} `{code}`" not in page] == []
+
+
+def test_nothing_says_to_install_what_no_index_has() -> None:
+    """The distribution is not published, and others own the names of its packages."""
+    files = [*PAGES, *ROOT.glob("agent/**/*.py"), *ROOT.glob("signaling/**/*.py"), *ROOT.glob("examples/*.py")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    assert re.findall(r"""(?:pip|pipx|uv) (?:tool )?install ["']?(?:talkspurt|agent|signaling)\b.*""", text) == []
 
 
 class Feature(NamedTuple):

@@ -56,6 +56,7 @@ async def run(
         ) as emulator:
             sys.stdout.write(json.dumps({"url": emulator.url, "ca_file": str(emulator.ca_file)}) + "\n")
             sys.stdout.flush()
+            emulator.prepare()
             await stop.wait()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):

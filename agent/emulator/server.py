@@ -75,6 +75,11 @@ class Emulator:
         inner = self._hooks
         self._hooks = lambda: script.hooks(inner() if inner is not None else Hooks())
 
+    def prepare(self) -> None:
+        """Load now what the first caller would have to wait for."""
+        if self._demo.transcriber is not None:
+            self._demo.transcriber.prepare()
+
     def ssl_context(self) -> ssl.SSLContext:
         """A client's context that trusts this server."""
         return tls.client_context(self.ca_file)

@@ -30,23 +30,22 @@ from agent.emulator.brain import Brain, Call, OnTurn, Play, Raw, Reply, Say, Tur
 from agent.emulator.calls import Answer, OpenCalls
 from agent.emulator.handles import Handles, History
 from agent.emulator.hearing import (
-    DEFAULT_SILENCE_MS,
     Hearing,
     HearingFact,
     MarkedHearing,
     SpeechEnded,
+    SpeechHeard,
     SpeechPaused,
     SpeechStarted,
-    join_speech,
 )
 from agent.emulator.hooks import Moment
 from agent.emulator.line import Line
 from agent.emulator.mouth import Mouth
-from agent.emulator.pcm import resample_chunk
+from agent.emulator.pcm import HEARD_HZ, resample_chunk
 from agent.emulator.picture import picture_size
 from agent.emulator.record import SessionRecord
 from agent.emulator.speech import SpeechCutter
-from agent.emulator.transcribe import Transcriber
+from agent.emulator.transcribe import Transcriber, Utterance
 from agent.emulator.wire import FunctionResult, WireError
 
 log = logging.getLogger(__name__)
@@ -56,8 +55,6 @@ _MAX_WAITING = 8
 _TOKENS_PER_AUDIO_S = 25
 _TOKENS_PER_PICTURE = 258
 
-Prompt: TypeAlias = str | SpeechEnded | FunctionResult
-"""What makes the model speak."""
 Read: TypeAlias = Callable[[], Awaitable[str | bytes | None]]
 """The next frame of the client; None at the end."""
 
@@ -79,11 +76,21 @@ class Demo:
 
 
 @dataclass(frozen=True)
-class _Early:
-    """A transcription that was begun at a pause; its task ends with the recogniser's deadline."""
+class Spoken:
+    """The caller said something."""
 
-    pause: SpeechPaused
-    words: asyncio.Task[str | None]
+    start_samples: int
+    end_samples: int
+    utterance: Utterance | None
+    """Its sound; None if nobody can recognise words."""
+
+    @property
+    def voice_s(self) -> float:
+        return (self.end_samples - self.start_samples) / HEARD_HZ
+
+
+Prompt: TypeAlias = str | Spoken | FunctionResult
+"""What makes the model speak."""
 
 
 class Session:
@@ -101,8 +108,8 @@ class Session:
         self._current: Prompt | None = None
         self._answering = False
         self._completing = False
-        self._paused: SpeechEnded | None = None
-        self._early: _Early | None = None
+        self._paused: Spoken | None = None
+        self._utterance: Utterance | None = None
         self._pictures = 0
         self._picture_size: tuple[int, int] | None = None
         self._prompt_tokens = {"TEXT": 0, "AUDIO": 0, "IMAGE": 0}
@@ -137,8 +144,8 @@ class Session:
     def _cancel_work(self) -> None:
         if self._turn is not None:
             self._turn.cancel()
-        if self._early is not None:
-            self._early.words.cancel()
+        if self._utterance is not None:
+            self._utterance.forget()
 
     def _audit_end(self) -> None:
         """The client ended the session: what does it still owe?"""
@@ -181,11 +188,8 @@ class Session:
         keep = self._demo.transcriber is not None
         if self._demo.transcriber is not None:
             self._demo.transcriber.prepare()
-        silence_ms = DEFAULT_SILENCE_MS if setup.silence_ms is None else setup.silence_ms
         self._hearing = (
-            MarkedHearing(keep_audio=keep)
-            if setup.manual_activity
-            else Hearing(silence_ms=silence_ms, keep_audio=keep)
+            MarkedHearing(keep_audio=keep) if setup.manual_activity else Hearing(setup.detection, keep_audio=keep)
         )
         self._mouth = Mouth(
             self._line,
@@ -196,7 +200,7 @@ class Session:
             await_playback=self._demo.await_playback,
         )
         await self._line.at(Moment.SETUP_RECEIVED)
-        await self._line.say(wire.setup_complete(f"emulator-{id(self):x}"))
+        await self._line.say(wire.setup_complete(f"emulator-{self._record.number}"))
         await self._line.at(Moment.READY)
 
     async def _restore(self, handle: str | None) -> History:
@@ -321,18 +325,32 @@ class Session:
                     await self._line.at(Moment.SPEECH_STARTED)
                     if self._setup.barge_in:
                         await self._interrupt(by_voice=True)
-                case SpeechPaused():
-                    self._transcribe_early(fact)
+                    self._begin_utterance()
+                case SpeechHeard(pcm) if self._utterance is not None:
+                    self._utterance.add(pcm)
+                case SpeechPaused() if self._utterance is not None:
+                    self._utterance.paused()
                 case SpeechEnded():
                     await self._line.at(Moment.SPEECH_ENDED)
                     self._end_of_speech(fact)
 
-    def _end_of_speech(self, fact: SpeechEnded) -> None:
+    def _begin_utterance(self) -> None:
+        """What a caller says after a pause in the middle of a sentence goes on with what was said before it."""
         if self._paused is not None:
-            fact, self._paused = join_speech(self._paused, fact), None
-        if fact.voice_s >= _MIN_VOICE_S:
-            self._begin(fact)
-        elif self._waiting:
+            self._utterance = self._paused.utterance
+        elif self._demo.transcriber is not None:
+            self._utterance = self._demo.transcriber.begin()
+
+    def _end_of_speech(self, fact: SpeechEnded) -> None:
+        began = fact.start_samples if self._paused is None else self._paused.start_samples
+        spoken = Spoken(began, fact.end_samples, self._utterance)
+        self._paused = self._utterance = None
+        if spoken.voice_s >= _MIN_VOICE_S:
+            self._begin(spoken)
+            return
+        if spoken.utterance is not None:
+            spoken.utterance.forget()
+        if self._waiting:
             self._begin(self._waiting.popleft())
 
     # --- turns
@@ -372,7 +390,7 @@ class Session:
         await asyncio.wait([turn])
         if not turn.cancelled():
             return
-        if by_voice and not self._answering and isinstance(self._current, SpeechEnded):
+        if by_voice and not self._answering and isinstance(self._current, Spoken):
             self._paused = self._current
             return
         if by_voice and not self._answering and isinstance(self._current, str):
@@ -400,9 +418,11 @@ class Session:
         turn = await self._turn_of(prompt)
         await self._line.at(Moment.TURN_STARTED)
         self._answering = True
+        if isinstance(prompt, Spoken) and prompt.utterance is not None:
+            prompt.utterance.forget()
         if self._setup.resumable:
             await self._line.say(wire.resumption_update(None))
-        if isinstance(prompt, SpeechEnded) and turn.text and self._setup.transcribe_input:
+        if isinstance(prompt, Spoken) and turn.text and self._setup.transcribe_input:
             await self._echo_words(turn.text)
         while awaited := await self._deliver(self._reply(turn)):
             results = await self._calls.wait(awaited, self._demo.tool_timeout_s)
@@ -431,23 +451,9 @@ class Session:
                 return replace(self._bare_turn(), text=prompt)
             case FunctionResult():
                 return replace(self._bare_turn(), results=(prompt,))
-            case SpeechEnded():
-                return replace(self._bare_turn(), text=await self._words(prompt), voice_s=prompt.voice_s)
-
-    async def _words(self, speech: SpeechEnded) -> str | None:
-        early, self._early = self._early, None
-        if early is not None and early.pause.end_samples == speech.end_samples and not speech.joined:
-            return await early.words
-        transcriber = self._demo.transcriber
-        return await transcriber.words(speech.pcm) if transcriber is not None else None
-
-    def _transcribe_early(self, pause: SpeechPaused) -> None:
-        """Begin while the silence window runs; of no use if the caller goes on."""
-        if self._early is not None:
-            self._early.words.cancel()
-        if self._demo.transcriber is not None:
-            words = self._tasks.create_task(self._demo.transcriber.words(pause.pcm), name="emulator transcription")
-            self._early = _Early(pause, words)
+            case Spoken(utterance=utterance):
+                words = await utterance.words() if utterance is not None else None
+                return replace(self._bare_turn(), text=words, voice_s=prompt.voice_s)
 
     def _bare_turn(self) -> Turn:
         return Turn(

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from agent.emulator.hearing import DEFAULT_DETECTION, PATIENT_SILENCE_MS, Detection
+
 Json: TypeAlias = dict[str, Any]
 
 INVALID = 1007
@@ -30,6 +32,8 @@ _OPAQUE = {
 }
 _AUDIO_MIME = re.compile(r"audio/pcm;\s*rate=(\d+)")
 _MIN_HZ, _MAX_HZ = 8_000, 48_000
+_SENSITIVITIES = ("{}_SENSITIVITY_UNSPECIFIED", "{}_SENSITIVITY_HIGH", "{}_SENSITIVITY_LOW")
+_MAX_DETECTION_MS = 60_000
 _SCHEDULINGS = ("SCHEDULING_UNSPECIFIED", "SILENT", "WHEN_IDLE", "INTERRUPT")
 
 
@@ -59,8 +63,8 @@ class Setup:
     """``AUDIO`` or ``TEXT``."""
     functions: Mapping[str, bool]
     """Declared functions by name; True if the model goes on talking while the call runs."""
-    silence_ms: int | None
-    """The wanted silence after speech, if the client named one."""
+    detection: Detection
+    """How speech is found."""
     manual_activity: bool
     """The client marks speech itself; the server's detector is off."""
     barge_in: bool
@@ -257,14 +261,11 @@ def _setup(value: Json) -> Setup:
         raise WireError(INVALID, "setup.model must name a model.")
     detection = value.get("realtimeInputConfig", {}).get("automaticActivityDetection", {})
     resumption = value.get("sessionResumption")
-    silence_ms = detection.get("silenceDurationMs")
-    if silence_ms is not None and not 0 <= int(silence_ms) <= 60_000:
-        raise WireError(INVALID, "silenceDurationMs is out of range.")
     return Setup(
         model=model,
         modality=_modality(value.get("generationConfig", {}).get("responseModalities") or ["AUDIO"]),
         functions=_functions(value.get("tools") or ()),
-        silence_ms=None if silence_ms is None else int(silence_ms),
+        detection=_detection(detection),
         manual_activity=bool(detection.get("disabled")),
         barge_in=value.get("realtimeInputConfig", {}).get("activityHandling") != "NO_INTERRUPTION",
         transcribe_input=value.get("inputAudioTranscription") is not None,
@@ -275,6 +276,29 @@ def _setup(value: Json) -> Setup:
         raw=value,
         instruction=_text_of(value.get("systemInstruction") or {}),
     )
+
+
+def _detection(wanted: Json) -> Detection:
+    start = wanted.get("startOfSpeechSensitivity", _SENSITIVITIES[0].format("START"))
+    end = wanted.get("endOfSpeechSensitivity", _SENSITIVITIES[0].format("END"))
+    for name, value, word in (("start", start, "START"), ("end", end, "END")):
+        if value not in [each.format(word) for each in _SENSITIVITIES]:
+            raise WireError(INVALID, f"{name}OfSpeechSensitivity is unknown.")
+    silence_ms = PATIENT_SILENCE_MS if end == "END_SENSITIVITY_LOW" else DEFAULT_DETECTION.silence_ms
+    return Detection(
+        start_ms=_milliseconds(wanted, "prefixPaddingMs", DEFAULT_DETECTION.start_ms),
+        start_readily=start != "START_SENSITIVITY_LOW",
+        silence_ms=_milliseconds(wanted, "silenceDurationMs", silence_ms),
+    )
+
+
+def _milliseconds(wanted: Json, name: str, otherwise: int) -> int:
+    value = wanted.get(name)
+    if value is None:
+        return otherwise
+    if not 0 <= int(value) <= _MAX_DETECTION_MS:
+        raise WireError(INVALID, f"{name} is out of range.")
+    return int(value)
 
 
 def _modality(wanted: Sequence[str]) -> str:

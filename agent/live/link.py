@@ -55,9 +55,10 @@ POLL_S = 0.02  # between looks for a quiet point
 DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
 CLOSING_S = 1.0  # before the server's deadline, to close in order
 CLOSING_SHARE = 0.25  # of a shorter time
+MAX_ID_CHARS = 200
 CHANGE_S = 20.0  # that an agent may still be who it was
 AFRESH = Opening()
-OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall)
+OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, wire.Picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ class LiveLink:
         "Messages that the SDK could not parse; they were passed over."
         self.sessions = 0
         "Sessions that were set up."
+        self.session_id: str | None = None
+        "What the Live server calls the newest of them, for its logs; None if it gave no id."
         self.outage_s = 0.0
         "How long there was no session although there had been one."
         self.replayed_audio_s = 0.0
@@ -247,6 +250,7 @@ class LiveLink:
             clock=self._clock,
             refusals=self._refusals,
             on_unsendable=self._unsendable_came,
+            on_named=self._session_named,
         )
         session = LiveSession(self._client, self._settings, self._declarations, ports)
         self._session = session
@@ -353,6 +357,9 @@ class LiveLink:
         """Whether the model of the newest handle would give an answer again that the caller has."""
         history = self._history(complete_only=True) if self._ring.answered and self._ring.covers_turn else []
         return bool(history) and history[-1].speaker == "agent"
+
+    def _session_named(self, session_id: str | None) -> None:
+        self.session_id = session_id[:MAX_ID_CHARS] if session_id else None
 
     def _ready(self) -> None:
         self.uplink.release()

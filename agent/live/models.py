@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from agent.errors import ConfigError
-from agent.live.voices import VOICES
+from agent.live.languages import is_known, meant
+from agent.live.voices import VOICES, voice_meant
 from agent.settings import Settings
 
 
@@ -279,16 +280,49 @@ def doubts(settings: Settings, *, offline: bool = False) -> list[str]:
             f"{settings.stated('model')}: not a model that talkspurt knows the rules of; "
             "the Live server has the say"
         )
-    if settings.voice is not None and settings.voice not in VOICES:
-        found.append(
-            f"{settings.stated('voice')}: not one of the {len(VOICES)} prebuilt voices ({', '.join(VOICES)})"
-        )
+    found += [*_voice_doubts(settings), *_language_doubts(settings), *_version_doubts(settings)]
     if settings.vad == "off":
         found.append(
             f"{settings.stated('vad')}: the Live server hears typed text, and speech that the client "
             "marks (push-to-talk)"
         )
     return found
+
+
+def _voice_doubts(settings: Settings) -> Iterator[str]:
+    if settings.voice is not None and settings.voice not in VOICES:
+        better = voice_meant(settings.voice)
+        hint = f"; did you mean {better}?" if better else f" ({', '.join(VOICES)})"
+        yield (
+            f"{settings.source('voice')} = {settings.voice!r}: not one of the {len(VOICES)} prebuilt voices{hint}"
+        )
+
+
+def _language_doubts(settings: Settings) -> Iterator[str]:
+    codes = [("language", settings.language)] if settings.language is not None else []
+    for name, code in [*codes, *(("transcription_languages", each) for each in settings.transcription_languages)]:
+        if not is_known(code):
+            better = meant(code)
+            yield (
+                f"{settings.source(name)} = {code!r}: not the code of a language that Google lists"
+                + (f"; did you mean {better}?" if better else ", which are in docs/models.md")
+            )
+
+
+def _version_doubts(settings: Settings) -> Iterator[str]:
+    """Name what the Gemini API takes in v1alpha only; elsewhere it refuses or ignores it."""
+    if settings.api_version == "v1alpha" or settings.at_vertex or settings.model == "offline-demo":
+        return
+    rules = rules_of(settings.model)
+    wanted = {
+        "proactive_audio": settings.proactive_audio is not None and rules.proactive_audio == "allowed",
+        "affective_dialog": settings.affective_dialog and rules.affective_dialog,
+    }
+    for name in (name for name, is_wanted in wanted.items() if is_wanted):
+        yield (
+            f"{settings.source(name)} = {getattr(settings, name)!r}: of {settings.model} the Gemini API takes it "
+            f"in v1alpha only, and api_version is {settings.api_version or 'v1beta'}; set --api-version v1alpha"
+        )
 
 
 def _refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:

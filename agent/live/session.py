@@ -102,6 +102,7 @@ class SessionPorts:
         clock: monotonic seconds.
         refusals: notes what may be refused, and says what is not sent.
         on_unsendable: called with each message that the SDK does not take, and why; it is passed over.
+        on_named: called before that with the session's id, if the server gave one.
     """
 
     uplink: Uplink
@@ -114,6 +115,7 @@ class SessionPorts:
     clock: Clock
     refusals: Refusals = field(default_factory=Refusals)
     on_unsendable: Callable[[Message, str], None] = lambda _message, _reason: None
+    on_named: Callable[[str | None], None] = lambda _session_id: None
 
 
 class LiveSession:
@@ -151,6 +153,8 @@ class LiveSession:
             LiveLost: it went away, or could not be reached in time.
         """
         async with self._connected(opening) as session:
+            assert session.setup_complete is not None  # see `_connected`
+            self._ports.on_named(session.setup_complete.session_id)
             self._ports.on_ready()
             async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(self._until_lost(self._send(session, opening)), name="live-send")

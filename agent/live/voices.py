@@ -5,6 +5,8 @@ Any voice speaks any language. The Live server may know others: a name that is n
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 VOICES = {
     "Zephyr": "bright",
     "Puck": "upbeat",
@@ -38,3 +40,10 @@ VOICES = {
     "Sulafat": "warm",
 }
 "Character by name."
+
+
+def voice_meant(name: str) -> str | None:
+    """Return the voice that was probably meant; None if there is no telling."""
+    by_lower = {voice.lower(): voice for voice in VOICES}
+    found = get_close_matches(name.strip().lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None

@@ -81,6 +81,14 @@ class CodeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that the model made: untrusted."""
+
+    mime_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """A word of the caller and when it was said, in seconds by the server's count."""
 
@@ -185,6 +193,7 @@ Fact = (
     | Sources
     | Code
     | CodeResult
+    | Picture
     | InputTranscript
     | OutputTranscript
     | Interrupted
@@ -241,8 +250,12 @@ def _content_facts(content: types.LiveServerContent) -> Iterator[Fact]:
 
 def _part_facts(part: types.Part) -> Iterator[Fact]:
     blob = part.inline_data
-    if blob is not None and blob.data and (blob.mime_type or "audio/pcm").startswith("audio/"):
-        yield Speech(blob.data, _rate_hz(blob.mime_type))
+    if blob is not None and blob.data:
+        mime_type = (blob.mime_type or "audio/pcm").lower()
+        if mime_type.startswith("audio/"):
+            yield Speech(blob.data, _rate_hz(mime_type))
+        elif mime_type.startswith("image/"):
+            yield Picture(mime_type.partition(";")[0].strip(), blob.data)
     if part.text:
         text = valid_text(part.text)
         yield Thought(text) if part.thought else Text(text)

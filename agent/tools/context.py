@@ -91,7 +91,7 @@ class CallContext(Protocol):
         Only of a tool whose behavior is ``NON_BLOCKING``; of others the model waits for the answer alone.
 
         Args:
-            value: what JSON can hold.
+            value: what JSON can hold; in a `Scheduled`, if the model is to speak of it at another time.
 
         Raises:
             ToolError: it is too long.

@@ -88,7 +88,9 @@ class _Link:
         try:
             import mcp  # the extra; it takes half a second
         except ImportError:
-            raise ConfigError("mcp_servers need the extra `mcp`: pip install 'talkspurt[mcp]'") from None
+            raise ConfigError(
+                "mcp_servers need the extra `mcp`: pip install '.[mcp]' in talkspurt's own folder"
+            ) from None
         self.name = " ".join(server.command)
         logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # `_Mended` says it in one line
         self._mcp = mcp

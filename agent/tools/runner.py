@@ -19,8 +19,9 @@ from pydantic_core import to_jsonable_python
 
 from agent.errors import ToolError
 from agent.tools.context import CallContext
-from agent.tools.declare import Tool
+from agent.tools.declare import Scheduling, Tool
 from agent.tools.picture import Picture
+from agent.tools.scheduled import unscheduled
 from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,13 @@ class ToolAnswer:
         outcome: ``result``, ``error``, ``timeout``, or ``unconfirmed``: it waits for the caller's yes.
         response: the object sent back: ``{"output": ...}``, or ``{"error": "..."}``.
         pictures: what goes with it; in the response ``(picture 1)`` and so on stand for them. Not checked.
+        scheduling: when the model is to speak of it, if the tool said so of this answer.
     """
 
     outcome: Outcome
     response: dict[str, Any]
     pictures: tuple[bytes, ...] = field(default=(), repr=False)
+    scheduling: Scheduling | None = None
 
 
 async def run_tool(
@@ -73,14 +76,15 @@ async def run_tool(
             output = await in_thread(partial(tool.function, **given))
         if inspect.isawaitable(output):  # of an async function in a wrapper that is none
             output = await output
+        output, scheduling = unscheduled(output)
         pictures: list[bytes] = []
         output = check_answer(output, partial(_numbered, pictures))
     except ToolError as error:
-        return ToolAnswer("error", {"error": valid_text(str(error))})
+        return ToolAnswer("error", {"error": valid_text(str(error))}, scheduling=error.scheduling)
     except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
         logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
         return ToolAnswer("error", {"error": f"{tool.name} failed: {type(error).__name__}"})
-    return ToolAnswer("result", {"output": output}, tuple(pictures))
+    return ToolAnswer("result", {"output": output}, tuple(pictures), scheduling)
 
 
 def _numbered(pictures: list[bytes], value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections import deque
@@ -24,6 +25,7 @@ from signaling.info import CALLS_PATH, call_info
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
+MAX_INLINE_BYTES = 24 << 10  # of a picture of the model's in a message; larger ones are fetched
 MAX_MESSAGE_CHARS = 64 << 10
 ID = re.compile(r'"id"\s*:\s*"([^"\\]{1,64})"')
 ID_WITHIN_CHARS = 256  # of the beginning or the end of a message
@@ -98,6 +100,8 @@ class _Talk:
             self._ready = event
             self._introduce()
         for kind, data in rtvi_messages(event):
+            if isinstance(event, events.AgentShowedPicture) and data is not None:
+                data["path"] = f"{CALLS_PATH}/{self._call.call_id}/pictures/{event.number}"
             self._send(kind, data, at_once=isinstance(event, events.CallEnded))
         if isinstance(event, events.TurnCompleted):
             self._send("server-message", {"type": "call-info", **call_info(self._leg)}, at_once=False)
@@ -112,6 +116,7 @@ class _Talk:
             "model": self._ready.model,
             "offline_demo": self._ready.offline_demo,
             "vad": "off" if self._ready.marked_turns else "on",
+            "session_id": self._ready.session_id,
         }
         self._introduced = True
         self._channel.write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
@@ -213,6 +218,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.SourcesFound(queries, sources):
             origins = [{"site_uri": each.uri, "site_title": each.title, "results": []} for each in sources]
             return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
+        case events.AgentShowedPicture():
+            return [("server-message", _picture(event))]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
@@ -253,6 +260,17 @@ def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dic
         ("llm-function-call-started", {"function_name": event.name}),
         ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
     ]
+
+
+def _picture(event: events.AgentShowedPicture) -> dict[str, Any]:
+    inline = len(event.data) <= MAX_INLINE_BYTES
+    return {
+        "type": "agent-showed-picture",
+        "number": event.number,
+        "mime_type": event.mime_type,
+        "bytes": len(event.data),
+        "data": base64.b64encode(event.data).decode() if inline else None,
+    }
 
 
 def _caller_text(event: events.CallerTranscribed) -> dict[str, Any]:

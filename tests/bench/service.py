@@ -8,7 +8,7 @@ import re
 import resource
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,26 +129,31 @@ async def running_service(name: str, live: Reachable, *, core: int, max_calls: i
     Raises:
         RuntimeError: it did not start; carries what it said.
     """
+    pinned = (sys.executable, "-m", "tests.bench.pinned", str(core))
+    command = (*pinned, sys.executable, "-m", *MODULES[name])
+    async with (
+        running_process(command, _environment(live, max_calls)) as (url, pid),
+        aiohttp.ClientSession() as http,
+    ):
+        yield Service(name, url, pid, core, http)
+
+
+@asynccontextmanager
+async def running_process(command: Sequence[str], environment: Mapping[str, str]) -> AsyncIterator[tuple[str, int]]:
+    """Run a program that logs where it serves; yield that address, and its process id.
+
+    Raises:
+        RuntimeError: it did not start; carries what it said.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.pinned",
-        str(core),
-        sys.executable,
-        "-m",
-        *MODULES[name],
-        cwd=ROOT,
-        env=_environment(live, max_calls),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+        *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     said: deque[bytes] = deque(maxlen=40)
     assert process.stderr is not None
     try:
         url = await _ready(process.stderr, said)
         reading = asyncio.create_task(_drain(process.stderr, said))
-        async with aiohttp.ClientSession() as http:
-            yield Service(name, url, process.pid, core, http)
+        yield url, process.pid
         reading.cancel()
     finally:
         if process.returncode is None:
@@ -178,12 +183,7 @@ async def _drain(stderr: asyncio.StreamReader, said: deque[bytes]) -> None:
 
 
 def _environment(live: Reachable, max_calls: int) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN) and name.lower() not in _PROXIES
-    }
-    return kept | {
+    return clean_environment() | {
         "GOOGLE_API_KEY": "bench",
         "GOOGLE_GEMINI_BASE_URL": live.url,
         "SSL_CERT_FILE": str(live.ca_file),
@@ -191,4 +191,13 @@ def _environment(live: Reachable, max_calls: int) -> dict[str, str]:
         "TALKSPURT_DRAIN_TIMEOUT_S": "0.1",
         "TALKSPURT_OVERLOAD_LAG_MS": "10000",  # to be measured, not refused
         "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without settings, keys and proxies."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN) and name.lower() not in _PROXIES
     }

@@ -35,6 +35,8 @@ async def test_a_call_tells_how_it_goes(service: ServiceFactory) -> None:
         first = await in_state(caller, "listening")
         assert first["model"] == ready["about"]["model"] == "gemini-9-live"
         assert first["tools"] == ["get_weather"]
+        assert first["session_id"] == ready["about"]["session_id"] == "emulator-1"
+        assert (first["tool_calls"], first["tool_errors"], first["interruptions"]) == (0, 0, 0)
         assert (first["turns"], first["sessions"], first["connection"]) == (0, 1, "connected")
         caller.type("a secret word is twelve plus thirty")
         speaking = await in_state(caller, "speaking")
@@ -66,6 +68,10 @@ async def test_how_much_of_the_agents_voice_waits_is_told(service: ServiceFactor
         assert (await info(caller))["queued_s"] == 0
 
 
+def count(caller: Caller, kind: str) -> int:
+    return sum(message["type"] == kind for message in caller.messages)
+
+
 class Slow(Hooks):
     """The model answers when it is told to."""
 
@@ -88,5 +94,28 @@ async def test_an_agent_who_owes_an_answer_is_thinking() -> None:
 async def test_a_replaced_session_is_counted() -> None:
     async with on_line(answer_s=0.2, faults=[GoAway(after_s=0.2, time_left_s=1.0)]) as line:
         line.caller.microphone.play(tone(500, 48_000, 0.3))
-        await line.told("session-replaced")
-        assert (await info(line.caller))["sessions"] >= 2
+        replaced = await line.told("session-replaced")
+        now = await info(line.caller)
+        assert now["sessions"] >= 2
+        assert now["session_id"] == f"emulator-{now['sessions']}"
+        assert replaced["session_id"] == "emulator-2"
+
+
+async def test_tool_calls_and_interruptions_are_counted(service: ServiceFactory) -> None:
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        for text in ("what is the weather in Rome", 'call get_weather {"town": 1}', "call nobody"):
+            ended = len(caller.messages)
+            caller.type(text)
+            await caller.message("server-message", lambda data: data["type"] == "call-info", after=ended)
+        await in_state(caller, "listening")
+        for number in (1, 2):
+            caller.type("tell me a long story")
+            await in_state(caller, "speaking")
+            caller.send("client-message", {"t": "interrupt"})
+            await caller.until(lambda wanted=number: count(caller, "bot-interrupted") == wanted)  # type: ignore[misc]
+        counts = await info(caller)
+    called = count(caller, "llm-function-call-in-progress")
+    assert called >= 2
+    assert (counts["tool_calls"], counts["tool_errors"]) == (called, called - 1)
+    assert counts["interruptions"] == 2

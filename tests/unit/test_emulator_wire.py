@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.emulator import wire
+from agent.emulator.hearing import Detection
 
 
 def one(frame: str) -> wire.ClientMessage:
@@ -52,11 +53,46 @@ def test_setup_in_the_sdks_mixed_case() -> None:
     assert full.transcribe_input
     assert not full.transcribe_output
     assert full.manual_activity
-    assert full.silence_ms == 300
+    assert full.detection.silence_ms == 300
     assert not full.barge_in
     assert full.handle == "h1"
     assert full.functions == {"get_weather": False, "slow": True}
     assert full.raw["tools"][1]["functionDeclarations"][0]["parametersJsonSchema"] == {"snake_key": {}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "detection"),
+    [
+        ({}, Detection(start_ms=200, start_readily=True, silence_ms=500)),
+        ({"prefixPaddingMs": 20, "silenceDurationMs": 300}, Detection(20, start_readily=True, silence_ms=300)),
+        (
+            {"startOfSpeechSensitivity": "START_SENSITIVITY_LOW"},
+            Detection(200, start_readily=False, silence_ms=500),
+        ),
+        ({"endOfSpeechSensitivity": "END_SENSITIVITY_LOW"}, Detection(200, start_readily=True, silence_ms=800)),
+        (
+            {"endOfSpeechSensitivity": "END_SENSITIVITY_LOW", "silenceDurationMs": 0},
+            Detection(200, start_readily=True, silence_ms=0),
+        ),
+    ],
+)
+def test_how_speech_is_detected(wanted: dict[str, object], detection: Detection) -> None:
+    assert setup(realtimeInputConfig={"automaticActivityDetection": wanted}).detection == detection
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"prefixPaddingMs": -1},
+        {"silenceDurationMs": 60_001},
+        {"startOfSpeechSensitivity": "MEDIUM"},
+        {"endOfSpeechSensitivity": "START_SENSITIVITY_LOW"},
+    ],
+)
+def test_detection_that_makes_no_sense_is_refused(wanted: dict[str, object]) -> None:
+    with pytest.raises(wire.WireError) as refused:
+        setup(realtimeInputConfig={"automaticActivityDetection": wanted})
+    assert refused.value.code == 1007
 
 
 @pytest.mark.parametrize("model", ["", "models/", "  ", None, 3])

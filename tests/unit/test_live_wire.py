@@ -18,6 +18,7 @@ from agent.live.wire import (
     InputTranscript,
     Interrupted,
     OutputTranscript,
+    Picture,
     Resumable,
     Source,
     Sources,
@@ -54,6 +55,26 @@ def audio(pcm: bytes = PCM, mime_type: str = "audio/pcm;rate=24000") -> dict[str
 
 def turn(*parts: dict[str, Any]) -> dict[str, Any]:
     return {"role": "model", "parts": list(parts)}
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "expected"),
+    [
+        ("image/png", [Picture("image/png", b"png")]),
+        ("IMAGE/JPEG; q=1", [Picture("image/jpeg", b"png")]),
+        ("image/webp;x=1", [Picture("image/webp", b"png")]),
+        ("video/mp4", []),
+    ],
+)
+def test_a_picture_of_the_model(mime_type: str, expected: list[Fact]) -> None:
+    assert read(content(modelTurn=turn(audio(b"png", mime_type)))) == expected
+
+
+def test_pictures_speech_and_words_come_in_order() -> None:
+    parts = (audio(b"one", "image/png"), audio(), {"text": "two"}, audio(b"three", "image/gif"))
+    assert read(content(modelTurn=turn(*parts))) == [
+        *(Picture("image/png", b"one"), Speech(PCM, 24_000), Text("two"), Picture("image/gif", b"three"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +123,7 @@ def test_a_golden_message_becomes_its_fact(message: dict[str, Any], expected: li
         content(waitingForInput=True),
         content(interactionStatus="IDLE"),
         content(modelTurn={"role": "model"}),
-        content(modelTurn=turn({"inlineData": {"mimeType": "image/png", "data": "AAAA"}})),
+        content(modelTurn=turn({"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}})),
         content(modelTurn=turn({"inlineData": {"mimeType": "audio/pcm", "data": ""}})),
         content(interimInputTranscription={"text": "what ti"}),
         content(outputTranscription={}),

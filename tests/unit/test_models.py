@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.definition import Agent
 from agent.errors import ConfigError
 from agent.live.models import (
     MODELS,
@@ -194,6 +195,73 @@ def test_an_unknown_model_and_an_unknown_voice_are_mentioned_once_each() -> None
     assert "flag --voice = 'Karl'" in voice
     assert "Kore" in voice
     assert doubts(load_settings({"voice": "Kore"})) == []
+
+
+@pytest.mark.parametrize(
+    ("voice", "meant"),
+    [("kore", "Kore"), ("Puk", "Puck"), ("ZEPHYR", "Zephyr"), ("Aoide", "Aoede"), ("Sulafatt", "Sulafat")],
+)
+def test_a_voice_that_is_nearly_right_is_named(voice: str, meant: str) -> None:
+    (doubt,) = doubts(load_settings({"voice": voice}))
+    assert doubt == f"flag --voice = {voice!r}: not one of the 30 prebuilt voices; did you mean {meant}?"
+
+
+def test_a_voice_of_the_agents_file_is_looked_at_too() -> None:
+    (doubt,) = doubts(Agent(voice="core").settings(load_settings({"language": "en-GB"})))
+    assert doubt.startswith("the agent's voice = 'core': ")
+    assert "did you mean Kore?" in doubt
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["en", "en-GB", "de-AT", "zh-Hans-CN", "cmn-CN", "es-419", "fil", "yue-HK", "sr-Latn-RS", "ar-EG", "pt-BR"],
+)
+def test_a_language_that_google_lists_is_no_doubt(code: str) -> None:
+    assert doubts(load_settings({"language": code, "transcription_languages": [code]})) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [
+        ("en-UK", "en-GB"),
+        ("en_GB", "en-GB"),
+        ("EN", "en"),
+        ("en-gb", "en-GB"),
+        ("English", "en"),
+        ("portugese", "pt"),
+        ("deutsch", "de"),
+        ("gr", "el"),
+        ("jp-JP", "ja-JP"),
+        ("de-XX", "de"),
+        ("klingon", None),
+        ("xx", None),
+    ],
+)
+def test_an_unknown_language_is_mentioned_with_what_was_meant(code: str, meant: str | None) -> None:
+    (doubt,) = doubts(load_settings({"language": code}))
+    assert doubt.startswith(f"flag --language = {code!r}: not the code of a language that Google lists")
+    assert (f"did you mean {meant}?" in doubt) is (meant is not None)
+    (again,) = doubts(load_settings({"transcription_languages": ["de", code]}))
+    assert again.startswith(f"flag --transcription-languages = {code!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "doubted"),
+    [
+        (NATIVE, {"affective_dialog": True}, ["affective-dialog"]),
+        (NATIVE, {"proactive_audio": True, "affective_dialog": True}, ["proactive-audio", "affective-dialog"]),
+        (NATIVE, {"affective_dialog": True, "api_version": "v1"}, ["affective-dialog"]),
+        (NATIVE, {"affective_dialog": True, "api_version": "v1alpha"}, []),
+        (NATIVE, {"affective_dialog": True, "vertex_project": "p"}, []),
+        (NATIVE, {}, []),
+        (LIVE, {"proactive_audio": True}, []),  # which it always has
+        ("offline-demo", {"affective_dialog": True}, []),
+    ],
+)
+def test_what_wants_v1alpha_is_mentioned(model: str, changes: dict[str, Any], doubted: list[str]) -> None:
+    told = doubts(load_settings({"model": model, **changes}))
+    assert [doubt.partition(" = ")[0] for doubt in told] == [f"flag --{name}" for name in doubted]
+    assert all("set --api-version v1alpha" in doubt for doubt in told)
 
 
 def test_a_detector_that_is_off_is_mentioned() -> None:

@@ -118,11 +118,17 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
         ],
     ),
     (
-        events.SessionReplaced(True, 20, 1600),
+        events.SessionReplaced(True, 20, 1600, "s2"),
         [
             (
                 "server-message",
-                {"type": "session-replaced", "resumed": True, "outage_ms": 20, "replayed_ms": 1600},
+                {
+                    "type": "session-replaced",
+                    "resumed": True,
+                    "outage_ms": 20,
+                    "replayed_ms": 1600,
+                    "session_id": "s2",
+                },
             )
         ],
     ),
@@ -183,6 +189,21 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             (
                 "server-message",
                 {"type": "caller-words-timed", "words": ({"text": "hi", "start_s": 0.5, "end_s": None},)},
+            )
+        ],
+    ),
+    (
+        events.AgentShowedPicture(2, "image/png", b"png"),
+        [
+            (
+                "server-message",
+                {
+                    "type": "agent-showed-picture",
+                    "number": 2,
+                    "mime_type": "image/png",
+                    "bytes": 3,
+                    "data": "cG5n",
+                },
             )
         ],
     ),

@@ -20,6 +20,7 @@ from agent.live.uplink import Image, Note, ToolResult
 from agent.tool_calls import ToolCalls, late_note
 from agent.tools.context import CallContext, Spoken
 from agent.tools.declare import Tool
+from agent.tools.scheduled import Scheduled
 
 TIMEOUT_S = 30.0
 
@@ -92,12 +93,14 @@ class FakeCall:
 class Model:
     """Calls tools and reads what it is told."""
 
-    def __init__(self, *tools: Tool) -> None:
+    def __init__(self, *tools: Tool, scheduled: bool = True) -> None:
         self.told: list[ToolResult | Note] = []
         self.events: list[events.Event] = []
         self.finished = asyncio.Event()
         self.host = FakeCall()
-        self.calls = ToolCalls(tools, self.host, tell=self.told.append, emit=self._note, clock=loop_time)
+        self.calls = ToolCalls(
+            tools, self.host, tell=self.told.append, emit=self._note, clock=loop_time, scheduled=scheduled
+        )
 
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
@@ -133,6 +136,55 @@ def test_a_result_and_its_events() -> None:
         assert finished.result == {"output": 2}
 
     run(scenario())
+
+
+def test_an_answers_own_scheduling_goes_before_the_tools() -> None:
+    async def scenario() -> None:
+        async def quiet() -> Scheduled:
+            return Scheduled("done", "SILENT")
+
+        model = Model(tool(quiet, scheduling="INTERRUPT"))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": "done"}, scheduling="SILENT")]
+
+    run(scenario())
+
+
+def test_a_silent_answer_that_outlives_its_session_asks_for_no_reply() -> None:
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def late() -> Scheduled:
+            await ended.wait()
+            return Scheduled("mild", "SILENT")
+
+        model = Model(tool(late, scheduling="INTERRUPT"))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        model.calls.session_replaced(())
+        ended.set()
+        await settle()
+        (note,) = model.told
+        assert isinstance(note, Note)
+        assert "mild" in note.text
+        assert not note.wants_reply
+
+    run(scenario())
+
+
+def test_a_model_that_takes_no_scheduling_gets_none(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async def quiet() -> Scheduled:
+            return Scheduled("done", "SILENT")
+
+        model = Model(tool(quiet), scheduled=False)
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": "done"})]
+
+    run(scenario())
+    assert "scheduling is left out" in caplog.text
 
 
 def test_an_unknown_tool_is_answered() -> None:

@@ -191,6 +191,20 @@ async def test_the_example_with_tools() -> None:
         assert "0 of 1 loaves" in str(talk.emulator.sessions[0].tool_results)
 
 
+async def test_the_example_that_interprets() -> None:
+    async with calling(example("translator")) as talk:
+        session = talk.emulator.sessions[0]
+        assert "between English and German" in session.instruction
+        answer = await talk.ask('call interpret_between {"one": "Italian", "other": "Japanese"}')
+        assert "between Italian and Japanese now" in answer
+        await talk.emulator.wait_for(lambda: "between Italian and Japanese" in session.instruction)
+        assert "German" not in session.instruction
+        assert [sent.data for sent in talk.all(events.AppEventSent)] == [["Italian", "Japanese"]]
+        assert "one and the same" in await talk.ask('call interpret_between {"one": "Thai", "other": "thai"}')
+        assert "wrong arguments: other" in await talk.ask('call interpret_between {"one": "Thai", "other": ""}')
+        assert "between Italian and Japanese" in session.instruction
+
+
 async def test_the_example_with_pictures() -> None:
     async with calling(example("vision")) as talk:
         frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 90, dtype=np.uint8), format="rgb24")

@@ -17,6 +17,7 @@ from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt,
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
+from agent.tools.scheduled import Scheduled
 from tests.outlive.registry import survives
 from tests.outlive.talk import calling
 
@@ -115,6 +116,34 @@ async def test_silent_says_nothing() -> None:
     caller="nothing: the caller is heard all the time",
     events=("llm-function-call-stopped",),
 )
+@pytest.mark.parametrize("declared", [None, "INTERRUPT"])
+async def test_each_answer_says_when_to_speak_of_it(declared: Scheduling | None) -> None:
+    async def slow(scheduling: str, ctx: CallContext) -> object:
+        if scheduling == "progress":
+            ctx.progress(Scheduled("halfway", "SILENT"))
+            return "done"
+        if scheduling == "error":
+            raise ToolError("broken", scheduling="SILENT")
+        return "plain" if scheduling == "tool" else Scheduled({"is": scheduling}, scheduling)  # type: ignore[arg-type]
+
+    schema = {"type": "object", "properties": {"scheduling": {"type": "string"}}}
+    tool = Tool("slow", "A slow one.", schema, slow, behavior="NON_BLOCKING", scheduling=declared, context="ctx")
+    async with calling(tool) as talk:
+        results = talk.emulator.sessions[0].tool_results
+        for count, said in enumerate(("SILENT", "INTERRUPT", "WHEN_IDLE", "error", "tool", "nonsense"), start=1):
+            talk.call.type_text(f'call slow {{"scheduling": "{said}"}}')
+            await talk.emulator.wait_for(lambda wanted=count: len(results) == wanted)  # type: ignore[misc]
+        talk.call.type_text('call slow {"scheduling": "progress"}')
+        await talk.emulator.wait_for(lambda: len(results) == 8)
+    otherwise = declared or "WHEN_IDLE"  # as the emulator reads what is left out
+    assert [result.scheduling for result in results] == [
+        *("SILENT", "INTERRUPT", "WHEN_IDLE", "SILENT", otherwise, otherwise, "SILENT", otherwise)
+    ]
+    assert results[0].response == {"output": {"is": "SILENT"}}
+    assert results[3].response == {"error": "broken"}
+    assert results[5].response == {"error": "slow failed: ValueError"}
+
+
 async def test_a_slow_plain_tool_holds_up_no_audio() -> None:
     def work() -> str:
         time.sleep(1.0)

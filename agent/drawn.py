@@ -1,0 +1,43 @@
+"""The pictures that the model makes in a call, kept for a while for whoever asks for them. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from agent import events
+from agent.live import wire
+
+MIME_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+"""What a browser shows and cannot run; SVG is a program."""
+MAX_PICTURE_BYTES = 4 << 20
+MAX_KEPT = 4
+
+
+class Drawn:
+    """The newest pictures of one call.
+
+    Attributes:
+        count: pictures that were taken.
+        refused: pictures of another kind, or too large.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.refused = 0
+        self._kept: OrderedDict[int, events.AgentShowedPicture] = OrderedDict()
+
+    def take(self, picture: wire.Picture) -> events.AgentShowedPicture | None:
+        """Keep a picture; return the event that tells of it, None if it is refused."""
+        if picture.mime_type not in MIME_TYPES or len(picture.data) > MAX_PICTURE_BYTES:
+            self.refused += 1
+            return None
+        self.count += 1
+        shown = events.AgentShowedPicture(self.count, picture.mime_type, picture.data)
+        self._kept[shown.number] = shown
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return shown
+
+    def picture(self, number: int) -> events.AgentShowedPicture | None:
+        """Return a picture by its number; None if there is none, or it is kept no more."""
+        return self._kept.get(number)
