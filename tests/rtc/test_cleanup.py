@@ -114,6 +114,7 @@ async def settle(url: str, emulator: Emulator) -> tuple[int, int, Counter[str]]:
                     break
             await asyncio.sleep(0.05)
     await emulator.wait_for(lambda: not any(session.open for session in emulator.sessions))
+    gc.collect()  # clients of the SDK that other tests have left close themselves then, in tasks of their own
     await asyncio.sleep(0.3)  # closed sockets of the HTTP client leave the loop
     gc.collect()
     tasks = Counter(str(task.get_coro().__qualname__) for task in asyncio.all_tasks())  # type: ignore[union-attr]
