@@ -1,7 +1,7 @@
 """A live interpreter between two people: `talkspurt serve examples/translator.py`.
 
-Both speak into one call, each in their own language, and hear each other in theirs. The caller changes the
-languages by asking for it.
+Both speak into one call, each in their own language, and hear each other in theirs. Ask for other languages to
+change them.
 """
 
 from typing import Annotated
