@@ -34,7 +34,15 @@ PURE = (
         "agent.dialog",
         "agent.events",
     ),
-    *("agent.errors", "agent.unicode", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
+    *(
+        "agent.errors",
+        "agent.unicode",
+        "agent.kept",
+        "agent.shown",
+        "agent.overload",
+        "agent.bucket",
+        "signaling.sdp",
+    ),
 )
 MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
