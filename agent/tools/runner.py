@@ -142,7 +142,7 @@ async def in_thread(function: Callable[[], Any]) -> Any:
     def work() -> None:
         try:
             setter, outcome = done.set_result, context.run(function)
-        except StopIteration as error:  # no future takes it, see PEP 479
+        except (StopIteration, GeneratorExit) as error:  # a coroutine cannot hand these on, see PEP 479
             setter, outcome = done.set_exception, RuntimeError(f"raised {type(error).__name__}")
         except BaseException as error:  # it belongs to whoever awaits; a thread has nobody above it
             setter, outcome = done.set_exception, error
