@@ -56,7 +56,7 @@ from agent.media.video import Eye, Jpeg
 from agent.settings import Settings
 from agent.shown import Aside, shown, timed
 from agent.stats import CallCounts
-from agent.tool_calls import ToolCalls
+from agent.tool_calls import Asides, ToolCalls
 from agent.tools.context import Spoken
 from agent.tools.declare import Tool
 from agent.unicode import valid_json, valid_text
@@ -120,6 +120,8 @@ class Call:
         self.caller = caller
         self.caller_spoke_at = -math.inf
         "When the caller last began to say or typed something."
+        self.asides = Asides()
+        "What its tools and hooks may still tell beside their answers."
         self.playout = Playout()
         self.voice = AgentVoiceTrack(
             self.playout, phase_s=phase_s, on_speaking=self._voice_changed, on_heard=self._agent_heard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
@@ -30,16 +31,21 @@ def isolated(what: str, work: Callable[[], object], level: int = logging.WARNING
 
 
 async def isolated_async(what: str, work: Callable[[], Awaitable[object]]) -> bool:
-    """Do as `isolated`; a cancellation goes through."""
+    """Do as `isolated`; somebody's exit() does not end the service either. A cancellation goes through."""
     try:
         await work()
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # somebody's exit() does not end the service
+    except BaseException as error:
+        if is_cancellation(error):
+            raise
         _log(what, error, logging.WARNING)
         return False
     return True
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Say whether an error is that the task which runs is being cancelled; others raise CancelledError for less."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _log(what: str, error: BaseException, level: int) -> None:

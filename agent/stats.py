@@ -29,6 +29,7 @@ class CallStats:
     inbound_late_packets: int = 0
     inbound_reordered_packets: int = 0
     inbound_unreadable_packets: int = 0
+    inbound_surplus_packets: int = 0
     inbound_audio_s: float = 0.0
     inbound_concealed_s: float = 0.0
     inbound_filled_s: float = 0.0
@@ -103,6 +104,7 @@ def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) ->
         stats.inbound_lost_packets = packets.lost
         stats.inbound_late_packets = packets.late
         stats.inbound_reordered_packets = packets.reordered
+        stats.inbound_surplus_packets = packets.surplus
         stats.inbound_unreadable_packets = samples.unreadable
         stats.inbound_audio_s = samples.samples / UPLINK_RATE_HZ
         stats.inbound_concealed_s = samples.concealed_samples / UPLINK_RATE_HZ

@@ -17,17 +17,18 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from agent import events
+from agent.bucket import Bucket
 from agent.clock import Clock, monotonic
 from agent.definition import check_names, declared
 from agent.dialog.asides import Role
 from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
-from agent.errors import MediaError
+from agent.errors import MediaError, ToolError
 from agent.live.uplink import Image, Note, ToolResult
 from agent.media.still import read_still
 from agent.tools.context import Spoken
 from agent.tools.declare import Scheduling, Tool
-from agent.tools.runner import ToolAnswer, check_answer, run_tool
+from agent.tools.runner import MAX_ANSWER_CHARS, ToolAnswer, check_answer, run_tool
 from agent.tools.scheduled import Scheduled, unscheduled
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ PROGRESS_EVERY_S = 1.0
 _MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
 MAX_PICTURES = 8  # of one answer
 MAX_PICTURE_BYTES = 8 << 20
+NOTES = (5.0, 64.0)  # a second and at once, of all that tools and hooks of a call tell the model
+APP_EVENTS = (50.0, 256.0)
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
 
 
@@ -47,6 +50,7 @@ class Host(Protocol):
     caller: str | None
     caller_spoke_at: float
     "When the caller last began to say or typed something, by the call's clock."
+    asides: Asides
 
     def spoken(self) -> tuple[Spoken, ...]: ...
     def say(self, text: str) -> None: ...
@@ -55,6 +59,14 @@ class Host(Protocol):
     def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None: ...
     def picture(self, source: str | None) -> bytes | None: ...
     def end_call(self) -> None: ...
+
+
+class Asides:
+    """How much the tools and hooks of one call may still tell beside their answers."""
+
+    def __init__(self) -> None:
+        self.notes = Bucket(*NOTES)
+        self.app_events = Bucket(*APP_EVENTS)
 
 
 class ToolCalls:
@@ -314,12 +326,16 @@ class HostContext:
         self._progress_at: float | None = None
 
     def say(self, text: str) -> None:
+        self._check_note(text)
         self._loop.call_soon_threadsafe(self._host.say, text)
 
     def send_event(self, name: str, data: Any = None) -> None:
-        self._loop.call_soon_threadsafe(self._host.send_event, name, check_answer(data))
+        plain = check_answer(data)
+        self._check_rate(self._host.asides.app_events, "events for the caller")
+        self._loop.call_soon_threadsafe(self._host.send_event, name, plain)
 
     def add_to_context(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
+        self._check_note(text)
         add = partial(self._host.add_to_context, text, role, run_immediately=run_immediately)
         self._loop.call_soon_threadsafe(add)
 
@@ -328,7 +344,19 @@ class HostContext:
     ) -> None:
         found = None if tools is None else declared(tools)
         check_names(found or ())
+        self._check_note(instructions or "")
         self._loop.call_soon_threadsafe(self._host.change_agent, instructions, found)
+
+    def _check_note(self, text: str) -> None:
+        if len(text) > MAX_ANSWER_CHARS:
+            raise ToolError(f"the text is too long: {len(text)} characters, at most {MAX_ANSWER_CHARS} can be told")
+        self._check_rate(self._host.asides.notes, "notes to the model")
+
+    def _check_rate(self, bucket: Bucket, what: str) -> None:
+        if not bucket.take(1, self._loop.time()):
+            raise ToolError(
+                f"too many {what}: {bucket.burst:g} at once and then {bucket.per_s:g} a second are taken"
+            )
 
     def picture(self, source: Literal["camera", "screen"] | None = None) -> bytes | None:
         return self._host.picture(source)

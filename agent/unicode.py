@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+MAX_DEPTH = 100  # of what JSON holds: nothing that is meant is nested so deeply
 
 
 def valid_text(text: str) -> str:
@@ -18,17 +21,35 @@ def valid_text(text: str) -> str:
 
 
 def valid_json(value: Any) -> Any:
-    """Return what JSON can hold with all its texts valid: keys and values, at any depth; tuples become lists.
+    """Return what JSON can hold with all its texts valid, keys and values; tuples become lists.
 
     Raises:
-        RecursionError: it is nested too deeply.
+        RecursionError: it is nested more than `MAX_DEPTH` deep.
     """
+    return _valid(value, MAX_DEPTH)
+
+
+def _valid(value: Any, depth: int) -> Any:
     match value:
         case str():
             return valid_text(value)
+        case dict() | list() | tuple() if depth == 0:
+            raise RecursionError("JSON that is nested too deeply")
         case dict():
-            return {valid_json(key): valid_json(inner) for key, inner in value.items()}
+            return {_valid(key, depth - 1): _valid(inner, depth - 1) for key, inner in value.items()}
         case list() | tuple():
-            return [valid_json(inner) for inner in value]
+            return [_valid(inner, depth - 1) for inner in value]
         case _:
             return value
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what a JSON text holds, all its texts valid: untrusted.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        return valid_json(json.loads(text))
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None

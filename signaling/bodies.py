@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
 
+from agent import unicode
 from agent.errors import OfferError
 
 JSON_TYPE = "application/json"
@@ -46,8 +46,8 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     """
     want_type(request, JSON_TYPE)
     try:
-        body = json.loads(await read_text(request, "invalid_json"))
-    except (ValueError, RecursionError):
+        body = unicode.read_json(await read_text(request, "invalid_json"))
+    except ValueError:
         raise OfferError(400, "invalid_json", "The body is not JSON.") from None
     if not isinstance(body, dict):
         raise OfferError(400, "invalid_json", "Send a JSON object.")

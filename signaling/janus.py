@@ -8,7 +8,6 @@ events that carry no transaction, or an old one, and are told apart by the handl
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from agent.errors import GatewayError
+from agent.unicode import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +111,12 @@ class Janus:
             del self._answers[transaction]
             self._acknowledged.discard(answer)
         if reply.get("janus") == "error":
-            refused = reply.get("error", {})
-            raise GatewayError(f"the gateway refused: {refused.get('reason')}", code=refused.get("code"))
+            refused = reply.get("error")
+            refused = refused if isinstance(refused, dict) else {"reason": refused}
+            code = refused.get("code")
+            raise GatewayError(
+                f"the gateway refused: {refused.get('reason')}", code=code if isinstance(code, int) else None
+            )
         return reply
 
     async def begin(self) -> None:
@@ -145,7 +149,7 @@ class Janus:
 
     def _take(self, text: str) -> None:
         try:
-            message = json.loads(text)
+            message = read_json(text)
             said, sender, transaction = _notice(message), message.get("sender"), message.get("transaction")
             answer, listener = self._answers.get(transaction), self._listeners.get(sender)
         except (ValueError, TypeError, LookupError, AttributeError):

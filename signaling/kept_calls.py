@@ -16,6 +16,7 @@ from dataclasses import replace
 from agent.errors import ConfigError, OfferError
 from agent.kept import KeptCall, read_kept
 from agent.settings import Settings
+from agent.unicode import read_json
 
 KEPT_LIFE_S = 24 * 3600.0
 MAX_STATE_BYTES = 2 << 20
@@ -50,8 +51,8 @@ class Seal:
                 is too old.
         """
         try:
-            kept = read_kept(json.loads(state))
-        except (ValueError, RecursionError):
+            kept = read_kept(read_json(state))
+        except ValueError:
             raise OfferError(422, "invalid_state", "The state is not JSON.") from None
         except ConfigError as error:
             raise OfferError(422, "invalid_state", f"The state cannot be used: {error}.") from None

@@ -19,7 +19,7 @@ FORM_TYPE = "multipart/form-data"
 MAX_FORM_BYTES = 8 << 20  # one message to the Live server, which holds up the audio behind it
 UPLOAD_TIMEOUT_S = 60.0
 RETRY_AFTER_S = 1
-STUMBLES = (ValueError, RuntimeError, AssertionError, HttpProcessingError)
+STUMBLES = (ValueError, LookupError, RuntimeError, AssertionError, HttpProcessingError)
 """What aiohttp raises over a malformed form; and Python over text that is not UTF-8."""
 
 

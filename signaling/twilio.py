@@ -19,7 +19,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -37,6 +36,7 @@ from agent.media.dtmf import KEYS
 from agent.media.inbound import Ear, PacketInlet
 from agent.media.rtp import RtpPacket
 from agent.settings import Settings
+from agent.unicode import read_json
 from signaling.calls import Calls, Leg
 from signaling.offer import Door, Extra
 from signaling.phone import Line, phone_tools
@@ -339,7 +339,7 @@ def _parse(frame: WSMessage) -> dict[str, Any] | None:
     if frame.type is not WSMsgType.TEXT:
         return None
     try:
-        message = json.loads(frame.data)
+        message = read_json(frame.data)
     except ValueError:
         return None
     return message if isinstance(message, dict) else None

@@ -41,6 +41,7 @@ PURE = (
         "agent.shown",
         "agent.drawn",
         "agent.overload",
+        "agent.bucket",
         "signaling.sdp",
     ),
 )

@@ -23,7 +23,7 @@ from agent.media import dtmf
 from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
 from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
-from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted
+from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted, real_time
 from agent.media.rtp import RtpPacket
 from agent.media.tap import tap_audio
 from agent.media.tap_guard import pass_over_empty_packets
@@ -54,18 +54,23 @@ class FrameInlet:
 
     def __init__(self) -> None:
         self.stats = InboundStats()
+        self.frame_stats = ReorderStats()
+        "Counts frames in place of packets, as far as there is something to count."
+        self._bound = real_time()
         self._resampler: FirResampler | None = None
         self._next_pts: int | None = None
         self._ahead = 0  # samples at the frame's rate, handed on beyond the time of the frames; below 0 still owed
 
-    def push(self, frame: av.AudioFrame) -> Pcm:
+    def push(self, frame: av.AudioFrame, now: float) -> Pcm:
         """Convert one frame.
 
         Args:
             frame: signed 16-bit, packed, any rate and layout, its pts counting samples.
+            now: monotonic seconds.
 
         Returns:
-            int16, shape ``(samples,)``, mono, 16 kHz: the silence that was missing, then the frame.
+            int16, shape ``(samples,)``, mono, 16 kHz: the silence that was missing, then the frame; both within
+            real time (`agent.media.reorder`, rule 9).
 
         Raises:
             MediaError: the frame's format is not signed 16-bit.
@@ -80,6 +85,12 @@ class FrameInlet:
         interleaved = samples.T if frame.format.is_planar else samples
         mono = to_mono(interleaved.reshape(-1), frame.layout.nb_channels)
         gap = self._missing(frame)
+        if not self._bound.take((gap + frame.samples) / frame.sample_rate, now):
+            if not self._bound.take(frame.samples / frame.sample_rate, now):
+                self.frame_stats.surplus += 1
+                return np.zeros(0, np.int16)
+            room = min(gap, int(self._bound.room(now) * frame.sample_rate))
+            gap = room if self._bound.take(room / frame.sample_rate, now) else 0
         if gap:
             silence = resampler.push(np.zeros(gap, np.int16))
             self.stats.filled_samples += len(silence)
@@ -89,7 +100,7 @@ class FrameInlet:
         self.stats.samples += len(pcm)
         return pcm
 
-    async def listen(self, track: MediaStreamTrack, on_pcm: Callable[[Pcm], None]) -> None:
+    async def listen(self, track: MediaStreamTrack, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
         """Hand the caller's voice on until the track ends."""
         while True:
             try:
@@ -97,7 +108,7 @@ class FrameInlet:
             except MediaStreamError:
                 return
             assert isinstance(frame, av.AudioFrame)
-            pcm = self.push(frame)
+            pcm = self.push(frame, clock())
             for start in range(0, len(pcm), FRAME_SAMPLES):
                 on_pcm(pcm[start : start + FRAME_SAMPLES])
 
@@ -136,6 +147,7 @@ class PacketInlet:
         self._on_key = on_key
         self._codec = ""
         self._reorder: Reorder | None = None
+        self._bound = real_time()  # of all codecs together
         self._decoder: Decoder | None = None
         self._packet_ticks = 0  # of the newest packet
         self._ticks = 0  # released so far
@@ -207,7 +219,7 @@ class PacketInlet:
         codec = CODECS[name]
         self._codec, self._decoder = name, codec.decoder()
         before = self.reorder_stats
-        self._reorder = Reorder(codec.clock_hz)
+        self._reorder = Reorder(codec.clock_hz, self._bound)
         self._reorder.stats = before
         self._packet_ticks = self._ticks = self._handed = 0
         return held
@@ -263,7 +275,7 @@ class Ear:
         listen: to be awaited while the call lasts; hands on 16 kHz mono.
         tapped: packets come straight from the network; False when aiortc's frames are used.
         stats: of the samples.
-        packets: of the packets; all zero when aiortc's frames are used.
+        packets: of the packets; when aiortc's frames are used, their ``surplus`` and nothing else.
     """
 
     listen: Callable[[], Coroutine[Any, Any, None]]
@@ -299,4 +311,4 @@ def open_ear(
         return Ear(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
     pass_over_empty_packets(receiver)
     frames = FrameInlet()
-    return Ear(lambda: frames.listen(receiver.track, hear), False, frames.stats, ReorderStats)
+    return Ear(lambda: frames.listen(receiver.track, clock, hear), False, frames.stats, lambda: frames.frame_stats)

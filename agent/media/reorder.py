@@ -13,12 +13,16 @@ Rules:
      made good once it has grown to half a packet, in the next pause at the latest.
   5. A sender that has paused for `PAUSE_S` is made up for as time passes, so that the model hears the pause; it is
      deducted when the sender goes on.
-  6. A new SSRC, a jump that time cannot explain, or nothing but latecomers starts the stream anew: a jump leads at
-     most `MAX_LEAD_S` ahead of arrival, so that no sender can have hours of silence made up.
+  6. A new SSRC, a jump that time cannot explain, or nothing but latecomers starts the stream anew. A single jump
+     leads at most `MAX_LEAD_S` ahead of arrival; what many of them add up to is bounded by rule 9 alone.
   7. What was released once is never released again: duplicates and latecomers are dropped and counted. Nor is
      speech thrown away because its time has passed already; at most `MOST_AHEAD_S` are deducted later.
   8. A packet without ticks (a key of the telephone, RFC 4733; comfort noise, RFC 3389; nothing but padding) holds
      its place in the sequence and is no time: a pause goes on behind it.
+  9. All that is released, speech and silence, is held to real time: `REAL_TIME` seconds of it a second, `BURST_S`
+     at once, whatever timestamps, SSRCs and codecs the sender uses. A packet beyond that is dropped and counted, a
+     pause before one is cut short. The silence of rule 5 takes nothing of the burst, which belongs to speech: what
+     comes no more than `BURST_S` late is never dropped, however often the network stands still.
 
 So the time released equals the RTP time that passed, whatever arrived: to the sample for a sender that stamps
 exactly, within half a packet for one that does not. Only a stall of the network, which looks like a pause, is had
@@ -28,7 +32,9 @@ Wrap-around: RFC 3550 section 5.1; sequence numbers are 16 bits, timestamps 32.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from agent.bucket import Bucket
 
 MAX_HELD = 3
 MAX_HOLD_S = 0.08
@@ -37,6 +43,13 @@ MAX_JUMP_PACKETS = 3000  # 60 s of 20 ms packets
 MAX_LEAD_S = 2.0
 MAX_LATE_IN_A_ROW = 10
 MOST_AHEAD_S = 0.1
+REAL_TIME = 1.1  # no clock is a tenth too fast; silence that was made up in vain has room in it
+BURST_S = 2.0
+
+
+def real_time() -> Bucket:
+    """Return what holds one caller to real time, in seconds of audio (rule 9)."""
+    return Bucket(REAL_TIME, BURST_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,8 @@ class ReorderStats:
     lost: int = 0
     reordered: int = 0
     restarts: int = 0
+    surplus: int = 0
+    "Dropped, because they came faster than real time."
 
 
 class Reorder:
@@ -98,11 +113,13 @@ class Reorder:
 
     Args:
         clock_hz: the codec's RTP clock.
+        bound: of `real_time`; the caller's, where that has more than this stream.
     """
 
-    def __init__(self, clock_hz: int) -> None:
+    def __init__(self, clock_hz: int, bound: Bucket | None = None) -> None:
         self.stats = ReorderStats()
         self._clock_hz = clock_hz
+        self._bound = real_time() if bound is None else bound
         self._ssrc: int | None = None
         self._next_sequence = 0
         self._next_timestamp = 0
@@ -164,10 +181,11 @@ class Reorder:
             return self._give_up_gap(now) if now - self._held_since >= MAX_HOLD_S else []
         if now - self._arrived_at < PAUSE_S:
             return []
-        ticks = round((now - self._paused_at) * self._clock_hz)
-        if ticks <= 0:
+        spare_s = self._bound.spare(now)
+        ticks = round(min(now - self._paused_at, spare_s) * self._clock_hz)
+        if ticks <= 0 or not self._bound.take(ticks / self._clock_hz, now):
             return []
-        self._paused_at = now
+        self._paused_at += ticks / self._clock_hz
         self._pause_ticks += ticks
         return [Missing(ticks, lost=False)]
 
@@ -207,19 +225,27 @@ class Reorder:
             return
         self._late_in_a_row = 0
         step = _difference32(packet.timestamp, self._next_timestamp)
-        if step or self._ahead_ticks or self._skipped or self._pause_ticks:
-            self._make_up(step, packet, released)
-        released.append(packet)
         self._released_at = now
         self._next_timestamp = (packet.timestamp + ticks) & 0xFFFFFFFF
+        missing = None
+        if step or self._ahead_ticks or self._skipped or self._pause_ticks:
+            missing = self._make_up(step, packet)
+            ticks += missing.ticks
+        if not self._bound.take(ticks / self._clock_hz, now):
+            if not self._bound.take(packet.ticks / self._clock_hz, now):
+                self.stats.surplus += 1
+                return
+            missing = self._cut_short(missing, now)
+        if missing is not None and missing.ticks:
+            released.append(missing)
+        released.append(packet)
 
-    def _make_up(self, step: int, packet: Packet, released: list[Released]) -> None:
-        """Release what is missing before a packet (rules 3 and 4), and carry what is left.
+    def _make_up(self, step: int, packet: Packet) -> Missing:
+        """Return what is missing before a packet (rules 3 and 4), and carry what is left.
 
         Args:
             step: from the end of the packet before to the beginning of this one, by their timestamps.
             packet: the one about to be released.
-            released: is added to.
         """
         lost, self._skipped = self._skipped, 0
         made_up, self._pause_ticks = self._pause_ticks, 0
@@ -228,8 +254,15 @@ class Reorder:
         missing = max((by_sequence if nearly else owed) - made_up, 0)
         # A sender that stopped its clock in a pause never takes all of it back.
         self._ahead_ticks = min(made_up + missing - owed, int(MOST_AHEAD_S * self._clock_hz))
-        if missing:
-            released.append(Missing(missing, lost > 0, packet.payload if lost else None))
+        return Missing(missing, lost > 0, packet.payload if lost else None)
+
+    def _cut_short(self, missing: Missing | None, now: float) -> Missing | None:
+        """Return as much of what is missing as real time has room for (rule 9)."""
+        if missing is None:
+            return None
+        ticks = min(missing.ticks, int(self._bound.room(now) * self._clock_hz))
+        self._bound.take(ticks / self._clock_hz, now)
+        return replace(missing, ticks=ticks)
 
     def _restart(self, packet: Packet, now: float) -> list[Released]:
         """Begin anew with this packet (rule 6); what is held of the old stream comes first."""

@@ -6,11 +6,12 @@ text. Where the schema allows one reading only it is taken. All else stays, for 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
+
+from agent.unicode import read_json
 
 MAX_DEPTH = 64
 
@@ -135,6 +136,6 @@ def _is_number(value: Any) -> bool:
 
 def _from_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except ValueError:
         return None

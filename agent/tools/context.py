@@ -25,7 +25,9 @@ class Spoken:
 class CallContext(Protocol):
     """Handed to a tool that has a parameter of this type; the model does not see that parameter.
 
-    Its methods may be used from any thread, do not wait, and do nothing once the call is over.
+    Its methods may be used from any thread, do not wait, and do nothing once the call is over. What tells the model
+    or the caller something raises `ToolError` if the text is too long, or if all tools and hooks of the call
+    together tell too much (`agent.tool_calls`): left alone, it ends the tool with that error.
     """
 
     @property

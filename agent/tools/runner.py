@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from agent.errors import ToolError
+from agent.isolate import is_cancellation
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.picture import Picture
@@ -30,6 +31,7 @@ Outcome = Literal["result", "error", "timeout", "unconfirmed"]
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 MAX_ANSWER_CHARS = 64 << 10  # of JSON: some 16 000 tokens, which the model pays for in every later turn
+MAX_ERROR_CHARS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,22 @@ async def run_tool(
         pictures: list[bytes] = []
         output = check_answer(output, partial(_numbered, pictures))
     except ToolError as error:
-        return ToolAnswer("error", {"error": valid_text(str(error))}, scheduling=error.scheduling)
-    except (Exception, SystemExit) as error:  # whatever a tool raises is told to the model; the call goes on
+        return ToolAnswer("error", {"error": _words(error) or f"{tool.name} failed"}, scheduling=error.scheduling)
+    except BaseException as error:  # whatever a tool raises, exit() and all, is told to the model; the call goes on
+        if is_cancellation(error):
+            raise
         logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
         return ToolAnswer("error", {"error": f"{tool.name} failed: {type(error).__name__}"})
     return ToolAnswer("result", {"output": output}, tuple(pictures), scheduling)
+
+
+def _words(error: ToolError) -> str:
+    """Return an error's text; "" if it has none, or fails to say it."""
+    try:
+        return valid_text(str(error))[:MAX_ERROR_CHARS]
+    except BaseException:  # it is the tool's own, too
+        logger.warning("the text of a ToolError cannot be had")
+        return ""
 
 
 def _numbered(pictures: list[bytes], value: object) -> str:
@@ -133,7 +146,9 @@ async def in_thread(function: Callable[[], Any]) -> Any:
     def work() -> None:
         try:
             setter, outcome = done.set_result, context.run(function)
-        except (Exception, SystemExit) as error:  # it belongs to whoever awaits; a thread has nobody above it
+        except (StopIteration, GeneratorExit) as error:  # a coroutine cannot hand these on, see PEP 479
+            setter, outcome = done.set_exception, RuntimeError(f"raised {type(error).__name__}")
+        except BaseException as error:  # it belongs to whoever awaits; a thread has nobody above it
             setter, outcome = done.set_exception, error
         with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
             loop.call_soon_threadsafe(settle, setter, outcome)

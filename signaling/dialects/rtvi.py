@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections import deque
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from aiortc import RTCDataChannel
 from agent import events
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
-from agent.unicode import valid_json
+from agent.unicode import read_json
 from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.requests import REQUESTS, RefusedError
@@ -312,8 +311,8 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
 def _parse(text: str) -> dict[str, Any] | None:
     """Return an RTVI message; None for anything else (Pipecat's signalling, garbage)."""
     try:
-        message = valid_json(json.loads(text))
-    except (ValueError, RecursionError):
+        message = read_json(text)
+    except ValueError:
         return None
     if not isinstance(message, dict) or message.get("label") != "rtvi-ai":
         return None

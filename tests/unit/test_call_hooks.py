@@ -171,23 +171,31 @@ def test_a_plain_hook_runs_in_a_thread_of_its_own_and_may_ask_things_of_the_call
     asyncio.run(scenario())
 
 
-def test_a_hook_that_raises_what_is_no_error_does_not_end_the_others() -> None:
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "async"])
+def test_a_hook_that_raises_what_is_no_error_does_not_end_the_others(
+    raised: type[BaseException], plain: bool
+) -> None:
     async def scenario() -> None:
         told: list[events.Event] = []
 
-        async def event(_call: Any, what: events.Event) -> None:
+        def event(_call: Any, what: events.Event) -> None:
             told.append(what)
-            raise asyncio.CancelledError
+            raise raised
+
+        async def event_later(_call: Any, what: events.Event) -> None:
+            event(_call, what)
 
         counts = HookCounts()
-        hooks = CallHooks(Hooks(on_event=event, on_call_ended=event), FakeCall(), counts)
+        hook = event if plain else event_later
+        hooks = CallHooks(Hooks(on_event=hook, on_call_ended=hook), FakeCall(), counts)
         hooks.note(events.GenerationStarted(1))
         hooks.note(ENDED)
         await hooks.end()
         assert told == [events.GenerationStarted(1), ENDED, ENDED]
         assert counts == HookCounts(failed=3)
 
-    run(scenario())
+    asyncio.run(scenario())
 
 
 def one(_call: Any) -> None: ...

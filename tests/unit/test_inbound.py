@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import accumulate
 
 import av
 import numpy as np
@@ -36,7 +37,8 @@ def speech(rate_hz: int, value: int = 8000, duration_ms: int = 20) -> NDArray[np
 
 def hear(frames: list[av.AudioFrame]) -> tuple[NDArray[np.int16], FrameInlet]:
     inlet = FrameInlet()
-    return np.concatenate([inlet.push(each) for each in frames]), inlet
+    arrives = accumulate(((each.pts or 0) / each.sample_rate for each in frames), max)
+    return np.concatenate([inlet.push(each, now) for each, now in zip(frames, arrives, strict=True)]), inlet
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 24_000, 48_000])
@@ -140,7 +142,7 @@ def test_another_format_is_refused() -> None:
     made = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.float32), format="flt", layout="mono")
     made.sample_rate = 16_000
     with pytest.raises(MediaError, match="flt"):
-        FrameInlet().push(made)
+        FrameInlet().push(made, 0.0)
 
 
 @settings(max_examples=50)
@@ -154,7 +156,7 @@ def test_samples_heard_equal_time_elapsed(rate_hz: int, pieces: list[tuple[int, 
     inlet, pts, heard = FrameInlet(), first_pts, 0
     for length_ms, gap_ms in pieces:
         pcm = speech(rate_hz, duration_ms=length_ms)
-        heard += len(inlet.push(frame(pcm, rate_hz, pts)))
+        heard += len(inlet.push(frame(pcm, rate_hz, pts), pts / rate_hz))
         ended = pts + len(pcm)
         pts = ended + rate_hz * gap_ms // 1000
     elapsed = (ended - first_pts) * OUT_HZ / rate_hz

@@ -404,7 +404,7 @@ def test_any_order_is_released_in_order_and_once(steps: list[tuple[int, float]])
 
 @given(st.lists(st.tuples(*[st.integers(0, 2**bits - 1) for bits in (2, 16, 32, 13)]), max_size=200))
 def test_hostile_numbers_do_no_harm(raw: list[tuple[int, int, int, int]]) -> None:
-    """At most two seconds ahead of arrival can be had per packet, and little is held."""
+    """A single packet leads two seconds ahead at most, and little is held; for many see test_real_time."""
     reorder = Reorder(CLOCK_HZ)
     for index, (ssrc, sequence, timestamp, length) in enumerate(raw):
         released = reorder.push(Packet(ssrc, sequence, timestamp, b"0", length), index * FRAME_S)

@@ -304,6 +304,7 @@ def test_an_rtvi_message_is_read() -> None:
         '"rtvi-ai"',
         "1" * 5000,
         "[" * 60_000,
+        '{"label": "rtvi-ai", "data": ' + "[" * 200 + "]" * 200 + "}",
         '{"label": "rtvi-ai"',
         '{"type": "client-ready"}',
         '{"label": "RTVI-AI", "type": "client-ready"}',

@@ -15,7 +15,7 @@ from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
 from agent.tools.picture import Picture
-from agent.tools.runner import MAX_ANSWER_CHARS, ToolAnswer, run_tool
+from agent.tools.runner import MAX_ANSWER_CHARS, MAX_ERROR_CHARS, ToolAnswer, run_tool
 
 
 class NoCall:
@@ -75,6 +75,68 @@ def test_a_tool_that_asks_for_the_call_gets_it() -> None:
 @pytest.mark.parametrize("output", [object(), float("nan"), b"\xff", lambda: 1])
 def test_what_json_cannot_hold_is_the_tools_failure(output: object) -> None:
     assert run(lambda: output).outcome == "error"
+
+
+class Unsayable(ToolError):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+RAISED = [
+    KeyboardInterrupt("now"),
+    SystemExit(3),
+    GeneratorExit(),
+    asyncio.CancelledError(),
+    StopIteration(5),
+    StopAsyncIteration(),
+    BaseExceptionGroup("both", [KeyboardInterrupt(), ValueError()]),
+    RecursionError(),
+    MemoryError(),
+    type("Own", (BaseException,), {})(),
+    Unsayable(),
+    ToolError(["no text"]),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "async"])
+def test_whatever_a_tool_raises_is_its_own_failure(error: BaseException, plain: bool) -> None:
+    def fails() -> None:
+        raise error
+
+    async def fails_later() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    answer = asyncio.run(
+        asyncio.wait_for(run_tool(Tool("probe", "", {}, fails if plain else fails_later), {}, NoCall()), 5)
+    )
+    assert answer.outcome == "error"
+    assert answer.response["error"]
+
+
+def test_a_cancellation_goes_through() -> None:
+    async def scenario() -> None:
+        begun = asyncio.Event()
+
+        async def forever() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(run_tool(Tool("probe", "", {}, forever), {}, NoCall()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_an_error_is_told_in_few_words() -> None:
+    def fails() -> None:
+        raise ToolError("x" * 1_000_000)
+
+    assert len(run(fails).response["error"]) <= MAX_ERROR_CHARS
 
 
 def test_pictures_are_put_aside_wherever_they_are() -> None:

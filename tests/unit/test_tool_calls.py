@@ -17,7 +17,7 @@ from agent import events
 from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
 from agent.live.uplink import Image, Note, ToolResult
-from agent.tool_calls import ToolCalls, late_note
+from agent.tool_calls import APP_EVENTS, NOTES, Asides, ToolCalls, late_note
 from agent.tools.context import CallContext, Spoken
 from agent.tools.declare import Tool
 from agent.tools.scheduled import Scheduled
@@ -66,6 +66,7 @@ class FakeCall:
         self.call_id = "c1"
         self.caller: str | None = "+4930123456"
         self.caller_spoke_at = 0.0
+        self.asides = Asides()
         self.asked: list[tuple[Any, ...]] = []
 
     def spoken(self) -> tuple[Spoken, ...]:
@@ -481,6 +482,76 @@ def test_a_tool_reaches_the_call() -> None:
             ("change_agent", "Be brief.", ["helpful"]),
             ("end_call",),
         ]
+
+    run(scenario())
+
+
+def adds_notes(ctx: CallContext) -> None:
+    for number in range(3000):
+        ctx.add_to_context(f"note {number}")
+
+
+async def adds_notes_and_waits(ctx: CallContext) -> None:
+    for number in range(3000):
+        ctx.add_to_context(f"note {number}")
+        await asyncio.sleep(0)
+
+
+async def says_and_changes(ctx: CallContext) -> None:
+    for _ in range(1500):
+        ctx.say("One moment.")
+        ctx.change_agent("Be brief.")
+
+
+async def sends_events(ctx: CallContext) -> None:
+    for number in range(3000):
+        ctx.send_event("step", number)
+
+
+async def goes_on(ctx: CallContext) -> None:
+    for number in range(3000):
+        with suppress(ToolError):
+            ctx.add_to_context(f"note {number}")
+    raise ToolError("nothing more")
+
+
+@pytest.mark.parametrize("function", [adds_notes, adds_notes_and_waits, says_and_changes, sends_events, goes_on])
+def test_a_tool_that_tells_too_much_is_at_fault(function: Any) -> None:
+    async def scenario() -> None:
+        model = Model(tool(function, context="ctx"))
+        model.calls.call("c1", "probe", {})
+        await asyncio.wait_for(model.finished.wait(), TIMEOUT_S)
+        await settle()
+        assert model.outcomes == ["error"]
+        assert len(model.host.asked) <= APP_EVENTS[1] + 1
+        model.finished.clear()
+        model.calls.call("c2", "probe", {})  # what is told is bounded for the whole call, not for each run
+        await asyncio.wait_for(model.finished.wait(), TIMEOUT_S)
+        await settle()
+        assert len(model.host.asked) <= APP_EVENTS[1] + 1
+
+    run(scenario())
+
+
+def test_a_tool_may_tell_again_later_and_no_more_than_can_be_told() -> None:
+    async def scenario() -> None:
+        async def tells(ctx: CallContext) -> None:
+            ctx.add_to_context("x" * 100_000)
+
+        async def adds(ctx: CallContext) -> None:
+            for _ in range(int(NOTES[1])):
+                ctx.add_to_context("note")
+
+        model = Model(tool(adds, context="ctx"))
+        for number in range(3):
+            model.calls.call(f"c{number}", "probe", {})
+            await settle()
+            await let_pass(NOTES[1] / NOTES[0])
+        assert model.outcomes == ["result"] * 3
+        model.calls.replace([tool(tells, context="ctx")])
+        model.calls.call("c9", "probe", {})
+        await settle()
+        assert model.outcomes[-1] == "error"
 
     run(scenario())
 

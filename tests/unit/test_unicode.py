@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.unicode import valid_json, valid_text
+from agent.unicode import read_json, valid_json, valid_text
 
 ANY_TEXT = st.text(st.characters(categories=None) | st.sampled_from("\ud83d\ude00\udc80a"), max_size=12)
 ANY_JSON = st.recursive(
@@ -58,3 +58,17 @@ def test_any_json_becomes_valid(value: Any) -> None:
 def test_keys_and_values_at_any_depth() -> None:
     value = {"a\ud83d": [1, None, ("b\ud83d", {"c": {"d\ude00": "e\ud83d"}})]}
     assert valid_json(value) == {"a\ufffd": [1, None, ["b\ufffd", {"c": {"d\ufffd": "e\ufffd"}}]]}
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize("text", ["", "{", nested(101), nested(900), "[" * 100_000, '{"a":' * 5000, "1" * 5000])
+def test_what_is_no_json_or_nested_too_deeply_is_one_error(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_json(text)
+
+
+def test_what_is_nested_as_deeply_as_may_be_is_read() -> None:
+    assert json.dumps(read_json(nested(100))) == nested(100)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from google import genai
 from google.genai.live import AsyncSession
 
 from agent.clock import monotonic
-from agent.emulator import Emulator, running_emulator
+from agent.emulator import Emulator, Raw, Say, ServerMessage, running_emulator
 from agent.errors import LiveLost, LiveRefused
 from agent.live import session, wire
 from agent.live.client import live_client
@@ -108,6 +109,48 @@ async def test_a_note_about_pictures_is_one_content(wants_reply: bool) -> None:
         (content,) = session.contents
         assert [(picture.mime, picture.data) for picture in content.pictures] == [("image/png", b"1")]
         assert (content.turns, content.turn_complete) == ((("user", "a plan"),), wants_reply)
+
+
+DEEP: dict[str, Any] = {}
+for _ in range(500):
+    DEEP = {"a": DEEP}
+UNREADABLE: list[Any] = [
+    {"serverContent": {"turnCompleteReason": 5}},
+    {"serverContent": {"modelTurn": {"parts": [{"executableCode": {"language": 1, "code": "x"}}]}}},
+    {"serverContent": {"modelTurn": {"parts": [{"codeExecutionResult": {"outcome": 2}}]}}},
+    {"usageMetadata": {"promptTokensDetails": [{"modality": 3, "tokenCount": 1}]}},
+    {"usageMetadata": {"trafficType": 1}},
+    {"serverContent": []},
+    {"serverContent": 7},
+    {"toolCall": {"functionCalls": [{"name": "f", "args": DEEP}]}},
+    {"toolCall": {"functionCalls": 1}},
+    {"goAway": [], "of no kind": 1},
+    {"of no kind": 1},
+    [],
+    "text",
+    3,
+]
+
+
+@pytest.mark.parametrize("message", UNREADABLE, ids=range(len(UNREADABLE)))
+async def test_a_message_that_cannot_be_read_is_one_message(message: Any) -> None:
+    """A number where the server has words, for instance."""
+    raw = Raw(ServerMessage("raw", json.dumps(message).encode()))
+    script = (Say("One."), raw, raw, Say("Two."))
+    async with (
+        running_emulator(
+            speech_recognition=False, pace=50.0, await_playback=False, on_turn=lambda _turn: script
+        ) as emulator,
+        connected(emulator) as (uplink, task, facts),
+    ):
+        uplink.put(TypedText("go on"))
+        said = ""
+        async with asyncio.timeout(10):
+            while not isinstance(fact := await facts.get(), wire.TurnComplete):
+                said += fact.text if isinstance(fact, wire.OutputTranscript) else ""
+        assert "One." in said
+        assert "Two." in said
+        assert not task.done()
 
 
 async def test_a_proxys_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,7 +204,18 @@ async def test_a_gateway_that_falls_silent_is_given_up(
 
 async def test_what_is_not_understood_does_no_harm(with_line: Phones, gateway: FakeJanus) -> None:
     async with with_line() as url, telephone() as (_pc, offer):
-        for text in ("", "[]", "null", "{}", '{"janus": "event"}', '{"janus": "hangup", "sender": []}', '"x"'):
+        nested = '{"plugindata":' * 10_000 + "1" + "}" * 10_000
+        for text in (
+            "",
+            "[" * 100_000,
+            nested,
+            "[]",
+            "null",
+            "{}",
+            '{"janus": "event"}',
+            '{"janus": "hangup", "sender": []}',
+            '"x"',
+        ):
             await gateway.send(text)
         junk: list[dict[str, Any]] = [{}, {"plugindata": 3}, {"plugindata": {"data": []}}, {"jsep": 1}]
         for each in junk:

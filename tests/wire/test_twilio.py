@@ -336,7 +336,16 @@ async def test_other_names_of_the_format_are_known(service: Service, model: Emul
 async def test_hostile_messages_do_no_harm(service: Service, model: Emulator) -> None:
     async with service() as url, ringing(url) as carrier:
         await model.wait_for(lambda: len(model.sessions) == 1)
-        for text in ("", "[]", "null", "nonsense", '{"event": 5}', '{"event": "media", "media": 3}'):
+        for text in (
+            "",
+            "[]",
+            "null",
+            "nonsense",
+            "[" * 60_000,
+            '{"event":' * 90 + "5" + "}" * 90,
+            '{"event": 5}',
+            '{"event": "media", "media": 3}',
+        ):
             await carrier.socket.send_str(text)
         await carrier.socket.send_bytes(b"\x00\x01")
         payloads: list[Any] = ["", "!", "A", "\u00fc", 7, None, {}]
