@@ -35,6 +35,7 @@ PURE = (
         "agent.events",
     ),
     *("agent.errors", "agent.unicode", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
+    *("signaling.candidates", "signaling.pending"),
 )
 MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
@@ -185,7 +186,8 @@ def test_only_the_clock_reads_the_clock() -> None:
 
 
 TAPS = tuple(
-    f"agent.media.{name}" for name in ("tap", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
+    f"agent.media.{name}"
+    for name in ("tap", "tap_arrivals", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
 )
 
 
