@@ -270,18 +270,20 @@ class Call:
         """Have every event from now on handed to ``observer``, in order; it must not block."""
         self._observers.append(observer)
 
-    async def run(self, ear: Ear | None) -> events.CallEnded:
+    async def run(self, ear: Ear | None, path: asyncio.Event | None = None) -> events.CallEnded:
         """Hold the call until somebody ends it.
 
         Args:
             ear: hands the caller's voice to `hear`; None if the caller only listens.
+            path: set once the caller is known to be there: only then is a Live session opened. None if so from the
+                start.
 
         Returns:
             How it ended, after the observers were told.
         """
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._start(self._hold_live(), "live")
+                self._start(self._hold_live(path), "live")
                 self._start(self._watch_silence(), "silence")
                 self._start(self._limits.keep(), "limits")
                 if ear is not None:
@@ -448,8 +450,10 @@ class Call:
 
     # model to caller
 
-    async def _hold_live(self) -> None:
+    async def _hold_live(self, path: asyncio.Event | None) -> None:
         """Ends the call when the Live session is refused or lost."""
+        if path is not None:
+            await path.wait()
         try:
             await self.live.run()
         except LiveError as error:

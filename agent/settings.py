@@ -7,16 +7,19 @@ or ``port = 8080``.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, LiteralString, get_args
 
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,6 +38,8 @@ DEFAULT_INSTRUCTION = (
     "You are a friendly voice agent on a call. Answer briefly, in spoken language, without lists or markup. "
     "If you did not understand, say so and ask."
 )
+
+_STUN_REST = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|[\w-]+(?:\.[\w-]+)*\.?)(?::(?P<port>\d{1,9}))?", re.ASCII)
 
 Sensitivity = Literal["high", "low"]
 
@@ -209,6 +214,9 @@ class Settings(BaseSettings):
         15.0, gt=0, description="Seconds without any packet from the caller after which the call ends."
     )
     max_calls: int = Field(100, ge=1, description="Calls at once; further offers are answered 503.")
+    max_pending_calls: int | None = Field(
+        None, ge=1, description="Of them those that are not connected yet; half of max_calls, or 10, if unset."
+    )
     overload_lag_ms: float = Field(
         40.0,
         gt=0,
@@ -238,6 +246,12 @@ class Settings(BaseSettings):
         True, description="Send a picture only if it looks different from the one sent last."
     )
     ice_servers: list[str] = Field([], description="STUN URLs for callers and service, e.g. stun:host:3478.")
+    media_addresses: list[str] = Field(
+        [], description="This machine's addresses on which media is waited for; all but loopback if empty."
+    )
+    candidate_networks: list[str] = Field(
+        [], description="Private networks of callers to which checks may be sent, e.g. 10.0.0.0/8. See the docs."
+    )
 
     # what a call may cost and how long it may last
     budget_usd: float | None = Field(
@@ -281,8 +295,30 @@ class Settings(BaseSettings):
         """What the model is told; a name that is no valid text is refused instead."""
         return valid_json(told)
 
+    @field_validator("ice_servers")
+    @classmethod
+    def _stun_urls(cls, urls: list[str]) -> list[str]:
+        return [_stun_url(url) for url in urls]
+
+    @field_validator("media_addresses")
+    @classmethod
+    def _addresses(cls, addresses: list[str]) -> list[str]:
+        return [_read(ipaddress.ip_address, address, "an IP address") for address in addresses]
+
+    @field_validator("candidate_networks")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        return [_read(ipaddress.ip_network, network, "a network such as 10.0.0.0/8") for network in networks]
+
     _flags: Mapping[str, str] = PrivateAttr({})  # the flags that were typed, by the name of the setting they set
     _agents: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the agent's file set
+
+    @property
+    def most_pending(self) -> int:
+        """How many calls may be not connected yet."""
+        if self.max_pending_calls is not None:
+            return min(self.max_pending_calls, self.max_calls)
+        return min(max(self.max_calls // 2, 10), self.max_calls)
 
     def source(self, name: str) -> str:
         """Say where the value of a setting came from, to begin a complaint about it with."""
@@ -321,6 +357,47 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then environment, then secrets in files of their own, then the TOML file."""
         return init_settings, env_settings, SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+
+def _stun_url(url: str) -> str:
+    """Return a STUN URL (RFC 7064) with its scheme in lower case."""
+    scheme, _, rest = url.partition(":")
+    match = _STUN_REST.fullmatch(rest)
+    if scheme.lower() in ("turn", "turns"):
+        why = "TURN needs credentials, for which there is no setting; name STUN servers only"
+    elif scheme.lower() not in ("stun", "stuns"):
+        why = "it does not begin with stun: or stuns:"
+    elif rest.startswith("//"):
+        why = "there are no slashes in it"
+    elif "?" in rest:
+        why = "it has no ?transport"
+    elif match is None:
+        why = "write stun:HOST or stun:HOST:PORT"
+    elif match["port"] and not 0 < int(match["port"]) < 1 << 16:
+        why = "the port must be 1 to 65535"
+    elif match["ipv6"] and not _is_ipv6(match["ipv6"]):
+        why = "what stands in brackets is no IPv6 address"
+    else:
+        return f"{scheme.lower()}:{rest}"
+    raise _wrong("{url} is not the URL of a STUN server: {why}", url=repr(url), why=why)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _read(kind: Callable[[str], object], text: str, wanted: str) -> str:
+    try:
+        return str(kind(text))
+    except ValueError as error:
+        raise _wrong("{text} is not {wanted}: {why}", text=repr(text), wanted=wanted, why=str(error)) from None
+
+
+def _wrong(message: LiteralString, **parts: str) -> PydanticCustomError:
+    return PydanticCustomError("unusable", message, parts)
 
 
 class SecretFiles(PydanticBaseSettingsSource):

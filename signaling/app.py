@@ -28,6 +28,7 @@ from agent.tools.mcp import mcp_tools
 from signaling import assets, health, ice, phone_api, pictures, twilio, whip
 from signaling.calls import Calls
 from signaling.connections import KEEP_ALIVE_S, Connections
+from signaling.descriptors import raise_limit
 from signaling.dialects import rtvi
 from signaling.logs import StrangersErrors
 from signaling.metrics import Metrics
@@ -124,6 +125,7 @@ async def _serving(
     hooks: Hooks,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
+    ice.check_media_addresses(settings)
     tap_ice.guard()
     note_closed_connects(asyncio.get_running_loop())
     calls = Calls(settings, outage, hooks)
@@ -173,6 +175,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
         ConfigError: a setting, or the agent, does not allow it.
     """
     check_exposure(settings)
+    raise_limit()
     check_model(settings, offline=endpoint_of(settings) is None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,10 @@ from agent.overload import Overload
 from agent.settings import Settings
 from agent.stats import CallStats, media_stats, notable
 from signaling.audit import Audit
+from signaling.candidates import CandidateGate
+from signaling.descriptors import Descriptors
 from signaling.peer import close_peer
+from signaling.pending import Pending, Slot, holder_of
 from signaling.sdp import DEFAULT_MESSAGE_BYTES
 from signaling.watch import watch_connection
 
@@ -85,6 +88,9 @@ class Leg:
         phone: what is known of the telephone on the other side, for `GET` on the call; None if there is none.
         max_message_bytes: the longest message that the client takes on its data channel.
         told: counts of what went wrong on the data channel.
+        path: set once the caller is known to be there; only then is the Live session opened.
+        gate: admits the caller's candidates; None if there are none.
+        slot: the room that it has until it is connected.
     """
 
     call: Call
@@ -100,6 +106,9 @@ class Leg:
     phone: dict[str, Any] | None = None
     max_message_bytes: int = DEFAULT_MESSAGE_BYTES
     told: Told = field(default_factory=Told)
+    path: asyncio.Event = field(default_factory=_set_event)
+    gate: CandidateGate | None = None
+    slot: Slot | None = None
 
     @property
     def pc(self) -> RTCPeerConnection:
@@ -169,6 +178,12 @@ class Calls:
         "While active, no call is accepted."
         self.hurry = Overload(HURRY_LAG_S)
         "While active, calls send larger chunks."
+        self.refused: Counter[str] = Counter()
+        "Offers that found no room, by reason."
+        self.candidates_ignored: Counter[str] = Counter()
+        "Callers' candidates that no checks were sent to, by reason."
+        self.made_room = 0
+        "Calls that were given up before they were connected, because others wanted in."
         self.observers: list[Observer] = []
         "Are handed every event of all calls, as `Call.observe` says."
         self._settings = settings
@@ -177,6 +192,11 @@ class Calls:
         self._of_ended = CallStats()
         self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
+        self._descriptors = Descriptors(monotonic)
+        self._pending = Pending()
+        self._negotiating = 0  # slots for which there is no leg yet
+        self._giving_way: set[str] = set()  # legs that end to make room
+        self._crowded = False
         self._over = EndedCalls()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -192,9 +212,15 @@ class Calls:
         return self._draining
 
     @property
+    def pending(self) -> int:
+        """How many calls are negotiated, or answered and not connected; a gateway's are not among them."""
+        return len(self._pending)
+
+    @property
     def full(self) -> bool:
-        """True while as many calls run as are allowed."""
-        return len(self._legs) >= self._settings.max_calls
+        """True while as many calls run, or are negotiated, as are allowed."""
+        running = len(self._legs) + self._negotiating - len(self._giving_way)
+        return running >= self._settings.max_calls
 
     def note_lag(self, lag_s: float) -> None:
         """Take how late the event loop was; to be called as `Overload.note` is."""
@@ -222,25 +248,72 @@ class Calls:
             total.add(leg.call.meter.spent)
         return total
 
-    def check_capacity(self) -> None:
-        """Refuse a call that there is no room for.
+    @contextmanager
+    def slot(self, address: str | None, *, bounded: bool) -> Iterator[Slot]:
+        """Hold room for a call while it is negotiated; `start` takes it over.
+
+        Args:
+            address: from where it was asked for.
+            bounded: it counts as pending until it is connected; not where others vouch for the caller.
 
         Raises:
-            OfferError: 503.
+            OfferError: 503, there is none.
         """
+        slot = Slot(holder_of(address) if bounded else None, monotonic())
+        refusal = self._refusal(slot)
+        if refusal is not None:
+            self.refused[refusal.code] += 1
+            raise refusal
+        self._negotiating += 1
+        self._pending.add(slot)
+        try:
+            yield slot
+        finally:
+            if slot.call_id is None:
+                self._negotiating -= 1
+                self._pending.remove(slot)
+
+    def _refusal(self, slot: Slot) -> OfferError | None:
+        """Say why there is no room for another call; None if there is, or was made."""
+        most, most_pending = self._settings.max_calls, self._settings.most_pending
         if self._draining:
-            raise OfferError(503, "draining", "The service is shutting down.", retry_after_s=RETRY_AFTER_S)
+            return _no_room("draining", "The service is shutting down.")
         outage = self.outage()
         if outage is not None:
-            raise OfferError(503, "unavailable", outage, retry_after_s=RETRY_AFTER_S)
-        if self.full:
-            raise OfferError(
-                503, "full", f"All {self._settings.max_calls} calls are in use.", retry_after_s=RETRY_AFTER_S
+            return _no_room("unavailable", outage)
+        if self._descriptors.short():
+            return _no_room("out_of_descriptors", "The service has too few file descriptors for another call.")
+        crowded = slot.holder is not None and len(self._pending) >= most_pending
+        if crowded and not self._crowded:
+            logger.warning(
+                "%d calls are not connected yet: old ones make room, or offers are refused", most_pending
             )
+        self._crowded = crowded or (self._crowded and len(self._pending) > most_pending // 2)
+        if (self.full or crowded) and not self._make_room(slot):
+            if self.full:
+                return _no_room("full", f"All {most} calls are in use.")
+            return _no_room("pending_full", f"{most_pending} callers have an answer and are not connected yet.")
         if self.overload.active:
-            raise OfferError(
-                503, "overloaded", "The running calls need all the time there is.", retry_after_s=RETRY_AFTER_S
-            )
+            return _no_room("overloaded", "The running calls need all the time there is.")
+        return None
+
+    def _make_room(self, slot: Slot) -> bool:
+        """Give up a call that is not connected, if that is just; see `signaling.pending`."""
+        victim = self._pending.next_to_go(slot.holder, slot.since)
+        if victim is None or victim.call_id is None:
+            return False
+        self._pending.remove(victim)
+        self._giving_way.add(victim.call_id)
+        self.made_room += 1
+        detail = "No media connection came about, and other callers needed the place."
+        self._legs[victim.call_id].call.hang_up("never_connected", detail, "network")
+        return True
+
+    def _connected(self, leg: Leg) -> None:
+        """Note that a call is up."""
+        leg.path.set()
+        if leg.slot is not None:
+            self._pending.remove(leg.slot)
 
     def get(self, call_id: str) -> Leg:
         """Find a call that has not ended.
@@ -270,10 +343,22 @@ class Calls:
         elif not self._over.knows(call_id, monotonic()):
             raise _unknown_call()
 
-    def start(self, leg: Leg) -> None:
-        """Take over a call and run it."""
+    def start(self, leg: Leg, slot: Slot) -> None:
+        """Take over a call and run it.
+
+        Args:
+            leg: the call.
+            slot: its room, from `slot`.
+
+        Raises:
+            OfferError: 503, the service has begun to shut down.
+        """
+        if self._draining:
+            raise _no_room("draining", "The service is shutting down.")
         self.started += 1
         self.audit.watch(leg.call)
+        self._negotiating -= 1
+        leg.slot, slot.call_id = slot, leg.call.call_id
         for observer in (self._count, *self.observers):
             leg.call.observe(observer)
         hooks = CallHooks(self._hooks, leg.call, self._hook_counts) if self._hooks else None
@@ -312,7 +397,7 @@ class Calls:
         logger.info("call %s: started", call.call_id)
         watch = asyncio.create_task(self._watch(leg), name=f"watch-{call.call_id}")
         try:
-            ended = await call.run(leg.ear)
+            ended = await call.run(leg.ear, leg.path)
             logger.log(
                 logging.WARNING if ended.is_error else logging.INFO,
                 "call %s: ended: %s (fault: %s): %s",
@@ -327,6 +412,8 @@ class Calls:
             logger.exception("call %s: failed", call.call_id)
         finally:
             watch.cancel()
+            if leg.slot is not None:
+                self._pending.remove(leg.slot)
             await self._close(leg)
             if hooks is not None:
                 await hooks.end()
@@ -353,6 +440,7 @@ class Calls:
             logger.exception("call %s: its peer connection did not close", leg.call.call_id)
         finally:
             del self._legs[leg.call.call_id]
+            self._giving_way.discard(leg.call.call_id)
             self._over.note(leg.call.call_id, monotonic())
             self._of_ended.add(leg_stats(leg))
             self._spent_by_ended.add(leg.call.meter.spent)
@@ -366,8 +454,12 @@ class Calls:
         if leg.watch is not None:
             await leg.watch()
         else:
-            await watch_connection(leg.pc, leg.call, self._settings, monotonic)
+            await watch_connection(leg.pc, leg.call, self._settings, monotonic, lambda: self._connected(leg))
         leg.greeted.set()
+
+
+def _no_room(code: str, detail: str) -> OfferError:
+    return OfferError(503, code, detail, retry_after_s=RETRY_AFTER_S)
 
 
 def _unknown_call() -> OfferError:

@@ -93,6 +93,7 @@ class _CallsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
+        yield GaugeMetricFamily("talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.pending)
         yield GaugeMetricFamily("talkspurt_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
@@ -111,6 +112,21 @@ class _CallsCollector(Collector):
         for reason, count in self._calls.ended.items():
             ended.add_metric([reason], count)
         yield ended
+        refused = CounterMetricFamily(
+            "talkspurt_offers_refused", "Offers without room, by reason.", labels=["reason"]
+        )
+        for reason, count in self._calls.refused.items():
+            refused.add_metric([reason], count)
+        yield refused
+        yield CounterMetricFamily(
+            "talkspurt_calls_given_up", "Calls that made room before they were connected.", self._calls.made_room
+        )
+        ignored = CounterMetricFamily(
+            "talkspurt_candidates_ignored", "Callers' candidates without checks, by reason.", labels=["reason"]
+        )
+        for reason, count in self._calls.candidates_ignored.items():
+            ignored.add_metric([reason], count)
+        yield ignored
         happened = CounterMetricFamily(
             "talkspurt_events", "What happened in calls, by event and sort.", labels=["event", "sort"]
         )

@@ -13,7 +13,6 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCRtpTransceiver,
     RTCSessionDescription,
@@ -28,7 +27,7 @@ from agent.errors import OfferError
 from agent.isolate import isolated
 from agent.kept import KeptCall
 from agent.live.session import LiveClient
-from agent.media import dtmf, tap, tap_route
+from agent.media import dtmf, tap, tap_ice, tap_route
 from agent.media.inbound import Ear, InboundStats, open_ear
 from agent.media.reorder import ReorderStats
 from agent.media.tap_guard import guard
@@ -39,8 +38,11 @@ from agent.tools.declare import Tool
 from agent.unicode import valid_text
 from signaling import sdp
 from signaling.calls import Calls, Leg
+from signaling.candidates import EVERYWHERE, CandidateGate
+from signaling.ice import GATHERING_S, checked_networks, own_servers
 from signaling.offered import Offered, read_offer
 from signaling.peer import close_peer
+from signaling.pending import Slot
 from signaling.tokens import new_call_id
 
 logger = logging.getLogger(__name__)
@@ -119,14 +121,19 @@ class Door:
         self._agent = agent
         self._calls = calls
         self._dialects = dialects
+        self._networks = checked_networks(settings)
         tap.keep_payload_types()
 
-    async def accept_offer(self, offer: str, extra: Extra = NOTHING_EXTRA) -> tuple[str, Leg]:
+    async def accept_offer(
+        self, offer: str, extra: Extra = NOTHING_EXTRA, address: str | None = None, *, gateway: bool = False
+    ) -> tuple[str, Leg]:
         """Answer an offer and start its call.
 
         Args:
             offer: the client's SDP: untrusted.
             extra: what this call has besides.
+            address: from where the offer came, to share what room there is.
+            gateway: it is one of the operator's own: its candidates may be anywhere, its callers are there.
 
         Returns:
             The answer's SDP and the running call.
@@ -134,19 +141,21 @@ class Door:
         Raises:
             OfferError: 400, 422 or 503; nothing was started.
         """
-        self._calls.check_capacity()
-        offered = read_offer(offer)
-        pc = self._new_peer(one_transport=offered.one_transport)
-        try:
-            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                return await self._negotiate(pc, offered, extra)
-        except BaseException as error:
-            await _discard(pc)
-            if isinstance(error, TimeoutError):
-                raise OfferError(503, "negotiation_timeout", "The offer took too long to answer.") from None
-            if isinstance(error, STUMBLES):
-                raise _unusable(error) from error
-            raise
+        with self._calls.slot(address, bounded=not gateway) as slot:
+            gate = CandidateGate(EVERYWHERE if gateway else self._networks, self._calls.candidates_ignored)
+            offered = read_offer(offer, gate.admit)
+            gate.leading = offered.leading
+            pc = self._new_peer(one_transport=offered.one_transport)
+            try:
+                async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                    return await self._negotiate(pc, offered, extra, slot, gate)
+            except BaseException as error:
+                await _discard(pc)
+                if isinstance(error, TimeoutError):
+                    raise OfferError(503, "negotiation_timeout", "The offer took too long to answer.") from None
+                if isinstance(error, STUMBLES):
+                    raise _unusable(error) from error
+                raise
 
     async def make_offer(self, extra: Extra = NOTHING_EXTRA) -> tuple[str, Leg]:
         """Start a call that the service itself makes; `take_answer` connects it, or it is hung up.
@@ -159,25 +168,26 @@ class Door:
         Raises:
             OfferError: 503.
         """
-        self._calls.check_capacity()
-        pc = self._new_peer(one_transport=True)
-        try:
-            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                call = self.new_call(extra)
-                pc.addTransceiver(call.voice, direction="sendrecv")
-                offer = await pc.createOffer()
-                text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
-                await pc.setLocalDescription(RTCSessionDescription(text, "offer"))
-                self._calls.check_capacity()
-        except BaseException as error:
-            await _discard(pc)
-            if isinstance(error, TimeoutError):
-                raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
-            raise
-        leg = Leg(call, pc, ear=None, ufrags=frozenset(), etag="", wants_events=False, answered=asyncio.Event())
-        leg.ear = _ear_to_come(leg)
-        self._calls.start(leg)
-        return pc.localDescription.sdp, leg
+        with self._calls.slot(None, bounded=False) as slot:
+            pc = self._new_peer(one_transport=True)
+            try:
+                async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                    call = self.new_call(extra)
+                    pc.addTransceiver(call.voice, direction="sendrecv")
+                    offer = await pc.createOffer()
+                    text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
+                    await self._set_local(pc, RTCSessionDescription(text, "offer"))
+                leg = Leg(
+                    call, pc, ear=None, ufrags=frozenset(), etag="", wants_events=False, answered=asyncio.Event()
+                )
+                leg.ear = _ear_to_come(leg)
+                self._calls.start(leg, slot)
+            except BaseException as error:
+                await _discard(pc)
+                if isinstance(error, TimeoutError):
+                    raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
+                raise
+            return pc.localDescription.sdp, leg
 
     async def take_answer(self, leg: Leg, answer: str) -> None:
         """Connect a call of `make_offer`.
@@ -227,10 +237,16 @@ class Door:
     def _new_peer(self, *, one_transport: bool) -> RTCPeerConnection:
         # By aiortc's default, BALANCED, the second video section gets lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
-        servers = [RTCIceServer(urls=url) for url in self._settings.ice_servers]
-        return RTCPeerConnection(RTCConfiguration(iceServers=servers, bundlePolicy=policy))
+        return RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
 
-    async def _negotiate(self, pc: RTCPeerConnection, offered: Offered, extra: Extra) -> tuple[str, Leg]:
+    async def _set_local(self, pc: RTCPeerConnection, description: RTCSessionDescription) -> None:
+        """Gather the service's own candidates, too, on the addresses that the settings name."""
+        tap_ice.limit_gathering(pc, GATHERING_S, self._settings.media_addresses or None)
+        await pc.setLocalDescription(description)
+
+    async def _negotiate(
+        self, pc: RTCPeerConnection, offered: Offered, extra: Extra, slot: Slot, gate: CandidateGate
+    ) -> tuple[str, Leg]:
         call = self.new_call(extra)
         leg = Leg(
             call,
@@ -240,6 +256,8 @@ class Door:
             etag=f'"{secrets.token_hex(8)}"',
             wants_events=offered.wants_data,
             max_message_bytes=offered.max_message_bytes,
+            path=asyncio.Event(),
+            gate=gate,
         )
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", call.call_id, ", ".join(offered.refused()))
@@ -251,13 +269,13 @@ class Door:
         _wire_keys(leg, offered)
         self._turn_down_video(pc)
         tap_route.route_by_mid(pc.getTransceivers())
-        await pc.setLocalDescription(await pc.createAnswer())
-        self._calls.check_capacity()  # others may have come in while this one was negotiated
+        tap_ice.note_path(pc, leg.path.set)
+        await self._set_local(pc, await pc.createAnswer())
         answer = pc.localDescription.sdp
         _wire_audio(leg, offered, answer)
         _guard(leg)
         self._wire_video(leg, answer)
-        self._calls.start(leg)
+        self._calls.start(leg, slot)
         return sdp.with_opus_wishes(offered.answer(answer)), leg
 
     def _wire(self, leg: Leg) -> None:
@@ -386,14 +404,16 @@ def _wire_keys(leg: Leg, offered: Offered) -> None:
 
 
 async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:
-    """Give the peer connection what was trickled."""
+    """Give the peer connection what was trickled, as far as it is of use: see `CandidateGate`."""
+    if leg.gate is None:
+        return
     for trickled in fragment.candidates:
-        candidate = candidate_from_sdp(trickled.candidate.removeprefix("candidate:"))
-        if trickled.mid is None:
-            candidate.sdpMLineIndex = 0
-        else:
-            candidate.sdpMid = trickled.mid
-        await leg.pc.addIceCandidate(candidate)
+        text = trickled.candidate.removeprefix("candidate:")
+        mid = leg.gate.leading.get(trickled.mid)
+        if mid is not None and leg.gate.admit(mid, text):
+            candidate = candidate_from_sdp(text)
+            candidate.sdpMid = mid
+            await leg.pc.addIceCandidate(candidate)
     # The end of candidates is not passed on: with none left aioice would give up before the caller's checks arrive.
 
 

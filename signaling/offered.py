@@ -21,8 +21,9 @@ There is no call without audio that is taken and not inactive; why it is not, is
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 
 from aiortc.sdp import H264Profile, parse_h264_profile_level_id
@@ -40,6 +41,9 @@ from signaling.sdp import (
     split_description,
     usable_candidate,
 )
+
+Admit = Callable[[str, str], bool]
+"""Says whether a candidate may be used: the mid that leads its transport, and what `usable_candidate` returns."""
 
 MAX_TRANSPORTS = 4  # beside a bundle's; voice, camera, screen and data need no more
 
@@ -118,6 +122,14 @@ class Offered:
         return len(self.taken) == 1 or len(self.bundle) == len(self.taken)
 
     @property
+    def leading(self) -> dict[str | None, str]:
+        """By each section's mid the mid of the one whose transport it shares; None is the first section."""
+        mids = [taken.mid for taken in self.taken.values()]
+        first = next((mid for mid in mids if mid in self.bundle), "")
+        leads: dict[str | None, str] = {mid: first if mid in self.bundle else mid for mid in mids}
+        return {None: leads[mids[0]], **leads}
+
+    @property
     def wants_data(self) -> bool:
         """True if data channels can be opened."""
         return any(each.section.kind == "application" for each in self.taken.values())
@@ -187,8 +199,12 @@ class Offered:
         return _text(lines)
 
 
-def read_offer(sdp: str) -> Offered:
+def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offered:
     """Read a description of the other side, and rule what is taken of it.
+
+    Args:
+        sdp: untrusted.
+        admit: asked for each candidate.
 
     Raises:
         OfferError: 400 if it is not SDP with DTLS and ICE, 422 if no audio in it is acceptable; names the line.
@@ -207,23 +223,25 @@ def read_offer(sdp: str) -> Offered:
     own_mids = {section.mid for section in sections}
     free_mids = (mid for mid in map(str, count()) if mid not in own_mids)
     taken: dict[int, Taken] = {}
+    bundled: list[str] = []
     alone = 0
     for index, section in chosen.items():
+        mid = section.mid or next(free_mids)
         try:
-            if section in group:
-                transport = _bundles_transport(session, group, [each for each in group if each in chosen.values()])
-            else:
-                transport = _own_transport(session, section)
-                alone += 1
-                if alone > MAX_TRANSPORTS:
+            if section not in group:
+                if alone == MAX_TRANSPORTS:
                     continue
+                transport = _own_transport(session, section, partial(admit, mid))
+                alone += 1
+            else:
+                members = [each for each in group if each in chosen.values()]
+                bundled = bundled or _bundles_transport(session, group, members, partial(admit, mid))
+                transport = bundled
         except OfferError as error:
             if section.kind == "audio":
                 wrong.append(error)
             continue
-        taken[index] = Taken(
-            section, section.mid or next(free_mids), _direction(section, session), tuple(transport)
-        )
+        taken[index] = Taken(section, mid, _direction(section, session), tuple(transport))
     if not any(each.section.kind == "audio" and each.direction != "inactive" for each in taken.values()):
         raise _no_audio(sections, wrong)
     return Offered(
@@ -327,7 +345,10 @@ def _bundle(session: Attributes, sections: Sequence[MediaSection]) -> list[Media
 
 
 def _bundles_transport(
-    session: Attributes, group: Sequence[MediaSection], taken: Sequence[MediaSection]
+    session: Attributes,
+    group: Sequence[MediaSection],
+    taken: Sequence[MediaSection],
+    admit: Callable[[str], bool],
 ) -> list[str]:
     """Return the transport of a bundle: that of the first section taken, which the first of all may complete.
 
@@ -342,10 +363,10 @@ def _bundles_transport(
     candidates = [value for section in same for value in section.values("candidate")]
     if any(section.kind != "application" for section in taken) and not any(map(_multiplexes, group)):
         raise _no_mux(taken[0])
-    return lines + _candidates(candidates)
+    return lines + _candidates(candidates, admit)
 
 
-def _own_transport(session: Attributes, section: MediaSection) -> list[str]:
+def _own_transport(session: Attributes, section: MediaSection, admit: Callable[[str], bool]) -> list[str]:
     """Return the transport of a section that is in no bundle.
 
     Raises:
@@ -355,7 +376,7 @@ def _own_transport(session: Attributes, section: MediaSection) -> list[str]:
         raise _unacceptable(f'The line "{shown(section.lines[0])}" is bundle-only, but it is in no bundle.')
     if section.kind != "application" and not _multiplexes(section):
         raise _no_mux(section)
-    return _security(section.attributes, session) + _candidates(section.values("candidate"))
+    return _security(section.attributes, session) + _candidates(section.values("candidate"), admit)
 
 
 def _multiplexes(section: MediaSection) -> bool:
@@ -405,9 +426,9 @@ def _fingerprints(values: Sequence[str]) -> list[str]:
     return [f"{name} {value}" for name, value in dict.fromkeys(read) if name == strongest]
 
 
-def _candidates(values: Sequence[str]) -> list[str]:
+def _candidates(values: Sequence[str], admit: Callable[[str], bool]) -> list[str]:
     usable = (usable_candidate(value) for value in values)
-    return [f"a=candidate:{value}" for value in dict.fromkeys(usable) if value]
+    return [f"a=candidate:{value}" for value in dict.fromkeys(usable) if value and admit(value)]
 
 
 def _direction(section: MediaSection, session: Attributes) -> str:

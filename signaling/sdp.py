@@ -24,7 +24,6 @@ _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
 _MID = re.compile(r"[!-~]{1,64}")
-_LINE_ENDS = re.compile(r"[\r\n]+")
 _CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
 
 
@@ -117,8 +116,11 @@ class MediaSection:
 
 
 def description_lines(text: str) -> list[str]:
-    """Return a description's lines without what ends them: CR LF, or either alone; empty lines are left out."""
-    return [line.rstrip() for line in _LINE_ENDS.split(text.lstrip("\ufeff \t")) if line.strip()]
+    """Return a description's lines without what ends them; empty lines are left out.
+
+    By aiortc's own rule, which takes U+000B, U+0085 or U+2028 for a line's end, too: no line of ours is two of its.
+    """
+    return [line.rstrip() for line in text.lstrip("\ufeff \t").splitlines() if line.strip()]
 
 
 def attributes_of(lines: Sequence[str]) -> dict[str, list[str]]:

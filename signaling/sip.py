@@ -288,7 +288,9 @@ class SipLine:
             return
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
-                answer, leg = await self._door.accept_offer(sdp.with_active_setup(offer), call.extra())
+                answer, leg = await self._door.accept_offer(
+                    sdp.with_active_setup(offer), call.extra(), gateway=True
+                )
         except (OfferError, TimeoutError) as error:
             code = error.code if isinstance(error, OfferError) else "negotiation_timeout"
             logger.info("phone line %s: declined a call: %s: %s", self.user, code, error)

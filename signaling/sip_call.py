@@ -194,7 +194,7 @@ async def _watch_phone(leg: Leg, settings: Settings) -> None:
     """End the call when its connection is gone, or the phone behind the gateway; ends then, or when cancelled."""
     silence = asyncio.create_task(_watch_silence(leg), name="phone-silence")
     try:
-        await watch_connection(leg.pc, leg.call, settings, monotonic)
+        await watch_connection(leg.pc, leg.call, settings, monotonic, leg.path.set)
     finally:
         silence.cancel()
 

@@ -23,7 +23,7 @@ def check_exposure(settings: Settings) -> None:
     Raises:
         ConfigError: the address is not loopback, no server key is set and nobody said ``--insecure``.
     """
-    if settings.server_key is None and not settings.insecure and not _is_loopback(settings.host):
+    if settings.server_key is None and not settings.insecure and not is_loopback(settings.host):
         raise ConfigError(
             f"host {settings.host} is reachable by others, who could call at your cost: set TALKSPURT_SERVER_KEY, "
             "or say --insecure if everybody may"
@@ -67,7 +67,8 @@ def want_instructor(request: web.Request, settings: Settings) -> None:
     authorise(request, settings)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine alone."""
     if host == "localhost":
         return True
     try:

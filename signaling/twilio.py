@@ -39,6 +39,7 @@ from agent.settings import Settings
 from agent.unicode import read_json
 from signaling.calls import Calls, Leg
 from signaling.offer import Door, Extra
+from signaling.pending import Slot
 from signaling.phone import Line, phone_tools
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,10 @@ class Stream:
         self._said_goodbye = True
         self._call().hang_up("hung_up", "The agent hung up.", "agent")
 
+    def closed(self) -> None:
+        """Note that the carrier is gone."""
+        self._call().hang_up("caller_left", "The carrier closed the connection.", "caller")
+
     async def send_keys(self, keys: str) -> None:
         """Not possible on a media stream."""
         raise GatewayError("this carrier's media stream cannot press keys")
@@ -255,29 +260,35 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         _check_signature(request, settings.twilio_url, token)
-        calls.check_capacity()
+        with calls.slot(None, bounded=False) as slot:
+            socket, stream = await begin(request, slot)
+        if stream is not None:
+            await _converse(socket, stream)
+            stream.closed()
+        return socket
+
+    async def begin(request: web.Request, slot: Slot) -> tuple[web.WebSocketResponse, Stream | None]:
+        """Start the call of a carrier's stream; None if there is none to be had."""
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_TIMEOUT_S)
         await socket.prepare(request)
         start = await _start(socket)
-        if start is None or calls.full or calls.draining:
+        if start is None or calls.draining:
             await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)
-            return socket
+            return socket, None
         refusal = _refusal(start)
         if refusal is not None:
             logger.warning("a carrier's stream was refused: %s", refusal)
             reason = refusal.encode()[:MAX_REASON_BYTES]
             await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=reason)
-            return socket
+            return socket, None
         stream = Stream(socket, start)
         call = door.new_call(stream.extra())
         leg = Leg(call, None, stream.ear(call), ufrags=frozenset(), etag="", wants_events=False)
         leg.watch = partial(stream.watch, settings.ice_grace_s)
         leg.phone = {"direction": "inbound", "caller": stream.line.caller, "callee": stream.line.callee}
         stream.begin(leg)
-        calls.start(leg)
-        await _converse(socket, stream)
-        call.hang_up("caller_left", "The carrier closed the connection.", "caller")
-        return socket
+        calls.start(leg, slot)
+        return socket, stream
 
     return [web.get(PATH, serve)]
 

@@ -1,36 +1,43 @@
 """Notice that a caller's connection never came about, was closed, or went silent for too long.
 
 aiortc itself notices a lost connection after some 30 s, and then reports it like a closed one. So the packets that
-arrive are counted here: RTP, RTCP and data channel; a caller who is muted or only listens still sends RTCP.
+arrive are counted here: RTP, RTCP and data channel; a caller who is muted or only listens still sends RTCP. Packets
+that the caller has not signed do not count: forged ones keep no call alive.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiortc import RTCPeerConnection
 
 from agent.call import Call
 from agent.clock import Clock
+from agent.media.tap_arrivals import watch_arrivals
 from agent.settings import Settings
 
 LOOK_S = 1.0
 SILENT_S = 3.0  # a caller who closes the connection was heard a moment ago
 
 
-async def watch_connection(pc: RTCPeerConnection, call: Call, settings: Settings, clock: Clock) -> None:
+async def watch_connection(
+    pc: RTCPeerConnection, call: Call, settings: Settings, clock: Clock, on_connected: Callable[[], None]
+) -> None:
     """End the call when its connection is gone or never comes; ends then, or when cancelled."""
+    arrivals = watch_arrivals(pc)
     changed = asyncio.Event()
     pc.on("connectionstatechange", changed.set)
     if not await _connects(pc, changed, settings.connect_timeout_s):
         limit_s = settings.connect_timeout_s
         call.hang_up("never_connected", f"No media connection came about within {limit_s:g} s.", "network")
         return
+    on_connected()
     call.media_flows()
     heard_at, packets = clock(), -1
     while pc.connectionState == "connected":
-        count = await _packets_received(pc)
+        count = await _packets_received(pc) if arrivals is None else sum(each.packets for each in arrivals)
         if count != packets:
             heard_at, packets = clock(), count
         elif clock() - heard_at >= settings.ice_grace_s:
@@ -61,7 +68,7 @@ async def _change(changed: asyncio.Event, at_most_s: float) -> None:
 
 
 async def _packets_received(pc: RTCPeerConnection) -> int:
-    """Count what came over the transports of audio and video (webrtc-stats, RTCTransportStats)."""
+    """Count what came over the transports of audio and video, signed or not (webrtc-stats, RTCTransportStats)."""
     receivers = {receiver.transport: receiver for receiver in pc.getReceivers()}.values()
     reports = [report for receiver in receivers for report in (await receiver.getStats()).values()]
     return sum(report.packetsReceived for report in reports if report.type == "transport")

@@ -37,7 +37,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        answer, leg = await door.accept_offer(*await _wish(request, seal))
+        answer, leg = await door.accept_offer(*await _wish(request, seal), request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):

@@ -44,6 +44,7 @@ PURE = (
         "agent.bucket",
         "signaling.sdp",
     ),
+    *("signaling.candidates", "signaling.pending"),
 )
 MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
@@ -194,7 +195,8 @@ def test_only_the_clock_reads_the_clock() -> None:
 
 
 TAPS = tuple(
-    f"agent.media.{name}" for name in ("tap", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
+    f"agent.media.{name}"
+    for name in ("tap", "tap_arrivals", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
 )
 
 
@@ -282,11 +284,15 @@ def test_everything_is_caught_in_five_places_only() -> None:
 
 
 def test_what_is_not_an_error_is_never_kept() -> None:
-    """``except BaseException`` tidies up and raises again; a bare ``except`` says nothing."""
+    """``except BaseException`` tidies up and raises again; a bare ``except`` says nothing.
+
+    What a tool or a hook raises is its own affair, ``exit()`` too; two files tell that from a cancelled task.
+    """
     kept = [
         f"{module}:{handler.lineno}"
         for module, caught, handler in catchers()
         if caught in ("", "BaseException") and not isinstance(handler.body[-1], ast.Raise)
+        if module not in ("agent.isolate", "agent.tools.runner")
     ]
     assert kept == []
 

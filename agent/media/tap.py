@@ -26,6 +26,7 @@ from pylibsrtp import Error as SrtpError
 
 from agent.media import dtmf
 from agent.media.rtp import HEADER_BYTES, RtpPacket, parse_rtp
+from agent.media.tap_arrivals import arrivals_of
 
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
@@ -148,10 +149,13 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
     """Stand in for ``data_received`` of the receiver's ICE connection; returns False if that is not possible."""
     transport = receiver.transport
     connection: Any = getattr(transport.transport, "_connection", None)
-    streams = getattr(receiver, _STREAMS, None)
-    the_long_way = getattr(connection, "data_received", None)
+    streams: Any = getattr(receiver, _STREAMS, None)
+    the_long_way: Any = getattr(connection, "data_received", None)
+    arrivals = arrivals_of(transport)
     expected = all(hasattr(transport, name) for name in ("_rx_srtp", _RX_PACKETS, _RX_BYTES))
-    if not expected or streams is None or the_long_way is None or not version("aioice").startswith(AIOICE_SERIES):
+    if streams is None or the_long_way is None or arrivals is None:
+        return False
+    if not expected or not version("aioice").startswith(AIOICE_SERIES):
         return False
 
     def data_received(data: bytes, component: int) -> None:
@@ -169,6 +173,7 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
             packet = parse_rtp(transport._rx_srtp.unprotect(data))
         except (SrtpError, ValueError):
             return  # forged, come twice, or too long
+        arrivals.packets += 1
         if packet is not None:
             stream.add(packet)
             on_packet(packet)

@@ -18,7 +18,9 @@ cannot be used.
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import Counter
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -139,11 +141,46 @@ def limit_gathering(pc: RTCPeerConnection, timeout_s: float, own_addresses: list
 
 
 def _limit(connection: Connection, timeout_s: float, own_addresses: list[str] | None) -> None:
-    gather: Any = connection.get_component_candidates
+    gather: Any = Connection.get_component_candidates
+    itself = weakref.ref(connection)  # a connection that holds itself would stay until the garbage is collected
 
     async def gather_within(*, component: int, addresses: list[str]) -> list[aioice.Candidate]:
         wanted = addresses if own_addresses is None else own_addresses
-        found: list[aioice.Candidate] = await gather(component=component, addresses=wanted, timeout=timeout_s)
+        found: list[aioice.Candidate] = await gather(
+            itself(), component=component, addresses=wanted, timeout=timeout_s
+        )
         return found
 
     connection.get_component_candidates = gather_within  # type: ignore[method-assign,assignment]
+
+
+def note_path(pc: RTCPeerConnection, opened: Callable[[], None]) -> None:
+    """Have ``opened`` called once the peer has answered a check of ours: it is there, and wants the call.
+
+    That takes the password of the offer, and an address at which its holder gets packets. The DTLS handshake is
+    still to come. May be called more than once.
+
+    Args:
+        pc: the peer connection, with its media sections.
+        opened: must not raise.
+    """
+    for transport in getattr(pc, _ICE_TRANSPORTS, ()):
+        _note_path(transport._connection, opened)
+
+    def state_changed() -> None:
+        if pc.iceConnectionState == "completed":
+            opened()
+
+    pc.on("iceconnectionstatechange", state_changed)
+
+
+def _note_path(connection: Connection, opened: Callable[[], None]) -> None:
+    if not hasattr(connection, "check_complete"):
+        return
+
+    def check_complete(pair: CandidatePair) -> None:
+        Connection.check_complete(pair.protocol.receiver, pair)
+        if pair.state is CandidatePair.State.SUCCEEDED:
+            opened()
+
+    connection.check_complete = check_complete  # type: ignore[method-assign]

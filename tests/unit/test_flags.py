@@ -29,6 +29,11 @@ UNUSUAL = {  # flags whose bounds or form exclude the sample of their type
     "sip_proxy": ("sip:b", "sip:b"),
     "twilio_url": ("wss://b/twilio", "wss://b/twilio"),
 }
+LISTS = {  # whose entries have a form
+    "ice_servers": ["stun:a", "stun:b:3478"],
+    "media_addresses": ["192.0.2.1", "2001:db8::1"],
+    "candidate_networks": ["10.0.0.0/8", "fd00::/8"],
+}
 SECRETS = (
     *("server_key", "google_api_key", "vertex_api_key"),
     *("janus_secret", "sip_password", "twilio_auth_token"),
@@ -81,7 +86,8 @@ def test_each_setting_has_a_flag(name: str) -> None:
             assert getattr(settings, name) is value
             assert settings.stated(name) == f"flag {typed}"
     elif list[str] in kinds:
-        assert getattr(run(flag(name), "a", flag(name), "b")[0], name) == ["a", "b"]
+        values = LISTS.get(name, ["a", "b"])
+        assert getattr(run(flag(name), values[0], flag(name), values[1])[0], name) == values
     else:
         text, value = sample(name)
         settings, _ = run(flag(name), text)

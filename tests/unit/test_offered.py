@@ -216,3 +216,67 @@ def test_whatever_is_taken_of_a_damaged_offer_aiortc_can_take(offer: str) -> Non
             assert media.rtcp_mux
             assert media.direction
             assert find_common_codecs(CODECS[media.kind], media.rtp.codecs)
+
+
+ODD_LINE_ENDS = ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+SMUGGLED = "a=candidate:9 1 udp 9 10.9.9.9 9 typ host"
+
+
+@pytest.mark.parametrize("separator", ODD_LINE_ENDS)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a=rtcp-fb:96 nack{}",
+        "a=fmtp:96 packetization-mode=1;profile-level-id=42e01f{}",
+        "a=extmap:1 urn:ietf:params:rtp-hdrext:toffset x{}",
+        "a=ssrc:1 cname:x{}",
+        "a=mid:1{}",
+        "a=x{}",
+    ],
+)
+def test_aiortc_reads_no_line_that_was_not_judged(separator: str, line: str) -> None:
+    """It ends lines where `str.splitlines` does: what hides behind an odd separator is judged as well."""
+    asked: list[str] = []
+
+    def admit(_mid: str, candidate: str) -> bool:
+        asked.append(candidate)
+        return False
+
+    h264 = ("a=fmtp:96 packetization-mode=1", line.format(separator + SMUGGLED))
+    shown = video("1", *h264).replace("VP8", "H264")
+    offer = SESSION + audio("0") + SECURITY + shown + SECURITY
+    text = read_offer(offer, admit).for_aiortc()
+    assert "10.9.9.9" not in text
+    assert asked == ["9 1 udp 9 10.9.9.9 9 typ host"]
+    assert text.splitlines() == text.removesuffix("\r\n").split("\r\n")
+
+
+@given(st.data())
+def test_our_lines_are_aiortcs_lines(data: st.DataObject) -> None:
+    offer = OFFERS[data.draw(st.sampled_from(sorted(OFFERS)))]
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(offer)))
+        piece = data.draw(st.sampled_from(ODD_LINE_ENDS)) + data.draw(
+            st.sampled_from(["", SMUGGLED, "m=audio 9 x y"])
+        )
+        offer = offer[:place] + piece + offer[place:]
+    try:
+        text = read_offer(offer, lambda _mid, candidate: "10.9.9.9" not in candidate).for_aiortc()
+    except OfferError:
+        return
+    assert "10.9.9.9" not in text
+    assert text.splitlines() == text.removesuffix("\r\n").split("\r\n")
+
+
+def test_candidates_of_a_bundle_are_asked_for_once() -> None:
+    asked: list[tuple[str, str]] = []
+
+    def admit(mid: str, candidate: str) -> bool:
+        asked.append((mid, candidate))
+        return True
+
+    bundled = "a=group:BUNDLE 0 1\n" + audio("0", CANDIDATE) + SECURITY + video("1")
+    offered = read_offer(SESSION + bundled + video("2", CANDIDATE).replace("96", "97") + SECURITY, admit)
+    candidate = CANDIDATE.removeprefix("a=candidate:")
+    assert asked == [("0", candidate), ("2", candidate)]
+    assert offered.leading == {None: "0", "0": "0", "1": "0", "2": "2"}

@@ -67,6 +67,66 @@ def test_the_environment_beats_the_file(toml: WriteToml, monkeypatch: pytest.Mon
     assert (settings.port, settings.max_calls) == (2, 7)
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("nonsense", "does not begin with stun: or stuns:"),
+        ("", "does not begin with stun: or stuns:"),
+        ("http://host", "does not begin with stun: or stuns:"),
+        ("stun://host", "no slashes"),
+        ("stun:", "write stun:HOST or stun:HOST:PORT"),
+        ("stun:ho st", "write stun:HOST or stun:HOST:PORT"),
+        ("stun:host:", "write stun:HOST or stun:HOST:PORT"),
+        ("stun:host:x", "write stun:HOST or stun:HOST:PORT"),
+        ("stun:::1", "write stun:HOST or stun:HOST:PORT"),
+        ("stun:host:0", "1 to 65535"),
+        ("stun:host:65536", "1 to 65535"),
+        ("stun:[::g]", "no IPv6 address"),
+        ("stun:host?transport=udp", "no ?transport"),
+        ("turn:host:3478", "TURN needs credentials"),
+    ],
+)
+def test_what_is_no_stun_url_is_refused_with_the_reason(url: str, reason: str) -> None:
+    said = complaint(ice_servers=["stun:good", url])
+    assert said.startswith("flag --ice-servers = ")
+    assert f"{url!r} is not the URL of a STUN server: " in said
+    assert reason in said
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("stun:host", "stun:host"),
+        ("STUN:Host.example.:19302", "stun:Host.example.:19302"),
+        ("stuns:host:5349", "stuns:host:5349"),
+        ("stun:192.0.2.1", "stun:192.0.2.1"),
+        ("stun:[2001:db8::1]:3478", "stun:[2001:db8::1]:3478"),
+    ],
+)
+def test_stun_urls_are_taken(url: str, expected: str) -> None:
+    assert load_settings({"ice_servers": [url]}).ice_servers == [expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("media_addresses", "eth0", "'eth0' is not an IP address"),
+        ("media_addresses", "10.0.0.0/8", "'10.0.0.0/8' is not an IP address"),
+        ("candidate_networks", "all", "'all' is not a network such as 10.0.0.0/8"),
+        ("candidate_networks", "10.0.0.1/8", "has host bits set"),
+    ],
+)
+def test_addresses_and_networks_must_be_some(name: str, value: str, reason: str) -> None:
+    assert reason in complaint(**{name: [value]})
+
+
+@pytest.mark.parametrize(
+    ("most", "pending", "expected"), [(1, None, 1), (10, None, 10), (100, None, 50), (100, 7, 7), (5, 50, 5)]
+)
+def test_calls_that_are_not_connected_are_bounded_by_default(most: int, pending: int | None, expected: int) -> None:
+    assert load_settings({"max_calls": most, "max_pending_calls": pending}).most_pending == expected
+
+
 def test_a_flag_beats_them_all(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
     toml("port = 1\n")
     monkeypatch.setenv("TALKSPURT_PORT", "2")
