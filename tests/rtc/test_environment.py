@@ -29,7 +29,7 @@ async def test_googles_own_environment_is_honoured(emulator: Emulator) -> None:
         assert speech["languageCode"] == "en-GB"
         assert speech["voiceConfig"]["prebuiltVoiceConfig"]["voiceName"] == "Kore"
         assert session.setup["generationConfig"]["responseModalities"] == ["AUDIO"]
-    assert not any("emulator" in line for line in service.log)
+    assert not any("local emulator" in line for line in service.log)
     assert not any("some-key" in line for line in service.log)
 
 
