@@ -466,7 +466,7 @@ class Call:
     def _live_ready(self) -> None:
         self.briefing.change_confirmed()
         self._watchdog.proceed("session", self._clock())
-        logger.info("call %s: Live session %s", self.call_id, self.live.session_id)
+        logger.info("call %s: Live session %r", self.call_id, self.live.session_id)
         self.ready = events.AgentReady(self.model, self._offline_demo, self._floor.marked, self.live.session_id)
         self._emit(self.ready)
         self._greet()
@@ -501,7 +501,7 @@ class Call:
         for eye in self.eyes:
             eye.forget()
         outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
-        logger.info("call %s: Live session %s", self.call_id, self.live.session_id)
+        logger.info("call %s: Live session %r", self.call_id, self.live.session_id)
         self._emit(events.SessionReplaced(how.resumed, outage_ms, replayed_ms, self.live.session_id))
         if how.told_turns:
             self._emit(events.ContextRebuilt(how.told_turns))
