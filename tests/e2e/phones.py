@@ -163,9 +163,7 @@ class Ports:
 
 
 @asynccontextmanager
-async def kamailio(
-    folder: Path, ports: Ports, *, outbound: str = "", **definitions: str
-) -> AsyncIterator[Program]:
+async def kamailio(folder: Path, ports: Ports, *, outbound: str = "", **definitions: str) -> AsyncIterator[Program]:
     """Run deploy/sip/kamailio/kamailio.cfg.
 
     Args:

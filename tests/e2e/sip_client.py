@@ -6,13 +6,15 @@ import asyncio
 import hashlib
 import itertools
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.e2e.phones import DOMAIN
 
+Wanted = str | Callable[[str], object]
 _numbers = itertools.count(1)
+FLOOD = 2_000
 SILENCE_S = 0.4  # in which an answer on loopback would have come
 
 
@@ -24,11 +26,11 @@ class SipClient(asyncio.DatagramProtocol):
         got: every message that came, in order.
     """
 
-    def __init__(self, proxy_port: int) -> None:
-        self.proxy = f"127.0.0.1:{proxy_port}"
+    def __init__(self, proxy: tuple[str, int]) -> None:
+        self.proxy = f"{proxy[0]}:{proxy[1]}"
         self.got: list[str] = []
         self.here = ""
-        self._proxy_port = proxy_port
+        self._proxy = proxy
         self._transport: Any = None
         self._came = asyncio.Event()
 
@@ -47,7 +49,7 @@ class SipClient(asyncio.DatagramProtocol):
 
     def send(self, message: str) -> None:
         """Send to the proxy."""
-        self._transport.sendto(message.encode(), ("127.0.0.1", self._proxy_port))
+        self._transport.sendto(message.encode(), self._proxy)
 
     def request(
         self,
@@ -96,12 +98,12 @@ class SipClient(asyncio.DatagramProtocol):
         branch = branch_of(request)
         return await self.receive(lambda text: is_final(text) and branch_of(text) == branch)
 
-    async def receive(self, wanted: object, timeout_s: float = 5.0) -> str:
+    async def receive(self, wanted: Wanted, timeout_s: float = 5.0) -> str:
         """Return the first message that is ``wanted``: a method, or a function that says so."""
 
         def found() -> str | None:
             for text in self.got:
-                if wanted(text) if callable(wanted) else text.startswith(f"{wanted} "):
+                if text.startswith(f"{wanted} ") if isinstance(wanted, str) else wanted(text):
                     return text
             return None
 
@@ -111,7 +113,7 @@ class SipClient(asyncio.DatagramProtocol):
                 await self._came.wait()
             return message
 
-    async def hears_nothing(self, wanted: str) -> bool:
+    async def hears_nothing(self, wanted: Wanted) -> bool:
         """Say that no such message comes."""
         with suppress(TimeoutError):
             await self.receive(wanted, SILENCE_S)
@@ -145,7 +147,9 @@ class SipClient(asyncio.DatagramProtocol):
 
         challenge = await self.ask(register())
         assert challenge.startswith("SIP/2.0 401 "), challenge
-        return register(authorization(header(challenge, "WWW-Authenticate"), "REGISTER", uri, name or user, password))
+        return register(
+            authorization(header(challenge, "WWW-Authenticate"), "REGISTER", uri, name or user, password)
+        )
 
 
 def authorization(challenge: str, method: str, uri: str, user: str, password: str) -> str:
@@ -173,10 +177,14 @@ def reply(request: str, status: str, *headers: str, tag: str = "theirs") -> str:
     return "\r\n".join([f"SIP/2.0 {status}", *copied, *headers, "Content-Length: 0"]) + "\r\n\r\n"
 
 
+def headers(message: str, name: str) -> list[str]:
+    """Return the headers of that name."""
+    return re.findall(rf"^{name}:\s*(.*?)\r$", message, re.IGNORECASE | re.MULTILINE)
+
+
 def header(message: str, name: str) -> str:
     """Return the first header of that name; "" if there is none."""
-    found = re.search(rf"^{name}:\s*(.*?)\r$", message, re.IGNORECASE | re.MULTILINE)
-    return found[1] if found else ""
+    return next(iter(headers(message, name)), "")
 
 
 def branch_of(message: str) -> str:
@@ -189,16 +197,27 @@ def is_final(message: str) -> bool:
     return re.match(r"SIP/2\.0 [2-6]", message) is not None
 
 
+async def flood(*senders: SipClient) -> None:
+    """Send 2,000 requests of several kinds within about a second."""
+    uri = f"sip:{senders[0].proxy}"
+    for number in range(FLOOD):
+        one = senders[number % len(senders)]
+        method = ("REGISTER", "INVITE", "OPTIONS", "BYE")[number // len(senders) % 4]
+        one.send(one.request(method, uri, to_tag="x" if method == "BYE" else None))
+        if number % 20 == 19:
+            await asyncio.sleep(0.01)
+
+
 def _md5(text: str) -> str:
-    return hashlib.md5(text.encode()).hexdigest()  # noqa: S324  the digest of RFC 2617
+    return hashlib.md5(text.encode()).hexdigest()  # what RFC 2617 wants
 
 
 @asynccontextmanager
-async def sip_client(address: str, proxy_port: int) -> AsyncIterator[SipClient]:
-    """Open a socket on an address of loopback, for talk with the proxy."""
+async def sip_client(address: str, port: int, proxy: str = "127.0.0.1") -> AsyncIterator[SipClient]:
+    """Open a socket on an address of loopback, for talk with the proxy at another and that port."""
     loop = asyncio.get_running_loop()
     _transport, client = await loop.create_datagram_endpoint(
-        lambda: SipClient(proxy_port), local_addr=(address, 0)
+        lambda: SipClient((proxy, port)), local_addr=(address, 0)
     )
     try:
         yield client
