@@ -12,9 +12,9 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]+", re.ASCII)
 def shown_url(url: str) -> str:
     """Return a URL or SIP address as it may be printed: without user, password, query and fragment.
 
-    ``wss://ann:pass@host:8188/janus?token=x`` becomes ``wss://***@host:8188/janus?***``. The user of a SIP address is
-    part of its name, and stays. Where it cannot be told how much is the password, because that holds a character that
-    RFC 3986 would have escaped, only the scheme is left.
+    ``wss://ann:pass@host:8188/janus?token=x`` becomes ``wss://***@host:8188/janus?***``. The user of a SIP address
+    is part of its name, and stays. Where it cannot be told how much is the password, because that holds a character
+    that RFC 3986 would have escaped, only the scheme is left.
     """
     scheme = _SCHEME.match(url)
     if scheme is None:
@@ -37,7 +37,7 @@ def shown_url(url: str) -> str:
 
 
 def without_secrets(text: str, *urls: str) -> str:
-    """Return somebody else's text, such as the message of a library's error, with every URL in it as `shown_url` has it.
+    """Return somebody else's text, such as a library's message, with every URL in it as `shown_url` has it.
 
     Args:
         text: the text.

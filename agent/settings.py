@@ -421,7 +421,7 @@ def _words(kind: object) -> tuple[str, ...]:
 
 
 def _refuse_empty_keys(given: Mapping[str, Any]) -> None:
-    """Refuse an empty variable for what strangers are held against; elsewhere one that is empty is one that is unset.
+    """Refuse an empty variable for what strangers are held against; elsewhere an empty one counts as unset.
 
     ``TALKSPURT_SERVER_KEY=$KEY`` without a KEY would leave a door open, or shut, that was meant to be locked.
     """

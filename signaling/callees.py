@@ -7,15 +7,15 @@ A pattern is one of
   name or within the host, ``?`` for one character;
 - ``*`` alone, for every number and every address.
 
-Numbers are what the line's own domain is asked for, and a number pattern is the only one (but ``*``) that allows them:
-what a carrier dials must not hide behind ``sip:*@my.domain``, in whatever way it is written.
+Numbers are what the line's own domain is asked for, and a number pattern is the only one (but ``*``) that allows
+them: what a carrier dials must not hide behind ``sip:*@my.domain``, in whatever way it is written.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import unquote
 
 from agent.errors import ConfigError
@@ -23,6 +23,7 @@ from agent.settings import Settings
 
 ALL = "*"
 Switch = Literal["dial", "transfer"]
+SWITCHES: tuple[Switch, ...] = get_args(Switch)
 
 _NUMBER_PATTERN = re.compile(r"\+?[0-9*?][0-9*?().\- ]*", re.ASCII)
 _URI_PATTERN = re.compile(r"sips?:[\w\-.!~*'()%&=+$,?]+@[A-Za-z0-9.\-*?\[\]]+(:[0-9*?]+)?", re.ASCII)
@@ -80,8 +81,8 @@ def callees_of(settings: Settings, switch: Switch) -> Callees | None:
     patterns: list[str] = getattr(settings, setting)
     if not patterns:
         raise ConfigError(
-            f"{settings.source(switch)}: {setting} is empty, so nobody could be called; name numbers and addresses there, "
-            "such as +4930* and sip:*@pbx.example, or * for all"
+            f"{settings.source(switch)}: {setting} is empty, so nobody could be called; name numbers and addresses "
+            "there, such as +4930* and sip:*@pbx.example, or * for all"
         )
     domain = settings.sip_user.partition("@")[2]
     numbers, uris = [], []

@@ -147,6 +147,11 @@ def line_settings(ports: Ports, **changes: Any) -> Settings:
         "sip_password": phones.PASSWORD,
         "sip_proxy": f"sip:127.0.0.1:{ports.sip}",
         "sip_lines": LINES,
+        "dial": True,
+        "dial_allowed": [f"sip:phone*@127.0.0.1:{ports.sip}"],
+        "transfer": True,
+        "transfer_allowed": ["sip:phone*@127.0.0.1:*"],
+        "send_dtmf": True,
     }
     return Settings(**(values | changes))
 

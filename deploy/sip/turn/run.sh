@@ -7,7 +7,7 @@ set -eu
 
 : "${TURN_SECRET:?is the secret that credentials are made with: 16 characters or more, e.g. of openssl rand -hex 24}"
 case "$TURN_SECRET" in
-    *change-me*|*changeme*) echo "TURN_SECRET: take a secret of your own, not the placeholder" >&2; exit 2 ;;
+    *change-me*) echo "TURN_SECRET: take a secret of your own, not the placeholder" >&2; exit 2 ;;
     *[!A-Za-z0-9._~-]*) echo "TURN_SECRET: use letters, digits and . _ ~ - only" >&2; exit 2 ;;
     ????????????????*) ;;
     *) echo "TURN_SECRET: use 16 characters or more, or it can be guessed" >&2; exit 2 ;;
