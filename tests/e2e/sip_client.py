@@ -41,15 +41,15 @@ class SipClient(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         del addr
-        self.got.append(data.decode())
+        self.got.append(data.decode(errors="replace"))
         self._came.set()
 
     def close(self) -> None:
         self._transport.close()
 
-    def send(self, message: str) -> None:
+    def send(self, message: str | bytes) -> None:
         """Send to the proxy."""
-        self._transport.sendto(message.encode(), self._proxy)
+        self._transport.sendto(message.encode() if isinstance(message, str) else message, self._proxy)
 
     def request(
         self,
