@@ -25,7 +25,7 @@ PURE = (
         "agent.media.dtmf",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten"),
+    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten", "agent.redact"),
     *(
         "agent.live.resumption",
         "agent.live.replay",
@@ -34,7 +34,7 @@ PURE = (
         "agent.dialog",
         "agent.events",
     ),
-    *("agent.errors", "agent.redact", "agent.unicode", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
+    *("agent.errors", "agent.unicode", "agent.kept", "agent.shown", "agent.overload", "signaling.sdp"),
 )
 MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
@@ -143,7 +143,7 @@ def test_domains_know_nothing_of_the_call_that_joins_them() -> None:
 
 
 def test_dialog_needs_only_the_standard_library() -> None:
-    ours = ("agent.dialog", "agent.events", "agent.errors", "agent.redact", "agent.clock")
+    ours = ("agent.dialog", "agent.events", "agent.errors", "agent.clock")
     assert (
         found(lambda n: n.split(".")[0] not in sys.stdlib_module_names and not under(n, *ours), inside=ours) == []
     )
