@@ -29,6 +29,7 @@ from pydantic_settings import (
 )
 
 from agent.errors import ConfigError
+from agent.redact import shown_url
 from agent.unicode import valid_json
 
 ENV_PREFIX = "TALKSPURT_"
@@ -271,7 +272,7 @@ class Settings(BaseSettings):
     )
     janus_secret: SecretStr | None = Field(None, min_length=1, description="The gateway's api_secret.")
     sip_user: str = Field(
-        "sip:agent@localhost", pattern=r"^sips?:[^@\s]+@[^@\s]+$", description="Address of the agent's phone line."
+        "sip:agent@localhost", pattern=r"^sips?:[^@:\s]+@[^@\s]+$", description="Address of the agent's phone line."
     )
     sip_password: SecretStr | None = Field(
         None, min_length=1, description="The line's password at the registrar; without one it registers nowhere."
@@ -280,6 +281,13 @@ class Settings(BaseSettings):
         None, pattern=r"^sips?:\S+$", description="Registrar and way out of the line, e.g. sip:127.0.0.1:5060."
     )
     sip_lines: int = Field(4, ge=1, le=200, description="Phone calls at once; further callers hear busy.")
+    dial: bool = Field(False, description="Let clients with the server key have the agent call telephones.")
+    dial_allowed: list[str] = Field(
+        [], description="What it may call: numbers such as +4930*, addresses such as sip:*@pbx.example; * for all."
+    )
+    transfer: bool = Field(False, description="Let the agent hand telephone callers over to other telephones.")
+    transfer_allowed: list[str] = Field([], description="Where to: as for dial_allowed.")
+    send_dtmf: bool = Field(False, description="Let the agent press keys on telephone calls.")
     twilio_auth_token: SecretStr | None = Field(
         None, min_length=1, description="Auth token that a carrier signs with; without one /twilio answers nobody."
     )
@@ -310,6 +318,13 @@ class Settings(BaseSettings):
     def _networks(cls, networks: list[str]) -> list[str]:
         return [_read(ipaddress.ip_network, network, "a network such as 10.0.0.0/8") for network in networks]
 
+    @field_validator("*")
+    @classmethod
+    def _no_blank_secret(cls, value: Any) -> Any:
+        if isinstance(value, SecretStr) and not value.get_secret_value().strip():
+            raise ValueError("must not be blank")
+        return value
+
     _flags: Mapping[str, str] = PrivateAttr({})  # the flags that were typed, by the name of the setting they set
     _agents: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the agent's file set
 
@@ -330,7 +345,7 @@ class Settings(BaseSettings):
         """Say where a setting got which value, as it was written there: ``flag --vad = 'off'``."""
         value = getattr(self, name)
         if not isinstance(value, bool):
-            return f"{self.source(name)} = {value!r}"
+            return f"{self.source(name)} = {_shown(name, value)}"
         if name in self._flags:
             return self.source(name)  # the flag says it: --barge-in or --no-barge-in
         return f"{self.source(name)} = {str(value).lower()}"
@@ -452,6 +467,7 @@ def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, st
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     named = {name: flag_of(name, value) for name, value in given.items()} | dict(typed or {})
+    _refuse_empty_keys(given)
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -498,6 +514,17 @@ def _words(kind: object) -> tuple[str, ...]:
     return tuple(word for word in get_args(kind) if isinstance(word, str))
 
 
+def _refuse_empty_keys(given: Mapping[str, Any]) -> None:
+    """Refuse an empty variable for what strangers are held against; elsewhere an empty one counts as unset.
+
+    ``TALKSPURT_SERVER_KEY=$KEY`` without a KEY would leave a door open, or shut, that was meant to be locked.
+    """
+    for name in ("server_key", "twilio_auth_token"):
+        for variable in _variables(name):
+            if os.environ.get(variable) == "" and name not in given:
+                raise ConfigError(f"environment variable {variable}: it is empty; unset it or give it a value")
+
+
 def _check_together(settings: Settings) -> None:
     """Refuse settings that contradict each other, each with where it came from."""
     trigger, target = settings.compression_trigger_tokens, settings.compression_target_tokens
@@ -519,10 +546,19 @@ def _check_together(settings: Settings) -> None:
 def _complaint(item: Any, flags: Mapping[str, str]) -> str:
     name = str(item["loc"][0]) if item["loc"] else "settings"
     secret = any(word in name.lower() for word in ("key", "secret", "password", "token"))
-    value = "" if secret or "input" not in item else f" = {item['input']!r}"
+    value = "" if secret or "input" not in item else f" = {_shown(name, item['input'])}"
     if item["type"] == "extra_forbidden":
         return f"{TOML_FILE}: {_no_such(name)}"
     return f"{_source(name, flags)}{value}: {item['msg'][0].lower()}{item['msg'][1:]}{_range(name, item)}"
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a value as it may be printed: addresses without the secrets that they may hold."""
+    name = next((each for each in Settings.model_fields if name in (each, *_variables(each))), name)
+    is_address = name.endswith(("_url", "_user", "_proxy", "_servers", "_origins"))
+    if not is_address:
+        return repr(value)
+    return repr([shown_url(str(each)) for each in value] if isinstance(value, list) else shown_url(str(value)))
 
 
 def unknown_variables() -> list[str]:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from agent.emulator.command import main as emulator_main
 from agent.errors import ConfigError, OfferError
 from agent.load import load_agent
+from agent.redact import shown_url, without_secrets
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
 from signaling.audit import audit_to
@@ -145,7 +146,7 @@ def call(
     1 if there was none or it broke, 2 if a file or flag is wrong.
     """
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"URL {url!r}: must begin with http:// or https://")
+        raise ConfigError(f"URL {shown_url(url)!r}: must begin with http:// or https://")
     speech = None if microphone is None else read_sound(microphone)
     if record is not None and record.is_dir():
         raise ConfigError(f"flag --record = {str(record)!r}: it is a folder; name a file in it")
@@ -213,7 +214,8 @@ def dial(
     try:
         answered = asyncio.run(follow())
     except (OfferError, OSError, aiohttp.ClientError) as error:
-        raise ConfigError(f"the service at {url} did not place the call: {error}") from None
+        reason = without_secrets(str(error), url)
+        raise ConfigError(f"the service at {shown_url(url)} did not place the call: {reason}") from None
     except KeyboardInterrupt:
         return
     if not answered:

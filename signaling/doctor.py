@@ -24,6 +24,7 @@ from agent.media import opus, tap
 from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint, running
 from signaling.assets import WEB_FOLDER
+from signaling.callees import SWITCHES, callees_of
 from signaling.dial import LOOK_S, follow_call, service_client
 from signaling.tokens import check_exposure
 
@@ -139,6 +140,8 @@ def _settings(settings: Settings) -> Finding:
     offline = endpoint_of(settings) is None
     try:
         check_model(settings, offline=offline)
+        for switch in SWITCHES:
+            callees_of(settings, switch)
     except ConfigError as error:
         return Finding("bad", "settings", str(error))
     unusual = [*unknown_variables(), *doubts(settings, offline=offline)]

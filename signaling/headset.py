@@ -20,6 +20,7 @@ from rich.text import Text
 from agent.clock import monotonic
 from agent.errors import ConfigError, OfferError
 from agent.media.fir import Pcm
+from agent.redact import without_secrets
 from signaling.caller import Caller, Microphone, dial
 from signaling.keyboard import Keyboard
 from signaling.tally import Tally, notices_of
@@ -227,7 +228,9 @@ async def hold_call(
     except TimeoutError:
         return Outcome("no_connection", "No media connection came about.", failed=True)
     except (aiohttp.ClientError, OSError) as error:
-        return Outcome("unreachable", f"The service cannot be reached: {error}.", failed=True)
+        return Outcome(
+            "unreachable", f"The service cannot be reached: {without_secrets(str(error), url)}.", failed=True
+        )
 
 
 class _Held:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from agent.errors import GatewayError
+from agent.redact import shown_url, without_secrets
 from agent.unicode import read_json
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Janus:
         except TimeoutError:
             raise GatewayError(f"the gateway did not answer {message['janus']} in time") from None
         except (ConnectionError, aiohttp.ClientError) as error:
-            raise GatewayError(f"the gateway's connection is lost: {error}") from None
+            raise GatewayError(f"the gateway's connection is lost: {without_secrets(str(error))}") from None
         finally:
             del self._answers[transaction]
             self._acknowledged.discard(answer)
@@ -235,8 +236,9 @@ async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
                     max_msg_size=MAX_MESSAGE_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
                 )
-        except (OSError, aiohttp.ClientError, TimeoutError) as error:
-            raise GatewayError(f"the gateway cannot be reached at {url}: {error or 'no answer'}") from None
+        except (OSError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            reason = without_secrets(str(error), url) or "no answer"
+            raise GatewayError(f"the gateway cannot be reached at {shown_url(url)}: {reason}") from None
         janus = Janus(socket, secret)
         tasks = [asyncio.create_task(janus.read(), name="janus-read")]
         try:

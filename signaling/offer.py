@@ -6,8 +6,9 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from aiortc import (
     RTCBundlePolicy,
@@ -203,8 +204,9 @@ class Door:
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
                 await leg.pc.setRemoteDescription(RTCSessionDescription(answered.for_aiortc(), "answer"))
-            _wire_keys(leg, answered)
-            _wire_audio(leg, answered, answered.for_aiortc())
+            _wire_keys(leg, answered, sdp.KEYS_CLOCKS_HZ)
+            agreed = answered.for_aiortc()
+            _wire_audio(leg, answered, agreed if tap.why_not() else sdp.with_keys(agreed))
             _guard(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
@@ -391,8 +393,15 @@ def _ear_to_come(leg: Leg) -> Ear:
     return waiting
 
 
-def _wire_keys(leg: Leg, offered: Offered) -> None:
-    """Take and send a telephone's keys, if the other side does and packets can be tapped."""
+def _wire_keys(leg: Leg, offered: Offered, own_clocks_hz: Mapping[int, int] = MappingProxyType({})) -> None:
+    """Take and send a telephone's keys, if the other side does and packets can be tapped.
+
+    Args:
+        leg: the call.
+        offered: what the other side said.
+        own_clocks_hz: by payload type, what we offered: the numbers that the other side then sends with (RFC 3264
+            section 6.1).
+    """
     transceiver = _transceiver(leg.pc, offered.speaking_mid)
     keys_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
     if not keys_hz or tap.why_not() is not None:
@@ -400,7 +409,7 @@ def _wire_keys(leg: Leg, offered: Offered) -> None:
     clocks_hz = sdp.fitting_clocks_hz(keys_hz, tap.audio_clocks_hz(transceiver))
     payload, clock_hz = next(iter(clocks_hz.items()))
     leg.call.voice.use_events(tap.payload_switch(transceiver, payload), clock_hz)
-    tap.negotiate_keys(transceiver, clocks_hz)
+    tap.negotiate_keys(transceiver, {**clocks_hz, **own_clocks_hz})
 
 
 async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from agent.call import Call
 from agent.errors import GatewayError, ToolError
 from agent.tools.declare import Tool
+from signaling.callees import Callees
 
 MAX_HEADERS = 16
 MAX_TEXT = 200  # of a header or a name, in characters
@@ -23,7 +24,8 @@ HEARD_S = 0.3  # on its way through the gateway and the phone's own buffer
 LOOK_S = 0.05
 KEYS = re.compile(r"[0-9*#A-Da-d,]{1,32}")
 _NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{0,31}")
-_URI = re.compile(r"sips?:[\w\-.!~*'()%&=+$,]{1,128}@[A-Za-z0-9.\-\[\]:]{1,128}(;[\w\-.=]{1,64}){0,4}", re.ASCII)
+_HOST = r"([A-Za-z0-9.\-]{1,128}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
+_URI = re.compile(rf"sips?:[\w\-.!~*'()%&=+$,]{{1,128}}@{_HOST}(;[\w\-.=]{{1,64}}){{0,4}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +72,16 @@ class Phone(Protocol):
         """Hand the caller over to another telephone and end the call; raises GatewayError."""
 
 
-ALL_TOOLS = ("end_call", "send_dtmf", "transfer")
-
-
-def phone_tools(phone: Phone, call: Callable[[], Call], names: Sequence[str] = ALL_TOOLS) -> tuple[Tool, ...]:
-    """Return the tools of one telephone call.
+def phone_tools(
+    phone: Phone, call: Callable[[], Call], *, may_send_keys: bool = False, transfer_to: Callees | None = None
+) -> tuple[Tool, ...]:
+    """Return the tools of one telephone call: to hang up, and what the operator has switched on.
 
     Args:
         phone: the leg.
         call: returns its call, which is made after its tools.
-        names: which of them the leg can do.
+        may_send_keys: have a tool that presses keys.
+        transfer_to: where the caller may be transferred; None for no such tool.
     """
 
     async def end_call() -> str:
@@ -94,36 +96,43 @@ def phone_tools(phone: Phone, call: Callable[[], Call], names: Sequence[str] = A
         return "sent"
 
     async def transfer(to: str) -> str:
-        target = address(to)
+        assert transfer_to is not None
+        target = address(to, transfer_to.domain)
+        if not transfer_to.allow(target):
+            raise ToolError("the operator does not allow transfers to there; do not try other ways to write it")
         await _until_heard(call())
         await _told(phone.transfer(target))
         return "The caller has been transferred."
 
-    tools = (
-        Tool("end_call", "Hang up the telephone call. Say goodbye first.", _schema(), end_call, GOODBYE_S + 5),
-        Tool(
-            "send_dtmf",
-            "Press keys of the telephone, to use a menu of the other side for instance.",
-            _schema(digits="Keys to press: 0-9 * # A-D; a comma is a pause of half a second."),
-            send_dtmf,
-        ),
-        Tool(
-            "transfer",
-            "Hand the caller over to another telephone. Say so first. It ends your part of the call.",
-            _schema(to="A telephone number in international format, or a SIP address."),
-            transfer,
-            GOODBYE_S + 40,
-        ),
-    )
-    return tuple(tool for tool in tools if tool.name in names)
+    tools = [Tool("end_call", "Hang up the telephone call. Say goodbye first.", _schema(), end_call, GOODBYE_S + 5)]
+    if may_send_keys:
+        tools.append(
+            Tool(
+                "send_dtmf",
+                "Press keys of the telephone, to use a menu of the other side for instance.",
+                _schema(digits="Keys to press: 0-9 * # A-D; a comma is a pause of half a second."),
+                send_dtmf,
+            )
+        )
+    if transfer_to is not None:
+        tools.append(
+            Tool(
+                "transfer",
+                "Hand the caller over to another telephone. Say so first. It ends your part of the call.",
+                _schema(to="A telephone number in international format, or a SIP address."),
+                transfer,
+                GOODBYE_S + 40,
+            )
+        )
+    return tuple(tools)
 
 
-def address(to: str, domain: str = "") -> str:
+def address(to: str, domain: str) -> str:
     """Return a SIP address for what a person or a model wrote.
 
     Args:
         to: ``sip:name@host``, ``tel:+15551234`` or a number.
-        domain: where numbers are; if empty they are returned as ``tel:`` for whoever knows.
+        domain: where numbers are.
 
     Raises:
         ToolError: it is none of them.
@@ -135,7 +144,7 @@ def address(to: str, domain: str = "") -> str:
     if not _NUMBER.fullmatch(number):
         raise ToolError("expected a SIP address, such as sip:name@host, or a telephone number")
     digits = re.sub(r"[^+0-9]", "", number)
-    return f"sip:{digits}@{domain}" if domain else f"tel:{digits}"
+    return f"sip:{digits}@{domain}"
 
 
 def _plain(text: str) -> str:

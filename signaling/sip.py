@@ -23,6 +23,7 @@ from aiohttp import web
 from agent.errors import GatewayError, OfferError
 from agent.settings import Settings
 from signaling import sdp
+from signaling.callees import SWITCHES, callees_of
 from signaling.janus import Handle, Janus, Notice, janus_session
 from signaling.offer import Door
 from signaling.phone import Line
@@ -43,6 +44,7 @@ _DECLINE_CODES = {  # by code of an OfferError
     "full": BUSY,
     "draining": BUSY,
     "unavailable": UNAVAILABLE,
+    "overloaded": UNAVAILABLE,
     "negotiation_timeout": UNAVAILABLE,
     "no_common_codec": NO_CODEC,
     "no_acceptable_audio": NO_CODEC,
@@ -68,6 +70,9 @@ class SipLine:
     Args:
         settings: the service's settings, with ``janus_url``.
         door: where the calls come in.
+
+    Raises:
+        ConfigError: what may be dialled or transferred to is not said properly.
     """
 
     def __init__(self, settings: Settings, door: Door) -> None:
@@ -76,6 +81,9 @@ class SipLine:
         "Says why no phone can call; None while the line is registered."
         self.user = settings.sip_user
         self._settings = settings
+        for switch in SWITCHES:
+            callees_of(settings, switch)  # complains now, not at the first call
+        self._may_dial = callees_of(settings, "dial")
         self._url = settings.janus_url
         self._door = door
         self._slots: list[_Slot] = []
@@ -123,8 +131,9 @@ class SipLine:
             headers: sent with the call; their names begin with ``X-``.
 
         Raises:
-            OfferError: 503, the line is down or busy, or the service full.
+            OfferError: 403, the operator does not allow it; 503, the line is down or busy, or the service full.
         """
+        self._check_allowed(to)
         slot = next((slot for slot in reversed(self._slots) if slot.free), None)
         if self.outage is not None or slot is None or slot.handle is None:
             raise OfferError(503, "line_busy", self.outage or "All lines are in use.", retry_after_s=5)
@@ -142,6 +151,15 @@ class SipLine:
             call, self._call_out(call, offer, {"uri": to, **({"headers": dict(headers)} if headers else {})})
         )
         return call
+
+    def _check_allowed(self, to: str) -> None:
+        """Let the line call itself, as the doctor has it do, and beyond that only who is allowed."""
+        if to == self.user:
+            return
+        if self._may_dial is None:
+            raise OfferError(403, "dial_off", "This service calls nobody: dial is off. See dial_allowed too.")
+        if not self._may_dial.allow(to):
+            raise OfferError(403, "not_allowed", "dial_allowed does not name this number or address.")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():

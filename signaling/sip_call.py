@@ -14,6 +14,7 @@ from agent.call import Call
 from agent.clock import monotonic
 from agent.errors import GatewayError
 from agent.settings import Settings
+from signaling.callees import callees_of
 from signaling.calls import Leg
 from signaling.janus import Handle, Notice
 from signaling.offer import Extra
@@ -48,7 +49,13 @@ class SipCall:
 
     def extra(self) -> Extra:
         """Return what the agent has besides on this call."""
-        return Extra(phone_tools(self, self._call), self.line.instruction(), self.line.caller, telephone=True)
+        tools = phone_tools(
+            self,
+            self._call,
+            may_send_keys=self._settings.send_dtmf,
+            transfer_to=callees_of(self._settings, "transfer"),
+        )
+        return Extra(tools, self.line.instruction(), self.line.caller, telephone=True)
 
     def begin(self, leg: Leg) -> None:
         """Belong to a call that has started."""
@@ -91,9 +98,8 @@ class SipCall:
 
     async def transfer(self, target: str) -> None:
         """Have the phone call somebody else (REFER, RFC 3515), and hang up once it got through."""
-        uri = f"sip:{target.removeprefix('tel:')}@{domain(self._settings)}" if target.startswith("tel:") else target
         self._transferred = asyncio.get_running_loop().create_future()
-        await self.handle.ask({"request": "transfer", "uri": uri})
+        await self.handle.ask({"request": "transfer", "uri": target})
         try:
             async with asyncio.timeout(TRANSFER_TIMEOUT_S):
                 code = await self._transferred

@@ -31,7 +31,7 @@ from aiortc.mediastreams import MediaStreamError
 from agent import events
 from agent.call import Call
 from agent.clock import monotonic
-from agent.errors import GatewayError, OfferError
+from agent.errors import ConfigError, GatewayError, OfferError
 from agent.media.dtmf import KEYS
 from agent.media.inbound import Ear, PacketInlet
 from agent.media.rtp import RtpPacket
@@ -39,6 +39,7 @@ from agent.settings import Settings
 from agent.unicode import read_json
 from signaling.calls import Calls, Leg
 from signaling.offer import Door, Extra
+from signaling.origins import origins_of
 from signaling.pending import Slot
 from signaling.phone import Line, phone_tools
 
@@ -129,7 +130,7 @@ class Stream:
 
     def extra(self) -> Extra:
         """Return what the agent has besides on this call."""
-        tools = phone_tools(self, self._call, names=("end_call",))
+        tools = phone_tools(self, self._call)
         return Extra(tools, self.line.instruction(), self.line.caller, telephone=True)
 
     def begin(self, leg: Leg) -> None:
@@ -253,9 +254,18 @@ class Stream:
 
 
 def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
-    """Return the route of the media streams; none without the carrier's token."""
+    """Return the route of the media streams; none without the carrier's token.
+
+    Raises:
+        ConfigError: the service would take a signature for any URL, whatever host that names.
+    """
     if settings.twilio_auth_token is None:
         return []
+    if settings.twilio_url is None and origins_of(settings).hosts is None:
+        raise ConfigError(
+            f"{settings.source('twilio_auth_token')}: set twilio_url to the URL of /twilio as the carrier knows "
+            "it, or name this service in allowed_hosts; else a signature for another of your services is good here"
+        )
     token = settings.twilio_auth_token.get_secret_value()
 
     async def serve(request: web.Request) -> web.StreamResponse:

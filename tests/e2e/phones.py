@@ -163,14 +163,22 @@ class Ports:
 
 
 @asynccontextmanager
-async def kamailio(folder: Path, ports: Ports) -> AsyncIterator[Program]:
-    """Run deploy/sip/kamailio/kamailio.cfg."""
+async def kamailio(folder: Path, ports: Ports, *, outbound: str = "", **definitions: str) -> AsyncIterator[Program]:
+    """Run deploy/sip/kamailio/kamailio.cfg.
+
+    Args:
+        folder: its own.
+        ports: where it listens.
+        outbound: the carrier that the line's calls go to.
+        definitions: values of the configuration, as ``-A`` takes them.
+    """
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240  before anything runs
     command = ("kamailio", "-DD", "-E", "-f", str(DEPLOY / "kamailio" / "kamailio.cfg"), "-Y", str(folder))
     memory = ("-P", str(folder / "pid"), "-m", "32", "-M", "8")
     listen = ("-A", f"LISTEN=udp:127.0.0.1:{ports.sip}", "-A", f'DOMAIN="{DOMAIN}"')
-    secrets = {"AGENT_PASSWORD": PASSWORD, "PHONE_PASSWORD": PHONE_PASSWORD, "OUTBOUND": ""}
-    async with program(*command, *memory, *listen, folder=folder, environment=secrets) as running:
+    others = [part for name, value in definitions.items() for part in ("-A", f"{name}={value}")]
+    secrets = {"AGENT_PASSWORD": PASSWORD, "PHONE_PASSWORD": PHONE_PASSWORD, "OUTBOUND": outbound}
+    async with program(*command, *memory, *listen, *others, folder=folder, environment=secrets) as running:
         await _up(running, ports.sip)
         yield running
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from signaling.app import running
 from signaling.doctor import examine_phone
 from tests.e2e import phones
 from tests.e2e.phones import Phone, Ports, needs_phones, until
+from tests.e2e.sip_client import FLOOD, flood, sip_client
 
 pytestmark = [needs_phones, pytest.mark.asyncio(loop_scope="module")]
 
@@ -145,6 +147,11 @@ def line_settings(ports: Ports, **changes: Any) -> Settings:
         "sip_password": phones.PASSWORD,
         "sip_proxy": f"sip:127.0.0.1:{ports.sip}",
         "sip_lines": LINES,
+        "dial": True,
+        "dial_allowed": [f"sip:phone*@127.0.0.1:{ports.sip}"],
+        "transfer": True,
+        "transfer_allowed": ["sip:phone*@127.0.0.1:*"],
+        "send_dtmf": True,
     }
     return Settings(**(values | changes))
 
@@ -256,14 +263,16 @@ async def test_calls_that_are_not_answered(world: World) -> None:
         await one.do("hangup")
         assert "404" in (await world.until_state(nobody["id"], "ended"))["detail"]
         assert (await world.until_state(refused["id"], "ended"))["reason"] == "not_answered"
+        await one.event("CALL_CLOSED")
+        seen = len(one.events)
         cancelled = await world.dial(one.name)
-        await one.event("CALL_INCOMING", after=len(one.events))
+        await one.event("CALL_INCOMING", after=seen)
         async with (
             aiohttp.ClientSession() as http,
             http.delete(f"{world.url}v1/calls/{cancelled['id']}") as response,
         ):
             assert response.status == 200
-        await one.event("CALL_CLOSED", after=len(one.events) - 1)
+        await one.event("CALL_CLOSED", after=seen)
         await world.all_over()
 
 
@@ -315,6 +324,32 @@ async def test_hold_is_silence_and_not_the_end(world: World) -> None:
         await one.do("resume")
         await world.emulator.wait_for(lambda: np.abs(session.audio[-1_600:]).max() > 5_000)
         await one.do("hangup")
+        await world.all_over()
+
+
+async def test_a_flood_of_strangers_costs_a_call_nothing(world: World) -> None:
+    """Nothing is lost of what is said, and whoever hangs up in the flood is heard at once."""
+    async with world.phone(says=tone(440, 16_000, 50)) as one, sip_client("127.0.0.2", world.ports.sip) as stranger:
+        session = await say(world, one)
+        await world.emulator.wait_for(lambda: session.audio_samples_in > 16_000)
+        before, began = session.audio_samples_in, time.monotonic()
+        await flood(stranger)
+        said_s, took_s = (session.audio_samples_in - before) / 16_000, time.monotonic() - began
+        heard_db = snr_db(session.audio[before:][:12_800], 16_000, 440)
+        second = asyncio.create_task(flood(stranger))
+        hung_up_at = time.monotonic()
+        await one.do("hangup")
+        await world.emulator.wait_for(lambda: not session.open)
+        gone_s = time.monotonic() - hung_up_at
+        await second
+        print(
+            f"in {took_s:.2f} s of flood {said_s:.2f} s come at {heard_db:.0f} dB, the end after {gone_s:.3f} s"
+            f"; {len(stranger.got)} of {2 * FLOOD} requests are answered"
+        )
+        assert said_s > took_s - 0.25
+        assert heard_db > SNR_DB
+        assert gone_s < 0.5
+        assert len(stranger.got) < 300
         await world.all_over()
 
 

@@ -27,10 +27,17 @@ async def test_strangers_neither_call_the_agent_nor_at_its_cost(tmp_path: Path, 
             assert (await ask_sip(ports.sip, "INVITE", caller, callee)).startswith("SIP/2.0 403 ")
 
 
-async def test_nobody_registers_as_the_agent_without_its_password(tmp_path: Path, ports: Ports) -> None:
+async def test_nobody_registers_without_a_password(tmp_path: Path, ports: Ports) -> None:
     async with phones.kamailio(tmp_path, ports):
-        assert (await ask_sip(ports.sip, "REGISTER", phones.USER, phones.USER)).startswith("SIP/2.0 401 ")
-        assert (await ask_sip(ports.sip, "REGISTER", "other", "other")).startswith("SIP/2.0 403 ")
+        for user in (phones.USER, "phone1", "other"):
+            assert (await ask_sip(ports.sip, "REGISTER", user, user)).startswith("SIP/2.0 401 ")
+
+
+async def test_without_a_password_of_the_line_there_are_no_calls(tmp_path: Path, ports: Ports) -> None:
+    """The tokens would be made with a key that everybody knows."""
+    async with phones.kamailio(tmp_path, ports, AGENT_PASSWORD='""') as running:
+        assert (await ask_sip(ports.sip, "REGISTER", "phone1", "phone1")).startswith("SIP/2.0 503 ")
+        assert any("AGENT_PASSWORD is not set" in line for line in running.output)
 
 
 @needs("baresip")

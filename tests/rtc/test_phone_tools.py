@@ -16,6 +16,7 @@ from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling import phone
+from signaling.callees import callees_of
 from signaling.phone import phone_tools
 
 
@@ -48,7 +49,11 @@ async def call(emulator: Emulator) -> Call:
 
 
 def tools(handset: Handset, call: Call) -> dict[str, Tool]:
-    return {tool.name: tool for tool in phone_tools(handset, lambda: call)}
+    settings = Settings(
+        transfer=True, transfer_allowed=["+1555*", "sip:*@example.org"], sip_user="sip:agent@pbx.local"
+    )
+    found = phone_tools(handset, lambda: call, may_send_keys=True, transfer_to=callees_of(settings, "transfer"))
+    return {tool.name: tool for tool in found}
 
 
 async def test_the_goodbye_is_heard_before_the_hang_up(call: Call) -> None:
@@ -95,5 +100,25 @@ async def test_a_refused_transfer_is_told_to_the_model(call: Call) -> None:
         await transfer("ann")
 
 
-async def test_a_way_in_without_transfer_offers_none(call: Call) -> None:
-    assert [tool.name for tool in phone_tools(Handset(), lambda: call, ("end_call",))] == ["end_call"]
+async def test_a_caller_is_transferred_to_allowed_telephones_only(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller can talk a model into much; a refusal does not wait for the agent's last word."""
+    monkeypatch.setattr(phone, "GOODBYE_S", 60.0)
+    handset = Handset()
+    transfer = tools(handset, call)["transfer"].function
+    call.playout.push(np.ones(24_000, np.int16), generation=1)
+    for to in ("+1900555", "sip:+1900555@pbx.local", "sip:ann@example.com", "sip:ann@example.org;maddr=10.0.0.1"):
+        with pytest.raises(ToolError, match="does not allow"):
+            await transfer(to)
+    assert handset.done == []
+    while call.playout.pull() is not None:
+        pass
+    await transfer("+1 (555) 0001")
+    assert handset.done == ["transfer sip:+15550001@pbx.local"]
+
+
+async def test_what_is_not_switched_on_is_not_offered(call: Call) -> None:
+    assert [tool.name for tool in phone_tools(Handset(), lambda: call)] == ["end_call"]
+    keys = phone_tools(Handset(), lambda: call, may_send_keys=True)
+    assert [tool.name for tool in keys] == ["end_call", "send_dtmf"]

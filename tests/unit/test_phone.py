@@ -25,7 +25,19 @@ def test_an_address_is_understood(text: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ann", "sip:", "sip:ann", "http://a@b", "sip:a@b\r\nEvil: 1", "sip:a@b?x=1", "+"]
+    "text",
+    [
+        "",
+        "ann",
+        "sip:",
+        "sip:ann",
+        "http://a@b",
+        "sip:a@b\r\nEvil: 1",
+        "sip:a@b?x=1",
+        "+",
+        "sip:a@b:1.c",
+        "sip:a@[b",
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ToolError):

@@ -394,13 +394,51 @@ def test_a_secret_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, 
     assert "abc" not in str(caught.value)
 
 
-def test_no_secret_may_be_empty(toml: WriteToml) -> None:
+@pytest.mark.parametrize("nothing", ["", " ", "                    "])
+def test_no_secret_may_be_empty(toml: WriteToml, nothing: str) -> None:
     """An empty key would be one that everybody knows."""
     assert {"server_key", "google_api_key", "twilio_auth_token", "sip_password"} <= set(secret_settings())
     for name in secret_settings():
-        toml(f'{name} = ""')
+        toml(f'{name} = "{nothing}"')
         with pytest.raises(ConfigError, match=name):
             load_settings()
+
+
+@pytest.mark.parametrize("variable", ["TALKSPURT_SERVER_KEY", "TALKSPURT_TWILIO_AUTH_TOKEN"])
+def test_a_lock_without_a_key_is_said(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """``TALKSPURT_SERVER_KEY=$KEY`` without a KEY."""
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(ConfigError, match=f"environment variable {variable}: it is empty"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("janus_url", "http://ann:S3CRET@host/?token=S3CRET"),
+        ("janus_url", "ann:S3CRET@host"),
+        ("twilio_url", "https://ann:S3CRET@host/twilio"),
+        ("sip_proxy", "sip: ann:S3CRET@host"),
+        ("sip_user", "sip:agent:S3CRET@agent.local"),
+    ],
+)
+def test_the_password_in_an_address_is_not_shown(
+    toml: WriteToml, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TALKSPURT_{name.upper()}", value)
+    with pytest.raises(ConfigError, match=f"TALKSPURT_{name.upper()}") as caught:
+        load_settings()
+    assert "S3CRET" not in str(caught.value)
+    monkeypatch.delenv(f"TALKSPURT_{name.upper()}")
+    toml(f'{name} = ["{value}"]')  # of the wrong type
+    with pytest.raises(ConfigError, match=name) as caught:
+        load_settings()
+    assert "S3CRET" not in str(caught.value)
+
+
+def test_an_address_is_stated_without_its_password() -> None:
+    settings = load_settings({"janus_url": "ws://ann:S3CRET@host/?token=S3CRET"})
+    assert settings.stated("janus_url") == "flag --janus-url = 'ws://***@host/?***'"
 
 
 def test_what_the_model_is_told_is_made_valid_unicode() -> None:

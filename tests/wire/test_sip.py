@@ -14,6 +14,7 @@ import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from agent.emulator import Emulator
+from agent.errors import ConfigError
 from signaling import janus, sip, sip_call
 from tests.conftest import ServiceFactory
 from tests.wire.fake_janus import FakeJanus, fake_janus, telephone
@@ -48,6 +49,8 @@ def with_line(service: ServiceFactory, gateway: FakeJanus) -> Phones:
             "sip_password": PASSWORD,
             "sip_proxy": "sip:127.0.0.1:5060",
             "sip_lines": 2,
+            "dial": True,
+            "dial_allowed": ["+1555*", "sip:*@example.org"],
         }
         async with service(**(values | changes)) as url:
             if ready:
@@ -119,6 +122,30 @@ async def test_a_gateway_that_is_not_there_yet(with_line: Phones, gateway: FakeJ
     async with with_line(ready=False, janus_url="ws://127.0.0.1:9") as url:
         await until(url, "readyz", lambda body: "cannot be reached" in body["phone"])
         assert not gateway.connections
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:9/janus?token=S3CRET", "Cannot connect"),
+        ("{gateway}/elsewhere?token=S3CRET#S3CRET", "404"),
+        ("127.0.0.1:99999/?token=S3CRET", "ws://***@127.0.0.1:99999/?***"),
+        ("127.0.0.1:9/?token=a@S3CRET", "ws://***:"),
+    ],
+    ids=["nobody there", "not found", "no port", "odd"],
+)
+async def test_the_gateways_password_is_not_shown(
+    with_line: Phones, gateway: FakeJanus, caplog: pytest.LogCaptureFixture, address: str, said: str
+) -> None:
+    """Neither to whoever asks whether the service is ready, nor in the log, wherever in the URL it is."""
+    caplog.set_level(logging.DEBUG, logger="signaling")
+    url = "ws://ann:S3CRET@" + address.format(gateway=gateway.url.removeprefix("ws://"))
+    async with with_line(ready=False, janus_url=url) as service_url:
+        body = await until(service_url, "readyz", lambda body: "not registered yet" not in body["phone"])
+    assert said in body["phone"]
+    assert "cannot be reached" in caplog.text
+    assert "S3CRET" not in body["phone"] + caplog.text
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "sip-line"]
 
 
 async def test_a_wrong_password_is_tried_again_until_it_is_right(
@@ -496,6 +523,52 @@ async def test_a_wish_that_cannot_be_fulfilled(
     async with with_line(sip_lines=1) as url:
         assert (await post(url, wish))[0] == status
         assert not gateway.asked("call")
+
+
+@pytest.mark.parametrize(
+    ("changes", "to", "code"),
+    [
+        ({"dial": False}, "+15550001", "dial_off"),
+        ({"dial": False}, "sip:ann@example.org", "dial_off"),
+        ({}, "+19005550001", "not_allowed"),
+        ({}, "sip:+19005550001@agent.local", "not_allowed"),
+        ({}, "sip:ann@example.com", "not_allowed"),
+        ({}, "sip:ann@example.org;maddr=10.0.0.1", "not_allowed"),
+        ({"dial_allowed": ["sip:*@agent.local"]}, "+15550001", "not_allowed"),
+    ],
+)
+async def test_only_who_is_allowed_is_called(
+    with_line: Phones, gateway: FakeJanus, changes: dict[str, Any], to: str, code: str
+) -> None:
+    async with with_line(**changes) as url:
+        status, problem = await post(url, {"to": to})
+        assert (status, problem["error"]["code"]) == (403, code)
+        assert not gateway.asked("call")
+        assert (await get(url, "readyz"))[1]["calls"] == 0
+        assert (await post(url, {"to": "sip:agent@agent.local"}))[0] == 201  # the line itself, for the doctor
+
+
+async def test_by_default_nobody_is_called_and_no_tool_can(
+    service: ServiceFactory, gateway: FakeJanus, emulator: Emulator
+) -> None:
+    async with service(janus_url=gateway.url, janus_secret="fake-secret") as url, telephone() as (_pc, offer):
+        await until_ready(url)
+        assert (await post(url, {"to": "+15550001"}))[0] == 403
+        await gateway.ring(gateway.handles[0], offer)
+        await emulator.wait_for(lambda: len(emulator.sessions) == 1 and bool(emulator.sessions[0].setup))
+        declared = str(emulator.sessions[0].setup["tools"])
+        assert "end_call" in declared
+        assert "transfer" not in declared
+        assert "send_dtmf" not in declared
+
+
+@pytest.mark.parametrize("switch", ["dial", "transfer"])
+async def test_a_switch_without_a_list_is_an_error_at_the_start(
+    service: ServiceFactory, gateway: FakeJanus, switch: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{switch}_allowed is empty"):
+        async with service(janus_url=gateway.url, **{switch: True}):
+            pass
 
 
 async def test_calls_cost_money_so_they_want_the_key(with_line: Phones) -> None:

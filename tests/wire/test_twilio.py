@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from agent.emulator import Call, Emulator, Play, Reply, Turn, running_emulator
+from agent.errors import ConfigError
 from agent.live.config import LiveEndpoint
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
@@ -249,6 +250,30 @@ async def test_who_is_not_the_carrier_is_refused(service: Service, model: Emulat
             async with ringing(url, signature=signature):
                 pass
         assert refused.value.status == 403
+        assert not model.sessions
+
+
+@pytest.mark.parametrize("changes", [{}, {"allowed_hosts": ["*"]}], ids=["a key", "any name"])
+async def test_the_host_that_was_signed_for_must_be_known(service: Service, changes: dict[str, Any]) -> None:
+    """Else the signature for another service of the same account would do, whoever has seen it."""
+    with pytest.raises(ConfigError, match="twilio_url"):
+        async with service(host="0.0.0.0", server_key="0123456789abcdef", **changes):
+            pass
+
+
+async def test_a_signature_for_another_name_is_none(service: Service, model: Emulator) -> None:
+    foreign = "wss://other.example/twilio"
+    async with service(allowed_hosts=["talk.example"]) as url:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.ws_connect(
+                    url.replace("http:", "ws:") + "twilio",
+                    headers={"Host": "other.example", "X-Twilio-Signature": twilio.signature(TOKEN, foreign)},
+                ),
+            ):
+                pass
+        assert refused.value.status == 421
         assert not model.sessions
 
 

@@ -1,0 +1,114 @@
+"""Which telephones may be called: the numbers and SIP addresses that the operator allows.
+
+A pattern is one of
+
+- a number, such as ``+4930*`` or ``+49 30 1234 ???``: ``*`` stands for any digits, ``?`` for one;
+- a SIP address, such as ``sip:*@pbx.example`` or ``sip:ann@*.example:5070``: ``*`` stands for anything within the
+  name or within the host, ``?`` for one character;
+- ``*`` alone, for every number and every address.
+
+Numbers are what the line's own domain is asked for, and a number pattern is the only one (but ``*``) that allows
+them: what a carrier dials must not hide behind ``sip:*@my.domain``, in whatever way it is written.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import unquote
+
+from agent.errors import ConfigError
+from agent.settings import Settings
+
+ALL = "*"
+Switch = Literal["dial", "transfer"]
+SWITCHES: tuple[Switch, ...] = get_args(Switch)
+
+_NUMBER_PATTERN = re.compile(r"\+?[0-9*?][0-9*?().\- ]*", re.ASCII)
+_URI_PATTERN = re.compile(r"sips?:[\w\-.!~*'()%&=+$,?]+@[A-Za-z0-9.\-*?\[\]]+(:[0-9*?]+)?", re.ASCII)
+_SEPARATORS = re.compile(r"[().\- ]")
+_DIALLED = re.compile(r"[+0-9*#A-Da-d,]+", re.ASCII)  # what a carrier takes for a number or a service's code
+_HARMLESS = re.compile(r"(transport=(udp|tcp|tls)|user=(phone|ip))", re.IGNORECASE | re.ASCII)
+_WILD = {  # within a number, a name, a host
+    "number": ("[0-9]*", "[0-9]"),
+    "name": ("[^@:;?]*", "[^@:;?]"),
+    "host": ("[A-Za-z0-9.-]*", "[A-Za-z0-9.-]"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Callees:
+    """What may be called.
+
+    Attributes:
+        setting: the name of the list, for messages.
+        domain: where numbers are.
+        everything: all may be called.
+        numbers: patterns of numbers.
+        uris: patterns of SIP addresses without parameters.
+    """
+
+    setting: str
+    domain: str
+    everything: bool
+    numbers: tuple[re.Pattern[str], ...]
+    uris: tuple[re.Pattern[str], ...]
+
+    def allow(self, uri: str) -> bool:
+        """Tell whether a SIP address, as `phone.address` returns it, may be called."""
+        if self.everything:
+            return True
+        address, *parameters = uri.split(";")
+        if not all(_HARMLESS.fullmatch(parameter) for parameter in parameters):
+            return False  # maddr and the like lead elsewhere
+        user, _, host = address.partition(":")[2].rpartition("@")
+        name = _SEPARATORS.sub("", unquote(user))
+        if _name(host) == _name(self.domain) and _DIALLED.fullmatch(name):
+            return any(pattern.fullmatch(name) for pattern in self.numbers)
+        return any(pattern.fullmatch(address) for pattern in self.uris)
+
+
+def callees_of(settings: Settings, switch: Switch) -> Callees | None:
+    """Return what may be dialled, or transferred to; None if that is switched off.
+
+    Raises:
+        ConfigError: a pattern is none, or nothing is allowed.
+    """
+    if not getattr(settings, switch):
+        return None
+    setting = f"{switch}_allowed"
+    patterns: list[str] = getattr(settings, setting)
+    if not patterns:
+        raise ConfigError(
+            f"{settings.source(switch)}: {setting} is empty, so nobody could be called; name numbers and addresses "
+            "there, such as +4930* and sip:*@pbx.example, or * for all"
+        )
+    domain = settings.sip_user.partition("@")[2]
+    numbers, uris = [], []
+    for pattern in patterns:
+        if _NUMBER_PATTERN.fullmatch(pattern):
+            numbers.append(_compiled(_SEPARATORS.sub("", pattern), "number"))
+        elif _URI_PATTERN.fullmatch(pattern):
+            name, _, host = pattern.rpartition("@")
+            uris.append(re.compile(f"{_regex(name, 'name')}@(?i:{_regex(host, 'host')})", re.ASCII))
+        else:
+            raise ConfigError(
+                f"{settings.source(setting)}: {pattern!r} is no number, such as +4930*, no SIP address, such as "
+                "sip:*@pbx.example, and not *"
+            )
+    return Callees(setting, domain, ALL in patterns, tuple(numbers), tuple(uris))
+
+
+def _name(host: str) -> str:
+    """Return a host without its port, as it is compared."""
+    return re.sub(r":\d*$", "", host).lower().rstrip(".")
+
+
+def _compiled(pattern: str, kind: str) -> re.Pattern[str]:
+    return re.compile(_regex(pattern, kind), re.ASCII)
+
+
+def _regex(pattern: str, kind: str) -> str:
+    many, one = _WILD[kind]
+    return "".join(many if letter == "*" else one if letter == "?" else re.escape(letter) for letter in pattern)
