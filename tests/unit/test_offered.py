@@ -235,7 +235,7 @@ SMUGGLED = "a=candidate:9 1 udp 9 10.9.9.9 9 typ host"
     ],
 )
 def test_aiortc_reads_no_line_that_was_not_judged(separator: str, line: str) -> None:
-    """It ends lines where `str.splitlines` does: what hides behind an odd separator is judged like any other line."""
+    """It ends lines where `str.splitlines` does: what hides behind an odd separator is judged as any line."""
     asked: list[str] = []
 
     def admit(_mid: str, candidate: str) -> bool:

@@ -67,7 +67,7 @@ def test_what_is_connected_is_forgotten_and_may_be_forgotten_twice() -> None:
 
 @given(st.lists(st.sampled_from("abc"), max_size=200))
 def test_one_address_cannot_keep_others_out(offers: list[str]) -> None:
-    """Offers come faster than any of them is given up for its age; nobody has two fewer than another while refused."""
+    """Offers come too fast for age to count: who is refused has at most one fewer than anybody."""
     pending, held = Pending(), dict.fromkeys("abc", 0)
     for number, holder in enumerate(offers):
         if len(pending) >= 6:
