@@ -283,6 +283,8 @@ class Calls:
             return _no_room("unavailable", outage)
         if self._descriptors.short():
             return _no_room("out_of_descriptors", "The service has too few file descriptors for another call.")
+        if self.overload.active:
+            return _no_room("overloaded", "The running calls need all the time there is.")
         crowded = slot.holder is not None and len(self._pending) >= most_pending
         if crowded and not self._crowded:
             logger.warning(
@@ -293,8 +295,6 @@ class Calls:
             if self.full:
                 return _no_room("full", f"All {most} calls are in use.")
             return _no_room("pending_full", f"{most_pending} callers have an answer and are not connected yet.")
-        if self.overload.active:
-            return _no_room("overloaded", "The running calls need all the time there is.")
         return None
 
     def _make_room(self, slot: Slot) -> bool:
