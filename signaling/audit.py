@@ -29,7 +29,7 @@ MINUTE_S = 60.0
 SHOWN_CHARS = 200
 REFUSED = (401, 403, 421, 429)
 DOING = ("POST", "DELETE")  # trickled candidates would be most of the log, and say nothing
-DIALLED = "dialled"
+DIALLED = web.RequestKey("dialled", str)
 "Under which key of a request a route says whom it had called."
 
 
