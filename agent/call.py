@@ -68,8 +68,8 @@ WATCH_STEP_S = 0.5
 MODEL_BEGINS_S = 1.0  # after the caller's turn, to answer
 DEAD_S = 7.0  # that nothing at all may come while the caller speaks
 PONG_S = 2.0  # after a ping was sent
-NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
 LOGGED_OBSERVER_ERRORS = 10  # of one call; all are counted
+NUDGE = "(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)"
 NUDGE_TO_WRITE = "(The caller is waiting for your answer and has got none. Answer now.)"
 GENTLE_NUDGE = (
     "(The caller has said something and has heard nothing from you. If it was meant for you, answer now, aloud; "
@@ -186,7 +186,6 @@ class Call:
         self._writes = not settings.audio_output
         self._wants_thoughts = settings.include_thoughts
         self._preroll = Preroll()
-        self._writes = not settings.audio_output
         self._watchdog = _watchdog(settings, marked=self._floor.marked)
         self._held: Held[tuple[Note, bool]] = Held()  # notes, and whether the caller is owed what follows
         self._told_turns = self.transcript.count  # of the transcript, when the model last completed a turn

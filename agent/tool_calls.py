@@ -168,7 +168,7 @@ class ToolCalls:
         """Go on for another Live session, which knows none of the ids so far; see `Ledger`.
 
         Args:
-            unsent: results that waited to be sent to the old one; its model shall know them too.
+            unsent: results that waited to be sent to the old one; its model is to know them too.
         """
         queued = {result.call_id for result in unsent}
         lost = [

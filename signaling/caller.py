@@ -26,6 +26,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from agent.errors import OfferError
 from agent.media.fir import Pcm, to_mono
+from agent.unicode import read_json
 from signaling.peer import close_peer
 
 FRAME_S = 0.02
@@ -287,5 +288,15 @@ async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str |
     async with asked as response:
         body = await response.text()
         if response.status != 201:
-            raise OfferError(response.status, "refused", body[:500])
+            raise OfferError(response.status, "refused", _detail(body))
         return urljoin(endpoint, response.headers["Location"]), body
+
+
+def _detail(body: str) -> str:
+    """Return the words of a problem (RFC 9457), or the beginning of whatever else came."""
+    try:
+        told = read_json(body)
+    except ValueError:
+        told = None
+    detail = told.get("detail") if isinstance(told, dict) else None
+    return (detail if isinstance(detail, str) else body)[:500]

@@ -98,7 +98,7 @@ def emulate(
     port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes any.")] = 8443,
     pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = 2.0,
     speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
-    faults: Annotated[Path | None, typer.Option(help="Fault script: what shall go wrong, and when.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="Fault script: what goes wrong, and when.")] = None,
 ) -> None:
     """Run the local Live API server alone; prints its address and certificate as one JSON line."""
     arguments = ["--port", str(port), "--pace", str(pace)]

@@ -1,8 +1,9 @@
 """HTTP connections that do nothing are closed: after a time, and sooner when somebody else wants in.
 
 aiohttp itself lets a client take an hour over its first request. Here a new connection gets `FIRST_REQUEST_S`
-for it, a request gets `REQUEST_S` for its body and its answer, and when there are too many connections the
-one that has been idle longest makes room, so that a crowd that only holds connections open keeps nobody out.
+for it, a request gets `REQUEST_S` for its body and its answer, `FORM_S` if it is a form, which may hold pictures.
+When there are too many connections the one that has been idle longest makes room, so that a crowd that only holds
+connections open keeps nobody out.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from agent.errors import OfferError
+from signaling.form import FORM_TYPE
 
 logger = logging.getLogger(__name__)
 
 FIRST_REQUEST_S = 10.0
 KEEP_ALIVE_S = 75.0  # longer than proxies keep a connection, so that it is not closed under a request of theirs
 REQUEST_S = 30.0
+FORM_S = 60.0
 
 
 class Connections:
@@ -94,17 +97,23 @@ class Connections:
         if timer is not None:
             timer.cancel()
         self._busy.add(protocol)
+        limit_s = _limit_s(request)
         try:
-            if "Upgrade" in request.headers:
-                return await handler(request)
-            async with asyncio.timeout(REQUEST_S) as deadline:
+            async with asyncio.timeout(limit_s) as deadline:
                 return await handler(request)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise OfferError(408, "request_timeout", f"The request took more than {REQUEST_S:g} s.") from None
+            raise OfferError(408, "request_timeout", f"The request took more than {limit_s:g} s.") from None
         finally:
             if protocol in self._busy:
                 self._busy.discard(protocol)
                 if transport is not None:
                     self._idle[protocol] = transport
+
+
+def _limit_s(request: web.Request) -> float | None:
+    """Return how long a request may take; None for a WebSocket, which has no body to wait for, and lasts."""
+    if request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket":
+        return None
+    return FORM_S if request.content_type == FORM_TYPE else REQUEST_S

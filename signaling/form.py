@@ -11,7 +11,7 @@ from agent.errors import OfferError
 
 FORM_TYPE = "multipart/form-data"
 STUMBLES = (ValueError, LookupError, AssertionError, RuntimeError, HttpProcessingError)
-"""What aiohttp raises over a form that is malformed."""
+"""What aiohttp raises over a form that is malformed, and Python over text that is not UTF-8."""
 
 
 async def read_form(request: web.Request, most_bytes: Mapping[str, int]) -> dict[str, bytes]:

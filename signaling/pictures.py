@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import BodyPartReader, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from agent.errors import LiveLost, MediaError, OfferError
 from agent.media.still import MAX_STILL_BYTES, Still, read_still
 from agent.settings import Settings
+from signaling.bodies import want_type
 from signaling.calls import Calls
 from signaling.dialects.requests import MAX_PICTURES, RefusedError, text_of
+from signaling.form import FORM_TYPE, STUMBLES
 from signaling.tokens import authorise
 from signaling.whip import ENDPOINTS
 
-FORM_TYPE = "multipart/form-data"
 MAX_FORM_BYTES = 8 << 20  # one message to the Live server, which holds up the audio behind it
-UPLOAD_TIMEOUT_S = 60.0
 RETRY_AFTER_S = 1
-STUMBLES = (ValueError, LookupError, RuntimeError, AssertionError, HttpProcessingError)
-"""What aiohttp raises over a malformed form; and Python over text that is not UTF-8."""
 
 
 def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
@@ -31,8 +26,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
         authorise(request, settings)
         call_id = request.match_info["call_id"]
         calls.get(call_id)
-        if request.content_type != FORM_TYPE:
-            raise OfferError(415, "unsupported_media_type", f"Send the body as Content-Type: {FORM_TYPE}.")
+        want_type(request, FORM_TYPE)
         if (request.content_length or 0) > MAX_FORM_BYTES:
             raise _too_large("The whole form", MAX_FORM_BYTES)
         if call_id in uploading:
@@ -41,12 +35,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
             )
         uploading.add(call_id)
         try:
-            async with asyncio.timeout(UPLOAD_TIMEOUT_S):
-                content, stills = await _read_form(request)
-        except TimeoutError:
-            raise OfferError(
-                408, "upload_too_slow", f"The pictures did not come within {UPLOAD_TIMEOUT_S:g} s."
-            ) from None
+            content, stills = await _read_form(request)
         finally:
             uploading.discard(call_id)
         call = calls.get(call_id).call  # it may have ended meanwhile

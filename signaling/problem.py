@@ -28,7 +28,7 @@ _TITLES = {
     413: "Body too large",
     415: "Unsupported media type",
     421: "Unknown host",
-    422: "Offer cannot be accepted",
+    422: "Unprocessable content",
     428: "Precondition required",
     429: "Too many requests",
     500: "Internal error",

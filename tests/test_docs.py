@@ -26,6 +26,7 @@ PAGES = sorted(ROOT.glob("*.md")) + DOCS
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)(?: \"[^\"]*\")?\)")
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+ALIKE_CHARS = 50  # of rows that are about different things, not so many are the same
 
 
 def prose(page: Path) -> str:
@@ -235,3 +236,50 @@ def test_a_feature_is_there_and_tested(feature: Feature) -> None:
 def test_what_does_not_exist_would_be_noticed(name: str) -> None:
     assert not exists(name, flags())
     assert not has_test(f"tests/test_docs.py::{name}")
+
+
+def tables(page: Path) -> list[list[str]]:
+    """Return the rows of each table."""
+    found: list[list[str]] = [[]]
+    for line in prose(page).splitlines():
+        if line.startswith("|"):
+            found[-1].append(line)
+        elif found[-1]:
+            found.append([])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_two_rows_of_a_table_begin_alike(page: Path) -> None:
+    """What is said twice contradicts itself sooner or later; merges of two branches make such rows."""
+    beginnings = [[row[:ALIKE_CHARS] for row in table] for table in tables(page)]
+    assert [row for table in beginnings for row in set(table) if table.count(row) > 1] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_heading_stands_twice_in_its_chapter(page: Path) -> None:
+    for chapter in re.split(r"^## ", prose(page), flags=re.MULTILINE):
+        found = re.findall(r"^### .*$", chapter, re.MULTILINE)
+        assert len(found) == len(set(found))
+
+
+def layout() -> str:
+    """Return what ARCHITECTURE.md says of the folders."""
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    return page.partition("## Layout and direction\n")[2].partition("\n## ")[0]
+
+
+def test_the_layout_names_each_folder_once() -> None:
+    folders = re.findall(r"^ +(\w+)/ ", layout(), re.MULTILINE)
+    assert sorted(folders) == sorted(set(folders))
+
+
+def test_the_layout_names_every_module() -> None:
+    modules = [
+        file
+        for package in ("agent", "signaling")
+        for file in ROOT.glob(f"{package}/**/*.py")
+        if "__" not in file.name and "emulator" not in file.parts
+    ]
+    named = set(re.findall(r"\w+", layout()))
+    assert [str(file.relative_to(ROOT)) for file in modules if file.stem not in named] == []

@@ -19,7 +19,7 @@ class Answer(Enum):
     AWAITED = auto()
     """A turn waits for it."""
     NEWS = auto()
-    """It belongs to a background call: the model shall now be told."""
+    """It belongs to a background call: the model is now to be told."""
     TOO_LATE = auto()
     """The call was cancelled or given up; the client may not have known."""
     STRANGE = auto()

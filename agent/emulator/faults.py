@@ -1,4 +1,4 @@
-"""The fault script: what shall go wrong, in which session, and when. Pure; docs/faults-script.md is its manual.
+"""The fault script: what goes wrong, in which session, and when. Pure; docs/faults-script.md is its manual.
 
 A script is JSON lines, one fault an object a line; ``#`` lines and blank ones are passed over. Each fault is a
 class here, so that a test may also write ``[GoAway(after_s=3, time_left_s=2)]``.

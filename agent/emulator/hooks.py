@@ -88,7 +88,7 @@ class Hooks:
         return None
 
     async def set_up(self, wire: Wire, history: History | None) -> History | None:
-        """The setup was read: returns what the session shall remember; None refuses its handle.
+        """The setup was read: returns what the session is to remember; None refuses its handle.
 
         Args:
             wire: its record holds the setup, the handle and the lineage.
@@ -114,7 +114,7 @@ class Hooks:
         """Told at each moment; the session waits for it."""
 
     def reply(self, wire: Wire, turn: Turn, reply: Reply) -> Reply:
-        """Return what the model shall say and call instead."""
+        """Return what the model is to say and call instead."""
         return reply
 
     def tempo(self, usual: Tempo) -> Tempo:

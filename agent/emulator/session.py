@@ -121,7 +121,7 @@ class Session:
         """Serve until the client leaves, or breaks the protocol.
 
         Raises:
-            WireError: the session shall close with its code.
+            WireError: the session is to be closed with its code.
             ConnectionError: the client is gone.
         """
         await self._line.at(Moment.CONNECTED)

@@ -128,7 +128,7 @@ class Content:
     turns: tuple[tuple[str, str], ...]
     """(role, text) of each turn; pictures inside are in ``pictures``."""
     turn_complete: bool
-    """The model shall answer."""
+    """The model is to answer."""
     pictures: tuple[Picture, ...] = ()
 
 
@@ -183,7 +183,7 @@ def parse(frame: str | bytes) -> tuple[ClientMessage, ...]:
     """The messages of one frame, in order.
 
     Raises:
-        WireError: the frame breaks the protocol; the session shall close with its code.
+        WireError: the frame breaks the protocol; the session is to be closed with its code.
     """
     try:
         text = frame if isinstance(frame, str) else frame.decode()

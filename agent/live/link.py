@@ -234,7 +234,7 @@ class LiveLink:
             self._swap = asyncio.create_task(leaving, name="live-swap")
 
     def answer_completed(self) -> None:
-        """Note that the model has given a whole answer: no other session shall give it again."""
+        """Note that the model has given a whole answer: no other session is to give it again."""
         self._ring.answer_completed()
 
     async def _hold_session(self) -> LiveError | None:

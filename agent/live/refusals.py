@@ -63,7 +63,8 @@ class Refusals:
     def turn_completed(self, now: float) -> None:
         """Note that the server goes on: it has taken what was sent before."""
         while self._sent and now - self._sent[0][0] >= CROSSING_S:
-            for content in self._sent.popleft()[1]:
+            contents = self._sent.popleft()[1]
+            for content in contents if self._suspects else ():
                 self._suspects.pop(_key(content), None)
 
     def closed(self) -> tuple[Content, ...]:
@@ -100,7 +101,7 @@ class Refusals:
         """Return what to send: of a tool result that is refused, that it is; of anything else refused, nothing."""
         if isinstance(message, AgentChange) or not self.is_refused(message):
             return message
-        return replace(message, response=UNTELLABLE) if isinstance(message, ToolResult) else None
+        return replace(message, response=UNTELLABLE, images=()) if isinstance(message, ToolResult) else None
 
     def in_parts(self, history: Sequence[T], contents: Sequence[Content]) -> list[Sequence[T]]:
         """Split a history by rule 4.
@@ -120,7 +121,8 @@ def _key(content: Content) -> Key:
         case Note(result=ToolResult() as result):
             return _key(result)
         case ToolResult():
-            return "result", content.name, json.dumps(content.response, sort_keys=True, default=str)
+            told = json.dumps(content.response, sort_keys=True, default=str)
+            return "result", content.name, told, content.images
         case TypedText():
             return "text", content.text.strip(), content.images
         case Note() | Told():

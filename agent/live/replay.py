@@ -25,11 +25,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 
-from agent.live.uplink import BYTES_PER_S, ActivityMark, AgentChange, Audio, Item, Nudge, Picture, ToolResult
+from agent.live.uplink import (
+    BYTES_PER_S,
+    ActivityMark,
+    AgentChange,
+    Audio,
+    Item,
+    Note,
+    Nudge,
+    Picture,
+    ToolResult,
+    TypedText,
+)
 
 MAX_SPEECH_S = 30.0
 MAX_WITH_SILENCE_S = 5.0  # beyond it, silence goes
 MAX_OTHERS = 64
+MAX_IMAGE_BYTES = 16 << 20  # of pictures that belong to texts
 SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
 PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
 
@@ -66,6 +78,7 @@ class ReplayRing:
         self._speech_bytes = 0
         self._silence_bytes = 0
         self._others = 0
+        self._image_bytes = 0
         self._forgotten = 0  # number of the newest item that is gone
         self._forgotten_at = -math.inf  # when it was sent
         self._word_forgotten = 0  # number of the newest that is gone and was no silence
@@ -99,7 +112,7 @@ class ReplayRing:
         sent = Sent(self._number, item, now)
         if not isinstance(item, Audio):
             self._words.append(sent)
-            self._others += 1
+            self._count_other(item, 1)
         elif item.speech:
             self._words.append(sent)
             self._speech_bytes += len(item.pcm_bytes)
@@ -108,10 +121,20 @@ class ReplayRing:
             self._silence_bytes += len(item.pcm_bytes)
         while self._silence and self._speech_bytes + self._silence_bytes > MAX_WITH_SILENCE_S * BYTES_PER_S:
             self._forget(self._pop_silence(), now)
-        while self._speech_bytes > MAX_SPEECH_S * BYTES_PER_S or self._others > MAX_OTHERS:
+        while self._words_are_too_many():
             word = self._pop_word()
             self._forget(word, now)
             self._word_forgotten = max(self._word_forgotten, word.number)
+
+    def _words_are_too_many(self) -> bool:
+        too_long = self._speech_bytes > MAX_SPEECH_S * BYTES_PER_S
+        return too_long or self._others > MAX_OTHERS or self._image_bytes > MAX_IMAGE_BYTES
+
+    def _count_other(self, item: Item, by: int) -> None:
+        """Count an item that is no audio, or count it no more."""
+        self._others += by
+        if isinstance(item, TypedText | Note):
+            self._image_bytes += by * sum(len(image.data) for image in item.images)
 
     def _forget(self, gone: Sent, now: float) -> None:
         self._forgotten = max(self._forgotten, gone.number)
@@ -169,11 +192,14 @@ class ReplayRing:
 
     def drop(self, is_refused: Callable[[Item], bool]) -> None:
         """Let go of what is not to be sent again, whatever happens."""
-        kept = deque(sent for sent in self._words if not is_refused(sent.item))
-        gone = [sent.item for sent in self._words if is_refused(sent.item)]
-        self._speech_bytes -= sum(len(item.pcm_bytes) for item in gone if isinstance(item, Audio))
-        self._others -= sum(not isinstance(item, Audio) for item in gone)
-        self._words = kept
+        words, self._words = self._words, deque[Sent]()
+        for sent in words:
+            if not is_refused(sent.item):
+                self._words.append(sent)
+            elif isinstance(sent.item, Audio):
+                self._speech_bytes -= len(sent.item.pcm_bytes)
+            else:
+                self._count_other(sent.item, -1)
 
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._in_order() if sent.number > mark]
@@ -215,7 +241,7 @@ class ReplayRing:
         if isinstance(sent.item, Audio):
             self._speech_bytes -= len(sent.item.pcm_bytes)
         else:
-            self._others -= 1
+            self._count_other(sent.item, -1)
         if isinstance(sent.item, ActivityMark):
             self._was_open = sent.item.starts
         return sent

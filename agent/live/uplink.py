@@ -1,7 +1,7 @@
 """What waits to be sent to the Live server: the only queue between the caller and the model.
 
 Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. While no session
-takes it, it is bounded to 30 s instead: the caller goes on talking over an outage, and none of it shall be lost.
+takes it, it is bounded to 30 s instead: the caller goes on talking over an outage, and none of it is to be lost.
 Text, tool results and activity marks keep their place among the audio and are never dropped. Of pictures only the
 newest of each source waits, and goes when nothing else does.
 """

@@ -38,7 +38,7 @@ _TWO_BYTE_HEADER = 0x1000  # RFC 8285 section 4.3
 _MOST_REPORTS, _MOST_JITTER = 31, 0xFFFFFFFF  # of a receiver report, RFC 3550 section 6.4.1
 
 OnUnreadable = Callable[[], None]
-Note = Callable[[Exception | None], None]
+Note = Callable[[Exception], None]
 
 
 def guard(receiver: RTCRtpReceiver, on_unreadable: OnUnreadable) -> None:
@@ -77,12 +77,12 @@ def _note(on_unreadable: OnUnreadable) -> Note:
     """Return what counts the datagrams that are dropped, and logs the first: the others could fill the log."""
     first = True
 
-    def note(error: Exception | None) -> None:
+    def note(error: Exception) -> None:
         nonlocal first
         on_unreadable()
         if first:
             first = False
-            reason = "it is empty" if error is None else f"{type(error).__name__} in {_place(error)}"
+            reason = f"{type(error).__name__} in {_place(error)}"
             logger.warning("dropped a datagram that cannot be read: %s; more will be counted only", reason)
 
     return note

@@ -37,7 +37,7 @@ def add_to_context(call: Call, asked: Asked) -> Asked:
 
 def update_instructions(call: Call, asked: Asked) -> Asked:
     """Change what the agent is told to be."""
-    _want_trust(call, "update-instructions")
+    _want_trust(call, "it")
     call.change_agent(text_of(asked, "instructions"), None)
     return {}
 
@@ -68,7 +68,7 @@ def look_again(call: Call, asked: Asked) -> Asked:
 
 def say(call: Call, asked: Asked) -> Asked:
     """Have the agent say something."""
-    _want_trust(call, "say")
+    _want_trust(call, "it")
     call.say(text_of(asked, "text"))
     return {}
 

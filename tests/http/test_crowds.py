@@ -69,6 +69,29 @@ async def test_who_sends_half_a_body_is_answered_and_closed(
         assert b"Connection: close" in head
 
 
+@pytest.mark.parametrize("claim", [b"Upgrade: websocket", b"Connection: Upgrade\r\nUpgrade: h2c"])
+async def test_a_half_body_that_claims_to_upgrade_is_no_exception(
+    service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, claim: bytes
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    async with service() as url, AsyncExitStack() as stack:
+        reader, _ = await connect(url, stack, BODYLESS.replace(b"\r\n\r\n", b"\r\n" + claim + b"\r\n\r\n"))
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_form_has_longer_than_other_requests(
+    service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", 0.1)
+    monkeypatch.setattr(connections, "FORM_S", 1.0)
+    half = BODYLESS.replace(b"application/sdp", b"multipart/form-data; boundary=x")
+    async with service() as url, AsyncExitStack() as stack:
+        began = asyncio.get_running_loop().time()
+        reader, _ = await connect(url, stack, half)
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
+        assert asyncio.get_running_loop().time() - began >= 0.9
+
+
 async def test_a_second_request_may_follow_later(service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.2)
     async with service() as url, AsyncExitStack() as stack:

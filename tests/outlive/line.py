@@ -212,7 +212,7 @@ async def on_line(
     Args:
         answer_s: length of the agent's answers.
         settings: of the service.
-        faults: what shall go wrong.
+        faults: what goes wrong.
         definition: the agent.
         down_s: how long nobody listens where the service looks for the emulator.
         ready: wait until the agent can hear.

@@ -76,7 +76,7 @@ async def calling(
 
     Args:
         tools: of the agent.
-        faults: what shall go wrong.
+        faults: what goes wrong.
         settings: of the service.
         greeting: of the agent.
         clock: the call's.

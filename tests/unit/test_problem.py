@@ -23,12 +23,12 @@ def test_a_problem_says_the_same_in_both_dialects() -> None:
     assert response.content_type == "application/problem+json"
     assert body(response) == {
         "type": "about:blank",
-        "title": "Offer cannot be accepted",
+        "title": "Unprocessable content",
         "status": 422,
         "detail": "The offer has no audio section.",
         "error": {
             "message": "The offer has no audio section.",
-            "type": "offer_cannot_be_accepted",
+            "type": "unprocessable_content",
             "code": "no_acceptable_audio",
         },
     }

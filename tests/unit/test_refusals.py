@@ -101,6 +101,10 @@ def test_the_same_in_another_form_is_the_same(first: Content, again: Content) ->
         (ToolResult("id1", "book", {"output": 1}), ToolResult("id1", "book", {"output": 2})),
         (ToolResult("id1", "book", {"output": 1}), ToolResult("id1", "cancel", {"output": 1})),
         (ToolResult("id1", "book", {"output": 1}), Note("book")),
+        (
+            ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Image("image/png", b"one"),)),
+            ToolResult("id2", "look", {"output": "(picture 1)"}, images=(Image("image/png", b"two"),)),
+        ),
     ],
 )
 def test_anything_else_is_another(first: Content, other: Content) -> None:
@@ -116,6 +120,14 @@ def test_the_model_is_told_that_a_result_cannot_be_told() -> None:
     closed_after(refusals, result)
     assert refusals.admit(ToolResult("id2", "book", {"output": 1})) == ToolResult("id2", "book", UNTELLABLE)
     assert refusals.admit(Note("told late", result=result)) is None
+
+
+def test_a_picture_that_is_refused_goes_with_its_result() -> None:
+    refusals = Refusals()
+    result = ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Image("image/png", b"bad"),))
+    closed_after(refusals, result)
+    closed_after(refusals, result)
+    assert refusals.admit(result) == ToolResult("id1", "look", UNTELLABLE)
 
 
 def test_a_history_with_suspects_is_told_in_parts() -> None:

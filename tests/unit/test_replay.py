@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.live.replay import (
+    MAX_IMAGE_BYTES,
     MAX_OTHERS,
     MAX_SPEECH_S,
     MAX_WITH_SILENCE_S,
@@ -17,7 +18,7 @@ from agent.live.replay import (
     ReplayRing,
     Sent,
 )
-from agent.live.uplink import BYTES_PER_S, Audio, Item, Note, Picture, ToolResult, TypedText
+from agent.live.uplink import BYTES_PER_S, Audio, Image, Item, Note, Picture, ToolResult, TypedText
 
 SURELY_S, PROBABLY_S = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
 LONG_S = 10.0
@@ -206,6 +207,17 @@ def test_texts_are_bounded_too() -> None:
     ring.sent(TypedText("one more"), 0.0)
     assert len(ring.since_turn()) == MAX_OTHERS
     assert not ring.covers_turn
+
+
+def test_pictures_of_texts_are_bounded_by_their_bytes() -> None:
+    half = (Image("image/png", bytes(MAX_IMAGE_BYTES // 2)),)
+    asked: list[Item] = [TypedText("one", half), Note("two", images=half), TypedText("three", half)]
+    ring = after(*((item, 0.0) for item in asked))
+    assert items(ring.since_handle()) == asked[1:]
+    assert not ring.covers_words
+    ring.drop(lambda item: item is asked[1])
+    ring.sent(TypedText("four", half), 0.0)
+    assert items(ring.since_handle()) == [asked[2], TypedText("four", half)]
 
 
 def test_one_chunk_beyond_the_bound_is_forgotten_but_not_for_good() -> None:
