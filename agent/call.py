@@ -188,7 +188,14 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.tools = ToolCalls(tools, self, tell=self._tell_of_tool, emit=self._emit, clock=clock)
+        self.tools = ToolCalls(
+            tools,
+            self,
+            tell=self._tell_of_tool,
+            emit=self._emit,
+            report=events.ToolReport(settings.tool_reports, frozenset(settings.tool_masked_fields)),
+            clock=clock,
+        )
         "What the model has called."
         self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
         "What the model is told beside what is said."

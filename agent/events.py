@@ -146,6 +146,20 @@ class TurnCompleted:
     "The server's ``turnCompleteReason``, if it gave one; ``session_ended`` if the rest of the turn will not come."
 
 
+ReportLevel = Literal["none", "name", "full"]
+"""What the caller is told of a tool call: that there is one, which tool it is, or arguments and result too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReport:
+    """What the caller is told of a tool call; the agent's own file is told all."""
+
+    level: ReportLevel = "name"
+    "See `ReportLevel`."
+    masked: frozenset[str] = frozenset()
+    "Names of fields whose values the caller never sees, in arguments and result, at any depth."
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
     """The model called a tool."""
@@ -156,6 +170,8 @@ class ToolCalled:
     "The tool's name."
     arguments: Mapping[str, Any] = field(repr=False)
     "As the model gave them: untrusted."
+    report: ToolReport = ToolReport()
+    "What of this the caller is told."
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,8 @@ class ToolFinished:
     "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
+    report: ToolReport = ToolReport()
+    "As in `ToolCalled`."
 
 
 @dataclass(frozen=True, slots=True)

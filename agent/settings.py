@@ -224,6 +224,12 @@ class Settings(BaseSettings):
         False,
         description="The caller's page may change what the agent is told to be, and tell it what nobody said.",
     )
+    tool_reports: Literal["none", "name", "full"] = Field(
+        "name", description="What callers are told of tool calls: nothing but that, the tool, or all it was asked."
+    )
+    tool_masked_fields: list[str] = Field(
+        [], description="Names of arguments and of fields in results that callers are never told."
+    )
     video_fps: float = Field(
         1.0,
         ge=0,

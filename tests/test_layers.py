@@ -25,7 +25,7 @@ PURE = (
         "agent.media.dtmf",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten"),
+    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten", "signaling.dialects.redact"),
     *(
         "agent.live.resumption",
         "agent.live.replay",
@@ -45,6 +45,7 @@ PURE = (
     ),
 )
 MAY_CATCH_EVERYTHING = ("agent.isolate", "agent.load", "agent.tools.runner", "signaling.calls", "signaling.problem")
+MAY_KEEP_EVERYTHING = ("agent.isolate", "agent.tools.runner")  # exit() and the like of others' code
 BANNED_NAMES = ("utils", "util", "helpers", "helper", "manager", "base", "core", "handler", "handlers")
 MANGLED = re.compile(r"^_[A-Z]\w*?__\w+$")  # how one reaches a class's private attribute from outside
 
@@ -281,11 +282,12 @@ def test_everything_is_caught_in_five_places_only() -> None:
 
 
 def test_what_is_not_an_error_is_never_kept() -> None:
-    """``except BaseException`` tidies up and raises again; a bare ``except`` says nothing."""
+    """``except BaseException`` tidies up and raises again, but for others' code; a bare ``except`` says nothing."""
     kept = [
         f"{module}:{handler.lineno}"
         for module, caught, handler in catchers()
         if caught in ("", "BaseException") and not isinstance(handler.body[-1], ast.Raise)
+        if not (caught and module in MAY_KEEP_EVERYTHING)
     ]
     assert kept == []
 

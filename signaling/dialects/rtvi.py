@@ -17,6 +17,7 @@ from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
+from signaling.dialects.redact import redacted
 from signaling.dialects.requests import REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.info import CALLS_PATH, call_info
@@ -244,14 +245,22 @@ def _kebab(name: str) -> str:
 
 
 def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:
-    call = {"tool_call_id": event.call_id, "function_name": event.name}
+    level, masked = event.report.level, event.report.masked
+    if level == "none":  # nor does the id tell the name, which it begins with if the model gave none
+        name, call_id = {}, f"call#{event.call_id.rpartition('#')[2]}"
+    else:
+        name, call_id = {"function_name": event.name}, event.call_id
+    call: dict[str, Any] = {"tool_call_id": call_id, **name}
     if isinstance(event, events.ToolFinished):
-        ended = {"cancelled": event.outcome == "cancelled", "result": event.result}
-        return [("llm-function-call-stopped", {**call, **ended})]
-    return [
-        ("llm-function-call-started", {"function_name": event.name}),
-        ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
-    ]
+        call["cancelled"] = event.outcome == "cancelled"
+        if level != "none":
+            call["outcome"] = event.outcome
+        if level == "full":
+            call["result"] = redacted(event.result, masked)
+        return [("llm-function-call-stopped", call)]
+    if level == "full":
+        call["arguments"] = redacted(dict(event.arguments), masked)
+    return [("llm-function-call-started", {**name}), ("llm-function-call-in-progress", call)]
 
 
 def _caller_text(event: events.CallerTranscribed) -> dict[str, Any]:

@@ -57,7 +57,7 @@ async def status(http: aiohttp.ClientSession, method: str, path: str, body: byte
 async def test_no_body_is_a_500(service: ServiceFactory) -> None:
     async with service(client_may_instruct=True) as url, dial(url) as caller, aiohttp.ClientSession(url) as http:
         await caller.message("bot-ready")
-        call = "/" + caller.location.split("/", 3)[3]
+        call = "/" + str(caller.location).split("/", 3)[3]
         ways = (("POST", f"{call}/say"), ("POST", CALLS), ("PATCH", call), ("POST", f"{call}/pictures"))
         kinds = [f"{kind}; charset={charset}" for kind in (*TYPES, FORM) for charset in CHARSETS]
         tries = [(*way, body, kind) for way in ways for body in BODIES[:6] for kind in kinds]
