@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 
 from agent import events
 from agent.briefing import Briefing
+from agent.bucket import Bucket
 from agent.call_limits import CallLimits
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
@@ -73,6 +74,8 @@ GENTLE_NUDGE = (
     "(The caller has said something and has heard nothing from you. If it was meant for you, answer now, aloud; "
     "if not, stay silent.)"
 )
+KEYS_PER_S = 15.0  # a dialler presses ten
+MAX_KEYS_AT_ONCE = 60
 FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 T = TypeVar("T")
@@ -155,6 +158,9 @@ class Call:
             instructions=None if kept is None else kept.instructions,
         )
         self.keypad = Keypad()
+        self.keys_dropped = 0
+        "Keys that came faster than anybody or any telephone presses them."
+        self._keys = Bucket(KEYS_PER_S, MAX_KEYS_AT_ONCE)
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
@@ -413,6 +419,9 @@ class Call:
 
     def press(self, key: str) -> None:
         """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
+        if not self._keys.take(1, self._clock()):
+            self.keys_dropped += 1
+            return
         logger.debug("call %s: a key was pressed: dtmf=%s", self.call_id, key, extra={"dtmf": key})
         self.response.caller_typed(self._clock())
         self._emit(events.KeyPressed(key))

@@ -31,6 +31,7 @@ from agent.overload import Overload
 from agent.settings import Settings
 from agent.stats import CallStats, media_stats, notable
 from signaling.peer import close_peer
+from signaling.rates import Rates
 from signaling.sdp import DEFAULT_MESSAGE_BYTES
 from signaling.watch import watch_connection
 
@@ -84,6 +85,7 @@ class Leg:
         phone: what is known of the telephone on the other side, for `GET` on the call; None if there is none.
         max_message_bytes: the longest message that the client takes on its data channel.
         told: counts of what went wrong on the data channel.
+        rates: how much the client may still send, on the data channel and by HTTP.
     """
 
     call: Call
@@ -99,6 +101,7 @@ class Leg:
     phone: dict[str, Any] | None = None
     max_message_bytes: int = DEFAULT_MESSAGE_BYTES
     told: Told = field(default_factory=Told)
+    rates: Rates = field(default_factory=Rates)
 
     @property
     def pc(self) -> RTCPeerConnection:
@@ -381,5 +384,6 @@ def leg_stats(leg: Leg) -> CallStats:
         told.dropped,
         told.failed,
     )
+    stats.messages_refused, stats.keys_dropped = leg.rates.refused, leg.call.keys_dropped
     stats.observer_errors = leg.call.observer_errors
     return stats

@@ -12,11 +12,11 @@ from functools import partial
 
 from aiohttp import web
 
-from agent.clock import unix
+from agent.clock import monotonic, unix
 from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
-from signaling.bodies import read_json, read_text, want_type
+from signaling.bodies import read_json, read_text, refused_by_rate, want_type
 from signaling.calls import Calls
 from signaling.form import FORM_TYPE, read_form
 from signaling.info import CALLS_PATH, call_info
@@ -74,6 +74,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         text = (await read_json(request)).get("text")
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
             raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        with refused_by_rate():
+            leg.rates.take(monotonic(), notes=1, characters=len(text))
         leg.call.say(text.strip())
         return web.json_response({}, status=202)
 

@@ -25,7 +25,13 @@ PURE = (
         "agent.media.dtmf",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten", "signaling.dialects.redact"),
+    *(
+        "agent.tools.schema",
+        "agent.tools.arguments",
+        "signaling.dialects.shorten",
+        "signaling.dialects.redact",
+        "signaling.rates",
+    ),
     *(
         "agent.live.resumption",
         "agent.live.replay",
