@@ -21,10 +21,11 @@ from typing import Any, Literal, TypeVar
 from agent import events
 from agent.briefing import Briefing
 from agent.bucket import Bucket
-from agent.call_limits import CallLimits
+from agent.call_limits import NO_PURSE, CallLimits
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter
+from agent.dialog.daily import Purse
 from agent.dialog.floor import Floor
 from agent.dialog.held import Held
 from agent.dialog.held import State as HeldState
@@ -98,6 +99,7 @@ class Call:
         prices: what the model's tokens cost.
         hurried: says whether the process is short of time, see `Chunker`.
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
+        purse: what it is charged to besides its own budget.
         clock: monotonic seconds.
     """
 
@@ -115,6 +117,7 @@ class Call:
         prices: Prices = KNOWN,
         hurried: Callable[[], bool] = lambda: False,
         kept: KeptCall | None = None,
+        purse: Purse = NO_PURSE,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
@@ -214,7 +217,7 @@ class Call:
         self._media_flows = False
         self._leaving = False
         self._limits = CallLimits(
-            settings, self.meter, tell=self._send, emit=self._emit, hang_up=self.hang_up, clock=clock
+            settings, self.meter, tell=self._send, emit=self._emit, hang_up=self.hang_up, clock=clock, purse=purse
         )
         self.observe(self._limits.note)
         self.observe(self._note_for_watchdog)

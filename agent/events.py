@@ -13,9 +13,12 @@ from typing import Any, Literal
 Fault = Literal["caller", "agent", "operator", "live", "network"]
 """Whose doing the end of a call was; ``operator`` is a setting, a key or a shutdown, ``live`` the Live server."""
 
-LimitKind = Literal["budget", "idle", "max_duration"]
+LimitKind = Literal["budget", "idle", "max_duration", "daily_budget", "daily_minutes"]
 """What may end a call by itself; see `agent.dialog.limits`."""
 
+
+ENDS_BY_LIMIT = ("budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used")
+"""Reasons of a call's end that the operator has set."""
 
 RefusedInput = Literal["text", "note", "tool_result", "history", "agent_change", "speech"]
 """What the Live server may refuse: what was typed, what the model is told beside the talk, the result of a tool,
@@ -287,7 +290,7 @@ class LimitNear:
     """Most of a limit is used up; when all is, the agent says goodbye and the call ends."""
 
     kind: LimitKind
-    "Which limit."
+    "Which limit; of the daily ones, which are not the caller's, nobody is told."
     used: float
     "How much of it is used: US dollars for ``budget``, seconds for the others."
     limit: float
@@ -394,7 +397,7 @@ class CallEnded:
     @property
     def is_error(self) -> bool:
         """True unless somebody simply hung up, or the call came to the end that was set for it."""
-        return self.reason not in ("hung_up", "caller_left", "budget_spent", "idle", "max_duration")
+        return self.reason not in ("hung_up", "caller_left", *ENDS_BY_LIMIT)
 
 
 Event = (

@@ -253,6 +253,18 @@ class Settings(BaseSettings):
     max_duration_s: float = Field(
         3600.0, ge=0, description="Seconds that a call may last; the agent then says goodbye. 0 for any length."
     )
+    daily_budget_usd: float | None = Field(
+        None, gt=0, description="US dollars that all calls of the last 24 hours may cost. No limit if unset."
+    )
+    daily_minutes: float | None = Field(
+        None, gt=0, description="Minutes that all calls of the last 24 hours may last, together."
+    )
+    key_daily_budget_usd: float | None = Field(
+        None, gt=0, description="As daily_budget_usd, for the calls that came with the server key."
+    )
+    key_daily_minutes: float | None = Field(
+        None, gt=0, description="As daily_minutes, for the calls that came with the server key."
+    )
 
     # telephones
     janus_url: str | None = Field(

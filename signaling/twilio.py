@@ -255,6 +255,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         _check_signature(request, settings.twilio_url, token)
+        calls.check_budget(None)
         calls.check_capacity()
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_TIMEOUT_S)
         await socket.prepare(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
@@ -23,7 +24,7 @@ from signaling.info import CALLS_PATH, call_info
 from signaling.kept_calls import MAX_STATE_BYTES, Seal
 from signaling.offer import NOTHING_EXTRA, Door, Extra, add_candidates
 from signaling.problem import MAX_BODY_BYTES
-from signaling.tokens import authorise, want_instructor, want_key_holder
+from signaling.tokens import authorise, key_name, want_instructor, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
@@ -37,7 +38,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        answer, leg = await door.accept_offer(*await _wish(request, seal))
+        offer, extra = await _wish(request, seal)
+        answer, leg = await door.accept_offer(offer, replace(extra, key=key_name(settings)))
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):

@@ -18,7 +18,7 @@ from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
-from signaling.dialects.redact import redacted
+from signaling.dialects.mask import redacted
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.info import CALLS_PATH, call_info

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signaling.dialects.redact import MASK, redacted
+from signaling.dialects.mask import MASK, redacted
 
 SECRET = "4711-secret"
 PLAIN = st.none() | st.booleans() | st.integers() | st.text("abc{[ü ", max_size=8)
