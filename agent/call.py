@@ -20,10 +20,12 @@ from typing import Any, Literal, TypeVar
 
 from agent import events
 from agent.briefing import Briefing
-from agent.call_limits import CallLimits
+from agent.bucket import Bucket
+from agent.call_limits import NO_PURSE, CallLimits
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.asides import Role, greeting_request, say_request
 from agent.dialog.budget import Meter
+from agent.dialog.daily import Purse
 from agent.dialog.floor import Floor
 from agent.dialog.held import Held
 from agent.dialog.held import State as HeldState
@@ -75,6 +77,8 @@ GENTLE_NUDGE = (
     "(The caller has said something and has heard nothing from you. If it was meant for you, answer now, aloud; "
     "if not, stay silent.)"
 )
+KEYS_PER_S = 15.0  # a dialler presses ten
+MAX_KEYS_AT_ONCE = 60
 FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 T = TypeVar("T")
@@ -97,6 +101,7 @@ class Call:
         prices: what the model's tokens cost.
         hurried: says whether the process is short of time, see `Chunker`.
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
+        purse: what it is charged to besides its own budget.
         clock: monotonic seconds.
     """
 
@@ -114,6 +119,7 @@ class Call:
         prices: Prices = KNOWN,
         hurried: Callable[[], bool] = lambda: False,
         kept: KeptCall | None = None,
+        purse: Purse = NO_PURSE,
         clock: Clock = monotonic,
     ) -> None:
         self.call_id = call_id
@@ -157,6 +163,9 @@ class Call:
             instructions=None if kept is None else kept.instructions,
         )
         self.keypad = Keypad()
+        self.keys_dropped = 0
+        "Keys that came faster than anybody or any telephone presses them."
+        self._keys = Bucket(KEYS_PER_S, MAX_KEYS_AT_ONCE)
         self.eyes: list[Eye] = []
         "Where the caller is seen; to be filled before `run`."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
@@ -198,6 +207,7 @@ class Call:
             self,
             tell=self._tell_of_tool,
             emit=self._emit,
+            report=events.ToolReport(settings.tool_reports, frozenset(settings.tool_masked_fields)),
             clock=clock,
             scheduled=rules_of(settings.model).scheduling,
         )
@@ -213,7 +223,7 @@ class Call:
         self._media_flows = False
         self._leaving = False
         self._limits = CallLimits(
-            settings, self.meter, tell=self._send, emit=self._emit, hang_up=self.hang_up, clock=clock
+            settings, self.meter, tell=self._send, emit=self._emit, hang_up=self.hang_up, clock=clock, purse=purse
         )
         self.observe(self._limits.note)
         self.observe(self.counts.note)
@@ -421,6 +431,9 @@ class Call:
 
     def press(self, key: str) -> None:
         """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
+        if not self._keys.take(1, self._clock()):
+            self.keys_dropped += 1
+            return
         logger.debug("call %s: a key was pressed: dtmf=%s", self.call_id, key, extra={"dtmf": key})
         self.response.caller_typed(self._clock())
         self._emit(events.KeyPressed(key))

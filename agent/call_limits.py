@@ -14,12 +14,16 @@ from contextlib import suppress
 from agent import events
 from agent.clock import Clock
 from agent.dialog.budget import Meter
+from agent.dialog.daily import Purse
 from agent.dialog.limits import End, Limits, SayGoodbye, Step
 from agent.live.uplink import Note
 from agent.live.wire import Usage
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+DAILY_LOOK_S = 2.0
+NO_PURSE = Purse()
 
 
 class CallLimits:
@@ -32,6 +36,7 @@ class CallLimits:
         emit: tells the call's observers.
         hang_up: ends the call, see `Call.hang_up`.
         clock: monotonic seconds.
+        purse: what the call is charged to besides.
     """
 
     def __init__(
@@ -43,7 +48,10 @@ class CallLimits:
         emit: Callable[[events.Event], None],
         hang_up: Callable[[str, str, events.Fault], None],
         clock: Clock,
+        purse: Purse = NO_PURSE,
     ) -> None:
+        self._purse = purse
+        self._charged_at = clock()
         self._meter = meter
         self._tell = tell
         self._emit = emit
@@ -56,16 +64,22 @@ class CallLimits:
             max_duration_s=settings.max_duration_s,
             now=clock(),
             writes=not settings.audio_output,
+            reached=purse.reached,
+            look_s=DAILY_LOOK_S if purse.limited else math.inf,
         )
 
     def bill(self, usage: Usage) -> None:
         """Add what the server reports, and tell it."""
+        before = self._meter.spent.cost_usd
         self._meter.bill(
             usage.prompt,
             usage.response,
             thoughts_tokens=usage.thoughts_tokens,
             tool_use_tokens=usage.tool_use_tokens,
         )
+        cost = self._meter.spent.cost_usd
+        if cost is not None:
+            self._purse.charge(self._clock(), usd=float(cost - (before or 0)))
         spent = self._meter.total()
         cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
         self._emit(events.UsageReported(spent.by_direction(), cost_usd))
@@ -80,7 +94,14 @@ class CallLimits:
 
     async def keep(self) -> None:
         """Bring the call to its end when a limit is reached; ends with the call."""
+        try:
+            await self._keep()
+        finally:
+            self._charge_time()
+
+    async def _keep(self) -> None:
         while True:
+            self._charge_time()
             self._moved.clear()
             for step in self._limits.steps(self._clock()):
                 self._take(step)
@@ -88,6 +109,11 @@ class CallLimits:
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if wait_s == math.inf else wait_s):
                     await self._moved.wait()
+
+    def _charge_time(self) -> None:
+        now = self._clock()
+        self._purse.charge(now, seconds=now - self._charged_at)
+        self._charged_at = now
 
     def _take(self, step: Step) -> None:
         match step:

@@ -13,9 +13,12 @@ from typing import Any, Literal
 Fault = Literal["caller", "agent", "operator", "live", "network"]
 """Whose doing the end of a call was; ``operator`` is a setting, a key or a shutdown, ``live`` the Live server."""
 
-LimitKind = Literal["budget", "idle", "max_duration"]
+LimitKind = Literal["budget", "idle", "max_duration", "daily_budget", "daily_minutes"]
 """What may end a call by itself; see `agent.dialog.limits`."""
 
+
+ENDS_BY_LIMIT = ("budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used")
+"""Reasons of a call's end that the operator has set."""
 
 RefusedInput = Literal["text", "note", "tool_result", "history", "agent_change", "speech"]
 """What the Live server may refuse: what was typed, what the model is told beside the talk, the result of a tool,
@@ -148,6 +151,20 @@ class TurnCompleted:
     "The server's ``turnCompleteReason``, if it gave one; ``session_ended`` if the rest of the turn will not come."
 
 
+ReportLevel = Literal["none", "name", "full"]
+"""What the caller is told of a tool call: that there is one, which tool it is, or arguments and result too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReport:
+    """What the caller is told of a tool call; the agent's own file is told all."""
+
+    level: ReportLevel = "name"
+    "See `ReportLevel`."
+    masked: frozenset[str] = frozenset()
+    "Names of fields whose values the caller never sees, in arguments and result, at any depth."
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
     """The model called a tool."""
@@ -158,6 +175,8 @@ class ToolCalled:
     "The tool's name."
     arguments: Mapping[str, Any] = field(repr=False)
     "As the model gave them: untrusted."
+    report: ToolReport = ToolReport()
+    "What of this the caller is told."
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +191,8 @@ class ToolFinished:
     "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
+    report: ToolReport = ToolReport()
+    "As in `ToolCalled`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +306,7 @@ class LimitNear:
     """Most of a limit is used up; when all is, the agent says goodbye and the call ends."""
 
     kind: LimitKind
-    "Which limit."
+    "Which limit; of the daily ones, which are not the caller's, nobody is told."
     used: float
     "How much of it is used: US dollars for ``budget``, seconds for the others."
     limit: float
@@ -392,7 +413,7 @@ class CallEnded:
     @property
     def is_error(self) -> bool:
         """True unless somebody simply hung up, or the call came to the end that was set for it."""
-        return self.reason not in ("hung_up", "caller_left", "budget_spent", "idle", "max_duration")
+        return self.reason not in ("hung_up", "caller_left", *ENDS_BY_LIMIT)
 
 
 Event = (

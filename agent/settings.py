@@ -236,6 +236,12 @@ class Settings(BaseSettings):
         False,
         description="The caller's page may change what the agent is told to be, and tell it what nobody said.",
     )
+    tool_reports: Literal["none", "name", "full"] = Field(
+        "name", description="What callers are told of tool calls: nothing but that, the tool, or all it was asked."
+    )
+    tool_masked_fields: list[str] = Field(
+        [], description="Names of arguments and of fields in results that callers are never told."
+    )
     video_fps: float = Field(
         1.0,
         ge=0,
@@ -264,6 +270,18 @@ class Settings(BaseSettings):
     )
     max_duration_s: float = Field(
         3600.0, ge=0, description="Seconds that a call may last; the agent then says goodbye. 0 for any length."
+    )
+    daily_budget_usd: float | None = Field(
+        None, gt=0, description="US dollars that all calls of the last 24 hours may cost. No limit if unset."
+    )
+    daily_minutes: float | None = Field(
+        None, gt=0, description="Minutes that all calls of the last 24 hours may last, together."
+    )
+    key_daily_budget_usd: float | None = Field(
+        None, gt=0, description="As daily_budget_usd, for the calls that came with the server key."
+    )
+    key_daily_minutes: float | None = Field(
+        None, gt=0, description="As daily_minutes, for the calls that came with the server key."
     )
 
     # telephones

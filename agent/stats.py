@@ -55,6 +55,8 @@ class CallStats:
     messages_shortened: int = 0
     messages_dropped: int = 0
     messages_failed: int = 0
+    messages_refused: int = 0
+    keys_dropped: int = 0
     observer_errors: int = 0
     hook_errors: int = 0
     hook_events_dropped: int = 0

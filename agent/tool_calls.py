@@ -28,7 +28,7 @@ from agent.live.uplink import Image, Note, ToolResult
 from agent.media.still import read_still
 from agent.tools.context import Spoken
 from agent.tools.declare import Scheduling, Tool
-from agent.tools.runner import MAX_ANSWER_CHARS, ToolAnswer, check_answer, run_tool
+from agent.tools.runner import MAX_ANSWER_CHARS, Outcome, ToolAnswer, check_answer, run_tool
 from agent.tools.scheduled import Scheduled, unscheduled
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ MAX_PICTURES = 8  # of one answer
 MAX_PICTURE_BYTES = 8 << 20
 NOTES = (5.0, 64.0)  # a second and at once, of all that tools and hooks of a call tell the model
 APP_EVENTS = (50.0, 256.0)
+NAMES_ONLY = events.ToolReport()
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
 
 
@@ -77,6 +78,7 @@ class ToolCalls:
         host: the call.
         tell: queues something for the model; must not raise.
         emit: tells the call's observers.
+        report: what the caller is told of tools that say nothing else.
         clock: monotonic seconds.
         scheduled: the model takes it that an answer says when to speak of it.
     """
@@ -88,10 +90,13 @@ class ToolCalls:
         *,
         tell: Callable[[ToolResult | Note], None],
         emit: Callable[[events.Event], None],
+        report: events.ToolReport = NAMES_ONLY,
         clock: Clock = monotonic,
         scheduled: bool = True,
     ) -> None:
         self._scheduled = scheduled
+        self._report = report
+        self._reports: dict[str, events.ToolReport] = {}  # by the entry's key, of open calls
         self._tools = {tool.name: tool for tool in tools}
         self._host = host
         self._tell = tell
@@ -107,7 +112,8 @@ class ToolCalls:
         verdict, entry = self._ledger.open(call_id, name, arguments)
         match verdict:
             case "run":
-                self._emit(events.ToolCalled(entry.key, name, arguments))
+                report = self._reports[entry.key] = self._report_of(name)
+                self._emit(events.ToolCalled(entry.key, name, arguments, report))
                 answer = self._ledger.answered_before(entry)
                 if answer is None:
                     self._run(entry)
@@ -137,8 +143,8 @@ class ToolCalls:
 
     @property
     def names(self) -> list[str]:
-        """The names of what the model may call."""
-        return list(self._tools)
+        """The names of what the model may call, as far as the caller may know them."""
+        return [name for name in self._tools if self._report_of(name).level != "none"]
 
     def replace(self, tools: Sequence[Tool]) -> None:
         """Have the model call these from now on; what runs, runs on."""
@@ -229,14 +235,24 @@ class ToolCalls:
 
     def _stop(self, entry: Entry) -> None:
         self._tasks[entry.key].cancel()
-        self._emit(events.ToolFinished(entry.key, entry.name, "cancelled"))
+        self._emit_end(entry, "cancelled")
 
     def _finish(self, entry: Entry, answer: ToolAnswer) -> None:
         """Tell the model how a call ended, unless it has ended before."""
         telling, call_id = self._ledger.finish(entry.key, answer)
         if telling != "nothing":
             self._tell_model(telling, call_id, entry.name, answer)
-            self._emit(events.ToolFinished(entry.key, entry.name, answer.outcome, answer.response))
+            self._emit_end(entry, answer.outcome, answer.response)
+
+    def _emit_end(self, entry: Entry, outcome: Outcome | Literal["cancelled"], response: Any = None) -> None:
+        report = self._reports.pop(entry.key)
+        self._emit(events.ToolFinished(entry.key, entry.name, outcome, response, report))
+
+    def _report_of(self, name: str) -> events.ToolReport:
+        tool = self._tools.get(name)
+        if tool is None:
+            return self._report
+        return events.ToolReport(tool.report or self._report.level, self._report.masked.union(tool.masked))
 
     def _tell_model(self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer) -> None:
         result = self._result(call_id, name, answer)

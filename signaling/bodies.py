@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 
 from agent import unicode
 from agent.errors import OfferError
+from signaling.rates import TooFastError
 
 JSON_TYPE = "application/json"
 
@@ -20,6 +23,20 @@ def want_type(request: web.Request, wanted: str) -> None:
     """
     if request.content_type != wanted:
         raise OfferError(415, "unsupported_media_type", f"Send the body as Content-Type: {wanted}.")
+
+
+@contextmanager
+def refused_by_rate() -> Iterator[None]:
+    """Answer that a client sends too much with 429, and when it may go on.
+
+    Raises:
+        OfferError: 429.
+    """
+    try:
+        yield
+    except TooFastError as error:
+        detail = f"{str(error).capitalize()}."
+        raise OfferError(429, "too_fast", detail, retry_after_s=error.retry_after_s) from None
 
 
 async def read_text(request: web.Request, code: str) -> str:

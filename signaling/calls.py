@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from agent.call import Call, Observer
 from agent.call_hooks import CallHooks, HookCounts
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
+from agent.dialog.daily import Budgets, DailyLimit
 from agent.errors import OfferError
 from agent.events import Event, Fault
 from agent.hooks import NO_HOOKS, Hooks
@@ -35,6 +37,7 @@ from signaling.candidates import CandidateGate
 from signaling.descriptors import Descriptors
 from signaling.peer import close_peer
 from signaling.pending import Pending, Slot, holder_of
+from signaling.rates import Rates
 from signaling.sdp import DEFAULT_MESSAGE_BYTES
 from signaling.watch import watch_connection
 
@@ -47,6 +50,12 @@ RETRY_AFTER_S = 5
 ENDED_KNOWN_S = 60.0
 MAX_ENDED_KNOWN = 8192  # more than end in a minute
 HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
+
+
+_USED_UP: dict[DailyLimit, tuple[str, str]] = {
+    "daily_budget": ("daily_budget_spent", "What calls may cost within 24 hours is spent."),
+    "daily_minutes": ("daily_minutes_used", "Calls have lasted as long as they may within 24 hours."),
+}
 
 
 def _set_event() -> asyncio.Event:
@@ -91,6 +100,7 @@ class Leg:
         path: set once the caller is known to be there; only then is the Live session opened.
         gate: admits the caller's candidates; None if there are none.
         slot: the room that it has until it is connected.
+        rates: how much the client may still send, on the data channel and by HTTP.
     """
 
     call: Call
@@ -109,6 +119,7 @@ class Leg:
     path: asyncio.Event = field(default_factory=_set_event)
     gate: CandidateGate | None = None
     slot: Slot | None = None
+    rates: Rates = field(default_factory=Rates)
 
     @property
     def pc(self) -> RTCPeerConnection:
@@ -186,6 +197,13 @@ class Calls:
         "Calls that were given up before they were connected, because others wanted in."
         self.observers: list[Observer] = []
         "Are handed every event of all calls, as `Call.observe` says."
+        self.budgets = Budgets(
+            budget_usd=settings.daily_budget_usd,
+            minutes=settings.daily_minutes,
+            key_budget_usd=settings.key_daily_budget_usd,
+            key_minutes=settings.key_daily_minutes,
+        )
+        "What calls may come to within a day."
         self._settings = settings
         self._hooks = hooks
         self._hook_counts = HookCounts()
@@ -247,6 +265,23 @@ class Calls:
         for leg in self._legs.values():
             total.add(leg.call.meter.spent)
         return total
+
+    def check_budget(self, key: str | None) -> None:
+        """Refuse a call that there is no money or time left for.
+
+        Args:
+            key: names the key that it came with; None if it came without.
+
+        Raises:
+            OfferError: 429.
+        """
+        now = monotonic()
+        purse = self.budgets.purse(key)
+        limit = purse.reached(now)
+        if limit is not None:
+            self.budgets.refused[limit] += 1
+            retry_after_s = max(1, math.ceil(purse.free_in_s(now)))
+            raise OfferError(429, *_USED_UP[limit], retry_after_s=retry_after_s)
 
     @contextmanager
     def slot(self, address: str | None, *, bounded: bool) -> Iterator[Slot]:
@@ -480,5 +515,6 @@ def leg_stats(leg: Leg) -> CallStats:
         told.dropped,
         told.failed,
     )
+    stats.messages_refused, stats.keys_dropped = leg.rates.refused, leg.call.keys_dropped
     stats.observer_errors = leg.call.observer_errors
     return stats

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from agent import events
+from agent.clock import monotonic
 from agent.media import opus, tap, tap_ice
 from signaling.calls import Calls
 from signaling.connections import Connections
@@ -134,9 +135,27 @@ class _CallsCollector(Collector):
             happened.add_metric(list(named), count)
         yield happened
         yield from self._money()
+        yield from self._budgets()
         for name, value in asdict(self._calls.stats()).items():
             name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
+
+    def _budgets(self) -> Iterator[Metric]:
+        now, budgets = monotonic(), self._calls.budgets
+        refused = CounterMetricFamily(
+            "talkspurt_budget_refusals", "Calls refused because a daily limit is used up.", labels=["limit"]
+        )
+        for limit, count in budgets.refused.items():
+            refused.add_metric([limit], count)
+        yield refused
+        cost = GaugeMetricFamily("talkspurt_daily_cost_usd", "Cost of 24 hours, by account.", labels=["account"])
+        minutes = GaugeMetricFamily(
+            "talkspurt_daily_minutes", "Minutes of 24 hours, by account.", labels=["account"]
+        )
+        for name, account in budgets.accounts.items():
+            cost.add_metric([name], account.usd(now))
+            minutes.add_metric([name], account.used_minutes(now))
+        yield from (cost, minutes)
 
     def _money(self) -> Iterator[Metric]:
         spent = self._calls.spent()

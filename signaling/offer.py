@@ -93,6 +93,7 @@ class Extra:
         caller: who calls, as far as that is known: untrusted.
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
+        key: names the key that it came with, see `signaling.tokens.key_name`; None if it came without.
     """
 
     tools: Sequence[Tool] = ()
@@ -100,6 +101,7 @@ class Extra:
     caller: str | None = None
     telephone: bool = False
     kept: KeptCall | None = None
+    key: str | None = None
 
 
 NOTHING_EXTRA = Extra()
@@ -140,8 +142,9 @@ class Door:
             The answer's SDP and the running call.
 
         Raises:
-            OfferError: 400, 422 or 503; nothing was started.
+            OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        self._calls.check_budget(extra.key)
         with self._calls.slot(address, bounded=not gateway) as slot:
             gate = CandidateGate(EVERYWHERE if gateway else self._networks, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
@@ -167,8 +170,9 @@ class Door:
             The offer's SDP and the call, which runs already.
 
         Raises:
-            OfferError: 503.
+            OfferError: 429 or 503.
         """
+        self._calls.check_budget(extra.key)
         with self._calls.slot(None, bounded=False) as slot:
             pc = self._new_peer(one_transport=True)
             try:
@@ -234,6 +238,7 @@ class Door:
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
             kept=extra.kept,
+            purse=self._calls.budgets.purse(extra.key),
         )
 
     def _new_peer(self, *, one_transport: bool) -> RTCPeerConnection:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from aiohttp import BodyPartReader, web
 
+from agent.clock import monotonic
 from agent.errors import LiveLost, MediaError, OfferError
 from agent.media.still import MAX_STILL_BYTES, Still, read_still
 from agent.settings import Settings
-from signaling.bodies import want_type
+from signaling.bodies import refused_by_rate, want_type
 from signaling.calls import Calls
 from signaling.dialects.requests import MAX_PICTURES, RefusedError, text_of
 from signaling.form import FORM_TYPE, STUMBLES
@@ -33,12 +34,17 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
             raise OfferError(
                 429, "upload_under_way", "Send one question after the other.", retry_after_s=RETRY_AFTER_S
             )
+        rates = calls.get(call_id).rates
+        with refused_by_rate():
+            rates.check(monotonic(), texts=1, pictures=1)
         uploading.add(call_id)
         try:
             content, stills = await _read_form(request)
         finally:
             uploading.discard(call_id)
         call = calls.get(call_id).call  # it may have ended meanwhile
+        with refused_by_rate():
+            rates.take(monotonic(), texts=1, characters=len(content), pictures=len(stills))
         try:
             call.type_text(text_of({"content": content}, "content"), pictures=stills)
         except RefusedError as error:

@@ -20,9 +20,10 @@ def load_prices(settings: Settings) -> Prices:
     """
     prices = {**KNOWN, **_own(settings.price_file)}
     if price_of(prices, settings.model) is None:
-        if settings.budget_usd is not None:
+        budgets = ("budget_usd", "daily_budget_usd", "key_daily_budget_usd")
+        for name in (name for name in budgets if getattr(settings, name) is not None):
             raise ConfigError(
-                f"budget_usd cannot be kept: there is no price for the model {settings.model}; "
+                f"{name} cannot be kept: there is no price for the model {settings.model}; "
                 "name one in TALKSPURT_PRICE_FILE"
             )
         logger.warning("calls have no cost: there is no price for the model %s", settings.model)

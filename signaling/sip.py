@@ -28,6 +28,7 @@ from signaling.janus import Handle, Janus, Notice, janus_session
 from signaling.offer import Door
 from signaling.phone import Line
 from signaling.sip_call import DECLINED, SipCall, domain
+from signaling.tokens import key_name
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ _DECLINE_CODES = {  # by code of an OfferError
     "draining": BUSY,
     "unavailable": UNAVAILABLE,
     "overloaded": UNAVAILABLE,
+    "daily_budget_spent": UNAVAILABLE,
+    "daily_minutes_used": UNAVAILABLE,
     "negotiation_timeout": UNAVAILABLE,
     "no_common_codec": NO_CODEC,
     "no_acceptable_audio": NO_CODEC,
@@ -131,7 +134,8 @@ class SipLine:
             headers: sent with the call; their names begin with ``X-``.
 
         Raises:
-            OfferError: 403, the operator does not allow it; 503, the line is down or busy, or the service full.
+            OfferError: 403, the operator does not allow it; 429, a daily limit is used up; 503, the line is down or
+                busy, or the service full.
         """
         self._check_allowed(to)
         slot = next((slot for slot in reversed(self._slots) if slot.free), None)
@@ -142,7 +146,7 @@ class SipLine:
         extra = call.extra()
         try:
             told = "\n\n".join(text for text in (extra.instruction, instruction) if text)
-            offer, leg = await self._door.make_offer(replace(extra, instruction=told))
+            offer, leg = await self._door.make_offer(replace(extra, instruction=told, key=key_name(self._settings)))
         except BaseException:
             call.lose("shutdown", "It was not begun.")
             raise

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 MAX_SHOWN_CHARS = 200
+UNNAMED = "(not told)"
 
 
 def notices_of(message: Mapping[str, Any]) -> Iterator[str]:
@@ -17,10 +18,14 @@ def notices_of(message: Mapping[str, Any]) -> Iterator[str]:
     data = message.get("data") or {}
     match message.get("type"):
         case "llm-function-call-in-progress":
-            yield _line(f"tool: {data['function_name']} {_json(data['arguments'])}")
+            asked = f" {_json(data['arguments'])}" if "arguments" in data else ""
+            yield _line(f"tool: {data.get('function_name', UNNAMED)}{asked}")
         case "llm-function-call-stopped":
-            told = "was cancelled" if data["cancelled"] else f"answered {_json(data['result'])}"
-            yield _line(f"tool: {data['function_name']} {told}")
+            told = (
+                f"answered {_json(data['result'])}" if "result" in data else f"ended: {data.get('outcome', 'done')}"
+            )
+            told = "was cancelled" if data["cancelled"] else told
+            yield _line(f"tool: {data.get('function_name', UNNAMED)} {told}")
         case "bot-llm-search-response":
             for origin in data["origins"]:
                 yield _line(f"source: {origin['site_title']} {origin['site_uri']}")
@@ -46,7 +51,7 @@ class Tally:
         data = message.get("data") or {}
         match message.get("type"), data.get("type"):
             case "llm-function-call-in-progress", _:
-                self.tools[data["function_name"]] += 1
+                self.tools[data.get("function_name", UNNAMED)] += 1
             case "bot-interrupted", _:
                 self.interruptions += 1
             case "server-message", "agent-responded":

@@ -45,6 +45,11 @@ def authorise(request: web.Request, settings: Settings) -> None:
         raise OfferError(401, "unauthorised", "Send the server key as Authorization: Bearer <key>.")
 
 
+def key_name(settings: Settings) -> str | None:
+    """Name the key with which a request came that `authorise` let pass; None if there is none."""
+    return None if settings.server_key is None else "server_key"
+
+
 def want_key_holder(request: web.Request, settings: Settings) -> None:
     """Let a request pass only with the server key: it asks for what was said in a call.
 

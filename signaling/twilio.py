@@ -270,6 +270,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         _check_signature(request, settings.twilio_url, token)
+        calls.check_budget(None)
         with calls.slot(None, bounded=False) as slot:
             socket, stream = await begin(request, slot)
         if stream is not None:

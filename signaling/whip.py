@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
 
-from agent.clock import unix
+from agent.clock import monotonic, unix
 from agent.errors import OfferError
 from agent.settings import Settings
 from signaling import sdp
-from signaling.bodies import read_json, read_text, want_type
+from signaling.bodies import read_json, read_text, refused_by_rate, want_type
 from signaling.calls import Calls
 from signaling.form import FORM_TYPE, read_form
 from signaling.info import CALLS_PATH, call_info
 from signaling.kept_calls import MAX_STATE_BYTES, Seal
 from signaling.offer import NOTHING_EXTRA, Door, Extra, add_candidates
 from signaling.problem import MAX_BODY_BYTES
-from signaling.tokens import authorise, want_instructor, want_key_holder
+from signaling.tokens import authorise, key_name, want_instructor, want_key_holder
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
@@ -37,7 +38,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        answer, leg = await door.accept_offer(*await _wish(request, seal), request.remote)
+        offer, extra = await _wish(request, seal)
+        answer, leg = await door.accept_offer(offer, replace(extra, key=key_name(settings)), request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -74,6 +76,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         text = (await read_json(request)).get("text")
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
             raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        with refused_by_rate():
+            leg.rates.take(monotonic(), notes=1, characters=len(text))
         leg.call.say(text.strip())
         return web.json_response({}, status=202)
 

@@ -25,7 +25,14 @@ PURE = (
         "agent.media.dtmf",
     ),
     *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *("agent.tools.schema", "agent.tools.arguments", "signaling.dialects.shorten", "agent.redact"),
+    *(
+        "agent.tools.schema",
+        "agent.tools.arguments",
+        "signaling.dialects.shorten",
+        "signaling.dialects.mask",
+        "signaling.rates",
+        "agent.redact",
+    ),
     *(
         "agent.live.resumption",
         "agent.live.replay",

@@ -70,7 +70,7 @@ export function nextAgentState(state, type) {
 const QUIET_ENDS = new Set(["hung_up", "caller_left"]);
 
 /** Ends that were set for the call. */
-const LIMIT_ENDS = new Set(["budget_spent", "idle", "max_duration"]);
+const LIMIT_ENDS = new Set(["budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used"]);
 
 /** @param {string} reason */
 export function isQuietEnd(reason) {

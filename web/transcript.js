@@ -1,7 +1,7 @@
 /** What both sides said: turns are replaced in place while they grow; tools are cards between them. */
 
 import { make } from "./dom.js";
-import { isRecord, text } from "./rtvi.js";
+import { text } from "./rtvi.js";
 import { sourcesOf } from "./sources.js";
 
 /** @typedef {{row: HTMLElement, body: HTMLElement, revision: number}} Turn */
@@ -177,11 +177,12 @@ export class Transcript {
       this.#tools.set(id, card);
       this.#add(card);
     }
-    put(card, ".tool-name", text(data.function_name));
+    put(card, ".tool-name", text(data.function_name) || "Tool");
     put(card, ".tool-arguments", pretty("Asked", data.arguments));
     if (type === "llm-function-call-stopped") {
       put(card, ".tool-result", pretty("Answered", data.result));
-      const failed = isRecord(data.result) && (data.result.error ?? null) !== null;
+      // The result itself is told only if the service is set to; the outcome always is.
+      const failed = data.outcome === "error" || data.outcome === "timeout";
       setToolState(card, data.cancelled === true ? "cancelled" : failed ? "failed" : "done");
     }
   }

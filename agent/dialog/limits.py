@@ -6,13 +6,15 @@ Rules:
      their answers are waited for, 10 s at most.
   3. Then the model is told to say goodbye. The call ends when that was heard to its end, or 10 s later.
   4. What is reached stays reached: from then on no other limit counts, and nothing takes the end back.
-  5. Idle is a call in which nobody speaks or types, and no tool runs. A limit of 0 or None does not exist.
+  5. What all calls may come to within a day (`agent.dialog.daily`) is a limit of each that runs; nothing is said of
+     it before it is reached.
+  6. Idle is a call in which nobody speaks or types, and no tool runs. A limit of 0 or None does not exist.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -26,11 +28,15 @@ _WHY: dict[events.LimitKind, str] = {
     "budget": "its budget is spent",
     "idle": "nobody has spoken for a long while",
     "max_duration": "it has lasted as long as it may",
+    "daily_budget": "what all calls together may cost in a day is spent",
+    "daily_minutes": "all calls together have lasted as long as they may in a day",
 }
 _REASONS: dict[events.LimitKind, tuple[str, str]] = {
     "budget": ("budget_spent", "The call's budget is spent."),
     "idle": ("idle", "Nobody spoke for too long."),
     "max_duration": ("max_duration", "The call has lasted as long as it may."),
+    "daily_budget": ("daily_budget_spent", "What calls may cost in a day is spent."),
+    "daily_minutes": ("daily_minutes_used", "Calls have lasted as long as they may in a day."),
 }
 
 
@@ -71,6 +77,8 @@ class Limits:
         max_duration_s: how long it may last.
         now: when it began.
         writes: the agent is not heard.
+        reached: says at a moment which limit is reached that is not this call's alone (rule 5).
+        look_s: how often to ask that.
     """
 
     def __init__(
@@ -81,7 +89,11 @@ class Limits:
         max_duration_s: float,
         now: float,
         writes: bool = False,
+        reached: Callable[[float], events.LimitKind | None] = lambda _now: None,
+        look_s: float = math.inf,
     ) -> None:
+        self._shared_reached = reached
+        self._look_s = look_s
         self._budget_usd = budget_usd
         self._idle_timeout_s = idle_timeout_s
         self._max_duration_s = max_duration_s
@@ -166,7 +178,7 @@ class Limits:
             for kind, used, limit in self._used(now)
             if kind != "budget"
         ]
-        return max(0.0, min(waits, default=math.inf))
+        return min(self._look_s, max(0.0, min(waits, default=math.inf)))
 
     def _look(self, now: float) -> Iterator[events.LimitNear]:
         for kind, used, limit in self._used(now):
@@ -174,9 +186,15 @@ class Limits:
                 self._near.add(kind)
                 yield events.LimitNear(kind, used, limit)
             if used >= limit:
-                self._reached = kind
-                self._deadline = now + QUIET_WAIT_S
+                self._reach(kind, now)
                 return
+        shared = self._shared_reached(now)
+        if shared is not None:
+            self._reach(shared, now)
+
+    def _reach(self, kind: events.LimitKind, now: float) -> None:
+        self._reached = kind
+        self._deadline = now + QUIET_WAIT_S
 
     def _used(self, now: float) -> Iterator[tuple[events.LimitKind, float, float]]:
         """Yield each limit that there is, with how much of it is used."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from agent.errors import ConfigError
+from agent.events import ReportLevel
 from agent.tools.arguments import fitted
 from agent.tools.schema import SchemaError, plain_schema
 from agent.unicode import valid_json
@@ -37,6 +38,9 @@ class Tool:
             at once (``INTERRUPT``), or not at all (``SILENT``); None leaves it to the model.
         context: the parameter that takes the `CallContext`; None if there is none.
         confirm: it runs only after the caller has said yes to it.
+        report: what the caller is told of its calls, see `agent.events.ToolReport`; None leaves it to the setting
+            ``tool_reports``.
+        masked: names of fields whose values the caller is never told, besides those of ``tool_masked_fields``.
         parse: checks the model's arguments and makes of them what the function takes; raises `ToolError`. Unless it
             is given, they are only brought into the form of the schema, see `fitted`.
 
@@ -53,11 +57,15 @@ class Tool:
     scheduling: Scheduling | None = None
     context: str | None = None
     confirm: bool = False
+    report: ReportLevel | None = None
+    masked: Collection[str] = ()
     parse: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     def __post_init__(self) -> None:
         if not TOOL_NAME.fullmatch(self.name):
             raise ConfigError(f"{self.name!r} is no name for a tool: up to 64 letters, digits, _ . and - are")
+        if isinstance(self.masked, str):
+            raise ConfigError(f"tool {self.name}: masked wants a list of names, not one name")
         try:
             object.__setattr__(self, "parameters", plain_schema(self.parameters))
         except SchemaError as error:

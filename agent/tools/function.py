@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -29,6 +29,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from typing_extensions import TypedDict  # that of Python 3.12, which pydantic wants
 
 from agent.errors import ConfigError, ToolError
+from agent.events import ReportLevel
 from agent.tools.arguments import fitted
 from agent.tools.context import CallContext
 from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
@@ -46,6 +47,8 @@ class _Options:
     scheduling: Scheduling | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
     confirm: bool = False
+    report: ReportLevel | None = None
+    masked: Collection[str] = ()
 
 
 @overload
@@ -59,6 +62,8 @@ def tool(
     scheduling: Scheduling | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     confirm: bool = False,
+    report: ReportLevel | None = None,
+    masked: Collection[str] = (),
 ) -> Callable[[Function], Function]: ...
 
 
@@ -70,6 +75,8 @@ def tool(
     scheduling: Scheduling | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
     confirm: bool = False,
+    report: ReportLevel | None = None,
+    masked: Collection[str] = (),
 ) -> Function | Callable[[Function], Function]:
     """Say how a function is called as a tool; the function itself stays what it is.
 
@@ -79,10 +86,12 @@ def tool(
         scheduling: see `Tool`.
         timeout_s: seconds that it may take.
         confirm: it runs only after the caller has said yes to it.
+        report: see `Tool`.
+        masked: see `Tool`.
     """
 
     def mark(function: Function) -> Function:
-        setattr(function, _OPTIONS, _Options(behavior, scheduling, timeout_s, confirm))
+        setattr(function, _OPTIONS, _Options(behavior, scheduling, timeout_s, confirm, report, masked))
         return function
 
     return mark if function is None else mark(function)
@@ -132,6 +141,8 @@ def _as_tool(function: Callable[..., Any]) -> Tool:
         scheduling=options.scheduling,
         context=context,
         confirm=options.confirm,
+        report=options.report,
+        masked=options.masked,
         parse=lambda arguments: _parse(adapter, fitted(arguments, schema)),
     )
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, ToolError
+from agent.events import ReportLevel
 from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
 from agent.tools.picture import Picture
 
@@ -42,6 +43,9 @@ class McpServer:
         timeout_s: seconds that one call may take.
         behavior: see `Tool`.
         scheduling: see `Tool`.
+        confirm: True if each of its tools runs only after the caller has said yes to it, or the names of those.
+        report: see `Tool`.
+        masked: see `Tool`.
     """
 
     command: Sequence[str]
@@ -50,6 +54,9 @@ class McpServer:
     timeout_s: float = DEFAULT_TIMEOUT_S
     behavior: Behavior | None = None
     scheduling: Scheduling | None = None
+    confirm: bool | Sequence[str] = False
+    report: ReportLevel | None = None
+    masked: Collection[str] = ()
 
 
 @asynccontextmanager
@@ -85,6 +92,8 @@ class _Link:
             )
         if isinstance(server.only, str):
             raise ConfigError("McpServer(only=...) wants a list of names, not one name")
+        if isinstance(server.confirm, str):
+            raise ConfigError("McpServer(confirm=...) wants True or a list of names, not one name")
         try:
             import mcp  # the extra; it takes half a second
         except ImportError:
@@ -117,7 +126,8 @@ class _Link:
         except self._broken as error:
             raise ToolError(f"it does not list its tools: {_reason(error)}") from error
         wanted = self._server.only
-        missing = sorted(set(wanted or ()) - offered.keys())
+        confirmed = () if isinstance(self._server.confirm, bool) else self._server.confirm
+        missing = sorted({*(wanted or ()), *confirmed} - offered.keys())
         if missing:
             raise ConfigError(f"MCP server {self.name}: it has no tool called {', '.join(missing)}")
         chosen = [tool for name, tool in offered.items() if wanted is None or name in wanted]
@@ -172,6 +182,9 @@ class _Link:
                 server.timeout_s,
                 server.behavior,
                 server.scheduling,
+                confirm=server.confirm if isinstance(server.confirm, bool) else offered.name in server.confirm,
+                report=server.report,
+                masked=server.masked,
             )
         except ConfigError as error:
             raise ConfigError(f"MCP server {self.name}: {error}; leave it out with only=[...]") from error

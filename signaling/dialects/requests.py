@@ -88,6 +88,27 @@ if the Live server has stopped reading.
 """
 
 
+COSTS: dict[str, Callable[[Asked], dict[str, float]]] = {
+    "append-to-context": lambda asked: {"notes": 1, **_characters(asked, "content")},
+    "update-instructions": lambda asked: {"notes": 1, **_characters(asked, "instructions")},
+    "ask-about-pictures": lambda asked: {"texts": 1, **_characters(asked, "content"), "pictures": _count(asked)},
+    "describe": lambda asked: {"texts": 1, **_characters(asked, "content"), "pictures": len(SOURCES)},
+    "screenshot": lambda _asked: {"pictures": 1},
+    "say": lambda asked: {"notes": 1, **_characters(asked, "text")},
+}
+"""What each of them takes of `signaling.rates`."""
+
+
+def _characters(asked: Asked, name: str) -> dict[str, float]:
+    text = asked.get(name)
+    return {"characters": min(len(text), MAX_TEXT_CHARS) if isinstance(text, str) else 0}
+
+
+def _count(asked: Asked) -> int:
+    given = asked.get("pictures")
+    return min(len(given), MAX_PICTURES) if isinstance(given, list) else 1
+
+
 def text_of(asked: Asked, name: str) -> str:
     """Return a field that has to be a text.
 

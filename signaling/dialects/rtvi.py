@@ -13,14 +13,17 @@ from typing import Any, Literal
 from aiortc import RTCDataChannel
 
 from agent import events
+from agent.clock import monotonic
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
-from signaling.dialects.requests import REQUESTS, RefusedError
+from signaling.dialects.mask import redacted
+from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.info import CALLS_PATH, call_info
+from signaling.rates import TooFastError
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
@@ -68,6 +71,11 @@ class _Talk:
     def message_came(self, data: str | bytes) -> None:
         """Read one message of the client: untrusted."""
         if not isinstance(data, str) or data.startswith("ping"):
+            return
+        try:
+            self._leg.rates.take(monotonic(), messages=1)
+        except TooFastError as error:
+            self._refuse_rate(_id_in(data), error)
             return
         if len(data) > MAX_MESSAGE_CHARS:
             self._refuse_length(data)
@@ -123,11 +131,15 @@ class _Talk:
             self._channel.write(self._waiting.popleft())
 
     def _refuse_length(self, text: str) -> None:
-        """Say that a message is too long; it is not parsed, so its id is looked for where clients put it."""
-        found = ID.search(text[:ID_WITHIN_CHARS]) or ID.search(text[-ID_WITHIN_CHARS:])
+        """Say that a message is too long."""
         pictures = f"{CALLS_PATH}/{self._call.call_id}/pictures"
         error = f"the message is longer than {MAX_MESSAGE_CHARS} characters; pictures may be posted to {pictures}"
-        self._answer_error(found[1] if found else "", error)
+        self._answer_error(_id_in(text), error)
+
+    def _refuse_rate(self, message_id: str, error: TooFastError) -> None:
+        """Say that the client sends too much, unless it sends far too much."""
+        if self._leg.rates.may_answer(monotonic()):
+            self._answer_error(message_id, str(error))
 
     def _type_text(self, message_id: str, content: dict[str, Any]) -> None:
         text = content.get("content")
@@ -139,7 +151,10 @@ class _Talk:
             self._answer_error(message_id, f"the text is longer than {MAX_TEXT_CHARS} characters")
         else:
             try:
+                self._leg.rates.take(monotonic(), texts=1, characters=len(text))
                 self._call.type_text(text.strip(), run_immediately=run_immediately)
+            except TooFastError as error:
+                self._refuse_rate(message_id, error)
             except LiveLost as error:
                 self._answer_error(message_id, error.detail)
 
@@ -157,7 +172,10 @@ class _Talk:
 
     def _carry_out(self, message_id: str, what: str, details: dict[str, Any]) -> None:
         try:
+            self._leg.rates.take(monotonic(), **COSTS[what](details))
             self._answer(message_id, what, REQUESTS[what](self._call, details))
+        except TooFastError as error:
+            self._refuse_rate(message_id, error)
         except RefusedError as error:
             self._answer_error(message_id, f"{what}: {error}")
         except LiveLost as error:
@@ -165,6 +183,7 @@ class _Talk:
 
     def _mark(self, message_id: str, what: Literal["activity-start", "activity-end"]) -> None:
         try:
+            self._leg.rates.take(monotonic(), marks=1)
             mark = self._call.start_activity if what == "activity-start" else self._call.end_activity
             if mark():
                 self._answer(message_id, what, {})
@@ -172,6 +191,8 @@ class _Talk:
                 self._answer_error(
                     message_id, f"{what} needs the setting vad = off: the Live server finds turns itself"
                 )
+        except TooFastError as error:
+            self._refuse_rate(message_id, error)
         except LiveLost as error:
             self._answer_error(message_id, error.detail)
 
@@ -251,14 +272,22 @@ def _kebab(name: str) -> str:
 
 
 def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:
-    call = {"tool_call_id": event.call_id, "function_name": event.name}
+    level, masked = event.report.level, event.report.masked
+    if level == "none":  # nor does the id tell the name, which it begins with if the model gave none
+        name, call_id = {}, f"call#{event.call_id.rpartition('#')[2]}"
+    else:
+        name, call_id = {"function_name": event.name}, event.call_id
+    call: dict[str, Any] = {"tool_call_id": call_id, **name}
     if isinstance(event, events.ToolFinished):
-        ended = {"cancelled": event.outcome == "cancelled", "result": event.result}
-        return [("llm-function-call-stopped", {**call, **ended})]
-    return [
-        ("llm-function-call-started", {"function_name": event.name}),
-        ("llm-function-call-in-progress", {**call, "arguments": dict(event.arguments)}),
-    ]
+        call["cancelled"] = event.outcome == "cancelled"
+        if level != "none":
+            call["outcome"] = event.outcome
+        if level == "full":
+            call["result"] = redacted(event.result, masked)
+        return [("llm-function-call-stopped", call)]
+    if level == "full":
+        call["arguments"] = redacted(dict(event.arguments), masked)
+    return [("llm-function-call-started", {**name}), ("llm-function-call-in-progress", call)]
 
 
 def _picture(event: events.AgentShowedPicture) -> dict[str, Any]:
@@ -306,6 +335,12 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
         messages.append(("error", {"error": event.detail, "fatal": True, **why}))
     messages.append(("server-message", {"type": "call-ended", "detail": event.detail, **why}))
     return messages
+
+
+def _id_in(text: str) -> str:
+    """Return the id of a message that is not parsed, from where clients put it; "" if there is none."""
+    found = ID.search(text[:ID_WITHIN_CHARS]) or ID.search(text[-ID_WITHIN_CHARS:])
+    return found[1] if found else ""
 
 
 def _parse(text: str) -> dict[str, Any] | None:

@@ -131,7 +131,7 @@ class Mutator:
         if isinstance(value, str) and rng.random() < 0.5:
             return self._bytes(value.encode(errors="surrogatepass")).decode(errors="replace")
         if isinstance(value, int | float) and rng.random() < 0.3:
-            return rng.choice((str(value), -value, value * 2 ** rng.randrange(40)))
+            return rng.choice((str(value), -value, value * 2**rng.randrange(40)))
         return rng.choice(VALUES)
 
     def _bytes(self, data: bytes) -> bytes:

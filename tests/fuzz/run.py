@@ -55,7 +55,9 @@ class Report:
     failures: dict[str, Failure] = field(default_factory=dict)
 
 
-def fuzz(target: Target, executions: int, seed: int, *, until: Callable[[], bool] = lambda: False) -> Report:
+def fuzz(
+    target: Target, executions: int, seed: int, *, until: Callable[[], bool] = lambda: False
+) -> Report:
     """Run a target's corpus, then that many inputs made of it.
 
     Args:
@@ -65,9 +67,7 @@ def fuzz(target: Target, executions: int, seed: int, *, until: Callable[[], bool
         until: says that it is enough.
     """
     report, corpus = Report(), list(target.corpus().values())
-    kept_bytes = max(
-        (sum(map(len, pieces)) for pieces in corpus), default=0
-    )  # larger ones would slow all that follow
+    kept_bytes = max((sum(map(len, pieces)) for pieces in corpus), default=0)  # larger ones would slow all that follow
     mutator = Mutator(target.kind, corpus, random.Random(seed), target.max_bytes)
     began, given = time.monotonic(), list(corpus)
     with _quiet():
@@ -133,10 +133,8 @@ def _reduced(target: Target, failure: Failure) -> Failure:
         nonlocal left
         left -= 1
         _, slowest_s, found = _execute(target, pieces)
-        return (
-            found.what == failure.what
-            if found is not None
-            else (failure.what == "slow" and slowest_s > target.limit_s)
+        return found.what == failure.what if found is not None else (
+            failure.what == "slow" and slowest_s > target.limit_s
         )
 
     if failure.what.startswith(HangError.__name__):

@@ -54,7 +54,9 @@ class World:
             if error is not None and not isinstance(error, expected):
                 raise error
 
-    def _make_task(self, loop: asyncio.AbstractEventLoop, work: Any, **named: Any) -> asyncio.Task[Any]:
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, work: Any, **named: Any
+    ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **named)
         self._tasks.append(task)
         return task

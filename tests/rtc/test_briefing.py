@@ -105,7 +105,11 @@ async def test_another_agent_takes_over() -> None:
         ctx.change_agent("You sell boats.", [sell])
         return "done"
 
-    async with on_line(**FAST, definition=Agent(instructions="You sort calls.", tools=[transfer])) as line:
+    async with on_line(
+        **FAST,
+        settings={"tool_reports": "full"},
+        definition=Agent(instructions="You sort calls.", tools=[transfer]),
+    ) as line:
         line.caller.type("call transfer")
         await line.caller.message("llm-function-call-stopped")
         (session,) = line.emulator.sessions

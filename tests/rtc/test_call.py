@@ -105,7 +105,7 @@ async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
 
 
 async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service(tool_reports="full") as url, dial(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
         called = await caller.message("llm-function-call-in-progress")

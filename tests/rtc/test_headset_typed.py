@@ -113,7 +113,7 @@ async def test_a_person_who_types_may_interrupt_and_the_call_waits_for_them(pipe
 
 async def test_tools_are_told_of(service: ServiceFactory) -> None:
     notices: list[str] = []
-    async with service() as url:
+    async with service(tool_reports="full") as url:
         outcome = await call(url, keyboard=Keyboard(["what is the weather in paris"]), notice=notices.append)
     assert notices[0].startswith('tool: get_weather {"city": "')
     assert notices[1].startswith("tool: get_weather answered {")

@@ -14,6 +14,7 @@ from tests.outlive.line import on_line
 from tests.rtc.test_briefing import FAST, jpeg, says
 
 SHOWN = jpeg(96, 48)
+FULL = {"tool_reports": "full"}
 
 
 def plan(floor: int) -> dict[str, Any]:
@@ -36,7 +37,7 @@ async def stopped(line: Any) -> Any:
 
 
 async def test_the_model_sees_it_with_the_result() -> None:
-    async with on_line(**FAST, definition=Agent(tools=[plan])) as line:
+    async with on_line(**FAST, settings=FULL, definition=Agent(tools=[plan])) as line:
         line.caller.type('call plan {"floor": 2}')
         assert await stopped(line) == {"output": {"floor": 2, "plan": "(picture 1)"}}
         (session,) = line.emulator.sessions
@@ -50,7 +51,7 @@ async def test_the_model_sees_it_with_the_result() -> None:
 
 
 async def test_a_model_that_takes_none_from_tools_is_told_so() -> None:
-    settings = {"model": "gemini-2.5-flash-native-audio"}
+    settings = {**FULL, "model": "gemini-2.5-flash-native-audio"}
     async with on_line(**FAST, settings=settings, definition=Agent(tools=[plan])) as line:
         line.caller.type('call plan {"floor": 2}')
         await stopped(line)
@@ -63,7 +64,7 @@ async def test_a_model_that_takes_none_from_tools_is_told_so() -> None:
 
 @pytest.mark.parametrize(("what", "why"), [(broken, "neither a JPEG nor a PNG"), (huge, "8 MiB together")])
 async def test_what_cannot_be_shown_is_the_tools_failure(what: Any, why: str) -> None:
-    async with on_line(**FAST, definition=Agent(tools=[what])) as line:
+    async with on_line(**FAST, settings=FULL, definition=Agent(tools=[what])) as line:
         line.caller.type(f"call {what.__name__}")
         result = await stopped(line)
         assert result["error"].startswith(f"{what.__name__} failed")
@@ -81,7 +82,7 @@ async def test_the_session_that_asks_again_gets_the_picture_too() -> None:
         return Picture(SHOWN)
 
     faults = [Close(at="tool_called", nth=1, session=1), RefuseHandle()]
-    async with on_line(**FAST, faults=faults, definition=Agent(tools=[slow_plan])) as line:
+    async with on_line(**FAST, faults=faults, settings=FULL, definition=Agent(tools=[slow_plan])) as line:
         line.caller.type("call slow_plan")
         await line.told("session-replaced", timeout_s=15)
         second = line.emulator.sessions[-1]

@@ -15,6 +15,12 @@ from agent import events
 from signaling.dialects.rtvi import _message, _parse, rtvi_messages
 
 TOOL = {"tool_call_id": "c1", "function_name": "get_weather"}
+FULL, MASKED = events.ToolReport("full"), events.ToolReport("full", frozenset({"pin"}))
+
+
+def ended(outcome: str) -> dict[str, Any]:
+    return {"cancelled": outcome == "cancelled", "outcome": outcome}
+
 
 EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.AgentReady("gemini-live-x", offline_demo=False), []),
@@ -76,23 +82,50 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
         ],
     ),
     (
-        events.ToolCalled("c1", "get_weather", {"city": "Rome"}),
+        events.ToolCalled("c1", "get_weather", {"city": "Rome"}, FULL),
         [
             ("llm-function-call-started", {"function_name": "get_weather"}),
             ("llm-function-call-in-progress", {**TOOL, "arguments": {"city": "Rome"}}),
         ],
     ),
     (
-        events.ToolFinished("c1", "get_weather", "result", {"output": 21}),
-        [("llm-function-call-stopped", {**TOOL, "cancelled": False, "result": {"output": 21}})],
+        events.ToolFinished("c1", "get_weather", "result", {"output": 21}, FULL),
+        [("llm-function-call-stopped", {**TOOL, **ended("result"), "result": {"output": 21}})],
     ),
     (
-        events.ToolFinished("c1", "get_weather", "timeout", {"error": "too slow"}),
-        [("llm-function-call-stopped", {**TOOL, "cancelled": False, "result": {"error": "too slow"}})],
+        events.ToolFinished("c1", "get_weather", "timeout", {"error": "too slow"}, FULL),
+        [("llm-function-call-stopped", {**TOOL, **ended("timeout"), "result": {"error": "too slow"}})],
     ),
     (
-        events.ToolFinished("c1", "get_weather", "cancelled"),
-        [("llm-function-call-stopped", {**TOOL, "cancelled": True, "result": None})],
+        events.ToolFinished("c1", "get_weather", "cancelled", None, FULL),
+        [("llm-function-call-stopped", {**TOOL, **ended("cancelled"), "result": None})],
+    ),
+    (
+        events.ToolCalled("c1", "get_weather", {"city": "Rome"}),
+        [("llm-function-call-started", {"function_name": "get_weather"}), ("llm-function-call-in-progress", TOOL)],
+    ),
+    (
+        events.ToolFinished("c1", "get_weather", "error", {"error": "no such city: Rome"}),
+        [("llm-function-call-stopped", {**TOOL, **ended("error")})],
+    ),
+    (
+        events.ToolCalled("get_weather#3", "get_weather", {"city": "Rome"}, events.ToolReport("none")),
+        [("llm-function-call-started", {}), ("llm-function-call-in-progress", {"tool_call_id": "call#3"})],
+    ),
+    (
+        events.ToolFinished("get_weather#3", "get_weather", "result", {"output": 21}, events.ToolReport("none")),
+        [("llm-function-call-stopped", {"tool_call_id": "call#3", "cancelled": False})],
+    ),
+    (
+        events.ToolCalled("c1", "get_weather", {"city": "Rome", "pin": 1234}, MASKED),
+        [
+            ("llm-function-call-started", {"function_name": "get_weather"}),
+            ("llm-function-call-in-progress", {**TOOL, "arguments": {"city": "Rome", "pin": "***"}}),
+        ],
+    ),
+    (
+        events.ToolFinished("c1", "get_weather", "result", {"output": [{"Pin": 1234}]}, MASKED),
+        [("llm-function-call-stopped", {**TOOL, **ended("result"), "result": {"output": [{"Pin": "***"}]}})],
     ),
     (
         events.AppEventSent("booked", {"at": 9}),

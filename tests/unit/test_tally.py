@@ -21,6 +21,13 @@ def message(kind: str, **data: Any) -> dict[str, Any]:
     [
         (message("llm-function-call-in-progress", **CALLED), ['tool: get_weather {"city": "Malmö"}']),
         (message("llm-function-call-stopped", **STOPPED), ['tool: get_weather answered {"output": 21}']),
+        (message("llm-function-call-in-progress", tool_call_id="1", function_name="pay"), ["tool: pay"]),
+        (
+            message("llm-function-call-stopped", function_name="pay", cancelled=False, outcome="error"),
+            ["tool: pay ended: error"],
+        ),
+        (message("llm-function-call-in-progress", tool_call_id="1"), ["tool: (not told)"]),
+        (message("llm-function-call-stopped", cancelled=False), ["tool: (not told) ended: done"]),
         (
             message("llm-function-call-stopped", **{**STOPPED, "cancelled": True}),
             ["tool: get_weather was cancelled"],

@@ -54,6 +54,14 @@ async def test_its_tools_are_declared_and_called() -> None:
             await add.function(a="many")
 
 
+@pytest.mark.parametrize(("confirm", "wanted"), [(True, True), (False, False), (["add"], True), (["draw"], False)])
+async def test_the_caller_can_be_asked_first(confirm: bool | list[str], wanted: bool) -> None:
+    server = McpServer(command=COMMAND, confirm=confirm, report="full", masked=["a"])
+    async with mcp_tools([server]) as tools:
+        add = by_name(tools)["add"]
+        assert (add.confirm, add.report, add.masked) == (wanted, "full", ["a"])
+
+
 async def test_a_picture_is_handed_on() -> None:
     async with mcp_tools([McpServer(command=COMMAND, only=["draw"])]) as tools:
         (draw,) = tools
@@ -105,6 +113,9 @@ async def test_a_call_that_is_given_up_leaves_the_server_usable() -> None:
         (McpServer(command=["there-is-no-such-program"]), "there-is-no-such-program"),
         (McpServer(command=[*COMMAND, "--broken"]), "--broken"),
         (McpServer(command=COMMAND, only=["subtract"]), "no tool called subtract"),
+        (McpServer(command=COMMAND, confirm=["subtract"]), "no tool called subtract"),
+        (McpServer(command=COMMAND, confirm="add"), "not one name"),
+        (McpServer(command=COMMAND, masked="pin"), "not one name"),
         (McpServer(command=[]), "command"),
     ],
 )
