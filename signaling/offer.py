@@ -244,6 +244,14 @@ class Door:
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", call.call_id, ", ".join(offered.refused()))
         self._wire(leg)
+        try:
+            return await self._begin(leg, offered)
+        except BaseException:
+            leg.let_go()
+            raise
+
+    async def _begin(self, leg: Leg, offered: Offered) -> tuple[str, Leg]:
+        call, pc = leg.call, leg.pc
         await pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
         _choose_audio(pc, offered)
         _transceiver(pc, offered.speaking_mid).sender.replaceTrack(call.voice)
@@ -363,14 +371,14 @@ def _guard(leg: Leg) -> None:
 
 def _ear_to_come(leg: Leg) -> Ear:
     """Stand for the ear of a call that is not answered yet; by then the leg has the real one."""
+    nothing_yet = InboundStats()
 
     async def listen() -> None:
         await leg.answered.wait()
-        if leg.ear is not None and leg.ear is not waiting:
+        if leg.ear is not None and leg.ear.stats is not nothing_yet:
             await leg.ear.listen()
 
-    waiting = Ear(listen, False, InboundStats(), ReorderStats)
-    return waiting
+    return Ear(listen, False, nothing_yet, ReorderStats)
 
 
 def _wire_keys(leg: Leg, offered: Offered) -> None:

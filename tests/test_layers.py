@@ -185,7 +185,8 @@ def test_only_the_clock_reads_the_clock() -> None:
 
 
 TAPS = tuple(
-    f"agent.media.{name}" for name in ("tap", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
+    f"agent.media.{name}"
+    for name in ("tap", "tap_end", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
 )
 
 

@@ -89,6 +89,7 @@ def _codec_context(name: str, rate_hz: int) -> av.AudioCodecContext:
     codec.format = "s16"
     codec.layout = "mono"
     codec.sample_rate = rate_hz
+    codec.thread_count = 1  # or G.722 starts one thread per core, for 20 ms at a time
     codec.time_base = Fraction(1, rate_hz)
     return codec
 

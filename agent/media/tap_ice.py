@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from importlib.metadata import version
 from typing import Any, cast
 
 import aioice.ice
 from aioice.ice import CandidatePair, Connection, StunProtocol
 from aiortc import RTCPeerConnection
 
+from agent.media.tap import version
 from agent.media.tap_guard import MALFORMED
 
 logger = logging.getLogger(__name__)

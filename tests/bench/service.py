@@ -117,23 +117,24 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(name: str, live: Reachable, *, core: int, max_calls: int = 100) -> AsyncIterator[Service]:
+async def running_service(
+    name: str, live: Reachable, *, core: int, pinned: bool = True, max_calls: int = 100
+) -> AsyncIterator[Service]:
     """Run a service whose Live server is ``live``.
 
     Args:
         name: ``talkspurt`` or ``plain``.
         live: the measuring server.
         core: where it may run.
+        pinned: False lets it run on the others, too; libraries start a thread for each that they may use.
         max_calls: how many calls it must take.
 
     Raises:
         RuntimeError: it did not start; carries what it said.
     """
+    pin = (sys.executable, "-m", "tests.bench.pinned", str(core)) if pinned else ()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.pinned",
-        str(core),
+        *pin,
         sys.executable,
         "-m",
         *MODULES[name],
