@@ -219,7 +219,7 @@ def read_offer(sdp: str) -> Offered:
                     continue
         except OfferError as error:
             if section.kind == "audio":
-                wrong.append(error)
+                wrong.append(error.with_traceback(None))  # the frames of it hold the list
             continue
         taken[index] = Taken(
             section, section.mid or next(free_mids), _direction(section, session), tuple(transport)
@@ -237,9 +237,10 @@ def read_offer(sdp: str) -> Offered:
     )
 
 
-def _no_audio(sections: Sequence[MediaSection], wrong: Sequence[OfferError]) -> OfferError:
+def _no_audio(sections: Sequence[MediaSection], wrong: list[OfferError]) -> OfferError:
+    """Take out the first error, or make one: raised by the list's owner, it would hold itself from there."""
     if wrong:
-        return wrong[0]
+        return wrong.pop(0)
     if any(section.kind == "audio" for section in sections):
         return _unacceptable("All audio of the offer is inactive.")
     return _unacceptable("The offer has no audio section; a call needs one.")

@@ -1,8 +1,8 @@
 """Let the memory of a closed peer connection go at once: one of the files with private names of aiortc and aioice.
 
 What is left of one holds itself: the objects that stand in for methods (the other taps) hold their owner,
-aiortc's listeners hold the connection that they belong to, aioice's candidate pairs hold their socket, a check that
-was cancelled holds the frames that it was cancelled in, and pyOpenSSL's verification holds itself. Only Python's
+aiortc's listeners hold the connection that they belong to, aioice's candidate pairs and waiting checks hold their
+socket, a check that was cancelled holds the frames that it was cancelled in, and pyOpenSSL's verification holds itself. Only Python's
 collector would find them, some hundred objects and all their buffers per call.
 """
 
@@ -51,6 +51,8 @@ def _let_go_of_transport(transport: Any) -> None:
     for pair in pairs:
         pair.task = None
     pairs.clear()
+    early_checks = getattr(connection, "_early_checks", [])
+    early_checks.clear()
 
 
 def _ssl_context(transport: Any) -> Any:
