@@ -1,7 +1,7 @@
 """Encode audio without the filter graph that PyAV puts before an encoder: the file with a private name of PyAV.
 
-PyAV 18 has every frame pass a graph that cuts it to the size which the encoder takes, and a graph has a thread per core:
-idle, but per call. Frames of the right size can go to the encoder itself.
+PyAV 18 has every frame pass a graph that cuts it to the size which the encoder takes, and a graph has a thread per
+core: idle, but per call. Frames of the right size can go to the encoder itself.
 """
 
 from __future__ import annotations
