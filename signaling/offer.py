@@ -161,15 +161,16 @@ class Door:
         """
         self._calls.check_capacity()
         pc = self._new_peer(one_transport=True)
+        call = self.new_call(extra)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                call = self.new_call(extra)
                 pc.addTransceiver(call.voice, direction="sendrecv")
                 offer = await pc.createOffer()
                 text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
                 await pc.setLocalDescription(RTCSessionDescription(text, "offer"))
                 self._calls.check_capacity()
         except BaseException as error:
+            call.let_go()
             await _discard(pc)
             if isinstance(error, TimeoutError):
                 raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
