@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from agent.clock import Clock
 from agent.dialog.asides import Role, context_note
@@ -26,7 +26,6 @@ class Briefing:
         transcript: of the call; notes are part of what a fresh session is told.
         tools: of the call.
         eyes: where the caller is seen; read whenever there is something to look at.
-        tell: queues something for the model; must not raise.
         clock: monotonic seconds.
     """
 
@@ -37,7 +36,6 @@ class Briefing:
         tools: ToolCalls,
         eyes: Sequence[Eye],
         *,
-        tell: Callable[[Note], None],
         clock: Clock,
     ) -> None:
         self.instructions: str | None = None
@@ -46,7 +44,6 @@ class Briefing:
         self._transcript = transcript
         self._tools = tools
         self._eyes = eyes
-        self._tell = tell
         self._clock = clock
         self._shown: dict[str, Jpeg] = {}  # the newest picture by source
         self._before: tuple[str | None, list[Tool]] | None = (
@@ -95,12 +92,17 @@ class Briefing:
         self._transcript.note(told)
         return Note(told, wants_reply=run_immediately)
 
-    def restore(self, kept: KeptCall) -> None:
-        """Go on from an earlier call, with its instructions; whatever ran there has no result here."""
+    def restore(self, kept: KeptCall) -> Note | None:
+        """Go on from an earlier call, with its instructions; whatever ran there has no result here.
+
+        Returns:
+            What the model is to be told of that; None if nothing ran.
+        """
         self._before = (None, self._tools.offered)
         self.instructions = kept.instructions
-        if kept.open_tools:
-            self._tell(self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}."))
+        if not kept.open_tools:
+            return None
+        return self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}.")
 
     def saw(self, jpeg: Jpeg) -> None:
         """Keep the newest picture of a source."""

@@ -212,7 +212,7 @@ class Call:
             scheduled=rules_of(settings.model).scheduling,
         )
         "What the model has called."
-        self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, tell=self._tell, clock=clock)
+        self.briefing = Briefing(self.live, self.transcript, self.tools, self.eyes, clock=clock)
         "What the model is told beside what is said."
         self.client_may_instruct = settings.client_may_instruct
         self._initial_message = None if kept is not None else settings.initial_message  # None once it is under way
@@ -230,7 +230,9 @@ class Call:
         self.observe(self._note_for_watchdog)
         self._farewell_complete = False
         if kept is not None:
-            self.briefing.restore(kept)
+            cut_off = self.briefing.restore(kept)
+            if cut_off is not None:
+                self._tell(cut_off)
 
     # what a call is at a moment
 
@@ -277,7 +279,8 @@ class Call:
 
     def observe(self, observer: Observer) -> None:
         """Have every event from now on handed to ``observer``, in order; it must not block."""
-        self._observers.append(observer)
+        if self.ended is None:  # nothing follows the end
+            self._observers.append(observer)
 
     async def run(self, ear: Ear | None, path: asyncio.Event | None = None) -> events.CallEnded:
         """Hold the call until somebody ends it.
@@ -315,6 +318,20 @@ class Call:
         """End the call; the first reason counts. See `events.CallEnded`."""
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
+
+    def let_go(self) -> None:
+        """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
+
+        To be called once it is over, or will never run: nobody is told anything any more.
+        """
+        self._observers.clear()
+        self.eyes.clear()
+        if self._entry_timer is not None:
+            self._entry_timer.cancel()
+        self.voice.let_go()
+        self.live.let_go()
+        self.tools.let_go()
+        self._limits.let_go()
 
     def type_text(self, text: str, *, run_immediately: bool = True, pictures: Sequence[Still] = ()) -> None:
         """Pass on what the caller typed.

@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.dialog.budget import Meter
 from agent.dialog.daily import Purse
 from agent.dialog.limits import End, Limits, SayGoodbye, Step
+from agent.isolate import ignore
 from agent.live.uplink import Note
 from agent.live.wire import Usage
 from agent.settings import Settings
@@ -91,6 +92,10 @@ class CallLimits:
         self._limits.note(event, self._clock())
         if self._limits.closing:
             self._moved.set()
+
+    def let_go(self) -> None:
+        """Forget the call, which is over."""
+        self._tell = self._emit = self._hang_up = ignore
 
     async def keep(self) -> None:
         """Bring the call to its end when a limit is reached; ends with the call."""

@@ -11,6 +11,10 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
+def ignore(*_what: object) -> None:
+    """Stand in for somebody who is to be told nothing any more."""
+
+
 def isolated(what: str, work: Callable[[], object], level: int = logging.WARNING) -> bool:
     """Do some work; an error of it is logged by its type and place, because its words may be the caller's.
 

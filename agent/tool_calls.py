@@ -24,6 +24,7 @@ from agent.dialog.asides import Role
 from agent.dialog.confirm import REQUEST, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
 from agent.errors import MediaError, ToolError
+from agent.isolate import ignore
 from agent.live.uplink import Image, Note, ToolResult
 from agent.media.still import read_still
 from agent.tools.context import Spoken
@@ -98,7 +99,7 @@ class ToolCalls:
         self._report = report
         self._reports: dict[str, events.ToolReport] = {}  # by the entry's key, of open calls
         self._tools = {tool.name: tool for tool in tools}
-        self._host = host
+        self._host: Host | None = host
         self._tell = tell
         self._emit = emit
         self._clock = clock
@@ -203,6 +204,12 @@ class ToolCalls:
         if tasks and (await asyncio.wait(tasks, timeout=END_TIMEOUT_S))[1]:
             logger.warning("a tool does not end although it was cancelled")
 
+    def let_go(self) -> None:
+        """Forget the call, which is over, and the tools, which may know it."""
+        self._tell = self._emit = ignore
+        self._tools = {}
+        self._host = None
+
     def _declared_name(self, name: str) -> str:
         """Return which tool is meant: models write ``default_api.book``, as if the tools were in a module."""
         bare = _MODULE.sub("", name.strip(), count=1)
@@ -213,8 +220,9 @@ class ToolCalls:
         if tool is None:
             self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
             return
+        assert self._host is not None, "nothing is called after the end"
         context = HostContext(self._host, partial(self._progress, entry, tool))
-        work = run_tool(tool, entry.arguments, context, partial(self._objection, tool))
+        work = run_tool(tool, entry.arguments, context, partial(self._objection, self._host, tool))
         task = asyncio.create_task(work, name="call-tool")
         self._tasks[entry.key] = task
         deadline = asyncio.get_running_loop().call_later(tool.timeout_s, self._time_out, entry, tool)
@@ -271,9 +279,9 @@ class ToolCalls:
             return None
         return own or (tool.scheduling if tool else None)
 
-    def _objection(self, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
+    def _objection(self, host: Host, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
         given = self._confirmations.given(
-            tool.name, arguments, caller_spoke_at=self._host.caller_spoke_at, now=self._clock()
+            tool.name, arguments, caller_spoke_at=host.caller_spoke_at, now=self._clock()
         )
         return None if given else REQUEST
 

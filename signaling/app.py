@@ -30,6 +30,7 @@ from signaling.calls import Calls
 from signaling.connections import KEEP_ALIVE_S, Connections
 from signaling.descriptors import raise_limit
 from signaling.dialects import rtvi
+from signaling.garbage import collect_garbage
 from signaling.logs import StrangersErrors
 from signaling.metrics import Metrics
 from signaling.offer import Agent, Door
@@ -43,7 +44,8 @@ from signaling.tokens import check_exposure
 
 logger = logging.getLogger(__name__)
 
-GC_THRESHOLDS = (10_000, 20, 50)  # the media path makes no cycles; Python's 700 would have it searched all the time
+# The media path makes no cycles; Python's 700 would have it searched all the time. See `signaling.garbage`.
+GC_THRESHOLDS = (10_000, 20, 50)
 
 
 DEMO = Definition(tools=(WEATHER,))
@@ -146,6 +148,7 @@ async def _serving(
         calls.note_lag(lag_s)
 
     lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
+    collecting = asyncio.create_task(collect_garbage(calls), name="garbage")
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:
@@ -162,6 +165,7 @@ async def _serving(
         server_logger.removeFilter(strangers_errors)
         await client.aio.aclose()
         lag_watch.cancel()
+        collecting.cancel()
 
 
 async def serve(settings: Settings, definition: Definition = DEMO) -> None:

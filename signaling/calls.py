@@ -132,6 +132,12 @@ class Leg:
             raise OfferError(409, "no_peer_connection", "This call is not carried by a peer connection.")
         return self.peer
 
+    def let_go(self) -> None:
+        """Break what holds the leg and its call, once both are over: their memory goes with the last reference."""
+        self.last_words.clear()
+        self.watch = self.ear = None
+        self.call.let_go()
+
     def state(self) -> dict[str, Any]:
         """Return what `GET` on the call tells."""
         state: dict[str, Any] = {"id": self.call.call_id}
@@ -482,6 +488,7 @@ class Calls:
             self.ended[leg.call.ended.reason if leg.call.ended else "unknown"] += 1
             if not self._legs:
                 self._idle.set()
+            leg.let_go()
 
     async def _watch(self, leg: Leg) -> None:
         """Ends the call when its connection is gone; ends then, or with the call."""

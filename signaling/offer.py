@@ -175,9 +175,9 @@ class Door:
         self._calls.check_budget(extra.key)
         with self._calls.slot(None, bounded=False) as slot:
             pc = self._new_peer(one_transport=True)
+            call = self.new_call(extra)
             try:
                 async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                    call = self.new_call(extra)
                     pc.addTransceiver(call.voice, direction="sendrecv")
                     offer = await pc.createOffer()
                     text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
@@ -188,6 +188,7 @@ class Door:
                 leg.ear = _ear_to_come(leg)
                 self._calls.start(leg, slot)
             except BaseException as error:
+                call.let_go()
                 await _discard(pc)
                 if isinstance(error, TimeoutError):
                     raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
@@ -269,6 +270,14 @@ class Door:
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", call.call_id, ", ".join(offered.refused()))
         self._wire(leg)
+        try:
+            return await self._begin(leg, offered, slot)
+        except BaseException:
+            leg.let_go()
+            raise
+
+    async def _begin(self, leg: Leg, offered: Offered, slot: Slot) -> tuple[str, Leg]:
+        call, pc = leg.call, leg.pc
         await pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
         _choose_audio(pc, offered)
         _transceiver(pc, offered.speaking_mid).sender.replaceTrack(call.voice)
@@ -388,14 +397,14 @@ def _guard(leg: Leg) -> None:
 
 def _ear_to_come(leg: Leg) -> Ear:
     """Stand for the ear of a call that is not answered yet; by then the leg has the real one."""
+    nothing_yet = InboundStats()
 
     async def listen() -> None:
         await leg.answered.wait()
-        if leg.ear is not None and leg.ear is not waiting:
+        if leg.ear is not None and leg.ear.stats is not nothing_yet:
             await leg.ear.listen()
 
-    waiting = Ear(listen, False, InboundStats(), ReorderStats)
-    return waiting
+    return Ear(listen, False, nothing_yet, ReorderStats)
 
 
 def _wire_keys(leg: Leg, offered: Offered, own_clocks_hz: Mapping[int, int] = MappingProxyType({})) -> None:

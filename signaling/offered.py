@@ -239,7 +239,7 @@ def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offere
                 transport = bundled
         except OfferError as error:
             if section.kind == "audio":
-                wrong.append(error)
+                wrong.append(error.with_traceback(None))  # the frames of it hold the list
             continue
         taken[index] = Taken(section, mid, _direction(section, session), tuple(transport))
     if not any(each.section.kind == "audio" and each.direction != "inactive" for each in taken.values()):
@@ -255,9 +255,10 @@ def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offere
     )
 
 
-def _no_audio(sections: Sequence[MediaSection], wrong: Sequence[OfferError]) -> OfferError:
+def _no_audio(sections: Sequence[MediaSection], wrong: list[OfferError]) -> OfferError:
+    """Take out the first error, or make one: raised by the list's owner, it would hold itself from there."""
     if wrong:
-        return wrong[0]
+        return wrong.pop(0)
     if any(section.kind == "audio" for section in sections):
         return _unacceptable("All audio of the offer is inactive.")
     return _unacceptable("The offer has no audio section; a call needs one.")

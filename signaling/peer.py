@@ -9,6 +9,8 @@ from typing import Any
 from aiortc import RTCPeerConnection
 from aiortc.exceptions import InvalidStateError
 
+from agent.media import tap_end
+
 logger = logging.getLogger(__name__)
 
 _STEP_S = 0.02
@@ -17,7 +19,7 @@ _STEPS_OF_DTLS = 50  # 1 s: a handshake that lost a packet
 
 
 async def close_peer(pc: RTCPeerConnection) -> None:
-    """Close a peer connection in any state.
+    """Close a peer connection in any state; its memory goes with the last reference to it.
 
     A connection that is about to come about is let, for up to a second. Closed in the middle of it, aioice 0.13
     may keep a consent task for ever (closed between the last check's success and the end of
@@ -29,6 +31,7 @@ async def close_peer(pc: RTCPeerConnection) -> None:
             break
         await asyncio.sleep(_STEP_S)
     await pc.close()
+    tap_end.let_go(pc)
 
 
 def note_closed_connects(loop: asyncio.AbstractEventLoop) -> None:

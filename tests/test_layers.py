@@ -203,7 +203,17 @@ def test_only_the_clock_reads_the_clock() -> None:
 
 TAPS = tuple(
     f"agent.media.{name}"
-    for name in ("tap", "tap_arrivals", "tap_guard", "tap_ice", "tap_route", "tap_sctp", "tap_video")
+    for name in (
+        "tap",
+        "tap_arrivals",
+        "tap_av",
+        "tap_end",
+        "tap_guard",
+        "tap_ice",
+        "tap_route",
+        "tap_sctp",
+        "tap_video",
+    )
 )
 
 

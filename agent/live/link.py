@@ -107,6 +107,20 @@ class LinkPorts:
     on_refused: Callable[[RefusedInput, str], None] = lambda _what, _reason: None
 
 
+NOBODY = LinkPorts(
+    on_ready=lambda: None,
+    on_fact=lambda _fact: None,
+    on_picture=lambda _picture: None,
+    on_ending=lambda _time_left_s: None,
+    on_ended=lambda _loss, _unsent: None,
+    on_replaced=lambda _how: None,
+    on_forgotten=lambda: None,
+    history=lambda _complete_only: (),
+    is_quiet=lambda: True,
+)
+"The ports of a call that is over."
+
+
 class LiveLink:
     """The consecutive sessions of one call.
 
@@ -191,6 +205,10 @@ class LiveLink:
             within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
             self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
+    def let_go(self) -> None:
+        """Forget the call, once `run` has ended."""
+        self._ports = NOBODY
+
     def nudge(self, text: str) -> None:
         """Tell the model that the caller waits.
 
@@ -262,6 +280,8 @@ class LiveLink:
         self._connecting_at = self._clock()
         try:
             await session.run(self._opening)
+        except asyncio.CancelledError as error:
+            raise error.with_traceback(None)  # noqa: B904  as below: the frames of the task group hold it, and it them
         except LiveError as error:
             error.__context__ = None  # what it drags along holds itself, and the connection with its buffers
             return error.with_traceback(None)

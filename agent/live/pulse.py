@@ -17,6 +17,10 @@ from agent.clock import Clock
 _PULSE: ContextVar[Pulse | None] = ContextVar("pulse", default=None)
 
 
+def _nothing_to_pause() -> None:
+    pass
+
+
 class Pulse:
     """The signs of life of one call's Live sessions.
 
@@ -42,6 +46,11 @@ class WatchedConnection(ClientConnection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._pulse = _PULSE.get()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # They are methods of the transport, which may hold this connection: together they would keep their buffers.
+        self.recv_messages.pause = self.recv_messages.resume = _nothing_to_pause
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -107,6 +107,7 @@ class _PyavDecoder:
         codec.format = "s16"
         codec.layout = "stereo" if self._channels == 2 else "mono"
         codec.sample_rate = self._rate_hz
+        codec.thread_count = 1
         self._codec = codec
         self._resampler = FirResampler(self._rate_hz, UPLINK_RATE_HZ)
 

@@ -14,6 +14,7 @@ from agent.errors import MediaError
 from agent.media import opus
 from agent.media.fir import FirResampler, Pcm
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
+from agent.media.tap_av import encode_whole
 
 OPUS_BITRATE_BPS = 44_000  # closer to the original at CELT than SILK at 32 kbit/s, at a third of the CPU time
 OPUS_COMPLEXITY = 5
@@ -89,6 +90,7 @@ def _codec_context(name: str, rate_hz: int) -> av.AudioCodecContext:
     codec.format = "s16"
     codec.layout = "mono"
     codec.sample_rate = rate_hz
+    codec.thread_count = 1
     codec.time_base = Fraction(1, rate_hz)
     return codec
 
@@ -96,4 +98,4 @@ def _codec_context(name: str, rate_hz: int) -> av.AudioCodecContext:
 def _encode(codec: av.AudioCodecContext, pcm: Pcm) -> bytes:
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm).reshape(1, -1), format="s16", layout="mono")
     frame.sample_rate = codec.sample_rate
-    return b"".join(bytes(packet) for packet in codec.encode(frame))
+    return encode_whole(codec, frame)

@@ -15,7 +15,8 @@ leads to the same `add`, and is taken where there is no shortcut.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 import aiortc.rtp
@@ -28,6 +29,7 @@ from agent.media import dtmf
 from agent.media.rtp import HEADER_BYTES, RtpPacket, parse_rtp
 from agent.media.tap_arrivals import arrivals_of
 
+version = cache(metadata.version)  # of a package; it is read from its files, and left as a cycle, each time
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"

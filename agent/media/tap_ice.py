@@ -21,13 +21,13 @@ import logging
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, cast
 
 import aioice.ice
 from aioice.ice import CandidatePair, Connection, StunProtocol
 from aiortc import RTCPeerConnection
 
+from agent.media.tap import version
 from agent.media.tap_guard import MALFORMED
 
 logger = logging.getLogger(__name__)

@@ -182,6 +182,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         if self._wake is not None and not self._wake.done():
             self._wake.cancel()
 
+    def let_go(self) -> None:
+        """Forget who is told, once the track is stopped."""
+        self._on_speaking = self._on_heard = None
+
     def _start_of_key(self, key: bytes | None) -> float:
         """Return the media time that the next packet is stamped with, and say what it is."""
         first = self._key_media_s is None

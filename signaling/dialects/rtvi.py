@@ -7,6 +7,7 @@ import re
 from collections import deque
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -54,6 +55,11 @@ def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
     leg.call.observe(talk.event_came)
     if leg.call.ended is not None:  # it failed before the channel was open
         talk.event_came(leg.call.ended)
+
+
+@cache
+def _version() -> str:
+    return version(LIBRARY)  # read from the package's files, and left as a cycle, each time
 
 
 class _Talk:
@@ -119,7 +125,7 @@ class _Talk:
             return
         about = {
             "library": LIBRARY,
-            "library_version": version(LIBRARY),
+            "library_version": _version(),
             "model": self._ready.model,
             "offline_demo": self._ready.offline_demo,
             "vad": "off" if self._ready.marked_turns else "on",

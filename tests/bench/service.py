@@ -117,20 +117,23 @@ class Service:
 
 
 @asynccontextmanager
-async def running_service(name: str, live: Reachable, *, core: int, max_calls: int = 100) -> AsyncIterator[Service]:
+async def running_service(
+    name: str, live: Reachable, *, core: int, pinned: bool = True, max_calls: int = 100
+) -> AsyncIterator[Service]:
     """Run a service whose Live server is ``live``.
 
     Args:
         name: ``talkspurt`` or ``plain``.
         live: the measuring server.
         core: where it may run.
+        pinned: False lets it run on the others, too; libraries start a thread for each that they may use.
         max_calls: how many calls it must take.
 
     Raises:
         RuntimeError: it did not start; carries what it said.
     """
-    pinned = (sys.executable, "-m", "tests.bench.pinned", str(core))
-    command = (*pinned, sys.executable, "-m", *MODULES[name])
+    pin = (sys.executable, "-m", "tests.bench.pinned", str(core)) if pinned else ()
+    command = (*pin, sys.executable, "-m", *MODULES[name])
     async with (
         running_process(command, _environment(live, max_calls)) as (url, pid),
         aiohttp.ClientSession() as http,

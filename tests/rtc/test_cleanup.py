@@ -6,18 +6,47 @@ import asyncio
 import gc
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
-from aiortc import RTCPeerConnection, RTCSessionDescription
+import pytest
+from aioice.ice import Connection
+from aiortc import (
+    RTCDtlsTransport,
+    RTCIceTransport,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCSctpTransport,
+    RTCSessionDescription,
+)
 
+from agent.call import Call
 from agent.emulator import Emulator
+from agent.live.link import LiveLink
+from agent.live.pulse import WatchedConnection
+from agent.live.session import LiveSession
+from agent.media.encode import VoiceEncoder
+from agent.media.inbound import PacketInlet
+from agent.media.tap_ice import GuardedProtocol
+from agent.media.track import AgentVoiceTrack
+from agent.media.video import VideoSource
+from agent.tool_calls import ToolCalls
 from signaling.caller import dial
+from signaling.calls import Leg
 from signaling.peer import close_peer
+from tests.bench.video import Camera
 from tests.conftest import ServiceFactory
 
 CYCLES = 50
+OF_A_CALL = {
+    *(Call, Leg, AgentVoiceTrack, PacketInlet, VoiceEncoder, VideoSource, ToolCalls, LiveLink, LiveSession),
+    *(RTCPeerConnection, RTCDtlsTransport, RTCIceTransport, RTCRtpReceiver, RTCRtpSender, RTCSctpTransport),
+    *(Connection, GuardedProtocol, WatchedConnection),
+}
+"Classes of which a call has an object or more, the caller's half of it included."
 SDP = {"Content-Type": "application/sdp"}
 
 
@@ -137,6 +166,58 @@ async def test_nothing_is_left_after_many_calls(service: ServiceFactory, emulato
         assert tasks_after == tasks
         assert threads_after == threads
         assert files_after <= files
+
+
+@pytest.mark.parametrize("codec", ["opus", "PCMU", "PCMA", "G722"])
+async def test_a_call_that_has_ended_goes_without_the_collector(service: ServiceFactory, codec: str) -> None:
+    async with service(video_fps=1.0) as url:
+        with held_together() as held:
+            await talk_and_hang_up(url, codec)
+            await asyncio.wait_for(gone(url), 10)
+        assert held() == Counter()
+
+
+@pytest.mark.parametrize("stage", [offer_and_vanish, delete_while_connecting, talk_and_leave, use_a_tool_and_leave])
+async def test_whatever_way_it_ended(service: ServiceFactory, stage: Callable[[str], Awaitable[None]]) -> None:
+    async with service(connect_timeout_s=0.5) as url:
+        with held_together() as held:
+            await stage(url)
+            await asyncio.wait_for(gone(url), 10)
+        assert held() == Counter()
+
+
+async def talk_and_hang_up(url: str, codec: str) -> None:
+    """With a camera that is off."""
+    async with dial(url, codec=codec, videos=[Camera()]) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Rome")
+        await caller.message("bot-started-speaking")
+
+
+async def gone(url: str) -> None:
+    async with aiohttp.ClientSession(url) as http:
+        while True:
+            async with http.get("/readyz") as response:
+                if (await response.json())["calls"] == 0:
+                    break
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)  # what was cancelled has its turn on the loop
+
+
+@contextmanager
+def held_together() -> Iterator[Callable[[], Counter[str]]]:
+    """Yield a function that counts, by class, what there is more of than at first, while nothing is collected."""
+
+    def count() -> Counter[str]:
+        return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in OF_A_CALL)
+
+    gc.collect()
+    before = count()
+    gc.disable()
+    try:
+        yield lambda: count() - before
+    finally:
+        gc.enable()
 
 
 async def test_shutdown_leaves_nothing(service: ServiceFactory, emulator: Emulator) -> None:
