@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from agent.errors import OfferError
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 << 10  # an offer has some 10 KiB
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _TITLES = {
     400: "Bad request",

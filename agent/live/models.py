@@ -311,7 +311,7 @@ def _language_doubts(settings: Settings) -> Iterator[str]:
 
 def _version_doubts(settings: Settings) -> Iterator[str]:
     """Name what the Gemini API takes in v1alpha only; elsewhere it refuses or ignores it."""
-    if settings.api_version == "v1alpha" or settings.at_vertex or settings.model == "offline-demo":
+    if settings.api_version == "v1alpha" or settings.at_vertex or settings.model == OFFLINE_DEMO:
         return
     rules = rules_of(settings.model)
     wanted = {
