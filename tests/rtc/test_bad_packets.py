@@ -261,14 +261,15 @@ async def test_a_stream_whose_extensions_are_always_bad_is_heard(monkeypatch: py
     """No extension is needed to hear a caller."""
     async with talking(monkeypatch, "shortcut") as line:
         came: list[int] = []
-        take = line.receiver.getReceivers()[0]._handle_rtp_packet
+        receiver: Any = line.receiver.getReceivers()[0]
+        take = receiver._handle_rtp_packet
 
         async def note(packet: RtpPacket, **named: Any) -> None:
             came.append(packet.ssrc)
             assert packet.extensions.mid == "0", "what can be read is read"
             await take(packet, **named)
 
-        monkeypatch.setattr(line.receiver.getReceivers()[0], "_handle_rtp_packet", note)
+        receiver._handle_rtp_packet = note
         await line.send_rtp(extended(NEW_SSRC, 1, 0xBEDE, b"\x10\x30\x21\x00\x00\x00\x00\x00"))
         await line.until(lambda: NEW_SSRC in came)
         assert line.unreadable == 0

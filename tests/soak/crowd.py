@@ -26,7 +26,8 @@ TALK_S = 0.3  # of the agent's speech that a caller hears
 OFFERS_AT_ONCE, CALLS_AT_ONCE = 8, 4
 SETTLE_TIMEOUT_S = 30.0
 QUIET_S = 2.5  # after the last call; by then the service has tidied up
-SDP = {"Content-Type": "application/sdp"}
+CLOSE = {"Connection": "close"}  # one that waits for the next request is a descriptor, and a task
+SDP = {"Content-Type": "application/sdp", **CLOSE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Crowd:
             if response.status == 400:  # one that is meant to be refused
                 return
             assert response.status == 201, body
-        async with http.delete(f"{url}{response.headers['Location'].removeprefix('/')}") as response:
+        location = response.headers["Location"].removeprefix("/")
+        async with http.delete(f"{url}{location}", headers=CLOSE) as response:
             assert response.status == 200
 
 
