@@ -208,6 +208,7 @@ class Call:
             tell=self._tell_of_tool,
             emit=self._emit,
             report=events.ToolReport(settings.tool_reports, frozenset(settings.tool_masked_fields)),
+            transcribed=settings.input_transcription,
             clock=clock,
             scheduled=rules_of(settings.model).scheduling,
         )
@@ -788,6 +789,11 @@ class Call:
     def spoken(self) -> tuple[Spoken, ...]:
         """Return what was said so far, as tools see it."""
         return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns if not turn.noted)
+
+    def caller_turns(self) -> list[tuple[str, str]]:
+        """Return what the caller said and typed so far: the id and the words of each turn, open ones too."""
+        turns = self.transcript.in_order()
+        return [(turn.turn_id, turn.text) for turn in turns if turn.speaker == "caller" and not turn.noted]
 
     def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None:
         """Have the model know something that is not part of the transcript; see `Briefing.note`, and `say`."""

@@ -21,7 +21,7 @@ from agent.bucket import Bucket
 from agent.clock import Clock, monotonic
 from agent.definition import check_names, declared
 from agent.dialog.asides import Role
-from agent.dialog.confirm import REQUEST, Confirmations
+from agent.dialog.confirm import REQUESTS, Confirmations
 from agent.dialog.ledger import Entry, Ledger, note_of
 from agent.errors import MediaError, ToolError
 from agent.isolate import ignore
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 END_TIMEOUT_S = 2.0
 PROGRESS_EVERY_S = 1.0
+UNHEARD_S = 2.0  # for the words of a caller who has spoken
+UNCLEAR_S = 0.5  # for the rest of words that are no clear yes
+LISTEN_STEP_S = 0.1
 _MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
 MAX_PICTURES = 8  # of one answer
 MAX_PICTURE_BYTES = 8 << 20
@@ -55,6 +58,7 @@ class Host(Protocol):
     asides: Asides
 
     def spoken(self) -> tuple[Spoken, ...]: ...
+    def caller_turns(self) -> Sequence[tuple[str, str]]: ...
     def say(self, text: str) -> None: ...
     def send_event(self, name: str, data: Any) -> None: ...
     def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None: ...
@@ -80,6 +84,7 @@ class ToolCalls:
         tell: queues something for the model; must not raise.
         emit: tells the call's observers.
         report: what the caller is told of tools that say nothing else.
+        transcribed: the words of the caller come, so that a yes can be read.
         clock: monotonic seconds.
         scheduled: the model takes it that an answer says when to speak of it.
     """
@@ -92,6 +97,7 @@ class ToolCalls:
         tell: Callable[[ToolResult | Note], None],
         emit: Callable[[events.Event], None],
         report: events.ToolReport = NAMES_ONLY,
+        transcribed: bool = True,
         clock: Clock = monotonic,
         scheduled: bool = True,
     ) -> None:
@@ -104,7 +110,7 @@ class ToolCalls:
         self._emit = emit
         self._clock = clock
         self._ledger = Ledger()
-        self._confirmations = Confirmations()
+        self._confirmations = Confirmations(transcribed=transcribed)
         self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; its call may have ended
 
     def call(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
@@ -279,11 +285,21 @@ class ToolCalls:
             return None
         return own or (tool.scheduling if tool else None)
 
-    def _objection(self, host: Host, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
-        given = self._confirmations.given(
-            tool.name, arguments, caller_spoke_at=host.caller_spoke_at, now=self._clock()
-        )
-        return None if given else REQUEST
+    async def _objection(self, host: Host, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
+        """Return what the model is told in place of an answer, None if the caller has said yes.
+
+        The words of the caller may come later than the call that they lead to: they are waited for.
+        """
+        began = self._clock()
+        while True:
+            now = self._clock()
+            given = self._confirmations.given(
+                tool.name, arguments, host.caller_turns(), caller_spoke_at=host.caller_spoke_at, now=now
+            )
+            patience_s = {"unheard": UNHEARD_S, "unclear": UNCLEAR_S}.get(given, 0.0)
+            if now - began >= patience_s:
+                return None if given == "yes" else REQUESTS[given]
+            await asyncio.sleep(LISTEN_STEP_S)
 
     def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
         telling, call_id = self._ledger.progress(entry.key)

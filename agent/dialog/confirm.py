@@ -1,25 +1,46 @@
-"""Which tool calls the caller has said yes to.
+"""Which tool calls the caller has said yes to. Pure.
 
 Rules:
   1. The first call of a tool that wants a yes is not carried out; the model is told to ask the caller.
-  2. The same call again, with the same arguments, is carried out, if the caller has said something in between (what
-     it was, the model judges) and not too much time has passed.
-  3. A yes is good for one time.
+  2. The same call again, with the same arguments, is carried out if the caller has begun to say something since,
+     not too much time has passed, and a clear yes (`agent.dialog.assent`) is the last that was said to it. Silence
+     is none, nor is what was said before the model was told to ask, or after it was told to ask for something else.
+  3. A no since then ends the matter: the next call begins anew. After a doubt, a yes that came before it is none.
+  4. A yes is good for one time.
+  5. Where no words of the caller come, because they are not transcribed, the model alone judges what was said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from agent.dialog.assent import assent
 
 WITHIN_S = 120.0
 MAX_ASKED = 16
+TOGETHER_S = 3.0  # what is asked for so quickly is asked for in one sentence
 
-REQUEST = (
-    "Not done yet. Tell the caller what you are about to do and ask whether you shall. "
-    "Only if the caller says yes, call again with the same arguments."
-)
+Given = Literal["yes", "asked", "no", "unclear", "unheard"]
+"""``asked``: the caller is to be asked. ``unheard``: the caller spoke, and what was said is not known yet."""
+
+REQUESTS: dict[Given, str] = {
+    "asked": (
+        "Not done yet. Tell the caller what you are about to do and ask whether you shall. "
+        "Only if the caller says yes, call again with the same arguments."
+    ),
+    "no": "Not done: the caller did not say yes to it. Do not call this again unless the caller asks for it again.",
+    "unclear": (
+        "Not done yet: the caller has not clearly said yes. Ask again, for a clear yes or no. "
+        "Only if the caller says yes, call again with the same arguments."
+    ),
+}
+REQUESTS["unheard"] = REQUESTS["unclear"]
+"What the model is told in the answer's place."
+
+Turns = Sequence[tuple[str, str]]
+"""The caller's turns, oldest first: a name of each, and its words so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +48,81 @@ class _Asked:
     name: str
     arguments: Mapping[str, Any] = field(repr=False)
     at: float
+    turn: str  # the caller's newest, "" if there was none
+    length: int  # of its words
 
 
 class Confirmations:
-    """What the caller was, or is to be, asked."""
+    """What the caller was, or is to be, asked.
 
-    def __init__(self) -> None:
+    Args:
+        transcribed: words of the caller come.
+    """
+
+    def __init__(self, *, transcribed: bool = True) -> None:
+        self._transcribed = transcribed
         self._asked: list[_Asked] = []
 
-    def given(self, name: str, arguments: Mapping[str, Any], *, caller_spoke_at: float, now: float) -> bool:
-        """Say whether a call may be carried out; if not, the caller is to be asked from now on.
+    def given(
+        self, name: str, arguments: Mapping[str, Any], turns: Turns, *, caller_spoke_at: float, now: float
+    ) -> Given:
+        """Say whether a call may be carried out; if it was not asked for yet, it is from now on.
 
         Args:
             name: the tool.
             arguments: its arguments, checked.
+            turns: of the caller.
             caller_spoke_at: when the caller last began to say or typed something, in monotonic seconds.
             now: monotonic seconds.
         """
         self._asked = [asked for asked in self._asked if now - asked.at <= WITHIN_S]
         same = next((asked for asked in self._asked if (asked.name, asked.arguments) == (name, arguments)), None)
         if same is None:
-            self._asked = [*self._asked, _Asked(name, arguments, now)][-MAX_ASKED:]
-            return False
+            turn, words = turns[-1] if turns else ("", "")
+            self._asked = [*self._asked, _Asked(name, arguments, now, turn, len(words))][-MAX_ASKED:]
+            return "asked"
         if caller_spoke_at <= same.at:
-            return False
-        self._asked.remove(same)
-        return True
+            return "asked"
+        if any(assent(words) == "no" for words in said_between(turns, same, None)):
+            self._asked.remove(same)
+            return "no"
+        given = self._judge(said_between(turns, same, self._next(same)))
+        if given == "yes":
+            self._asked.remove(same)
+        return given
+
+    def _next(self, asked: _Asked) -> _Asked | None:
+        """Return what the caller was asked next, if not in the same sentence."""
+        return next((each for each in self._asked if each.at > asked.at + TOGETHER_S), None)
+
+    def _judge(self, said: Sequence[str]) -> Given:
+        if not said:
+            return "unheard" if self._transcribed else "yes"
+        given: Given = "unclear"
+        for words in said:
+            match assent(words):
+                case "yes":
+                    given = "yes"
+                case "doubt":
+                    given = "unclear"
+        return given
+
+
+def said_between(turns: Turns, after: _Asked, before: _Asked | None) -> list[str]:
+    """Return what the caller said after one question, and before the next if there is one; no empty words."""
+    first, cut = _position(turns, after, 0)
+    last, end = (len(turns), 0) if before is None else _position(turns, before, len(turns))
+    said = []
+    for number in range(first, min(last + 1, len(turns))):
+        words = turns[number][1]
+        words = words[cut if number == first else 0 : end if number == last else len(words)]
+        if words.strip():
+            said.append(words.strip())
+    return said
+
+
+def _position(turns: Turns, asked: _Asked, otherwise: int) -> tuple[int, int]:
+    """Return where the caller was when something was asked: which turn, and how many characters of it."""
+    numbers = (number for number, (name, _) in enumerate(turns) if name == asked.turn)
+    number = next(numbers, None)
+    return (otherwise if asked.turn else 0, 0) if number is None else (number, asked.length)

@@ -9,7 +9,7 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -55,7 +55,7 @@ async def run_tool(
     tool: Tool,
     arguments: Mapping[str, Any],
     context: CallContext,
-    objection: Callable[[Mapping[str, Any]], str | None] = lambda _arguments: None,
+    objection: Callable[[Mapping[str, Any]], Awaitable[str | None]] | None = None,
 ) -> ToolAnswer:
     """Call a tool; a plain function runs in a thread, so that it cannot hold up the audio.
 
@@ -68,7 +68,7 @@ async def run_tool(
     """
     try:
         given = tool.parse(arguments)
-        if tool.confirm and (instead := objection(given)) is not None:
+        if tool.confirm and objection is not None and (instead := await objection(given)) is not None:
             return ToolAnswer("unconfirmed", {"output": instead})
         if tool.context is not None:
             given[tool.context] = context

@@ -67,7 +67,15 @@ class FakeCall:
         self.caller: str | None = "+4930123456"
         self.caller_spoke_at = 0.0
         self.asides = Asides()
+        self.turns: list[tuple[str, str]] = []
         self.asked: list[tuple[Any, ...]] = []
+
+    def say_to_agent(self, words: str) -> None:
+        self.caller_spoke_at = loop_time()
+        self.turns.append((f"t{len(self.turns)}", words))
+
+    def caller_turns(self) -> list[tuple[str, str]]:
+        return self.turns
 
     def spoken(self) -> tuple[Spoken, ...]:
         return (Spoken("caller", "hello"),)
@@ -570,7 +578,7 @@ def test_a_tool_that_wants_a_yes_runs_the_second_time() -> None:
         await settle()
         assert model.outcomes == ["unconfirmed", "unconfirmed"]
         await let_pass(2.0)
-        model.host.caller_spoke_at = loop_time()
+        model.host.say_to_agent("yes")
         model.calls.call("c3", "probe", {"door": 2})  # another thing
         await settle()
         assert runs == []
@@ -578,6 +586,41 @@ def test_a_tool_that_wants_a_yes_runs_the_second_time() -> None:
         await settle()
         assert runs == [1]
         assert model.outcomes[-1] == "result"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome", "told"),
+    [
+        ("no", "unconfirmed", "the caller did not say yes"),
+        ("maybe", "unconfirmed", "not clearly said yes"),
+        ("what does it cost?", "unconfirmed", "not clearly said yes"),
+        ("yes", "result", "opened"),
+        (None, "unconfirmed", "not clearly said yes"),
+    ],
+)
+def test_words_that_come_late_are_waited_for(words: str | None, outcome: str, told: str) -> None:
+    async def scenario() -> None:
+        async def unlock() -> str:
+            return "opened"
+
+        model = Model(tool(unlock, confirm=True))
+        model.calls.call("c1", "probe", {})
+        await settle()
+        await let_pass(2.0)
+        model.host.caller_spoke_at = loop_time()  # its words are still on their way
+        model.calls.call("c2", "probe", {})
+        await let_pass(1.0)
+        assert model.outcomes == ["unconfirmed"]
+        if words is not None:
+            model.host.turns.append(("t1", words))
+        for _ in range(30):
+            await let_pass(0.1)
+        assert model.outcomes == ["unconfirmed", outcome]
+        answer = model.told[-1]
+        assert isinstance(answer, ToolResult)
+        assert told in answer.response["output"]
 
     run(scenario())
 

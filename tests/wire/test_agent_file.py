@@ -60,6 +60,12 @@ class Talk:
         await self.until(events.TurnCompleted, turns + 1)
         return json.dumps(self.all(events.ToolFinished)[-1].result)
 
+    async def say(self, text: str) -> None:
+        """Type something that calls no tool, and let the agent answer."""
+        turns = len(self.all(events.TurnCompleted))
+        self.call.type_text(text)
+        await self.until(events.TurnCompleted, turns + 1)
+
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
         self._changed.set()
@@ -154,7 +160,12 @@ async def test_a_yes_is_wanted_before_the_door_opens() -> None:
     async with calling(Agent(tools=[open_door])) as talk:
         assert "ask whether you shall" in await talk.ask('call open_door {"number": 3}')
         assert opened == []
-        assert "open" in await talk.ask('call open_door {"number": 3}')  # typing it is the yes
+        for said, told in (("maybe", "not clearly said yes"), ("no", "did not say yes"), ("hello", "ask whether")):
+            await talk.say(said)
+            assert told in await talk.ask('call open_door {"number": 3}')
+        assert opened == []
+        await talk.say("yes please")
+        assert "open" in await talk.ask('call open_door {"number": 3}')
         assert opened == [3]
         assert "wrong arguments: number" in await talk.ask('call open_door {"number": "x"}')
 
@@ -222,6 +233,7 @@ async def test_the_receptionist() -> None:
         assert "2027-01-04" in await talk.ask('call free_slots {"day": "2027-01-04"}')
         booking = 'call book {"day": "2027-01-04", "at": "14:00", "name": "Ada"}'
         assert "ask whether you shall" in await talk.ask(booking)
+        await talk.say("yes")
         assert "Booked for Ada: Monday, 04 January, 14:00" in await talk.ask(booking)
         assert "14:00" not in await talk.ask('call free_slots {"day": "2027-01-04"}')
         assert "taken" in await talk.ask('call leave_message {"message": "Please call back."}')
