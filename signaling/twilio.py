@@ -340,7 +340,7 @@ def _parse(frame: WSMessage) -> dict[str, Any] | None:
         return None
     try:
         message = json.loads(frame.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
 

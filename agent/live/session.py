@@ -53,6 +53,8 @@ PICTURE_MIME = "image/jpeg"
 SEND_TIMEOUT_S = 6.0  # a server that takes nothing for so long is lost, a quarter later at most
 CLOSING_S = 0.5  # beyond what the server is given to answer a close frame
 MAX_UNREADABLE_IN_A_ROW = 20
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What the SDK raises over a message that is not what it expects: of another shape, or nested too deeply."""
 NO_PICTURES = "You cannot be shown the pictures of a tool: say so, and do not guess what is in them."
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 REFUSING_STATUS = (400, 401, 403, 404)  # of the WebSocket upgrade; others (429, 5xx) may pass
@@ -325,25 +327,25 @@ class LiveSession:
 
     async def _receive(self, session: AsyncSession) -> None:
         async with aclosing(self._messages(session)) as messages:
-            async for message in messages:
-                for fact in wire.facts(message):
+            async for facts in messages:
+                for fact in facts:
                     self._ports.on_fact(fact)
 
-    async def _messages(self, session: AsyncSession) -> AsyncGenerator[types.LiveServerMessage, None]:
-        """Yield messages over all interactions; `AsyncSession.receive` ends with each one."""
+    async def _messages(self, session: AsyncSession) -> AsyncGenerator[Sequence[wire.Fact], None]:
+        """Yield each message's facts, over all interactions; `AsyncSession.receive` ends with each one."""
         unreadable_in_a_row = 0
         while True:
             stream = session.receive()
             while True:
                 try:
-                    message = await anext(stream)
+                    facts = [*wire.facts(await anext(stream))]
                 except StopAsyncIteration:
                     break
                 except errors.APIError as error:
                     raise _closed(error.code, error.details, during_setup=False) from None
                 except ConnectionClosed as error:
                     raise LiveLost(f"the Live session was lost: {_brief(error)}", fault="network") from None
-                except (TypeError, ValueError) as error:
+                except UNREADABLE as error:
                     # A message that this SDK does not know; the socket is fine and the next one is read.
                     self._ports.on_unreadable()
                     unreadable_in_a_row += 1
@@ -352,7 +354,7 @@ class LiveSession:
                         raise LiveLost("the Live server's messages cannot be read", fault="live") from None
                     break
                 unreadable_in_a_row = 0
-                yield message
+                yield facts
 
 
 async def try_session(client: LiveClient, settings: Settings) -> None:

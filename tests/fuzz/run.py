@@ -101,7 +101,7 @@ def fuzz(
 def _execute(target: Target, pieces: Pieces) -> tuple[object, float, Failure | None]:
     """Return how it went, the CPU time of the slowest piece, and what was wrong."""
     slowest_s, outcomes = 0.0, list[object]()
-    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S, HANG_S)
     try:
         with target.fresh() as take:
             for piece in pieces if target.joined is None else [target.joined.join(pieces)]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import fragment, janus, live, offer, rtp, rtvi, twilio
+from tests.fuzz.targets import datagrams, fragment, janus, live, offer, rtp, rtvi, sctp, twilio, wire
 
 _ALL = (
     offer.TARGET,
     fragment.TARGET,
     rtp.TARGET,
+    datagrams.TARGET,
+    sctp.TARGET,
+    wire.TARGET,
     live.TARGET,
     live.VERTEX,
     rtvi.TARGET,
