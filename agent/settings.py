@@ -492,6 +492,12 @@ def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, st
         raise ConfigError("; ".join(_complaint(item, named) for item in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{TOML_FILE} is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{TOML_FILE} is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"{TOML_FILE} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"a list in {TOML_FILE} or in the environment is nested too deeply") from None
     except SettingsError as error:  # its cause says what is wrong with the JSON of a list
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "settings")
         raise ConfigError(f"{_source(name, named)}: expected a JSON list: {error.__cause__}") from None

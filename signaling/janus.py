@@ -153,7 +153,7 @@ class Janus:
             message = read_json(text)
             said, sender, transaction = _notice(message), message.get("sender"), message.get("transaction")
             answer, listener = self._answers.get(transaction), self._listeners.get(sender)
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             logger.warning("the gateway sent something that is no message of Janus")
             return
         if said.kind == "timeout":

@@ -98,6 +98,8 @@ def parse_prices(text: str, name: str) -> Prices:
         told = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{name} is nested too deeply") from None
     unknown = [key for key in told if key not in _FILE_KEYS]
     models = told.get("models")
     if unknown or not isinstance(models, dict) or not models:

@@ -1,17 +1,19 @@
 """Bound what a caller's data channel may cost: one of the files with private names of aiortc.
 
 aiortc puts a message together from its fragments however many there are, looking at all of them again with each
-that comes (16 MiB take it 12 s of the loop), opens as many channels as are asked for, and ends the whole connection
-when a chunk surprises it. Here a chunk that cannot be read is dropped, and whoever sends more than was announced
-loses the data channels at once; the call itself goes on.
+that comes (16 MiB take it 12 s of the loop), opens as many channels as are asked for, ends the whole connection
+when a chunk surprises it, and reads a parameter of no length for ever. Here a chunk that cannot be read is dropped,
+and whoever sends more than was announced loses the data channels at once; the call itself goes on.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import aiortc.rtcsctptransport
 from aiortc import RTCPeerConnection
 from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, DataChunk, RTCSctpTransport
 from aiortc.utils import uint32_gte
@@ -99,6 +101,22 @@ class _Guard:
         self._on_abuse(objection)
 
 
+def decode_params(body: bytes) -> list[tuple[int, bytes]]:
+    """Read a chunk's parameters as aiortc's function of this name does, which never comes to an end of one that is 0.
+
+    Raises:
+        ValueError: one is shorter than its own header (RFC 9260 section 3.2.1).
+    """
+    params, at = list[tuple[int, bytes]](), 0
+    while at <= len(body) - 4:
+        kind, length = struct.unpack_from("!HH", body, at)
+        if length < 4:
+            raise ValueError("SCTP parameter is shorter than its header")
+        params.append((kind, body[at + 4 : at + length]))
+        at += length + -length % 4
+    return params
+
+
 def guard_channels(pc: RTCPeerConnection, on_abuse: OnAbuse) -> None:
     """Bound the data channels of a peer connection; to be called before media flows.
 
@@ -107,4 +125,5 @@ def guard_channels(pc: RTCPeerConnection, on_abuse: OnAbuse) -> None:
         on_abuse: called once, with what the peer did, when its channels were closed for it.
     """
     if pc.sctp is not None:
+        aiortc.rtcsctptransport.decode_params = decode_params
         _Guard(pc.sctp, on_abuse)

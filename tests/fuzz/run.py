@@ -101,7 +101,7 @@ def fuzz(
 def _execute(target: Target, pieces: Pieces) -> tuple[object, float, Failure | None]:
     """Return how it went, the CPU time of the slowest piece, and what was wrong."""
     slowest_s, outcomes = 0.0, list[object]()
-    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S, HANG_S)
     try:
         with target.fresh() as take:
             for piece in pieces if target.joined is None else [target.joined.join(pieces)]:
@@ -109,13 +109,21 @@ def _execute(target: Target, pieces: Pieces) -> tuple[object, float, Failure | N
                 try:
                     outcomes.append(take(piece))
                 except target.expected as error:
-                    outcomes.append((type(error).__name__, getattr(error, "code", "")))
+                    outcomes.append(_line(error))
                 slowest_s = max(slowest_s, time.thread_time() - began)
     except (Exception, HangError) as error:
         return None, slowest_s, Failure(_place(error), pieces, "".join(traceback.format_exception(error)))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return tuple(outcomes[-8:]), slowest_s, None
+
+
+def _line(error: BaseException) -> object:
+    """Say where an error was raised, for little."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return type(error), step and step.tb_lineno
 
 
 def _place(error: BaseException) -> str:

@@ -43,7 +43,7 @@ class World:
     def end(self, expected: tuple[type[BaseException], ...] = ()) -> None:
         """Cancel what still runs, and raise what was raised in it."""
         try:
-            tasks = asyncio.all_tasks(self.loop)
+            tasks = [task for task in self._tasks if not task.done()]
             for task in tasks:
                 task.cancel()
             self.run(_gathered(tasks))
@@ -63,7 +63,7 @@ class World:
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if isinstance(error, Exception):
+        if error is not None and not isinstance(error, asyncio.CancelledError):
             self._failed.append(error)
 
 
@@ -99,7 +99,7 @@ class LiveSocket:
         return None
 
 
-_CLIENTS = {vertex: genai.Client(vertexai=vertex, api_key="of-no-use") for vertex in (False, True)}
+CLIENTS = {vertex: genai.Client(vertexai=vertex, api_key="of-no-use") for vertex in (False, True)}
 
 
 def client_for(socket: LiveSocket, *, vertex: bool = False) -> Any:
@@ -108,7 +108,7 @@ def client_for(socket: LiveSocket, *, vertex: bool = False) -> Any:
     @asynccontextmanager
     async def connect(**_config: Any) -> Any:
         yield AsyncSession(
-            _CLIENTS[vertex]._api_client,
+            CLIENTS[vertex]._api_client,
             socket,  # type: ignore[arg-type]
             setup_complete=types.LiveServerSetupComplete(),
         )
@@ -127,13 +127,16 @@ async def get_weather(city: str, days: int = 1, details: dict[str, list[float]] 
     return {"city": city, "days": days, "details": details}
 
 
+WEATHER = as_tool(get_weather)
+SETTINGS = Settings.model_construct()
+
+
 class HeldCall:
     """A call that runs, from its leg to the Live server's socket."""
 
     def __init__(self, around: World, *, vertex: bool = False) -> None:
         self.socket = LiveSocket()
         self.told: Counter[str] = Counter()
-        self.settings = SETTINGS
         self.world = around
         around.run(self._begin(vertex))
         around.settle()
@@ -142,8 +145,8 @@ class HeldCall:
         self.call = Call(
             "c1",
             client=client_for(self.socket, vertex=vertex),
-            settings=self.settings,
-            tools=(as_tool(get_weather),),
+            settings=SETTINGS,
+            tools=(WEATHER,),
         )
         self.leg = Leg(self.call, None, None, ufrags=frozenset(), etag="", wants_events=True)
         self.call.observe(self._note)
@@ -159,6 +162,3 @@ class HeldCall:
             assert ended.reason != "internal_error"
         assert self.call.observer_errors == 0
         return frozenset(self.told)
-
-
-SETTINGS = Settings.model_construct()

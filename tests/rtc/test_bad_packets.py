@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
+from aiortc.rtcsctptransport import crc32c
 from aiortc.rtp import RtpPacket
 from pylibsrtp import Error as SrtpError
 
@@ -25,6 +26,7 @@ from agent.media import tap, tap_ice
 from agent.media.encode import voice_encoder
 from agent.media.inbound import Ear, open_ear
 from agent.media.tap_guard import guard
+from agent.media.tap_sctp import guard_channels
 from signaling.caller import dial
 from signaling.peer import close_peer
 from tests.conftest import ServiceFactory
@@ -226,6 +228,20 @@ async def test_sctp_that_is_none_costs_itself(way: str, monkeypatch: pytest.Monk
         for _ in range(100):
             await line.send_sctp(rng.randbytes(rng.randint(1, 60)))
         await line.still_hears()
+
+
+@pytest.mark.parametrize("kind", [1, 2, 4, 6, 9, 130])
+async def test_a_parameter_of_no_length_costs_itself(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One such packet had the service read it for ever, whether or not the channels were open."""
+    async with talking(monkeypatch, "shortcut") as line:
+        guard_channels(line.receiver, lambda _objection: None)
+        sctp: Any = line.receiver.sctp
+        body = bytes(16 if kind in (1, 2) else 0) + struct.pack("!HH", 7, 0) + bytes(8)
+        chunk = struct.pack("!BBH", kind, 0, 4 + len(body)) + body
+        header = struct.pack("!HHL", 5000, 5000, 0 if kind == 1 else sctp._local_verification_tag)
+        await line.send_sctp(header + struct.pack("<L", crc32c(header + bytes(4) + chunk)) + chunk)
+        await line.still_hears()
+        assert sctp.state == "connected"
 
 
 BAD_OPENS = {

@@ -231,6 +231,17 @@ def test_a_file_that_is_no_toml_is_named(toml: WriteToml) -> None:
     assert TOML_FILE in complaint()
 
 
+@pytest.mark.parametrize("written", [b"port = 1 # \xff", b"cors_origins = " + b"[" * 9000, b"\x00"])
+def test_a_file_that_cannot_be_read_is_named(written: bytes, tmp_path: Path) -> None:
+    (tmp_path / TOML_FILE).write_bytes(written)
+    assert TOML_FILE in complaint()
+
+
+def test_a_list_that_is_nested_too_deeply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALKSPURT_CORS_ORIGINS", "[" * 90_000)
+    assert "nested too deeply" in complaint()
+
+
 def test_a_variable_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALKSPURT_ICE_SERVERS", "stun:host:3478")
     assert "TALKSPURT_ICE_SERVERS" in complaint()

@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from google import genai
 from google.genai.live import AsyncSession
+from websockets.exceptions import ConnectionClosedOK
 
 from agent.clock import monotonic
 from agent.emulator import Emulator, Raw, Say, ServerMessage, running_emulator
@@ -80,6 +82,55 @@ async def test_a_server_that_takes_nothing_is_lost(monkeypatch: pytest.MonkeyPat
         async with asyncio.timeout(10 * LIMIT_S):
             await live._send(cast(AsyncSession, Deaf()), Opening())
     assert monotonic() - started >= LIMIT_S
+
+
+class Saying:
+    """A server's socket: the SDK's session above it is real."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = list(texts)
+
+    async def recv(self, decode: bool | None = None) -> bytes:
+        if not self._texts:
+            raise ConnectionClosedOK(None, None)
+        return self._texts.pop(0).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["of another shape"]',
+        '"text"',
+        "5",
+        '{"toolCall": {"functionCalls": [3]}}',
+        '{"serverContent": {"turnComplete": true, "turnCompleteReason": 5}}',
+        '{"serverContent": {"modelTurn": {"parts": [{"executableCode": {"language": 1}}]}}}',
+        '{"toolCall": {"functionCalls": [{"args": {"a": ' + "[" * 900 + "]" * 900 + "}}]}}",
+        '{"goAway": {"timeLeft": ' + "[" * 90_000 + "]" * 90_000 + "}}",
+        "{",
+        "\x00",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
+async def test_a_message_that_cannot_be_read_costs_itself(text: str) -> None:
+    """What of it ends up with whoever acts on it is none of the message that comes after."""
+    told, unreadable = list[wire.Fact](), list[None]()
+    client = genai.Client(api_key="any")
+    heard = replace(ports(Uplink(), on_fact=told.append), on_unreadable=lambda: unreadable.append(None))
+    socket: Any = Saying(text, '{"goAway": {"timeLeft": "9s"}}')
+    with pytest.raises(LiveLost):
+        await LiveSession(client, Settings(), (), heard)._receive(AsyncSession(client._api_client, socket))
+    assert (told, len(unreadable)) == ([wire.GoAway(9.0)], 1)
+
+
+async def test_an_error_of_whoever_is_told_is_none_of_the_message() -> None:
+    def stumble(_fact: wire.Fact) -> None:
+        raise ValueError
+
+    client, socket = genai.Client(api_key="any"), cast(Any, Saying('{"goAway": {"timeLeft": "9s"}}'))
+    live = LiveSession(client, Settings(), (), ports(Uplink(), on_fact=stumble))
+    with pytest.raises(ValueError):
+        await live._receive(AsyncSession(client._api_client, socket))
 
 
 async def test_a_pause_between_messages_is_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
