@@ -99,12 +99,12 @@ class Program:
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGCONT)
-                self.process.send_signal(number)
+                os.killpg(self.process.pid, number)
         try:
             async with asyncio.timeout(5):
                 await self.process.wait()
         except TimeoutError:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # its children hold the pipe that is waited for
             await self.process.wait()
 
 
@@ -178,7 +178,11 @@ async def kamailio(folder: Path, ports: Ports, *, outbound: str = "", **definiti
     listen = ("-A", f"LISTEN=udp:127.0.0.1:{ports.sip}", "-A", f'DOMAIN="{DOMAIN}"')
     others = [part for name, value in definitions.items() for part in ("-A", f"{name}={value}")]
     secrets = {"AGENT_PASSWORD": PASSWORD, "PHONE_PASSWORD": PHONE_PASSWORD, "OUTBOUND": outbound}
-    async with program(*command, *memory, *listen, *others, folder=folder, environment=secrets) as running:
+    # Told to end while it starts, it waits a minute for children that have not heard of it.
+    kill = signal.SIGKILL
+    async with program(
+        *command, *memory, *listen, *others, folder=folder, environment=secrets, end_by=kill
+    ) as running:
         await _up(running, ports.sip)
         yield running
 
