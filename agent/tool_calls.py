@@ -102,6 +102,7 @@ class ToolCalls:
         scheduled: bool = True,
     ) -> None:
         self._scheduled = scheduled
+        self._warned = False  # that it is not
         self._report = report
         self._reports: dict[str, events.ToolReport] = {}  # by the entry's key, of open calls
         self._tools = {tool.name: tool for tool in tools}
@@ -281,7 +282,11 @@ class ToolCalls:
     def _scheduling(self, tool: Tool | None, own: Scheduling | None) -> Scheduling | None:
         """Return an answer's own scheduling, else its tool's; none for a model that refuses the field."""
         if own is not None and not self._scheduled:
-            logger.warning("an answer's scheduling is left out: the model decides by itself when to speak of it")
+            if not self._warned:
+                logger.warning(
+                    "an answer's scheduling is left out: the model decides by itself when to speak of it"
+                )
+            self._warned = True
             return None
         return own or (tool.scheduling if tool else None)
 

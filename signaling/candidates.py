@@ -20,6 +20,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 EVERYWHERE: tuple[Network, ...] = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 
 
 def may_be_checked(address: Address, networks: Sequence[Network]) -> bool:
@@ -41,6 +42,8 @@ def _inner(address: Address) -> Address | None:
     """Return the IPv4 address that an IPv6 address stands for; None if it stands for itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour
 
 

@@ -15,8 +15,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from agent.clock import Clock, monotonic
 from agent.errors import OfferError
 from signaling.form import FORM_TYPE
+from signaling.logs import QUIET_S
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +33,17 @@ class Connections:
 
     Args:
         most: how many there may be at once.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, clock: Clock = monotonic) -> None:
         self.closed_for_room = 0
         "Idle connections that had to make room."
         self.refused = 0
         "Connections that found no room."
         self._most = most
+        self._clock = clock
+        self._told_at: dict[str, float] = {}
         self._idle: dict[Any, asyncio.Transport] = {}  # by aiohttp's protocol, longest idle first
         self._busy: set[Any] = set()
         self._timers: dict[Any, asyncio.TimerHandle] = {}
@@ -61,7 +66,7 @@ class Connections:
     def _come(self, handler: Any, transport: asyncio.Transport) -> None:
         if len(self._idle) + len(self._busy) >= self._most and not self._make_room():
             self.refused += 1
-            if self.refused == 1:
+            if self._may_tell("refused"):
                 logger.warning("all %d HTTP connections are busy: further ones are closed", self._most)
             transport.close()
             return
@@ -74,11 +79,19 @@ class Connections:
         if oldest is None:
             return False
         self.closed_for_room += 1
-        if self.closed_for_room == 1:
+        if self._may_tell("room"):
             logger.warning("there are %d HTTP connections: idle ones make room for new ones", self._most)
         transport = self._idle[oldest]
         self._go(oldest)
         transport.abort()
+        return True
+
+    def _may_tell(self, kind: str) -> bool:
+        """Say whether a kind is to be logged: once a minute."""
+        now = self._clock()
+        if now - self._told_at.get(kind, -QUIET_S) < QUIET_S:
+            return False
+        self._told_at[kind] = now
         return True
 
     def _go(self, handler: Any) -> None:

@@ -26,6 +26,7 @@ PAUSE_S = 0.4  # rule 2: longer than a message and the close that follows it tak
 CROSSING_S = 0.2  # a turn's end that comes sooner after something was sent says nothing of it
 HISTORY_PARTS = 8  # rule 4
 MAX_SENT = 256
+MAX_SENT_IMAGE_BYTES = 16 << 20
 MAX_KEYS = 1024
 UNTELLABLE = {"error": "the result could not be told: the Live server refused it"}
 
@@ -59,6 +60,8 @@ class Refusals:
     def sent(self, contents: Sequence[Content], now: float) -> None:
         """Note what goes out in one message."""
         self._sent.append((now, tuple(contents)))
+        while len(self._sent) > 1 and sum(_image_bytes(each) for _, each in self._sent) > MAX_SENT_IMAGE_BYTES:
+            self._sent.popleft()
 
     def turn_completed(self, now: float) -> None:
         """Note that the server goes on: it has taken what was sent before."""
@@ -129,6 +132,10 @@ def _key(content: Content) -> Key:
             return "text", content.text.strip(), ()
         case AgentChange():
             return ("agent_change",)
+
+
+def _image_bytes(contents: Sequence[Content]) -> int:
+    return sum(len(image.data) for content in contents for image in getattr(content, "images", ()))
 
 
 def _add(keys: dict[Key, None], key: Key) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.live.refusals import CROSSING_S, MAX_KEYS, UNTELLABLE, Content, Refusals, Told
+from agent.live.refusals import CROSSING_S, MAX_KEYS, MAX_SENT_IMAGE_BYTES, UNTELLABLE, Content, Refusals, Told
 from agent.live.uplink import AgentChange, Image, Note, ToolResult, TypedText
 
 A, B, C = TypedText("a"), TypedText("b"), TypedText("c")
@@ -171,3 +171,14 @@ def test_it_does_not_grow() -> None:
         closed_after(refusals, TypedText(str(number)))
         closed_after(refusals, TypedText(str(number)))
     assert len(refusals._refused) + len(refusals._suspects) <= 2 * MAX_KEYS
+
+
+def test_pictures_are_remembered_up_to_a_bound() -> None:
+    """While no turn completes nothing is known to be taken; the oldest are let go of."""
+    refusals = Refusals()
+    large = Image("image/png", bytes(MAX_SENT_IMAGE_BYTES // 2))
+    for number in range(5):
+        refusals.sent([TypedText(str(number), (large,))], 0.0)
+    assert refusals.closed() == ()
+    suspects = [refusals.is_suspect([TypedText(str(number), (large,))]) for number in range(5)]
+    assert suspects == [False, False, False, True, True]
