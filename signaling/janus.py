@@ -111,8 +111,9 @@ class Janus:
             del self._answers[transaction]
             self._acknowledged.discard(answer)
         if reply.get("janus") == "error":
-            refused = reply.get("error", {})
-            raise GatewayError(f"the gateway refused: {refused.get('reason')}", code=refused.get("code"))
+            refused = reply.get("error")
+            code, reason = (refused.get("code"), refused.get("reason")) if isinstance(refused, dict) else (None, refused)
+            raise GatewayError(f"the gateway refused: {reason}", code=code if isinstance(code, int) else None)
         return reply
 
     async def begin(self) -> None:

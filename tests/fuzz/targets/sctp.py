@@ -139,4 +139,4 @@ def dialogue() -> list[Pieces]:
     return [[b"\0" + each for each in whole], *([b"\0" + whole[0], b"\0" + each] for each in ends)]
 
 
-TARGET = Target("sctp", "bytes", fresh, more=dialogue, max_bytes=64 << 10, quick=300)
+TARGET = Target("sctp", "bytes", fresh, more=dialogue, max_bytes=64 << 10, quick=1000)
