@@ -112,7 +112,9 @@ class Janus:
             self._acknowledged.discard(answer)
         if reply.get("janus") == "error":
             refused = reply.get("error")
-            code, reason = (refused.get("code"), refused.get("reason")) if isinstance(refused, dict) else (None, refused)
+            code, reason = (
+                (refused.get("code"), refused.get("reason")) if isinstance(refused, dict) else (None, refused)
+            )
             raise GatewayError(f"the gateway refused: {reason}", code=code if isinstance(code, int) else None)
         return reply
 

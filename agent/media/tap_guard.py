@@ -5,9 +5,9 @@ parser raises ends that task, and with it the connection. The caller can send ma
 extension of the wrong length, RTCP feedback that is cut off, an SCTP chunk that is not what it says.
 (What strangers send does not come this far: `agent.media.tap_ice`.)
 
-So here a bad packet costs one packet, and a good one no more than it is worth: feedback can ask for 5,000 packets at
-once, and every packet can be of a new source, which aiortc never forgets. The names are private, but each is looked for before it is replaced, whatever
-the version; what is not there is left alone.
+So here a bad packet costs one packet, and a good one not much more: feedback may ask for 5,000 packets at once, and
+each packet may be of a new source, which aiortc never forgets. The names are private, but each is looked for before
+it is replaced, whatever the version; what is not there is left alone.
 """
 
 from __future__ import annotations

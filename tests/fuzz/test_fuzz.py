@@ -1,4 +1,4 @@
-"""The corpus and a few inputs more for each target; `make fuzz` runs them for hours. And the fuzzer finds faults."""
+"""The corpus of each target and a few inputs more; `make fuzz` goes on for hours. And the fuzzer finds faults."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ import av
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
-from aiortc.rtcsctptransport import crc32c
 from aiortc.rtp import RtpPacket
+from google_crc32c import value as crc32c
 from pylibsrtp import Error as SrtpError
 
 from agent.clock import monotonic

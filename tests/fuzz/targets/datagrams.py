@@ -97,11 +97,10 @@ class Ended:
         self.connection._remote_candidates.append(peer)
         self.connection._check_list.append(pair)
         self.connection._nominated[1] = pair
-        self.dtls: Any = RTCDtlsTransport(RTCIceTransport(gatherer), [CERTIFICATE])
+        self.dtls: Any = transport(gatherer)
         self.dtls._ssl = SSL.Connection(CERTIFICATE._create_ssl_context(SRTP_PROFILES))
         self.dtls._ssl.set_accept_state()
         self.dtls._rx_srtp, self.dtls._tx_srtp, self.caller = session(inbound=True), session(), session()
-        self.dtls._RTCDtlsTransport__handshake_done = self.dtls.encrypted = True
         self.dtls._set_state(State.CONNECTED)
         self.receivers: list[RTCRtpReceiver] = []
 
@@ -186,6 +185,13 @@ class Ended:
             await receiver.stop()
 
 
+def transport(gatherer: RTCIceGatherer) -> Any:
+    """Return a transport that has its handshake behind it."""
+    made: Any = RTCDtlsTransport(RTCIceTransport(gatherer), [CERTIFICATE])
+    made.encrypted = made._RTCDtlsTransport__handshake_done = True
+    return made
+
+
 def session(*, inbound: bool = False) -> Session:
     kind = Policy.SSRC_ANY_INBOUND if inbound else Policy.SSRC_ANY_OUTBOUND
     policy = Policy(key=KEY, ssrc_type=kind, srtp_profile=PROFILE.libsrtp_profile)
@@ -223,8 +229,11 @@ def fresh() -> Iterator[Take]:
             if ended.reading.done():
                 ended.reading.result()
             assert not ended.reading.done(), "a datagram ended the call"
-            return min(ended.dropped, 3), ended.heard_samples > 0, ended.socket.transport.sent, len(
-                ended.connection._check_list
+            return (
+                min(ended.dropped, 3),
+                ended.heard_samples > 0,
+                ended.socket.transport.sent,
+                len(ended.connection._check_list),
             )
 
         yield take

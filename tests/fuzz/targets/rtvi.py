@@ -18,10 +18,8 @@ from tests.fuzz.world import HeldCall, world
 class Channel:
     """Stands for the data channel of a client that reads everything."""
 
-    readyState = "open"
-    bufferedAmount = 0
-
     def __init__(self) -> None:
+        self.readyState, self.bufferedAmount = "open", 0
         self.kinds: set[str] = set()
 
     def send(self, text: str) -> None:
