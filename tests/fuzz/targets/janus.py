@@ -117,4 +117,4 @@ def session() -> list[Pieces]:
     return [[json.dumps(message).encode() for message in messages]]
 
 
-TARGET = Target("janus", "json", fresh, more=session, max_bytes=MAX_MESSAGE_BYTES, quick=200)
+TARGET = Target("janus", "json", fresh, more=session, max_bytes=MAX_MESSAGE_BYTES, quick=100)

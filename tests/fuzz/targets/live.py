@@ -75,5 +75,5 @@ def conversation() -> list[Pieces]:
 
 TARGET = Target("live", "json", fresh, more=conversation, max_bytes=256 << 10, quick=400)
 VERTEX = Target(
-    "live-vertex", "json", lambda: fresh(vertex=True), more=conversation, max_bytes=256 << 10, quick=200
+    "live-vertex", "json", lambda: fresh(vertex=True), more=conversation, max_bytes=256 << 10, quick=100
 )

@@ -74,4 +74,4 @@ def messages() -> list[Pieces]:
     return [pieces, *([piece] for piece in pieces)]
 
 
-TARGET = Target("rtvi", "json", fresh, more=messages, max_bytes=256 << 10, quick=400)
+TARGET = Target("rtvi", "json", fresh, more=messages, max_bytes=256 << 10, quick=300)
