@@ -1,12 +1,13 @@
 # make run     set up and start the service          make test    set up and run everything
 # make check   format, lint, types, fences, docs     make unit    the fast tests (< 10 s)
+# make fuzz    try inputs on the parsers until stopped, or for so long: make fuzz SECONDS=3600
 # Settings are environment variables: TALKSPURT_PORT=9000 make run
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check unit format lock clean
+.PHONY: run test check unit fuzz format lock clean
 
 run: .venv/run.done
 	@$(BIN)/talkspurt serve
@@ -22,6 +23,10 @@ check: .venv/test.done
 
 unit: .venv/test.done
 	@$(BIN)/python -m pytest -q --hypothesis-profile=quick -m "not slow" tests/unit
+
+SECONDS ?= 0
+fuzz: .venv/test.done
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 format: .venv/test.done
 	@$(BIN)/ruff format .

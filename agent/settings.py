@@ -501,6 +501,8 @@ def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, st
     except SettingsError as error:  # its cause says what is wrong with the JSON of a list
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "settings")
         raise ConfigError(f"{_source(name, named)}: expected a JSON list: {error.__cause__}") from None
+    except ValueError as error:  # a number of thousands of digits, for one
+        raise ConfigError(f"{TOML_FILE} cannot be used: {error}") from None
     settings._flags = named
     _check_together(settings)
     return settings

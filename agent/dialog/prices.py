@@ -96,7 +96,7 @@ def parse_prices(text: str, name: str) -> Prices:
     """
     try:
         told = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, ArithmeticError) as error:  # numbers that are too long are among them
         raise ConfigError(f"{name} is not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{name} is nested too deeply") from None

@@ -5,8 +5,9 @@ parser raises ends that task, and with it the connection. The caller can send ma
 extension of the wrong length, RTCP feedback that is cut off, an SCTP chunk that is not what it says.
 (What strangers send does not come this far: `agent.media.tap_ice`.)
 
-So here a bad packet costs one packet. The names are private, but each is looked for before it is replaced, whatever
-the version; what is not there is left alone.
+So here a bad packet costs one packet, and a good one not much more: feedback may ask for 5,000 packets at once, and
+each packet may be of a new source, which aiortc never forgets. The names are private, but each is looked for before
+it is replaced, whatever the version; what is not there is left alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from contextlib import suppress
 from typing import Any
 
 from aiortc import RTCRtpReceiver
-from aiortc.rtp import HeaderExtensions, RtcpRrPacket, unpack_header_extensions
+from aiortc.rtp import (
+    RTP_HISTORY_SIZE,
+    HeaderExtensions,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtpPacket,
+    unpack_header_extensions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +42,11 @@ MALFORMED = (
 )
 """What parsers raise over bytes that they did not expect; the end of a connection is none of it."""
 _TWO_BYTE_HEADER = 0x1000  # RFC 8285 section 4.3
+
+MAX_SOURCES = 64  # of a connection that are remembered
+MOST_RESENT = RTP_HISTORY_SIZE  # packets at once: aiortc has no more of them
+RESENT_PER_S = 200.0  # voice has 50 in all
+_BY_SOURCE = tuple(f"_RTCRtpReceiver__{name}" for name in ("remote_streams", "active_ssrc", "lsr", "lsr_time"))
 
 _MOST_REPORTS, _MOST_JITTER = 31, 0xFFFFFFFF  # of a receiver report, RFC 3550 section 6.4.1
 
@@ -58,6 +71,7 @@ def guard(receiver: RTCRtpReceiver, on_unreadable: OnUnreadable) -> None:
     unreadable = _note(on_unreadable)
     _guard_reading(transport, unreadable)
     _guard_header_extensions(transport)
+    _guard_routing(transport)
 
 
 def pass_over_empty_packets(receiver: RTCRtpReceiver) -> None:
@@ -134,6 +148,34 @@ def _each_by_itself(get: Callable[[int, bytes], HeaderExtensions], profile: int,
                 read = get(_TWO_BYTE_HEADER, bytes((extension, len(content))) + content)
                 vars(found).update({name: item for name, item in vars(read).items() if item is not None})
     return found
+
+
+def _guard_routing(transport: Any) -> None:
+    """Forget the oldest sources when there are too many, and send again only so much of what was lost."""
+    router = getattr(transport, "_rtp_router", None)
+    if router is None:
+        return
+    route_rtp, route_rtcp, sources = router.route_rtp, router.route_rtcp, router.ssrc_table
+    left, at = float(MOST_RESENT), 0.0
+
+    def route_known_rtp(packet: RtpPacket) -> Any:
+        if len(sources) >= MAX_SOURCES and packet.ssrc not in sources:
+            oldest = next(iter(sources))
+            receiver = sources.pop(oldest)
+            for name in _BY_SOURCE:
+                getattr(receiver, name, {}).pop(oldest, None)
+        return route_rtp(packet)
+
+    def route_bounded_rtcp(packet: Any) -> Any:
+        nonlocal left, at
+        if isinstance(packet, RtcpRtpfbPacket):
+            now = asyncio.get_running_loop().time()
+            left, at = min(left + (now - at) * RESENT_PER_S, MOST_RESENT), now
+            packet.lost = [*dict.fromkeys(packet.lost)][: int(left)]
+            left -= len(packet.lost)
+        return route_rtcp(packet)
+
+    router.route_rtp, router.route_rtcp = route_known_rtp, route_bounded_rtcp
 
 
 def _guard_reports(receiver: Any) -> None:

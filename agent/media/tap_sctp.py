@@ -102,7 +102,7 @@ class _Guard:
 
 
 def decode_params(body: bytes) -> list[tuple[int, bytes]]:
-    """Read a chunk's parameters as aiortc does, whose own function never comes to an end of one of length 0.
+    """Read a chunk's parameters, as aiortc's function of this name does; it never gets past one of length 0.
 
     Raises:
         ValueError: one is shorter than its own header (RFC 9260 section 3.2.1).

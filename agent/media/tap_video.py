@@ -2,7 +2,8 @@
 
 aiortc 1.16 decodes all video, in a thread per track; the frames of a track that nobody reads pile up without bound.
 As for audio (`agent.media.tap`), one attribute of one receiver is replaced: its jitter buffer, by an object with
-the same `add` that never has a frame. Nothing is decoded or queued then; NACK, RTX, RTCP and closing stay aiortc's.
+the same `add` that never has a frame. Nothing is decoded or queued then; RTX, RTCP and closing stay
+aiortc's, and so does NACK, but see `BoundedNacks`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 from aiortc import RTCRtpReceiver
 from aiortc.jitterbuffer import JitterBuffer
-from aiortc.rtp import RtpPacket
+from aiortc.rtcrtpreceiver import NackGenerator
+from aiortc.rtp import RTP_HISTORY_SIZE, RtpPacket
 
 from agent.media import tap
 
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_NACKS = "_RTCRtpReceiver__nack_generator"
 _SEND_PLI = "_send_rtcp_pli"
 
 OnPacket = Callable[[RtpPacket, bytes], None]
@@ -52,7 +55,23 @@ def tap_video(receiver: RTCRtpReceiver, on_packet: OnPacket) -> VideoTap | None:
         return None
     tapped = VideoTap(receiver, on_packet)
     setattr(receiver, _BUFFER, tapped)
+    if isinstance(getattr(receiver, _NACKS, None), NackGenerator):
+        setattr(receiver, _NACKS, BoundedNacks())
     return tapped
+
+
+class BoundedNacks(NackGenerator):
+    """Asks for the packets that aiortc's asks for, without counting up to 32,767 that nobody asks for."""
+
+    def add(self, packet: RtpPacket) -> bool:
+        """Take a packet; return True if packets are missing before it."""
+        if (
+            self.max_seq is not None
+            and RTP_HISTORY_SIZE < (packet.sequence_number - self.max_seq) & 0xFFFF < 0x8000
+        ):
+            self.missing.clear()
+            self.max_seq = (packet.sequence_number - RTP_HISTORY_SIZE - 1) & 0xFFFF
+        return super().add(packet)
 
 
 class VideoTap:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
+import random
 import sys
 import time
 
@@ -23,17 +24,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {', '.join(TARGETS)}; all if none")
     parser.add_argument("--executions", type=int, default=ROUND, help="of each target in a round")
-    parser.add_argument("--seed", type=int, default=1, help="of the first round; the next one has the next number")
+    parser.add_argument(
+        "--seed", type=int, help="of the first round, the next one has the next number; any if not given"
+    )
     parser.add_argument("--seconds", type=float, help="go round until then; one round if not given, 0 for no end")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.targets if name not in TARGETS]
     if unknown:
         parser.error(f"there is no target {unknown[0]}; there are {', '.join(TARGETS)}")
     targets = [TARGETS[name] for name in chosen.targets or TARGETS]
+    first_seed = random.randrange(10**6) if chosen.seed is None else chosen.seed
     end_at = time.monotonic() + chosen.seconds if chosen.seconds else float("inf")
     failed = False
     try:
-        for seed in itertools.count(chosen.seed) if chosen.seconds is not None else [chosen.seed]:
+        for seed in itertools.count(first_seed) if chosen.seconds is not None else [first_seed]:
             for target in targets:
                 report = fuzz(target, chosen.executions, seed, until=lambda: time.monotonic() >= end_at)
                 tell(target, seed, report)
@@ -48,7 +52,7 @@ def main() -> int:
 def tell(target: Target, seed: int, report: Report) -> None:
     rate = report.executions / max(report.seconds, 1e-9)
     print(
-        f"{target.name:12} seed {seed}: {report.executions:,} executions, {report.pieces:,} pieces, {rate:,.0f}/s, "
+        f"{target.name:12} seed {seed}: {report.executions:,} executions, {report.taken:,} taken, {rate:,.0f}/s, "
         f"{len(report.outcomes)} outcomes, slowest {report.worst_s * 1000:.1f} ms, "
         f"{len(report.failures)} failures",
         flush=True,

@@ -1,8 +1,8 @@
 """Change inputs at random, in the terms of what they are: lines of text, JSON texts, or bytes.
 
 An input is a list of pieces. Text has a piece per line, a conversation one per message, a call one per datagram. So
-pieces are left out, doubled, moved, taken from another input and repeated up to the size that a parser may be given,
-and one of them is changed inside. The same seed makes the same inputs.
+pieces are left out, doubled, moved, taken from another input, repeated up to the size that a parser may be given,
+changed inside. The same seed makes the same inputs.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Mutator:
         if isinstance(value, str) and rng.random() < 0.5:
             return self._bytes(value.encode(errors="surrogatepass")).decode(errors="replace")
         if isinstance(value, int | float) and rng.random() < 0.3:
-            return rng.choice((str(value), -value, value * 2**rng.randrange(40)))
+            return rng.choice((str(value), -value, value * 2 ** rng.randrange(40)))
         return rng.choice(VALUES)
 
     def _bytes(self, data: bytes) -> bytes:

@@ -45,19 +45,26 @@ class Failure:
 
 @dataclass(slots=True)
 class Report:
-    """What came of a run."""
+    """What came of a run.
+
+    Attributes:
+        executions: inputs.
+        taken: pieces that the parser took; with those that are put together it is one of an input.
+        seconds: that it lasted.
+        worst_s: CPU time of the slowest piece.
+        outcomes: ways in which inputs went.
+        failures: by what they are.
+    """
 
     executions: int = 0
-    pieces: int = 0
+    taken: int = 0
     seconds: float = 0.0
     worst_s: float = 0.0
     outcomes: set[object] = field(default_factory=set)
     failures: dict[str, Failure] = field(default_factory=dict)
 
 
-def fuzz(
-    target: Target, executions: int, seed: int, *, until: Callable[[], bool] = lambda: False
-) -> Report:
+def fuzz(target: Target, executions: int, seed: int, *, until: Callable[[], bool] = lambda: False) -> Report:
     """Run a target's corpus, then that many inputs made of it.
 
     Args:
@@ -67,7 +74,9 @@ def fuzz(
         until: says that it is enough.
     """
     report, corpus = Report(), list(target.corpus().values())
-    kept_bytes = max((sum(map(len, pieces)) for pieces in corpus), default=0)  # larger ones would slow all that follow
+    kept_bytes = max(
+        (sum(map(len, pieces)) for pieces in corpus), default=0
+    )  # larger ones would slow all that follow
     mutator = Mutator(target.kind, corpus, random.Random(seed), target.max_bytes)
     began, given = time.monotonic(), list(corpus)
     with _quiet():
@@ -78,7 +87,7 @@ def fuzz(
             pieces = given[number] if number < len(given) else mutator.next()
             report.executions += 1
             outcome, slowest_s, failure = _execute(target, pieces)
-            report.pieces += len(pieces)
+            report.taken += len(pieces) if target.joined is None else 1
             if failure is None and slowest_s > target.limit_s:
                 slowest_s = min(slowest_s, *(_execute(target, pieces)[1] for _ in range(3)))
                 failure = Failure("slow", pieces) if slowest_s > target.limit_s else None
@@ -141,8 +150,10 @@ def _reduced(target: Target, failure: Failure) -> Failure:
         nonlocal left
         left -= 1
         _, slowest_s, found = _execute(target, pieces)
-        return found.what == failure.what if found is not None else (
-            failure.what == "slow" and slowest_s > target.limit_s
+        return (
+            found.what == failure.what
+            if found is not None
+            else (failure.what == "slow" and slowest_s > target.limit_s)
         )
 
     if failure.what.startswith(HangError.__name__):

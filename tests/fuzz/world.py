@@ -36,6 +36,10 @@ class World:
         """Run some work to its end."""
         return self.loop.run_until_complete(work)
 
+    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run some work beside the others; it ends with the world, and its errors are told then."""
+        return self.loop.create_task(work)
+
     def settle(self, rounds: int = ROUNDS) -> None:
         """Let happen what waits for nothing."""
         self.run(_let_pass(rounds))
@@ -54,9 +58,7 @@ class World:
             if error is not None and not isinstance(error, expected):
                 raise error
 
-    def _make_task(
-        self, loop: asyncio.AbstractEventLoop, work: Any, **named: Any
-    ) -> asyncio.Task[Any]:
+    def _make_task(self, loop: asyncio.AbstractEventLoop, work: Any, **named: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **named)
         self._tasks.append(task)
         return task

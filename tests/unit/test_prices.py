@@ -53,6 +53,10 @@ def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
     file.write_text("[", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"prices\.toml is not TOML"):
         load_prices(settings)
+    for number in ("9" * 5000, "1e" + "9" * 30):
+        file.write_text(f"[models.m.prompt]\nTEXT = {number}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"prices\.toml"):
+            load_prices(settings)
     file.write_text("models = " + "[" * 9000, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"prices\.toml is nested too deeply"):
         load_prices(settings)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiortc.rtp
 import pytest
@@ -21,7 +21,7 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.tap_guard import MALFORMED, guard
+from agent.media.tap_guard import _BY_SOURCE, MALFORMED, MAX_SOURCES, MOST_RESENT, guard
 
 URIS = [
     "urn:ietf:params:rtp-hdrext:sdes:mid",
@@ -148,3 +148,61 @@ PARSERS: dict[str, Callable[[bytes], Any]] = {
 def test_a_parser_raises_nothing_else(name: str, data: bytes) -> None:
     with suppress(*MALFORMED):
         PARSERS[name](data)
+
+
+class Source:
+    """Stands for a receiver, with what it remembers of its sources."""
+
+    def __init__(self) -> None:
+        for name in _BY_SOURCE:
+            setattr(self, name, {})
+
+
+def routed() -> tuple[Any, Source]:
+    """Return a guarded router with a receiver of audio."""
+    router, receiver = RtpRouter(), Source()
+    router.register_receiver(receiver, ssrcs=[], payload_types=[111])  # type: ignore[arg-type]
+    transport = Transport()
+    transport._rtp_router = router  # type: ignore[attr-defined]
+    guard(cast(Any, SimpleNamespace(transport=transport)), lambda: None)
+    return router, receiver
+
+
+def test_old_sources_are_forgotten_when_there_are_many() -> None:
+    """aiortc keeps the statistics of each, and reports on all of them every second."""
+    router, receiver = routed()
+    for ssrc in range(1000):
+        packet = aiortc.rtp.RtpPacket(payload_type=111, ssrc=ssrc)
+        assert router.route_rtp(packet) is receiver
+        for name in _BY_SOURCE:
+            getattr(receiver, name)[ssrc] = "known"
+    assert list(router.ssrc_table) == list(range(1000 - MAX_SOURCES, 1000))
+    assert all(len(getattr(receiver, name)) == MAX_SOURCES for name in _BY_SOURCE)
+    again = aiortc.rtp.RtpPacket(payload_type=111, ssrc=1)
+    assert router.route_rtp(again) is receiver
+    assert 1 in router.ssrc_table
+
+
+def test_what_aiortc_remembers_of_a_source_is_there() -> None:
+    source = inspect.getsource(RTCRtpReceiver)
+    for name in _BY_SOURCE:
+        assert f"self.{name.removeprefix('_RTCRtpReceiver')}[packet.ssrc] = " in source
+
+
+async def test_no_more_is_sent_again_than_there_is() -> None:
+    router, _ = routed()
+    asked = [
+        aiortc.rtp.RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=2, lost=[*range(300)] * 17),
+        aiortc.rtp.RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=2, lost=[7, 7, 8]),
+    ]
+    for packet in asked:
+        router.route_rtcp(packet)
+    assert asked[0].lost == [*range(MOST_RESENT)]
+    assert asked[1].lost in ([], [7], [7, 8])
+
+
+async def test_what_was_lost_is_sent_again() -> None:
+    router, _ = routed()
+    packet = aiortc.rtp.RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=2, lost=[65535, 0, 3, 0])
+    router.route_rtcp(packet)
+    assert packet.lost == [65535, 0, 3]

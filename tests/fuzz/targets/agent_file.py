@@ -99,6 +99,13 @@ agent = Agent(
 
 
 TARGET = Target(
-    "agent-file", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=8 << 10, quick=60,
+    "agent-file",
+    "lines",
+    fresh,
+    expected=(ConfigError,),
+    more=files,
+    joined=b"\n",
+    max_bytes=8 << 10,
+    quick=60,
     limit_s=1.0,  # it is read once, when the service starts; and imports take their time
 )

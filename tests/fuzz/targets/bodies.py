@@ -13,7 +13,6 @@ from agent.kept import KeptCall, KeptTurn
 from agent.media.still import read_still
 from agent.settings import Settings
 from agent.tools.arguments import fitted
-from agent.tools.schema import plain_schema
 from signaling.kept_calls import MAX_STATE_BYTES, Seal
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
@@ -33,7 +32,9 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "size": {"enum": ["s", 2, 2.5, None]},
-        "either": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "number"}}, {"type": "null"}]},
+        "either": {
+            "anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "number"}}, {"type": "null"}]
+        },
         "flag": {"type": "boolean"},
         "pair": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]},
         "free": {"type": "object", "additionalProperties": {"type": "integer"}},
@@ -76,9 +77,19 @@ def pictures() -> list[Pieces]:
     return [[png], [jpeg], [b"\xff\xd8\xff\xff\xff\xda" + bytes(20)]]
 
 
-GIVEN = {"size": "2", "either": "[1, 2]", "flag": "True", "pair": ["1", 2], "free": '{"a": "3"}', "city": 3, "days": "2"}
+GIVEN = {
+    "size": "2",
+    "either": "[1, 2]",
+    "flag": "True",
+    "pair": ["1", 2],
+    "free": '{"a": "3"}',
+    "city": 3,
+    "days": "2",
+}
 TARGETS = [
     Target("arguments", "json", arguments, more=lambda: [[json.dumps(GIVEN).encode()]], max_bytes=256 << 10),
-    Target("kept", "json", kept, expected=(OfferError,), more=lambda: [[STATE]], max_bytes=MAX_STATE_BYTES, quick=1000),
+    Target(
+        "kept", "json", kept, expected=(OfferError,), more=lambda: [[STATE]], max_bytes=MAX_STATE_BYTES, quick=1000
+    ),
     Target("still", "bytes", still, expected=(MediaError,), more=pictures, max_bytes=4 << 20),
 ]

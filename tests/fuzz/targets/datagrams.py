@@ -24,6 +24,7 @@ from aiortc.rtcrtpparameters import (
     RTCRtpSendParameters,
 )
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
+from aiortc.rtp import RtpPacket
 from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 from pylibsrtp import Policy, Session
@@ -96,11 +97,10 @@ class Ended:
         self.connection._remote_candidates.append(peer)
         self.connection._check_list.append(pair)
         self.connection._nominated[1] = pair
-        self.dtls: Any = RTCDtlsTransport(RTCIceTransport(gatherer), [CERTIFICATE])
+        self.dtls: Any = transport(gatherer)
         self.dtls._ssl = SSL.Connection(CERTIFICATE._create_ssl_context(SRTP_PROFILES))
         self.dtls._ssl.set_accept_state()
         self.dtls._rx_srtp, self.dtls._tx_srtp, self.caller = session(inbound=True), session(), session()
-        self.dtls._RTCDtlsTransport__handshake_done = self.dtls.encrypted = True
         self.dtls._set_state(State.CONNECTED)
         self.receivers: list[RTCRtpReceiver] = []
 
@@ -128,7 +128,9 @@ class Ended:
         for receiver, kind in zip(self.receivers, (AUDIO, VIDEO), strict=True):
             guard(receiver, self._drop)
             await receiver.receive(kind)
-        sender = RTCRtpSender("audio", self.dtls)
+        sender: Any = RTCRtpSender("audio", self.dtls)
+        sender._RTCRtpSender__rtp_history = {number: RtpPacket(sequence_number=number) for number in range(128)}
+        sender._ssrc = 5
         self.dtls._register_rtp_sender(sender, RTCRtpSendParameters())
         self.reading = asyncio.ensure_future(self.dtls._RTCDtlsTransport__run())
 
@@ -183,6 +185,13 @@ class Ended:
             await receiver.stop()
 
 
+def transport(gatherer: RTCIceGatherer) -> Any:
+    """Return a transport that has its handshake behind it."""
+    made: Any = RTCDtlsTransport(RTCIceTransport(gatherer), [CERTIFICATE])
+    made.encrypted = made._RTCDtlsTransport__handshake_done = True
+    return made
+
+
 def session(*, inbound: bool = False) -> Session:
     kind = Policy.SSRC_ANY_INBOUND if inbound else Policy.SSRC_ANY_OUTBOUND
     policy = Policy(key=KEY, ssrc_type=kind, srtp_profile=PROFILE.libsrtp_profile)
@@ -220,8 +229,11 @@ def fresh() -> Iterator[Take]:
             if ended.reading.done():
                 ended.reading.result()
             assert not ended.reading.done(), "a datagram ended the call"
-            return min(ended.dropped, 3), ended.heard_samples > 0, ended.socket.transport.sent, len(
-                ended.connection._check_list
+            return (
+                min(ended.dropped, 3),
+                ended.heard_samples > 0,
+                ended.socket.transport.sent,
+                len(ended.connection._check_list),
             )
 
         yield take
@@ -252,6 +264,7 @@ def a_call() -> list[Pieces]:
         rtp(PCMU, 6, bytes(160)),
         rtp(KEYS | 0x80, 7, b"\x05\x0a\x00\xa0"),
         rtp(VP8, 1, b"\x10" + b"\x10\x02\x00\x9d\x01\x2a" + bytes(40), ssrc=8, extension=b"\x10\x31\0\0"),
+        rtp(VP8, 32_766, b"\x10" + bytes(20), ssrc=8),
         rtp(RTX, 1, b"\x00\x02" + bytes(20), ssrc=9),
         rtp(H264 | 0x80, 2, b"\x78\x00\x02\x67\x42\x00\x02\x65\x88", ssrc=8),
     ]
@@ -261,6 +274,7 @@ def a_call() -> list[Pieces]:
         rtcp(201, 1, struct.pack("!I", 7) + report) + rtcp(202, 1, struct.pack("!IBB", 7, 1, 2) + b"ab\0\0"),
         rtcp(203, 1, struct.pack("!I", 7)),
         rtcp(205, 1, struct.pack("!IIHH", 7, 5, 1, 0xFFFF)),
+        rtcp(205, 1, struct.pack("!II", 7, 5) + struct.pack("!HH", 1, 0xFFFF) * 320),
         rtcp(206, 1, struct.pack("!II", 7, 5)),
         rtcp(206, 15, struct.pack("!II", 7, 0) + b"REMB\x01\x00\x10\x00" + bytes(4)),
     ]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
 from aiortc import RTCCertificate, RTCDtlsTransport
-from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsFingerprint, RTCDtlsParameters
+from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsParameters
 from OpenSSL import SSL
 
 from agent.media.tap_guard import guard
@@ -22,7 +22,6 @@ from tests.fuzz.world import world
 
 CERTIFICATE, CALLERS = RTCCertificate.generateCertificate(), RTCCertificate.generateCertificate()
 WRITE, INSERT, CUT, ALONE = range(4)  # how the datagram is changed: the last is to send what is given instead
-ENDS = ("connected", "failed", "closed")
 
 
 class Ice:
@@ -72,10 +71,8 @@ def fresh() -> Iterator[Take]:
 
 
 def next_datagram(caller: SSL.Connection) -> bytes:
-    try:
+    with suppress(SSL.Error):  # it waits, or has been told rubbish
         caller.do_handshake()
-    except SSL.Error:
-        pass  # it waits, or has been told rubbish
     try:
         return caller.bio_read(1500)
     except SSL.Error:
@@ -97,7 +94,10 @@ def handshakes() -> list[Pieces]:
         [untouched] * 4,
         *([untouched, untouched, bytes((WRITE, 0, place)) + b"\xff", untouched] for place in range(0, 200, 20)),
         *([bytes((WRITE, 0, place)) + b"\xff", untouched] for place in range(0, 200, 20)),
-        [bytes((ALONE, 0, 0)) + each for each in (hello, b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x28", b"\x80")],
+        [
+            bytes((ALONE, 0, 0)) + each
+            for each in (hello, b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x28", b"\x80")
+        ],
     ]
 
 

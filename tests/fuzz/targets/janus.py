@@ -5,7 +5,6 @@ A message may name the transaction that waits for it as ``@``.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +50,7 @@ class Door:
 def fresh() -> Iterator[Take]:
     with world(expected=(GatewayError,)) as around:
         socket, door = Socket(), Door(around)
-        janus, line = around.run(begin(socket, door))
+        janus, line = around.run(begin(around, socket, door))
         around.settle()
 
         def take(text: bytes) -> object:
@@ -66,9 +65,9 @@ def fresh() -> Iterator[Take]:
         yield take
 
 
-async def begin(socket: Any, door: Any) -> tuple[Janus, SipLine]:
+async def begin(around: World, socket: Any, door: Any) -> tuple[Janus, SipLine]:
     janus, line = Janus(socket, None), SipLine(SETTINGS, door)
-    asyncio.ensure_future(line._hold(janus))
+    around.start(line._hold(janus))
     return janus, line
 
 
@@ -81,7 +80,7 @@ def session() -> list[Pieces]:
     attached = {"janus": "success", "transaction": "@", "data": {"id": 7}}
     registered = of_plugin({"event": "registered", "username": "sip:a@b", "master_id": 3})
     ringing = {"event": "incomingcall", "username": "sip:+1@b", "displayname": '"Ann"', "headers": {"X-A": "1"}}
-    later = [
+    later: list[dict[str, Any]] = [
         {"event": "progress"},
         {"event": "ringing"},
         {"event": "accepted"},
@@ -118,4 +117,4 @@ def session() -> list[Pieces]:
     return [[json.dumps(message).encode() for message in messages]]
 
 
-TARGET = Target("janus", "json", fresh, more=session, max_bytes=MAX_MESSAGE_BYTES, quick=300)
+TARGET = Target("janus", "json", fresh, more=session, max_bytes=MAX_MESSAGE_BYTES, quick=100)

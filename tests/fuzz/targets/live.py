@@ -1,4 +1,4 @@
-"""Messages of the Live server, from the socket through the SDK to the call, its tools and what the client is told."""
+"""Messages of the Live server, from the socket to the call, its tools and what the client is told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agent.events import Event
 from signaling.dialects.rtvi import rtvi_messages
 from signaling.dialects.shorten import to_json
 from tests.fuzz.mutate import Pieces
@@ -19,7 +20,7 @@ from tests.fuzz.world import HeldCall, world
 def fresh(vertex: bool = False) -> Iterator[Take]:
     with world() as around:
         held = HeldCall(around, vertex=vertex)
-        held.call.observe(lambda event: [to_json({"data": data}) for _, data in rtvi_messages(event)] and None)
+        held.call.observe(tell_client)
 
         def take(text: bytes) -> object:
             held.socket.incoming.put_nowait(text)
@@ -27,6 +28,11 @@ def fresh(vertex: bool = False) -> Iterator[Take]:
             return held.check()
 
         yield take
+
+
+def tell_client(event: Event) -> None:
+    for kind, data in rtvi_messages(event):
+        to_json({"type": kind, "data": data})
 
 
 def conversation() -> list[Pieces]:
@@ -69,5 +75,5 @@ def conversation() -> list[Pieces]:
 
 TARGET = Target("live", "json", fresh, more=conversation, max_bytes=256 << 10, quick=400)
 VERTEX = Target(
-    "live-vertex", "json", lambda: fresh(vertex=True), more=conversation, max_bytes=256 << 10, quick=200
+    "live-vertex", "json", lambda: fresh(vertex=True), more=conversation, max_bytes=256 << 10, quick=100
 )

@@ -46,4 +46,5 @@ TARGET = Target(
     more=lambda: text_files("offers"),
     joined=b"\n",
     max_bytes=MAX_BODY_BYTES,
+    quick=1000,
 )

@@ -29,4 +29,6 @@ def files() -> list[Pieces]:
     return [[*first, *more, b"response = {TEXT = 1, AUDIO = 2}"]]
 
 
-TARGET = Target("prices", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=16 << 10)
+TARGET = Target(
+    "prices", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=16 << 10, quick=1000
+)

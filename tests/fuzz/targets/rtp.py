@@ -48,4 +48,5 @@ TARGET = Target(
         [b"\x92" + HEADER[1:] + bytes(8) + b"\xbe\xde\x00\x01\x10\x30\x00\x00" + bytes(9)],
     ),
     max_bytes=2000,
+    quick=5000,
 )

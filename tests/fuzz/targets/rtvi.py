@@ -18,10 +18,8 @@ from tests.fuzz.world import HeldCall, world
 class Channel:
     """Stands for the data channel of a client that reads everything."""
 
-    readyState = "open"
-    bufferedAmount = 0
-
     def __init__(self) -> None:
+        self.readyState, self.bufferedAmount = "open", 0
         self.kinds: set[str] = set()
 
     def send(self, text: str) -> None:
@@ -76,4 +74,4 @@ def messages() -> list[Pieces]:
     return [pieces, *([piece] for piece in pieces)]
 
 
-TARGET = Target("rtvi", "json", fresh, more=messages, max_bytes=256 << 10, quick=400)
+TARGET = Target("rtvi", "json", fresh, more=messages, max_bytes=256 << 10, quick=300)

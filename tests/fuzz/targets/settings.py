@@ -26,10 +26,10 @@ def take(data: bytes) -> object:
     Path(TOML_FILE).write_bytes(b"\n".join(line for line in lines if not line.startswith(b"$")))
     variables = dict[bytes, bytes]()
     for line in lines:
-        name, _, value = line.removeprefix(b"$").replace(b"\0", b"").partition(b"=")
-        if line.startswith(b"$") and name and len(variables) < 50:
-            variables[ENV_PREFIX.encode() + name] = value
-    with patch.dict(os.environ, {os.fsdecode(name): os.fsdecode(value) for name, value in variables.items()}):
+        variable, _, value = line.removeprefix(b"$").replace(b"\0", b"").partition(b"=")
+        if line.startswith(b"$") and variable and len(variables) < 50:
+            variables[ENV_PREFIX.encode() + variable] = value
+    with patch.dict(os.environ, {os.fsdecode(each): os.fsdecode(value) for each, value in variables.items()}):
         assert all(len(each) < 1 << 17 for each in unknown_variables())
         settings = load_settings()
     for name in settings.model_fields_set:
@@ -53,5 +53,5 @@ def files() -> list[Pieces]:
 
 
 TARGET = Target(
-    "settings", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=16 << 10, quick=400
+    "settings", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=16 << 10, quick=300
 )

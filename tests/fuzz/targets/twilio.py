@@ -79,7 +79,12 @@ async def begin(stream: Stream, held: HeldCall) -> None:
 
 def stream_of() -> list[Pieces]:
     form = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
-    start = {"accountSid": "AC1", "callSid": "CA1", "mediaFormat": form, "customParameters": {"from": "+1", "to": "+2"}}
+    start = {
+        "accountSid": "AC1",
+        "callSid": "CA1",
+        "mediaFormat": form,
+        "customParameters": {"from": "+1", "to": "+2"},
+    }
     voice = base64.b64encode(bytes(range(160))).decode()
     chunks = [
         {

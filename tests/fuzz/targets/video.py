@@ -82,8 +82,8 @@ def target(codec: str, *, decoded: bool) -> Target:
         more=partial(frames, codec),
         max_bytes=128 << 10,
         # Pictures are made in a thread of their own, which lets the loop go on.
-        limit_s=1.0 if decoded else 0.05,
-        quick=200 if decoded else 500,
+        limit_s=0.25 if decoded else 0.05,
+        quick=200 if decoded else 2000,
     )
 
 

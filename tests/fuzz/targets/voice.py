@@ -77,5 +77,5 @@ def speech() -> list[Pieces]:
     ]
 
 
-TARGET = Target("voice", "bytes", fresh, more=speech, max_bytes=16 << 10, quick=500)
+TARGET = Target("voice", "bytes", fresh, more=speech, max_bytes=16 << 10, quick=2000)
 FALLBACK = Target("voice-pyav", "bytes", without_libopus, more=speech, max_bytes=16 << 10, quick=200)

@@ -47,5 +47,11 @@ def read(session: AsyncSession) -> types.LiveServerMessage:
 
 
 TARGET = Target(
-    "wire", "json", fresh, expected=(*UNREADABLE, errors.APIError), more=conversation, max_bytes=256 << 10, quick=1000
+    "wire",
+    "json",
+    fresh,
+    expected=(*UNREADABLE, errors.APIError),
+    more=conversation,
+    max_bytes=256 << 10,
+    quick=2000,
 )
