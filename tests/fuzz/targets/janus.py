@@ -40,7 +40,7 @@ class Door:
         self._held = HeldCall(around)
         self.accepted = 0
 
-    async def accept_offer(self, offer: str, _extra: Any) -> tuple[str, Any]:
+    async def accept_offer(self, offer: str, _extra: Any, *, gateway: bool) -> tuple[str, Any]:
         read_offer(offer)
         self.accepted += 1
         return "v=0\r\n", self._held.leg
