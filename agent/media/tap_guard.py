@@ -38,6 +38,7 @@ MALFORMED = (
     AttributeError,
     ArithmeticError,
     AssertionError,
+    UnboundLocalError,
     struct.error,
 )
 """What parsers raise over bytes that they did not expect; the end of a connection is none of it."""

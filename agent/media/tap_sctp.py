@@ -2,8 +2,9 @@
 
 aiortc puts a message together from its fragments however many there are, looking at all of them again with each
 that comes (16 MiB take it 12 s of the loop), opens as many channels as are asked for, ends the whole connection
-when a chunk surprises it, and reads a parameter of no length for ever. Here a chunk that cannot be read is dropped,
-and whoever sends more than was announced loses the data channels at once; the call itself goes on.
+when a chunk surprises it, reads a parameter of no length for ever, and counts for seconds over an acknowledgement of
+what was never sent. Here a chunk that cannot be read is dropped, and whoever sends more than was announced loses the
+data channels at once; the call itself goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any
 
 import aiortc.rtcsctptransport
 from aiortc import RTCPeerConnection
-from aiortc.rtcsctptransport import SCTP_DATA_LAST_FRAG, DataChunk, RTCSctpTransport
+from aiortc.rtcsctptransport import (
+    SCTP_DATA_LAST_FRAG,
+    SCTP_TSN_MODULO,
+    DataChunk,
+    ForwardTsnChunk,
+    RTCSctpTransport,
+    SackChunk,
+)
 from aiortc.utils import uint32_gte
 
 from agent.media.tap_ice import UNREADABLE, dropped
@@ -23,6 +31,7 @@ from agent.media.tap_ice import UNREADABLE, dropped
 MAX_MESSAGE_BYTES = RTCSctpTransport.getCapabilities().maxMessageSize  # what aiortc's answer announces
 MAX_FRAGMENTS = 1024  # without an end; networks carry some 1,000 bytes in each
 MAX_STREAMS = 8
+MAX_MISORDERED = 2048  # chunks that came behind one that is missing; aiortc sorts them with each that comes
 MAX_UNFINISHED_BYTES = 4 * MAX_MESSAGE_BYTES  # parts of several messages, when ends get lost
 
 OnAbuse = Callable[[str], None]
@@ -47,6 +56,11 @@ class _Guard:
         self._handle_data, sctp._handle_data = sctp._handle_data, self._take_datagram
         self._receive_data_chunk, sctp._receive_data_chunk = sctp._receive_data_chunk, self._take_fragment
         self._receive, sctp._receive = sctp._receive, self._take_message
+        self._receive_sack, sctp._receive_sack_chunk = sctp._receive_sack_chunk, self._take_acknowledgement
+        self._receive_forward, sctp._receive_forward_tsn_chunk = (
+            sctp._receive_forward_tsn_chunk,
+            self._take_forward,
+        )
 
     async def _take_datagram(self, data: bytes) -> None:
         if self._closed:
@@ -64,6 +78,28 @@ class _Guard:
             await self._receive_data_chunk(chunk)
         else:
             await self._close(objection)
+
+    async def _take_acknowledgement(self, chunk: SackChunk) -> None:
+        """Pass on what is said of chunks that were sent: gap blocks one after the other (RFC 9260 3.3.4)."""
+        waiting = (self._sctp._local_tsn - 1 - chunk.cumulative_tsn) % SCTP_TSN_MODULO
+        if waiting >= SCTP_TSN_MODULO // 2:
+            raise ValueError("SCTP acknowledgement of what was not sent")
+        gaps, end = list[tuple[int, int]](), 0
+        for first, last in sorted(chunk.gaps):
+            if end < first <= last <= waiting:
+                gaps.append((first, last))
+                end = last
+        chunk.gaps = gaps
+        await self._receive_sack(chunk)
+
+    async def _take_forward(self, chunk: ForwardTsnChunk) -> None:
+        """Pass on that messages were given up (RFC 3758); of a stream that is named the place is remembered."""
+        for stream_id, _ in chunk.streams:
+            self._streams.setdefault(stream_id, _Unfinished())
+        if len(self._streams) > MAX_STREAMS:
+            await self._close(f"opened more than {MAX_STREAMS} data channels")
+        else:
+            await self._receive_forward(chunk)
 
     async def _take_message(self, stream_id: int, pp_id: int, data: bytes) -> None:
         if self._closed:
@@ -88,7 +124,9 @@ class _Guard:
             objection = f"sent more than {MAX_FRAGMENTS} fragments without an end"
         elif stream.size_bytes > MAX_UNFINISHED_BYTES:
             objection = f"sent a message of more than {MAX_MESSAGE_BYTES} bytes"
-        elif self._sctp._advertised_rwnd < len(chunk.user_data):
+        elif (
+            self._sctp._advertised_rwnd < len(chunk.user_data) or len(self._sctp._sack_misordered) >= MAX_MISORDERED
+        ):
             objection = "sent more than may wait for what was lost"
         if chunk.flags & SCTP_DATA_LAST_FRAG:
             stream.fragments = stream.size_bytes = 0
