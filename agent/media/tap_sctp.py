@@ -2,9 +2,9 @@
 
 aiortc puts a message together from its fragments however many there are, looking at all of them again with each
 that comes (16 MiB take it 12 s of the loop), opens as many channels as are asked for, ends the whole connection
-when a chunk surprises it, reads a parameter of no length for ever, and counts for seconds over an
-acknowledgement of what was never sent. Here a chunk that cannot be read is dropped, and whoever sends more than
-was announced loses the data channels at once; the call itself goes on.
+when a chunk surprises it, reads a parameter of no length for ever, and counts for seconds over an acknowledgement
+of what was never sent. Here a chunk that cannot be read is dropped, and whoever sends more than was announced loses
+the data channels at once; the call itself goes on.
 """
 
 from __future__ import annotations
