@@ -18,6 +18,7 @@ from agent.unicode import valid_json, valid_text
 
 DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
 UNKNOWN_MODALITY = "UNKNOWN"  # of tokens that the server counts but does not break down
+MAX_TOKENS = 2**31 - 1  # of one count
 MAX_SOURCES = 32  # of one answer
 MAX_TITLE_CHARS = 200
 MAX_URI_CHARS = 2000
@@ -298,18 +299,23 @@ def _usage(usage: types.UsageMetadata) -> Usage:
     return Usage(
         prompt=_by_modality(usage.prompt_token_count, usage.prompt_tokens_details),
         response=_by_modality(usage.response_token_count, usage.response_tokens_details),
-        thoughts_tokens=usage.thoughts_token_count or 0,
-        tool_use_tokens=usage.tool_use_prompt_token_count or 0,
-        total_tokens=usage.total_token_count or 0,
+        thoughts_tokens=_tokens(usage.thoughts_token_count),
+        tool_use_tokens=_tokens(usage.tool_use_prompt_token_count),
+        total_tokens=_tokens(usage.total_token_count),
     )
 
 
 def _by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] | None) -> dict[str, int]:
     tokens: Counter[str] = Counter()
     for each in details or ():
-        tokens[each.modality.value if each.modality is not None else UNKNOWN_MODALITY] += each.token_count or 0
-    tokens[UNKNOWN_MODALITY] += max(0, (count or 0) - tokens.total())
+        tokens[each.modality.value if each.modality is not None else UNKNOWN_MODALITY] += _tokens(each.token_count)
+    tokens[UNKNOWN_MODALITY] += max(0, _tokens(count) - tokens.total())
     return dict(+tokens)
+
+
+def _tokens(count: int | None) -> int:
+    """Return a count that can be one: the API's are of 32 bits, the SDK takes any."""
+    return min(max(count or 0, 0), MAX_TOKENS)
 
 
 def _rate_hz(mime_type: str | None) -> int:

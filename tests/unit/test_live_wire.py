@@ -332,6 +332,19 @@ def test_usage_is_tokens_by_modality(metadata: dict[str, Any], expected: Usage) 
     assert read({"usageMetadata": metadata}) == [expected]
 
 
+def test_counts_that_none_can_be_are_not_believed() -> None:
+    """10 ** 400 tokens cost more than a float holds, and less than none would be paid back."""
+    metadata = {
+        "promptTokenCount": 10**400,
+        "responseTokensDetails": details(AUDIO=-7, TEXT=2**40),
+        "thoughtsTokenCount": -1,
+        "totalTokenCount": 2**31,
+    }
+    most = 2**31 - 1
+    expected = Usage({"UNKNOWN": most}, {"TEXT": most}, total_tokens=most)
+    assert read({"usageMetadata": metadata}) == [expected]
+
+
 def test_usage_of_vertex_has_other_names_on_the_wire() -> None:
     message = {
         "usageMetadata": {
