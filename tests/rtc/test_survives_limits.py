@@ -66,9 +66,9 @@ async def test_no_quota(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_no_quota_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.live.resumption.QUOTA_DELAY_S", 0.1)
     faults: list[Fault] = [Close(session=1, at="turn_completed"), RefuseSetup(session="resumed")]
-    async with on_line(answer_s=0.3, faults=faults, settings={**QUICK, "recovery_s": 0.6}) as line:
+    async with on_line(answer_s=0.3, faults=faults, settings={**QUICK, "recovery_s": 1.5}) as line:
         line.caller.type("hello")
-        await line.counted("call-ended", 1, timeout_s=5)
+        await line.counted("call-ended", 1, timeout_s=8)
         await line.caller.ended()
         (told,) = line.datas("error")
         assert (told["fatal"], told["reason"], told["fault"]) == (True, "live_lost", "operator")
