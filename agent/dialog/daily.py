@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal
 
 DAY_S = 86_400.0
@@ -44,12 +45,11 @@ class RollingDay:
 
     def below_in_s(self, limit: float, now: float) -> float:
         """Return in how many seconds it will be less than a limit, if nothing is added; 0 if it is."""
-        left = self.used(now)
-        if left < limit:
+        if self.used(now) < limit:
             return 0.0
-        for number, amount in self._steps:
-            left -= amount
-            if left < limit:
+        for index, (number, _) in enumerate(self._steps, start=1):
+            # The sum is built as `used` builds it: by subtraction it would differ in the last place.
+            if sum(amount for _, amount in islice(self._steps, index, None)) < limit:
                 return _forgotten_at(number) - now
         return DAY_S
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent import events
@@ -25,6 +25,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 20_000), st.floats(0, 5)), max_size=60)
 
 
 @given(STEPS, st.floats(0.1, 100))
+@example([(0.0, 3.1603689485971964), (200.0, 1.009856288127954)], 1.009856288127954)
 def test_a_day_holds_what_was_used_in_it(steps: list[tuple[float, float]], limit: float) -> None:
     day, now, added = RollingDay(), 1e6, list[tuple[float, float]]()
     for wait_s, amount in steps:
