@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.definition import Agent
+    from agent.author.agent import Agent
     from agent.errors import ToolError
     from agent.tools.context import CallContext, Spoken
     from agent.tools.declare import Tool
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "CallContext", "McpServer", "Picture", "Scheduled", "Spoken", "Tool", "ToolError", "tool"]
 
 _HOME = {
-    "Agent": "agent.definition",
+    "Agent": "agent.author.agent",
     "CallContext": "agent.tools.context",
     "McpServer": "agent.tools.mcp",
     "Picture": "agent.tools.picture",

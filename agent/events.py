@@ -211,7 +211,7 @@ class PictureSent:
 
 @dataclass(frozen=True, slots=True)
 class AgentShowedPicture:
-    """The model made a picture; `agent.drawn` keeps the newest ones."""
+    """The model made a picture; `agent.call.drawn` keeps the newest ones."""
 
     number: int
     "Counts up from 1 within the call."

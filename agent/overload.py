@@ -27,6 +27,6 @@ class Overload:
         self._limit_s = limit_s
 
     def note(self, lag_s: float) -> None:
-        """Take a measurement; to be called some ten times a second, see `agent.stats.watch_loop`."""
+        """Take a measurement; to be called some ten times a second, see `agent.call.stats.watch_loop`."""
         self.lag_s += (min(lag_s, LONGEST * self._limit_s) - self.lag_s) / MEMORY
         self.active = self.lag_s > (self._limit_s / 2 if self.active else self._limit_s)

@@ -7,6 +7,6 @@ import sys
 if not sys.flags.safe_path and __file__ != f"{sys.path[0]}/signaling/__main__.py":
     del sys.path[0]
 
-from signaling.cli import main
+from signaling.command.cli import main
 
 main()

@@ -12,39 +12,43 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.log import server_logger
 
-from agent.definition import Agent as Definition
-from agent.definition import check_names
+from agent.author.agent import Agent as Definition
+from agent.author.agent import check_names
+from agent.author.hooks import Hooks
+from agent.call.stats import watch_loop
 from agent.errors import ConfigError
-from agent.hooks import Hooks
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
 from agent.live.models import check_model, check_tools, doubts
-from agent.media import opus, tap, tap_ice
+from agent.media import opus
+from agent.media.tap import audio as tap
+from agent.media.tap import ice as tap_ice
 from agent.settings import Settings, unknown_variables
-from agent.stats import watch_loop
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
-from signaling import assets, health, ice, phone_api, pictures, twilio, whip
-from signaling.calls import Calls
-from signaling.connections import KEEP_ALIVE_S, Connections
-from signaling.descriptors import raise_limit
 from signaling.dialects import rtvi
-from signaling.garbage import collect_garbage
-from signaling.logs import StrangersErrors
-from signaling.metrics import Metrics
-from signaling.offer import Agent, Door
+from signaling.http import assets, health, ice, pictures, whip
+from signaling.http import outbound as phone_api
+from signaling.http.connections import KEEP_ALIVE_S, Connections
+from signaling.http.metrics import Metrics
+from signaling.http.origins import add_cors, origin_middleware, origins_of
+from signaling.http.problem import MAX_BODY_BYTES, problem_middleware
+from signaling.http.tokens import check_exposure
 from signaling.offline import emulator_process
-from signaling.origins import add_cors, origin_middleware, origins_of
-from signaling.peer import note_closed_connects
+from signaling.phone import stream as twilio
+from signaling.phone.sip_line import SipLine
 from signaling.prices import load_prices
-from signaling.problem import MAX_BODY_BYTES, problem_middleware
-from signaling.sip import SipLine
-from signaling.tokens import check_exposure
+from signaling.process.descriptors import raise_limit
+from signaling.process.garbage import collect_garbage
+from signaling.process.logs import StrangersErrors
+from signaling.webrtc.calls import Calls
+from signaling.webrtc.offer import Agent, Door
+from signaling.webrtc.peer import note_closed_connects
 
 logger = logging.getLogger(__name__)
 
-# The media path makes no cycles; Python's 700 would have it searched all the time. See `signaling.garbage`.
+# The media path makes no cycles; Python's 700 would have it searched all the time. See `signaling.process.garbage`.
 GC_THRESHOLDS = (10_000, 20, 50)
 
 

@@ -81,7 +81,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)  # see _close of signaling.calls
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)  # see _close of signaling.webrtc.calls
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -17,8 +17,8 @@ from agent.live.languages import LANGUAGES
 from agent.live.models import MODELS
 from agent.live.voices import VOICES
 from agent.settings import ENV_PREFIX, GROUPS, Settings
-from signaling.cli import app
-from tests.outlive import registry
+from signaling.command.cli import app
+from tests.survival import registry
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -112,7 +112,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_the_page_of_faults_is_what_the_tests_say() -> None:
-    """To make it again: `python -m tests.outlive.registry > docs/faults.md`."""
+    """To make it again: `python -m tests.survival.registry > docs/faults.md`."""
     assert (ROOT / "docs" / "faults.md").read_text(encoding="utf-8") == registry.page()
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from agent.emulator.wire import ClientMessage, ServerMessage
 
 if TYPE_CHECKING:
-    from agent.emulator.brain import Reply, Turn
     from agent.emulator.handles import History
+    from agent.emulator.model.brain import Reply, Turn
     from agent.emulator.record import SessionRecord
 
 

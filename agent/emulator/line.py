@@ -7,9 +7,9 @@ from typing import Protocol
 
 from aiohttp import web
 
-from agent.emulator.brain import Reply, Turn
 from agent.emulator.handles import History
 from agent.emulator.hooks import Hooks, Moment, Tempo
+from agent.emulator.model.brain import Reply, Turn
 from agent.emulator.record import SessionRecord
 from agent.emulator.wire import ClientMessage, ServerMessage
 

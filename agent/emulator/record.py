@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.emulator.handles import History
 from agent.emulator.hooks import Moment
-from agent.emulator.pcm import Pcm
+from agent.emulator.model.pcm import Pcm
 from agent.emulator.wire import (
     Audio,
     ClientMessage,

@@ -22,18 +22,18 @@ import numpy as np
 from aiohttp import WSMsgType, web
 
 from agent.emulator import tls
-from agent.emulator.brain import OnTurn
-from agent.emulator.faults import FaultSource, load_faults
+from agent.emulator.faults.script import FaultSource, load_faults
+from agent.emulator.faults.scripted import FaultScript
 from agent.emulator.handles import Handles
 from agent.emulator.hooks import Hooks, Refusal
 from agent.emulator.line import Line
-from agent.emulator.pcm import Pcm
+from agent.emulator.model.brain import OnTurn
+from agent.emulator.model.pcm import Pcm
+from agent.emulator.model.speech import SpeechCutter
+from agent.emulator.model.transcribe import Transcriber, recognition_installed
+from agent.emulator.model.voice import Voice
 from agent.emulator.record import SessionRecord
-from agent.emulator.scripted import FaultScript
 from agent.emulator.session import Demo, Session
-from agent.emulator.speech import SpeechCutter
-from agent.emulator.transcribe import Transcriber, recognition_installed
-from agent.emulator.voice import Voice
 from agent.emulator.wire import REFUSED, WireError
 from agent.errors import ConfigError
 

@@ -26,10 +26,12 @@ from typing import TypeAlias
 import numpy as np
 
 from agent.emulator import wire
-from agent.emulator.brain import Brain, Call, OnTurn, Play, Raw, Reply, Say, Turn
 from agent.emulator.calls import Answer, OpenCalls
 from agent.emulator.handles import Handles, History
-from agent.emulator.hearing import (
+from agent.emulator.hooks import Moment
+from agent.emulator.line import Line
+from agent.emulator.model.brain import Brain, Call, OnTurn, Play, Raw, Reply, Say, Turn
+from agent.emulator.model.hearing import (
     Hearing,
     HearingFact,
     MarkedHearing,
@@ -38,14 +40,12 @@ from agent.emulator.hearing import (
     SpeechPaused,
     SpeechStarted,
 )
-from agent.emulator.hooks import Moment
-from agent.emulator.line import Line
-from agent.emulator.mouth import Mouth
-from agent.emulator.pcm import HEARD_HZ, resample_chunk
-from agent.emulator.picture import picture_size
+from agent.emulator.model.mouth import Mouth
+from agent.emulator.model.pcm import HEARD_HZ, resample_chunk
+from agent.emulator.model.picture import picture_size
+from agent.emulator.model.speech import SpeechCutter
+from agent.emulator.model.transcribe import Transcriber, Utterance
 from agent.emulator.record import SessionRecord
-from agent.emulator.speech import SpeechCutter
-from agent.emulator.transcribe import Transcriber, Utterance
 from agent.emulator.wire import FunctionResult, WireError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from agent.emulator.hearing import DEFAULT_DETECTION, PATIENT_SILENCE_MS, Detection
+from agent.emulator.model.hearing import DEFAULT_DETECTION, PATIENT_SILENCE_MS, Detection
 
 Json: TypeAlias = dict[str, Any]
 

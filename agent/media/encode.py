@@ -14,7 +14,7 @@ from agent.errors import MediaError
 from agent.media import opus
 from agent.media.fir import FirResampler, Pcm
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
-from agent.media.tap_av import encode_whole
+from agent.media.tap.encoder import encode_whole
 
 OPUS_BITRATE_BPS = 44_000  # closer to the original at CELT than SILK at 32 kbit/s, at a third of the CPU time
 OPUS_COMPLEXITY = 5

@@ -25,8 +25,8 @@ from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
 from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted, real_time
 from agent.media.rtp import RtpPacket
-from agent.media.tap import tap_audio
-from agent.media.tap_guard import pass_over_empty_packets
+from agent.media.tap.audio import tap_audio
+from agent.media.tap.guard import pass_over_empty_packets
 
 POLL_S = 0.1
 LONGEST_GAP_S = 30.0  # a longer jump is a new stream, not time that passed

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from agent.clock import Clock
 from agent.errors import MediaError
 from agent.media.keyframe import Assembler, Part, is_key_frame, starts_frame
-from agent.media.tap_guard import pass_over_empty_packets
-from agent.media.tap_video import VideoTap, tap_video
+from agent.media.tap.guard import pass_over_empty_packets
+from agent.media.tap.video import VideoTap, tap_video
 from agent.media.throttle import Throttle
 
 SourceName = Literal["camera", "screen"]
@@ -205,7 +205,7 @@ class VideoSource:
         self._last: Thumbnail | None = None
 
     def push(self, packet: RtpPacket, data: bytes) -> None:
-        """Take a packet as it comes, untrusted; see `agent.media.tap_video.OnPacket`."""
+        """Take a packet as it comes, untrusted; see `agent.media.tap.video.OnPacket`."""
         now = self._clock()
         self.stats.packet_at = now
         self.stats.packets += 1

@@ -27,7 +27,7 @@ class CallContext(Protocol):
 
     Its methods may be used from any thread, do not wait, and do nothing once the call is over. What tells the model
     or the caller something raises `ToolError` if the text is too long, or if all tools and hooks of the call
-    together tell too much (`agent.tool_calls`): left alone, it ends the tool with that error.
+    together tell too much (`agent.call.tool_calls`): left alone, it ends the tool with that error.
     """
 
     @property

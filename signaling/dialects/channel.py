@@ -10,8 +10,8 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from agent.isolate import isolated
-from signaling.calls import Leg
 from signaling.dialects.shorten import shortened
+from signaling.webrtc.calls import Leg
 
 logger = logging.getLogger(__name__)
 

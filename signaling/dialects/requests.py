@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from agent.call import Call
+from agent.call.call import Call
 from agent.errors import MediaError
 from agent.media.still import Still, read_still
 
@@ -96,7 +96,7 @@ COSTS: dict[str, Callable[[Asked], dict[str, float]]] = {
     "screenshot": lambda _asked: {"pictures": 1},
     "say": lambda asked: {"notes": 1, **_characters(asked, "text")},
 }
-"""What each of them takes of `signaling.rates`."""
+"""What each of them takes of `signaling.dialects.rates`."""
 
 
 def _characters(asked: Asked, name: str) -> dict[str, float]:

@@ -18,13 +18,13 @@ from agent.clock import monotonic
 from agent.errors import LiveLost
 from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
-from signaling.calls import Leg
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.mask import redacted
+from signaling.dialects.rates import TooFastError
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
-from signaling.info import CALLS_PATH, call_info
-from signaling.rates import TooFastError
+from signaling.http.info import CALLS_PATH, call_info
+from signaling.webrtc.calls import Leg
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
@@ -47,7 +47,7 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
 
 
 def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
-    """Take over a data channel of a call; see `signaling.offer.Dialect`."""
+    """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
     text = TextChannel(leg, channel)
     talk = _Talk(leg, text)
     text.read(talk.message_came)

@@ -21,9 +21,9 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from agent.emulator.voice import speech_pack
+from agent.emulator.model.voice import speech_pack
 from agent.media.fir import Pcm
-from signaling.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, dial
 from tests.bench.service import clean_environment, running_process
 
 SERVE = (sys.executable, "-m", "signaling", "serve", "--port", "0")

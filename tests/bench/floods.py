@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from signaling.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, dial
 from tests.bench.service import running_process
 
 FLOOD_S = 5.0

@@ -21,9 +21,9 @@ from aiortc import (
 from aiortc.rtp import is_rtcp
 
 from agent.media.rtp import RtpPacket
-from agent.media.tap import tap_audio
-from signaling.peer import close_peer
-from signaling.sdp import media_sections
+from agent.media.tap.audio import tap_audio
+from signaling.webrtc.peer import close_peer
+from signaling.webrtc.sdp import media_sections
 from tests.bench.service import Service
 from tests.bench.video import Camera
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from agent.stats import watch_loop
+from agent.call.stats import watch_loop
 from tests.bench.callers import Caller, calling
 from tests.bench.live_server import (
     GENERATION_COMPLETE,

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Browser, async_playwright
 
-from agent.emulator.voice import speech_pack
+from agent.emulator.model.voice import speech_pack
 from agent.media.fir import FirResampler, Pcm
 
 FLAGS = [
@@ -46,7 +46,7 @@ class Service:
 
 
 AS_MODULE = ("-m", "signaling")
-AS_SCRIPT = ("-P", "-c", "from signaling.cli import main; main()")  # what .venv/bin/talkspurt does
+AS_SCRIPT = ("-P", "-c", "from signaling.command.cli import main; main()")  # what .venv/bin/talkspurt does
 
 
 def serving(*arguments: str, **environment: str) -> AbstractAsyncContextManager[Service]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from signaling.caller import dial
+from signaling.client.caller import dial
 from tests.e2e.conftest import AS_MODULE, AS_SCRIPT, serving_in
 
 AGENT = """

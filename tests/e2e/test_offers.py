@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.answers import faults, sections_of
 from tests.e2e.conftest import BrowserFactory, serving
+from tests.support.answers import faults, sections_of
 
 CALL = """async ({configuration, sections, munge}) => {
     const pc = new RTCPeerConnection(configuration);

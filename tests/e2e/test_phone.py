@@ -32,7 +32,7 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.doctor import examine_phone
+from signaling.command.doctor import examine_phone
 from tests.e2e import phones
 from tests.e2e.phones import Phone, Ports, needs_phones, until
 from tests.e2e.sip_client import FLOOD, flood, sip_client

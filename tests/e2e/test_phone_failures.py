@@ -14,8 +14,8 @@ import pytest
 
 from agent.emulator import Emulator, running_emulator
 from agent.live.config import LiveEndpoint
-from signaling import sip
 from signaling.app import running
+from signaling.phone import sip_line as sip
 from tests.e2e import phones
 from tests.e2e.conftest import serving
 from tests.e2e.phones import Phone, Ports, needs_phones, until

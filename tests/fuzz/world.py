@@ -14,10 +14,10 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 from agent import events
-from agent.call import Call
+from agent.call.call import Call
 from agent.settings import Settings
 from agent.tools.function import as_tool
-from signaling.calls import Leg
+from signaling.webrtc.calls import Leg
 
 ROUNDS = 6  # of the loop, in which what one piece causes has happened
 

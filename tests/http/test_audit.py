@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from agent.errors import ConfigError
-from signaling.audit import MINUTE_S, MOST_A_MINUTE, Audit, audit_to, logger
-from signaling.caller import dial
+from signaling.client.caller import dial
+from signaling.process.audit import MINUTE_S, MOST_A_MINUTE, Audit, audit_to, logger
 from tests.conftest import ServiceFactory
 
 KEY = "k" * 20

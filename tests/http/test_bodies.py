@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from signaling.caller import dial
+from signaling.client.caller import dial
 from tests.conftest import ServiceFactory
 
 CALLS = "/v1/realtime/calls"

@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 
 from agent.emulator import Hooks, Moment, Wire
-from agent.emulator.faults import GoAway
-from signaling.caller import Caller, dial
+from agent.emulator.faults.script import GoAway
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
-from tests.outlive.line import on_line, tone
+from tests.survival.line import on_line, tone
 
 
 async def info(caller: Caller) -> dict[str, Any]:

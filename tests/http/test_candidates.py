@@ -14,10 +14,10 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.settings import Settings
-from signaling import sdp
-from signaling.caller import dial
-from signaling.candidates import MAX_CANDIDATES
-from signaling.ice import check_media_addresses
+from signaling.client.caller import dial
+from signaling.http.ice import check_media_addresses
+from signaling.webrtc import sdp
+from signaling.webrtc.candidates import MAX_CANDIDATES
 from tests.conftest import ServiceFactory
 
 SDP = {"Content-Type": "application/sdp"}

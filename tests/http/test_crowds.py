@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from signaling import connections
+from signaling.http import connections
 from tests.conftest import ServiceFactory
 
 HALF = b"POST /whip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Ty"

@@ -11,11 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from agent.call.kept import read_kept
 from agent.emulator import Emulator
 from agent.errors import ConfigError, OfferError
-from agent.kept import read_kept
-from signaling.caller import Caller, dial
-from signaling.headset import Outcome, hold_call, read_state
+from signaling.client.call import Outcome, hold_call, read_state
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
 
 KEY = "a-key-of-the-server"
@@ -134,7 +134,7 @@ async def test_what_was_not_given_out_is_refused(service: ServiceFactory) -> Non
 async def test_a_state_grows_old(service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     async with service(server_key=KEY) as url, aiohttp.ClientSession(url, headers=AUTHORISED) as http:
         state = await kept_call(url)
-        monkeypatch.setattr("signaling.kept_calls.KEPT_LIFE_S", 0.0)
+        monkeypatch.setattr("signaling.http.kept_calls.KEPT_LIFE_S", 0.0)
         async with http.post("/whip", data=form(sdp=OFFER, state=json.dumps(state))) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (410, "expired_state")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.answers import faults, sections_of
 from tests.conftest import ServiceFactory
+from tests.support.answers import faults, sections_of
 
 OFFERS = {
     path.stem: path.read_bytes().decode() for path in (Path(__file__).parent.parent / "data/offers").iterdir()

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from agent.settings import Settings
-from signaling.origins import Origins, origins_of
+from signaling.http.origins import Origins, origins_of
 from tests.conftest import ServiceFactory
 from tests.http.test_whip import MDNS_OFFER, SDP, problem
 

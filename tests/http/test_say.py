@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signaling.caller import Caller, dial
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
 
 KEY = "a-key-of-the-server"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from signaling import cli
+from signaling.command import cli
 
 BAD_TOOL = "from agent import Agent\n\ndef look_up(city): ...\n\nagent = Agent(tools=[look_up])\n"
 TALKATIVE = (

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from signaling.caller import dial
+from signaling.client.caller import dial
 from tests.conftest import ServiceFactory
 
 MDNS_OFFER = (Path(__file__).parent.parent / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()

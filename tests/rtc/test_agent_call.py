@@ -11,7 +11,7 @@ from agent.emulator import Emulator
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import running
-from signaling.caller import Caller, dial
+from signaling.client.caller import Caller, dial
 
 
 def leave(ctx: CallContext) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.drawn import MAX_KEPT, MAX_PICTURE_BYTES
+from agent.call.drawn import MAX_KEPT, MAX_PICTURE_BYTES
 from agent.emulator import Raw, Reply, Say, Turn, message
 from signaling.dialects.rtvi import MAX_INLINE_BYTES
-from tests.outlive.line import Line, on_line
+from tests.survival.line import Line, on_line
 
 SMALL = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 LARGE = b"\xff\xd8\xff" + bytes(300_000)

@@ -22,13 +22,14 @@ from pylibsrtp import Error as SrtpError
 
 from agent.clock import monotonic
 from agent.emulator import Emulator
-from agent.media import tap, tap_ice
 from agent.media.encode import voice_encoder
 from agent.media.inbound import Ear, open_ear
-from agent.media.tap_guard import MAX_SOURCES, guard
-from agent.media.tap_sctp import guard_channels
-from signaling.caller import dial
-from signaling.peer import close_peer
+from agent.media.tap import audio as tap
+from agent.media.tap import ice as tap_ice
+from agent.media.tap.guard import MAX_SOURCES, guard
+from agent.media.tap.sctp import guard_channels
+from signaling.client.caller import dial
+from signaling.webrtc.peer import close_peer
 from tests.conftest import ServiceFactory
 
 FRAME_S = 0.005  # faster than real time

@@ -10,15 +10,15 @@ import pytest
 
 from agent import Agent, CallContext
 from agent.emulator import Emulator
-from agent.emulator.faults import Close, RefuseHandle
+from agent.emulator.faults.script import Close, RefuseHandle
 from agent.media.still import read_still
 from agent.media.video import encode_jpeg
 from agent.settings import DEFAULT_INSTRUCTION
-from signaling.caller import Caller, dial
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
-from tests.outlive.line import on_line
 from tests.rtc.test_video import Show, sent
-from tests.unit.pictures import BLUE, RED, plain
+from tests.support.pictures import BLUE, RED, plain
+from tests.survival.line import on_line
 
 FAST: dict[str, Any] = {"on_turn": None, "pace": 50, "await_playback": False}
 TRUSTING = {"client_may_instruct": True}

@@ -19,8 +19,8 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.caller import dial
-from signaling.peer import close_peer
+from signaling.client.caller import dial
+from signaling.webrtc.peer import close_peer
 from tests.conftest import ServiceFactory
 
 STORY = "tell me a long story"

@@ -9,9 +9,9 @@ import aiortc.rtcsctptransport
 import pytest
 from aiortc.rtcsctptransport import RTCSctpTransport
 
-from agent.media import tap_sctp
-from agent.media.tap_sctp import MAX_MESSAGE_BYTES, MAX_STREAMS
-from signaling.caller import Caller, dial
+from agent.media.tap import sctp as tap_sctp
+from agent.media.tap.sctp import MAX_MESSAGE_BYTES, MAX_STREAMS
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
 
 

@@ -23,20 +23,20 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from agent.call import Call
+from agent.call.call import Call
+from agent.call.tool_calls import ToolCalls
 from agent.emulator import Emulator
 from agent.live.link import LiveLink
 from agent.live.pulse import WatchedConnection
 from agent.live.session import LiveSession
 from agent.media.encode import VoiceEncoder
 from agent.media.inbound import PacketInlet
-from agent.media.tap_ice import GuardedProtocol
+from agent.media.tap.ice import GuardedProtocol
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import VideoSource
-from agent.tool_calls import ToolCalls
-from signaling.caller import dial
-from signaling.calls import Leg
-from signaling.peer import close_peer
+from signaling.client.caller import dial
+from signaling.webrtc.calls import Leg
+from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
 from tests.conftest import ServiceFactory
 

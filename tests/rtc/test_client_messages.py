@@ -11,11 +11,11 @@ import pytest
 from agent.dialog.turns import PAUSE_S
 from agent.emulator import Call as AskTool
 from agent.emulator import Emulator, Hooks, Moment, Play, Turn, Wire
-from agent.emulator.brain import Reply
+from agent.emulator.model.brain import Reply
 from agent.media.fir import Pcm
-from signaling.caller import Caller, dial
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
-from tests.outlive.line import VOICE_HZ, on_line, talkspurts_s, tone
+from tests.survival.line import VOICE_HZ, on_line, talkspurts_s, tone
 
 STORY = "tell me a long story"
 

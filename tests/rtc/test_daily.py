@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from agent.errors import OfferError
-from signaling.caller import dial
+from signaling.client.caller import dial
 from tests.conftest import ServiceFactory
 from tests.rtc.test_limits import DEAR, calling, told
 

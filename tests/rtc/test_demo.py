@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.transcribe import recognition_installed
+from agent.emulator.model.transcribe import recognition_installed
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.caller import Microphone, dial
+from signaling.client.caller import Microphone, dial
 from tests.bench.answers import VOICE_HZ, ask, summary
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]

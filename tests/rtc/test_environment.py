@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.emulator import Emulator
-from signaling.caller import dial
+from signaling.client.caller import dial
 from tests.e2e.conftest import serving
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.media import tap, tap_arrivals
-from signaling.caller import Caller, dial
+from agent.media.tap import arrivals as tap_arrivals
+from agent.media.tap import audio as tap
+from signaling.client.caller import Caller, dial
 from tests.conftest import ServiceFactory
 
 GRACE_S = 1.5

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agent.emulator.voice import speech_pack
+from agent.emulator.model.voice import speech_pack
 from agent.errors import ConfigError
 from agent.media.fir import Pcm
-from signaling.caller import dial
-from signaling.headset import Line, Outcome, TranscriptView, hold_call, read_sound, write_sound
+from signaling.client.call import Line, Outcome, TranscriptView, hold_call, read_sound, write_sound
+from signaling.client.caller import dial
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 
@@ -33,7 +33,7 @@ async def call(url: str, shown: list[Line], **changes: Any) -> Outcome:
 async def test_a_sound_file_is_spoken_and_the_answer_recorded(
     service: ServiceFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("signaling.headset.GOODBYE_S", 2.0)
+    monkeypatch.setattr("signaling.client.call.GOODBYE_S", 2.0)
     spoken, record, shown = tmp_path / "in.wav", tmp_path / "out.wav", list[Line]()
     write_sound(spoken, speech_pack().caller_phrase("what time is it"), 24_000)
     async with service() as url:
@@ -49,7 +49,7 @@ async def test_a_sound_file_is_spoken_and_the_answer_recorded(
 async def test_a_sound_file_is_marked_for_an_agent_that_listens_to_nothing_else(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("signaling.headset.GOODBYE_S", 2.0)
+    monkeypatch.setattr("signaling.client.call.GOODBYE_S", 2.0)
     shown = list[Line]()
     speech = np.full(48_000, 5000, np.int16)
     speech[::2] = -5000

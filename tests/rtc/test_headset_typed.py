@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 
 from agent.emulator import Emulator
 from agent.errors import ConfigError
-from signaling.camera import MAX_FPS, MAX_PX, FileCamera
-from signaling.headset import Line, Outcome, hold_call
-from signaling.keyboard import Keyboard
+from signaling.client.call import Line, Outcome, hold_call
+from signaling.client.camera import MAX_FPS, MAX_PX, FileCamera
+from signaling.client.keyboard import Keyboard
 from tests.conftest import ServiceFactory
-from tests.outlive.line import on_line
 from tests.rtc.test_briefing import FAST
-from tests.unit.pictures import BLUE, GREEN, RED, decoded_jpeg, plain
+from tests.support.pictures import BLUE, GREEN, RED, decoded_jpeg, plain
+from tests.survival.line import on_line
 
 SUMS = ["what is one plus one", "what is two plus two"]
 
 
 @pytest.fixture(autouse=True)
 def _short_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signaling.headset.GOODBYE_S", 1.5)
+    monkeypatch.setattr("signaling.client.call.GOODBYE_S", 1.5)
 
 
 async def call(url: str, shown: list[Line] | None = None, **changes: Any) -> Outcome:

@@ -16,12 +16,12 @@ from agent.clock import monotonic
 from agent.media.inbound import open_ear
 from agent.media.playout import Playout
 from agent.media.rtp import RtpPacket
-from agent.media.tap import tap_audio
+from agent.media.tap.audio import tap_audio
 from agent.media.track import AgentVoiceTrack
-from signaling import sdp
-from signaling.offer import _wire_keys
-from signaling.offered import read_offer
-from signaling.peer import close_peer
+from signaling.webrtc import sdp
+from signaling.webrtc.offer import _wire_keys
+from signaling.webrtc.offered import read_offer
+from signaling.webrtc.peer import close_peer
 
 CLOCKS_HZ = {101: 8_000, 110: 48_000}
 

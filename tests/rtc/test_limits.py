@@ -11,15 +11,16 @@ import aiohttp
 import numpy as np
 import pytest
 
-from agent.emulator import Emulator, Play, Turn, phrases, running_emulator
+from agent.emulator import Emulator, Play, Turn, running_emulator
+from agent.emulator.model import phrases
 from agent.errors import ConfigError
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.caller import Caller, dial
-from tests.outlive.line import witnessed
-from tests.outlive.registry import survives
+from signaling.client.caller import Caller, dial
+from tests.survival.line import witnessed
+from tests.survival.registry import survives
 
 DEAR = {"fault": "usage", "prompt": {"AUDIO": 10_000}, "response": {"AUDIO": 1_000}, "turn": 1}  # $0.03 and $0.012
 

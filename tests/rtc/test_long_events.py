@@ -10,10 +10,10 @@ import pytest
 
 from agent import Agent, CallContext, events
 from agent.emulator import Emulator
-from signaling import caller as headless
-from signaling.caller import Caller
-from tests.outlive.talk import calling as calling_without_media
+from signaling.client import caller as headless
+from signaling.client.caller import Caller
 from tests.rtc.test_agent_call import calling
+from tests.survival.talk import calling as calling_without_media
 
 WORD = "größer "
 

@@ -11,8 +11,9 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from agent.emulator import Emulator
-from signaling import descriptors, pending
-from signaling.caller import dial
+from signaling.client.caller import dial
+from signaling.process import descriptors
+from signaling.webrtc import pending
 from tests.conftest import ServiceFactory
 from tests.http.test_candidates import OFFER, SDP, metric
 

@@ -14,12 +14,12 @@ from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerC
 
 from agent.emulator import Emulator
 from agent.media.fir import Pcm
-from signaling.caller import Caller, Microphone
-from signaling.peer import close_peer
+from signaling.client.caller import Caller, Microphone
+from signaling.webrtc.peer import close_peer
 from tests.conftest import ServiceFactory
 from tests.rtc.test_call import rms, spectrum_peak_hz, tone
 from tests.rtc.test_video import Show, sent
-from tests.unit.pictures import BLUE, RED
+from tests.support.pictures import BLUE, RED
 
 SECONDS = 2.0
 Edit = Callable[[str], str]

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.call import Call
+from agent.call.call import Call
 from agent.emulator import Emulator
 from agent.errors import GatewayError, ToolError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from agent.tools.declare import Tool
-from signaling import phone
-from signaling.callees import callees_of
-from signaling.phone import phone_tools
+from signaling.phone import telephone as phone
+from signaling.phone.callees import callees_of
+from signaling.phone.telephone import phone_tools
 
 
 class Handset:

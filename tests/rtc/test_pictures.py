@@ -14,11 +14,11 @@ import pytest
 
 from agent.emulator import Emulator, Hooks, Moment, Wire
 from agent.media.still import MAX_STILL_BYTES
-from signaling.caller import Caller, dial
-from signaling.pictures import MAX_FORM_BYTES
+from signaling.client.caller import Caller, dial
+from signaling.http.pictures import MAX_FORM_BYTES
 from tests.conftest import ServiceFactory
-from tests.outlive.line import on_line
 from tests.rtc.test_briefing import FAST, jpeg, says, transcribed
+from tests.survival.line import on_line
 
 QUESTION = "what do you see"
 

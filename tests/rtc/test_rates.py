@@ -11,11 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signaling.caller import Caller, dial
-from signaling.rates import LIMITS
+from signaling.client.caller import Caller, dial
+from signaling.dialects.rates import LIMITS
 from tests.conftest import ServiceFactory
-from tests.outlive.line import Line, on_line
 from tests.rtc.test_briefing import FAST, jpeg
+from tests.survival.line import Line, on_line
 
 TRUSTING = {"client_may_instruct": True, "vad": "off"}
 PICTURE = base64.b64encode(jpeg(32, 16)).decode()

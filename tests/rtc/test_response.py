@@ -16,10 +16,10 @@ import numpy as np
 from agent.emulator import Emulator, Play, Turn
 from agent.media.inbound import PacketInlet
 from agent.media.rtp import RtpPacket
-from agent.media.tap import tap_audio
-from signaling.caller import Caller, Microphone, dial
+from agent.media.tap.audio import tap_audio
+from signaling.client.caller import Caller, Microphone, dial
 from tests.conftest import ServiceFactory
-from tests.outlive.line import MIC_HZ, VOICE_HZ, Line, on_line, tone
+from tests.survival.line import MIC_HZ, VOICE_HZ, Line, on_line, tone
 
 OPUS = {96: "opus"}
 LOUD = 1000

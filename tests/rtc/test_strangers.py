@@ -17,12 +17,13 @@ from aiortc import RTCPeerConnection
 
 from agent.emulator import running_emulator
 from agent.live.config import LiveEndpoint
-from agent.media import tap, tap_ice
-from agent.media.tap_ice import MAGIC_COOKIE
+from agent.media.tap import audio as tap
+from agent.media.tap import ice as tap_ice
+from agent.media.tap.ice import MAGIC_COOKIE
 from agent.settings import Settings
-from signaling import caller as headless
 from signaling.app import running
-from signaling.caller import dial
+from signaling.client import caller as headless
+from signaling.client.caller import dial
 from tests.conftest import ServiceFactory
 
 LENGTHS_BYTES = (1, 2, 4, 12, 19, 20, 28, 100)

@@ -14,10 +14,10 @@ import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.stats import RTCRemoteInboundRtpStreamStats
 
-from agent.media import tap
 from agent.media.encode import SILENCE, voice_encoder
 from agent.media.rtp import RtpPacket
-from signaling.peer import close_peer
+from agent.media.tap import audio as tap
+from signaling.webrtc.peer import close_peer
 
 FRAME_S = 0.005  # faster than real time: nothing here depends on it
 PACKETS = 300

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from agent import Agent, Picture, tool
-from agent.emulator.faults import Close, RefuseHandle
+from agent.emulator.faults.script import Close, RefuseHandle
 from agent.media.still import MAX_STILL_BYTES
-from tests.outlive.line import on_line
 from tests.rtc.test_briefing import FAST, jpeg, says
+from tests.survival.line import on_line
 
 SHOWN = jpeg(96, 48)
 FULL = {"tool_reports": "full"}

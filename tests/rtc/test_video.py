@@ -21,12 +21,13 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RTCP_PSFB_PLI, AnyRtcpPacket, RtcpPsfbPacket, RtpPacket
 
 from agent.emulator import Emulator
-from agent.emulator.picture import picture_size
-from agent.media import tap, tap_video
-from signaling.caller import Caller, dial
-from signaling.peer import close_peer
+from agent.emulator.model.picture import picture_size
+from agent.media.tap import audio as tap
+from agent.media.tap import video as tap_video
+from signaling.client.caller import Caller, dial
+from signaling.webrtc.peer import close_peer
 from tests.conftest import ServiceFactory
-from tests.unit.pictures import BLUE, RED, Rgb, decoded_jpeg, plain
+from tests.support.pictures import BLUE, RED, Rgb, decoded_jpeg, plain
 
 SIZE = (320, 240)
 

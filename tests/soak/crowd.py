@@ -16,8 +16,8 @@ import av
 from aiortc import MediaStreamTrack, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 
-from signaling.caller import dial
-from signaling.peer import close_peer
+from signaling.client.caller import dial
+from signaling.webrtc.peer import close_peer
 from tests.bench.service import Service
 
 CODECS = ("opus", "PCMU", "PCMA", "G722")

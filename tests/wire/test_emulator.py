@@ -13,24 +13,12 @@ from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from agent.emulator import (
-    Call,
-    Emulator,
-    Hooks,
-    Moment,
-    Play,
-    Raw,
-    Say,
-    ServerMessage,
-    Turn,
-    Wire,
-    message,
-    phrases,
-)
+from agent.emulator import Call, Emulator, Hooks, Moment, Play, Raw, Say, ServerMessage, Turn, Wire, message
 from agent.emulator import running_emulator as _running_emulator
-from agent.emulator.pcm import Pcm, resample_whole
-from agent.emulator.transcribe import recognition_installed
-from agent.emulator.voice import speech_pack
+from agent.emulator.model import phrases
+from agent.emulator.model.pcm import Pcm, resample_whole
+from agent.emulator.model.transcribe import recognition_installed
+from agent.emulator.model.voice import speech_pack
 
 GEMINI = "/ws/google.ai.generativelanguage.v1.GenerativeService.BidiGenerateContent"
 WEATHER = types.FunctionDeclaration(name="get_weather", parameters_json_schema={"type": "object"})

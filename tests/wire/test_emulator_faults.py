@@ -14,9 +14,10 @@ from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from agent.emulator import Emulator, Hooks, ServerMessage, Wire, phrases, running_emulator
+from agent.emulator import Emulator, Hooks, ServerMessage, Wire, running_emulator
 from agent.emulator.command import main
-from agent.emulator.pcm import Pcm
+from agent.emulator.model import phrases
+from agent.emulator.model.pcm import Pcm
 from agent.errors import ConfigError
 from agent.live.wire import Usage, facts
 

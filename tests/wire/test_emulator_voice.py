@@ -7,11 +7,12 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from agent.emulator import Say, Turn, phrases
-from agent.emulator.brain import Brain
-from agent.emulator.pcm import Pcm
-from agent.emulator.speech import SpeechCutter
-from agent.emulator.voice import Voice, speech_pack
+from agent.emulator import Say, Turn
+from agent.emulator.model import phrases
+from agent.emulator.model.brain import Brain
+from agent.emulator.model.pcm import Pcm
+from agent.emulator.model.speech import SpeechCutter
+from agent.emulator.model.voice import Voice, speech_pack
 from agent.emulator.wire import FunctionResult
 
 NOON = datetime(2026, 11, 21, 15, 5)

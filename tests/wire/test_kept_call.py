@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agent import events
-from agent.call import Call
+from agent.call.call import Call
+from agent.call.kept import KeptCall, KeptTurn, read_kept
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.faults import Fault, RefuseHandle, RefuseText
-from agent.kept import KeptCall, KeptTurn, read_kept
+from agent.emulator.faults.script import Fault, RefuseHandle, RefuseText
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings

@@ -14,14 +14,14 @@ from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
 from agent.emulator import Emulator, Hooks, Moment, ServerMessage, Wire, running_emulator
-from agent.emulator.faults import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
+from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
 from agent.live.uplink import AgentChange, Audio, TypedText
 from agent.settings import Settings
-from tests.outlive.line import says
+from tests.survival.line import says
 
 
 def connections() -> int:

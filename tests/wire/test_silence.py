@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent import call as call_module
 from agent import events
+from agent.call import call as call_module
 from agent.clock import monotonic
 from agent.emulator import Call, Hooks, Play, Raw, Reply, Say, ServerMessage, Turn, Wire
-from agent.emulator.faults import EmptyTurn, Stall
+from agent.emulator.faults.script import EmptyTurn, Stall
 from agent.emulator.wire import input_transcription
 from agent.live import session as session_module
 from agent.tools.declare import Behavior, Tool
-from tests.outlive.line import VOICE_HZ, tone
-from tests.outlive.registry import survives
-from tests.outlive.talk import Talk, calling
+from tests.survival.line import VOICE_HZ, tone
+from tests.survival.registry import survives
+from tests.survival.talk import Talk, calling
 
 FASTER = 8.0
 WRITES = {"audio_output": False, "model": "offline-demo"}
@@ -34,7 +34,7 @@ def fast() -> float:
     """A clock that runs `FASTER` than any other.
 
     A machine that is busy for a tenth of a second is late by most of one: what is measured here has room for that,
-    and the exact limits are those of `tests/unit/test_watchdog.py`.
+    and the exact limits are those of `tests/unit/dialog/test_watchdog.py`.
     """
     return monotonic() * FASTER
 
@@ -42,7 +42,7 @@ def fast() -> float:
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watchdog looks as often as ever by the fast clock."""
-    monkeypatch.setattr("agent.call.WATCH_STEP_S", call_module.WATCH_STEP_S / FASTER)
+    monkeypatch.setattr("agent.call.call.WATCH_STEP_S", call_module.WATCH_STEP_S / FASTER)
 
 
 async def pass_s(seconds: float) -> None:

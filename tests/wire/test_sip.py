@@ -15,9 +15,10 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from agent.emulator import Emulator
 from agent.errors import ConfigError
-from signaling import janus, sip, sip_call
+from signaling.phone import janus, sip_call
+from signaling.phone import sip_line as sip
 from tests.conftest import ServiceFactory
-from tests.wire.fake_janus import FakeJanus, fake_janus, telephone
+from tests.support.fake_janus import FakeJanus, fake_janus, telephone
 
 PASSWORD = "the-password"
 Phones = Callable[..., AbstractAsyncContextManager[str]]

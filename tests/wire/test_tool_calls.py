@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from agent import events
-from agent.emulator import phrases
-from agent.emulator.faults import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
+from agent.emulator.faults.script import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
+from agent.emulator.model import phrases
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.scheduled import Scheduled
-from tests.outlive.registry import survives
-from tests.outlive.talk import calling
+from tests.survival.registry import survives
+from tests.survival.talk import calling
 
 
 class Gate:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from agent.emulator.pcm import HEARD_HZ, Pcm, resample_whole
-from agent.emulator.transcribe import Transcriber, Utterance, recognition_installed
-from agent.emulator.voice import key_of, speech_pack
+from agent.emulator.model.pcm import HEARD_HZ, Pcm, resample_whole
+from agent.emulator.model.transcribe import Transcriber, Utterance, recognition_installed
+from agent.emulator.model.voice import key_of, speech_pack
 
 pytestmark = pytest.mark.skipif(not recognition_installed(), reason="needs the extra `demo`")
 PIECE = HEARD_HZ // 10

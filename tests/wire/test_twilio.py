@@ -21,8 +21,8 @@ from agent.live.config import LiveEndpoint
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
 from agent.settings import Settings
-from signaling import twilio
 from signaling.app import running
+from signaling.phone import stream as twilio
 
 TOKEN = "the-auth-token"
 START = {

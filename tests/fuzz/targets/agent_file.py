@@ -13,8 +13,8 @@ from io import StringIO
 from pathlib import Path
 
 from agent import Agent
+from agent.author.load import load_agent
 from agent.errors import ConfigError
-from agent.load import load_agent
 from agent.settings import Settings
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from agent.call.kept import KeptCall, KeptTurn
 from agent.errors import MediaError, OfferError
-from agent.kept import KeptCall, KeptTurn
 from agent.media.still import read_still
 from agent.settings import Settings
 from agent.tools.arguments import fitted
-from signaling.kept_calls import MAX_STATE_BYTES, Seal
+from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import WEATHER

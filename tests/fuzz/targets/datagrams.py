@@ -30,8 +30,8 @@ from pylibsrtp import Error as SrtpError
 from pylibsrtp import Policy, Session
 
 from agent.media.inbound import open_ear
-from agent.media.tap_guard import guard
-from agent.media.tap_ice import GuardedProtocol
+from agent.media.tap.guard import guard
+from agent.media.tap.ice import GuardedProtocol
 from agent.media.video import VideoSource, open_eye
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target

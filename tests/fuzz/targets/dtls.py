@@ -15,7 +15,7 @@ from aiortc import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcdtlstransport import SRTP_PROFILES, RTCDtlsParameters
 from OpenSSL import SSL
 
-from agent.media.tap_guard import guard
+from agent.media.tap.guard import guard
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import world

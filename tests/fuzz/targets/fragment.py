@@ -9,8 +9,8 @@ from aiortc.rtcicetransport import candidate_to_aioice
 from aiortc.sdp import candidate_from_sdp
 
 from agent.errors import OfferError
-from signaling.problem import MAX_BODY_BYTES
-from signaling.sdp import parse_fragment
+from signaling.http.problem import MAX_BODY_BYTES
+from signaling.webrtc.sdp import parse_fragment
 from tests.fuzz.target import Take, Target, text_files
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from agent.errors import GatewayError
 from agent.settings import Settings
-from signaling.janus import MAX_MESSAGE_BYTES, Janus
-from signaling.offered import read_offer
-from signaling.sip import SipLine
+from signaling.phone.janus import MAX_MESSAGE_BYTES, Janus
+from signaling.phone.sip_line import SipLine
+from signaling.webrtc.offered import read_offer
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import DATA, Take, Target
 from tests.fuzz.world import HeldCall, World, world

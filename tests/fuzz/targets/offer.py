@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from aiortc.sdp import SessionDescription
 
 from agent.errors import OfferError
-from signaling import sdp
-from signaling.offered import read_offer
-from signaling.problem import MAX_BODY_BYTES
+from signaling.http.problem import MAX_BODY_BYTES
+from signaling.webrtc import sdp
+from signaling.webrtc.offered import read_offer
 from tests.fuzz.target import Take, Target, text_files
 
 

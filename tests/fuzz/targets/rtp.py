@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import aiortc.rtp
 
 from agent.media.rtp import HEADER_BYTES, parse_rtp
-from agent.media.tap_guard import MALFORMED
+from agent.media.tap.guard import MALFORMED
 from tests.fuzz.target import Take, Target
 
 HEADER = bytes((0x80, 111, 0, 1, 0, 0, 3, 192, 1, 2, 3, 4))

@@ -16,7 +16,7 @@ from typing import Any
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 from google_crc32c import value as crc32c
 
-from agent.media.tap_sctp import MAX_MESSAGE_BYTES, guard_channels
+from agent.media.tap.sctp import MAX_MESSAGE_BYTES, guard_channels
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import world

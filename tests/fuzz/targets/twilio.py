@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType
 
-from signaling.twilio import MAX_MESSAGE_BYTES, MAX_REASON_BYTES, Stream, _object, _parse, _refusal
+from signaling.phone.stream import MAX_MESSAGE_BYTES, MAX_REASON_BYTES, Stream, _object, _parse, _refusal
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import HeldCall, World, world

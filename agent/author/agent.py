@@ -1,0 +1,91 @@
+"""What an agent is, as its file says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.author.hooks import Hook, Hooks
+from agent.errors import ConfigError
+from agent.settings import Settings
+from agent.tools.declare import Tool
+from agent.tools.function import as_tool
+from agent.tools.mcp import McpServer
+from agent.unicode import valid_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """An agent.
+
+    Attributes:
+        instructions: what it is told to be; None leaves it to the setting `system_instruction`.
+        voice: a prebuilt voice; None leaves it to the setting `voice`.
+        greeting: what it says first, once the caller can hear it; None lets the caller begin.
+        tools: what the model may call: plain functions, or with options through `tool`.
+        mcp_servers: programs whose tools the model may call too.
+        on_call_started: called with the call, a `CallContext`, when one begins; this and the others are functions,
+            plain or async, that run beside the call.
+        on_call_ended: called with the call and its `agent.events.CallEnded`.
+        on_transcript: called with the call and each turn of either side once it is final, a `Spoken`.
+        on_event: called with the call and whatever happens in it, see `agent.events`.
+    """
+
+    instructions: str | None = None
+    voice: str | None = None
+    greeting: str | None = None
+    tools: Sequence[Tool | Callable[..., Any]] = ()
+    mcp_servers: Sequence[McpServer] = ()
+    on_call_started: Hook | None = None
+    on_call_ended: Hook | None = None
+    on_transcript: Hook | None = None
+    on_event: Hook | None = None
+
+    def hooks(self) -> Hooks:
+        """Return what it wants to be told.
+
+        Raises:
+            ConfigError: a hook cannot be called as hooks are; the message names it.
+        """
+        hooks = Hooks(self.on_call_started, self.on_call_ended, self.on_transcript, self.on_event)
+        hooks.check()
+        return hooks
+
+    def declared_tools(self) -> list[Tool]:
+        """Return its own tools, in order.
+
+        Raises:
+            ConfigError: a function cannot be a tool; the message names file, function and reason.
+        """
+        return declared(self.tools)
+
+    def settings(self, general: Settings) -> Settings:
+        """Return the service's settings with what this agent says of itself."""
+        instructions = None if self.instructions is None else valid_text(self.instructions)
+        own = {"system_instruction": instructions, "voice": self.voice}
+        return general.of_agent({name: value for name, value in own.items() if value is not None})
+
+
+def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
+    """Return tools with all that the model has to know of them.
+
+    Raises:
+        ConfigError: a function cannot be a tool; the message names file, function and reason.
+    """
+    if callable(tools):
+        raise ConfigError("Agent(tools=...): give a list of functions, not a function")
+    return [tool if isinstance(tool, Tool) else as_tool(tool) for tool in tools]
+
+
+def check_names(tools: Sequence[Tool]) -> None:
+    """Refuse two tools of one name.
+
+    Raises:
+        ConfigError: there are.
+    """
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in seen:
+            raise ConfigError(f"there are two tools called {tool.name}; the model could not tell them apart")
+        seen.add(tool.name)

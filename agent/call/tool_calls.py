@@ -1,0 +1,419 @@
+"""The tool calls of one call: they run beside the audio, and each ends exactly once.
+
+Here the ledger (what is owed to the model), the runner and the uplink meet; `agent.call.call` hands in what the
+Live server says.
+
+Tasks: one per running tool, owned by `ToolCalls`. It ends with the tool; a tool that ignores its cancellation is
+left to itself `END_TIMEOUT_S` after the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from agent import events
+from agent.author.agent import check_names, declared
+from agent.bucket import Bucket
+from agent.clock import Clock, monotonic
+from agent.dialog.asides import Role
+from agent.dialog.confirm import REQUESTS, Confirmations
+from agent.dialog.ledger import Entry, Ledger, note_of
+from agent.errors import MediaError, ToolError
+from agent.isolate import ignore
+from agent.live.uplink import Image, Note, ToolResult
+from agent.media.still import read_still
+from agent.tools.context import Spoken
+from agent.tools.declare import Scheduling, Tool
+from agent.tools.runner import MAX_ANSWER_CHARS, Outcome, ToolAnswer, check_answer, run_tool
+from agent.tools.scheduled import Scheduled, unscheduled
+
+logger = logging.getLogger(__name__)
+
+END_TIMEOUT_S = 2.0
+PROGRESS_EVERY_S = 1.0
+UNHEARD_S = 2.0  # for the words of a caller who has spoken
+UNCLEAR_S = 0.5  # for the rest of words that are no clear yes
+LISTEN_STEP_S = 0.1
+_MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
+MAX_PICTURES = 8  # of one answer
+MAX_PICTURE_BYTES = 8 << 20
+NOTES = (5.0, 64.0)  # a second and at once, of all that tools and hooks of a call tell the model
+APP_EVENTS = (50.0, 256.0)
+NAMES_ONLY = events.ToolReport()
+TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
+
+
+class Host(Protocol):
+    """The call, as far as its tools may reach it; see `CallContext`."""
+
+    call_id: str
+    caller: str | None
+    caller_spoke_at: float
+    "When the caller last began to say or typed something, by the call's clock."
+    asides: Asides
+
+    def spoken(self) -> tuple[Spoken, ...]: ...
+    def caller_turns(self) -> Sequence[tuple[str, str]]: ...
+    def say(self, text: str) -> None: ...
+    def send_event(self, name: str, data: Any) -> None: ...
+    def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None: ...
+    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None: ...
+    def picture(self, source: str | None) -> bytes | None: ...
+    def end_call(self) -> None: ...
+
+
+class Asides:
+    """How much the tools and hooks of one call may still tell beside their answers."""
+
+    def __init__(self) -> None:
+        self.notes = Bucket(*NOTES)
+        self.app_events = Bucket(*APP_EVENTS)
+
+
+class ToolCalls:
+    """Run what the model calls.
+
+    Args:
+        tools: what was declared.
+        host: the call.
+        tell: queues something for the model; must not raise.
+        emit: tells the call's observers.
+        report: what the caller is told of tools that say nothing else.
+        transcribed: the words of the caller come, so that a yes can be read.
+        clock: monotonic seconds.
+        scheduled: the model takes it that an answer says when to speak of it.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        host: Host,
+        *,
+        tell: Callable[[ToolResult | Note], None],
+        emit: Callable[[events.Event], None],
+        report: events.ToolReport = NAMES_ONLY,
+        transcribed: bool = True,
+        clock: Clock = monotonic,
+        scheduled: bool = True,
+    ) -> None:
+        self._scheduled = scheduled
+        self._warned = False  # that it is not
+        self._report = report
+        self._reports: dict[str, events.ToolReport] = {}  # by the entry's key, of open calls
+        self._tools = {tool.name: tool for tool in tools}
+        self._host: Host | None = host
+        self._tell = tell
+        self._emit = emit
+        self._clock = clock
+        self._ledger = Ledger()
+        self._confirmations = Confirmations(transcribed=transcribed)
+        self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; its call may have ended
+
+    def call(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
+        """Do what the model asks for."""
+        name = self._declared_name(name)
+        verdict, entry = self._ledger.open(call_id, name, arguments)
+        match verdict:
+            case "run":
+                report = self._reports[entry.key] = self._report_of(name)
+                self._emit(events.ToolCalled(entry.key, name, arguments, report))
+                answer = self._ledger.answered_before(entry)
+                if answer is None:
+                    self._run(entry)
+                else:
+                    self._finish(entry, answer)
+            case "refuse":
+                if self._ledger.refused == 1:
+                    logger.warning("a tool call is refused, because too many are open; more may follow")
+                refusal = ToolAnswer("error", {"error": TOO_MANY})
+                self._tell_model("answer" if call_id else "note", call_id, name, refusal)
+            case "ignore":
+                logger.warning("a tool call is ignored: its id was used before")
+            case "take_over":
+                logger.info("a tool call is taken over by the new session, which asked for it again")
+
+    def cancel(self, call_ids: Iterable[str]) -> None:
+        """End what the model has taken back; nothing is sent for it."""
+        for call_id in call_ids:
+            entry = self._ledger.cancel(call_id)
+            if entry is not None:
+                self._stop(entry)
+
+    @property
+    def offered(self) -> list[Tool]:
+        """What the model may call."""
+        return list(self._tools.values())
+
+    @property
+    def names(self) -> list[str]:
+        """The names of what the model may call, as far as the caller may know them."""
+        return [name for name in self._tools if self._report_of(name).level != "none"]
+
+    def replace(self, tools: Sequence[Tool]) -> None:
+        """Have the model call these from now on; what runs, runs on."""
+        self._tools = {tool.name: tool for tool in tools}
+
+    @property
+    def running(self) -> list[str]:
+        """The tools that have not answered yet."""
+        return [entry.name for entry in self._ledger.open_calls]
+
+    @property
+    def open(self) -> bool:
+        """True while the model waits for an answer, or could."""
+        return bool(self._ledger.open_calls)
+
+    @property
+    def awaited(self) -> bool:
+        """True while the model waits for an answer, as it may for any tool that is not declared NON_BLOCKING."""
+        return any(self.waited_for(entry.name) is not False for entry in self._ledger.of_this_session)
+
+    def waited_for(self, name: str) -> bool | None:
+        """Say whether the model waits for a tool before it goes on; None if that is left to the model."""
+        tool = self._tools.get(name)
+        return None if tool is None or tool.behavior is None else tool.behavior == "BLOCKING"
+
+    def session_replaced(self, unsent: Sequence[ToolResult]) -> None:
+        """Go on for another Live session, which knows none of the ids so far; see `Ledger`.
+
+        Args:
+            unsent: results that waited to be sent to the old one; its model is to know them too.
+        """
+        queued = {result.call_id for result in unsent}
+        lost = [
+            self._result(entry.call_id, entry.name, answer)
+            for entry, answer in self._ledger.session_replaced()
+            if entry.call_id not in queued
+        ]
+        for result in (*unsent, *lost):
+            note = late_note(result)
+            if note is not None:
+                self._tell(note)
+
+    def turn_completed(self) -> None:
+        """Note that the model has made use of the answers so far."""
+        self._ledger.turn_completed()
+
+    def handle_came(self) -> None:
+        """Note that the next session may know what is open now."""
+        self._ledger.handle_came()
+
+    async def end(self) -> None:
+        """Stop all tools, because the call is over."""
+        for entry in self._ledger.abandon():
+            self._stop(entry)
+        tasks = list(self._tasks.values())
+        if tasks and (await asyncio.wait(tasks, timeout=END_TIMEOUT_S))[1]:
+            logger.warning("a tool does not end although it was cancelled")
+
+    def let_go(self) -> None:
+        """Forget the call, which is over, and the tools, which may know it."""
+        self._tell = self._emit = ignore
+        self._tools = {}
+        self._host = None
+
+    def _declared_name(self, name: str) -> str:
+        """Return which tool is meant: models write ``default_api.book``, as if the tools were in a module."""
+        bare = _MODULE.sub("", name.strip(), count=1)
+        return bare if name not in self._tools and bare in self._tools else name
+
+    def _run(self, entry: Entry) -> None:
+        tool = self._tools.get(entry.name)
+        if tool is None:
+            self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
+            return
+        assert self._host is not None, "nothing is called after the end"
+        context = HostContext(self._host, partial(self._progress, entry, tool))
+        work = run_tool(tool, entry.arguments, context, partial(self._objection, self._host, tool))
+        task = asyncio.create_task(work, name="call-tool")
+        self._tasks[entry.key] = task
+        deadline = asyncio.get_running_loop().call_later(tool.timeout_s, self._time_out, entry, tool)
+        task.add_done_callback(partial(self._ended, entry, deadline))
+
+    def _ended(self, entry: Entry, deadline: asyncio.TimerHandle, task: asyncio.Task[ToolAnswer]) -> None:
+        deadline.cancel()
+        del self._tasks[entry.key]
+        if task.cancelled():  # if nobody here did it the call is still open, and the model waits
+            self._finish(entry, ToolAnswer("error", {"error": f"{entry.name} failed: it was cancelled"}))
+        else:
+            self._finish(entry, _checked(entry.name, task.result()))
+
+    def _time_out(self, entry: Entry, tool: Tool) -> None:
+        error = f"{tool.name} took longer than {tool.timeout_s:g} s"
+        self._finish(entry, ToolAnswer("timeout", {"error": error}))
+        self._tasks[entry.key].cancel()
+
+    def _stop(self, entry: Entry) -> None:
+        self._tasks[entry.key].cancel()
+        self._emit_end(entry, "cancelled")
+
+    def _finish(self, entry: Entry, answer: ToolAnswer) -> None:
+        """Tell the model how a call ended, unless it has ended before."""
+        telling, call_id = self._ledger.finish(entry.key, answer)
+        if telling != "nothing":
+            self._tell_model(telling, call_id, entry.name, answer)
+            self._emit_end(entry, answer.outcome, answer.response)
+
+    def _emit_end(self, entry: Entry, outcome: Outcome | Literal["cancelled"], response: Any = None) -> None:
+        report = self._reports.pop(entry.key)
+        self._emit(events.ToolFinished(entry.key, entry.name, outcome, response, report))
+
+    def _report_of(self, name: str) -> events.ToolReport:
+        tool = self._tools.get(name)
+        if tool is None:
+            return self._report
+        return events.ToolReport(tool.report or self._report.level, self._report.masked.union(tool.masked))
+
+    def _tell_model(self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer) -> None:
+        result = self._result(call_id, name, answer)
+        told = late_note(result) if telling == "note" else result
+        assert told is not None, "a result is no progress"
+        self._tell(told)
+
+    def _result(self, call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
+        scheduling = self._scheduling(self._tools.get(name), answer.scheduling)
+        return ToolResult(call_id, name, answer.response, scheduling=scheduling, images=_images(answer))
+
+    def _scheduling(self, tool: Tool | None, own: Scheduling | None) -> Scheduling | None:
+        """Return an answer's own scheduling, else its tool's; none for a model that refuses the field."""
+        if own is not None and not self._scheduled:
+            if not self._warned:
+                logger.warning(
+                    "an answer's scheduling is left out: the model decides by itself when to speak of it"
+                )
+            self._warned = True
+            return None
+        return own or (tool.scheduling if tool else None)
+
+    async def _objection(self, host: Host, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
+        """Return what the model is told in place of an answer, None if the caller has said yes.
+
+        The words of the caller may come later than the call that they lead to: they are waited for.
+        """
+        began = self._clock()
+        while True:
+            now = self._clock()
+            given = self._confirmations.given(
+                tool.name, arguments, host.caller_turns(), caller_spoke_at=host.caller_spoke_at, now=now
+            )
+            patience_s = {"unheard": UNHEARD_S, "unclear": UNCLEAR_S}.get(given, 0.0)
+            if now - began >= patience_s:
+                return None if given == "yes" else REQUESTS[given]
+            await asyncio.sleep(LISTEN_STEP_S)
+
+    def _progress(self, entry: Entry, tool: Tool, value: Any) -> None:
+        telling, call_id = self._ledger.progress(entry.key)
+        if telling == "answer" and tool.behavior == "NON_BLOCKING":
+            plain, own = unscheduled(value)
+            scheduling = self._scheduling(tool, own)
+            self._tell(
+                ToolResult(call_id, entry.name, {"progress": plain}, scheduling=scheduling, will_continue=True)
+            )
+
+
+def late_note(result: ToolResult) -> Note | None:
+    """Return what the next Live session is told in place of a result that was queued for the last one.
+
+    Progress is not told: its call is still open, and its end will be.
+    """
+    if result.will_continue:
+        return None
+    return Note(
+        note_of(result.name, result.response),
+        wants_reply=result.scheduling != "SILENT",
+        result=result,
+        images=result.images,
+    )
+
+
+def _images(answer: ToolAnswer) -> tuple[Image, ...]:
+    """Return an answer's pictures.
+
+    Raises:
+        MediaError: one is neither a JPEG nor a PNG, or they are too large.
+    """
+    if len(answer.pictures) > MAX_PICTURES or sum(map(len, answer.pictures)) > MAX_PICTURE_BYTES:
+        limits = f"{MAX_PICTURES} pictures of {MAX_PICTURE_BYTES >> 20} MiB together"
+        raise MediaError(f"a tool may return {limits} at most")
+    return tuple(Image(still.mime_type, still.data) for still in map(read_still, answer.pictures))
+
+
+def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:
+    """Return an answer, or an error in its place if its pictures cannot be shown."""
+    try:
+        _images(answer)
+    except MediaError as error:
+        logger.warning("tool %s: its pictures cannot be shown: %s", name, error)
+        return ToolAnswer("error", {"error": f"{name} failed: {error}"})
+    return answer
+
+
+class HostContext:
+    """The call as tools and hooks see it, see `CallContext`; each run of one has its own.
+
+    Args:
+        host: the call.
+        tell_progress: takes how far a tool is.
+    """
+
+    def __init__(self, host: Host, tell_progress: Callable[[Any], None] = lambda _value: None) -> None:
+        self.call_id = host.call_id
+        self.caller = host.caller
+        self.transcript = host.spoken()
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._tell_progress = tell_progress
+        self._progress_at: float | None = None
+
+    def say(self, text: str) -> None:
+        self._check_note(text)
+        self._loop.call_soon_threadsafe(self._host.say, text)
+
+    def send_event(self, name: str, data: Any = None) -> None:
+        plain = check_answer(data)
+        self._check_rate(self._host.asides.app_events, "events for the caller")
+        self._loop.call_soon_threadsafe(self._host.send_event, name, plain)
+
+    def add_to_context(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
+        self._check_note(text)
+        add = partial(self._host.add_to_context, text, role, run_immediately=run_immediately)
+        self._loop.call_soon_threadsafe(add)
+
+    def change_agent(
+        self, instructions: str | None = None, tools: Sequence[Tool | Callable[..., Any]] | None = None
+    ) -> None:
+        found = None if tools is None else declared(tools)
+        check_names(found or ())
+        self._check_note(instructions or "")
+        self._loop.call_soon_threadsafe(self._host.change_agent, instructions, found)
+
+    def _check_note(self, text: str) -> None:
+        if len(text) > MAX_ANSWER_CHARS:
+            raise ToolError(f"the text is too long: {len(text)} characters, at most {MAX_ANSWER_CHARS} can be told")
+        self._check_rate(self._host.asides.notes, "notes to the model")
+
+    def _check_rate(self, bucket: Bucket, what: str) -> None:
+        if not bucket.take(1, self._loop.time()):
+            raise ToolError(
+                f"too many {what}: {bucket.burst:g} at once and then {bucket.per_s:g} a second are taken"
+            )
+
+    def picture(self, source: Literal["camera", "screen"] | None = None) -> bytes | None:
+        return self._host.picture(source)
+
+    def end_call(self) -> None:
+        self._loop.call_soon_threadsafe(self._host.end_call)
+
+    def progress(self, value: Any) -> None:
+        value, own = unscheduled(value)
+        plain = check_answer(value)
+        now = self._loop.time()
+        if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
+            self._progress_at = now
+            told = plain if own is None else Scheduled(plain, own)
+            self._loop.call_soon_threadsafe(self._tell_progress, told)

@@ -1,0 +1,186 @@
+"""Let only what a call's own peer sends, and only what a parser can take, reach aioice and aiortc.
+
+aioice hands every datagram that is not STUN to the DTLS transport, whoever sent it, and aiortc reads the first byte
+of an empty one: a single datagram from anybody ends a call. Under uvloop an exception in ``datagram_received`` also
+closes the socket. So `guard` puts a stricter class in the place of aioice's `StunProtocol`, for every media socket
+of the process, relayed ones too. It drops
+
+- what no protocol on the socket begins with (RFC 7983 section 7): empty ones, ZRTP, TURN channels;
+- STUN without the magic cookie, with a wrong length, or whose attributes cannot be read (RFC 8489 section 5);
+- DTLS, RTP and RTCP from an address that no candidate pair of this call has; once a pair is nominated, from one
+  that has not passed a check (RFC 8445 section 12.2: an agent may be sent media on any valid pair);
+- checks from one address too many, and what comes faster than it is read.
+
+This file and the other taps are the only ones with private names of aiortc and aioice; `why_not` says why the guard
+cannot be used.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+import aioice.ice
+from aioice.ice import CandidatePair, Connection, StunProtocol
+from aiortc import RTCPeerConnection
+
+from agent.media.tap.audio import version
+from agent.media.tap.guard import MALFORMED
+
+logger = logging.getLogger(__name__)
+
+AIOICE_SERIES = "0.13."
+MAGIC_COOKIE = b"\x21\x12\xa4\x42"
+STUN_HEADER_BYTES = 20
+MAX_REMOTE_ADDRESSES = 64  # of one call: those of its candidates, and those that its checks came from
+MAX_WAITING_DATAGRAMS = 512
+_ICE_TRANSPORTS = "_RTCPeerConnection__iceTransports"
+
+UNREADABLE = (*MALFORMED, OSError)
+"""What aioice and aiortc raise over a datagram that is malformed, or over an answer that cannot be sent."""
+
+dropped: Counter[str] = Counter()
+"""Datagrams that this process dropped: ``malformed``, ``stranger`` or ``flood``."""
+
+_plain_protocol = StunProtocol
+
+
+def why_not() -> str | None:
+    """Return why the guard cannot be used, or None if it can."""
+    installed = version("aioice")
+    if not installed.startswith(AIOICE_SERIES):
+        return f"aioice {installed} is not {AIOICE_SERIES}x"
+    return None
+
+
+def guard() -> bool:
+    """Have every media socket that this process opens from now on guarded.
+
+    Returns:
+        False if this aioice cannot be guarded; then nothing was changed.
+    """
+    if why_not() is not None:
+        return False
+    aioice.ice.StunProtocol = GuardedProtocol  # type: ignore[misc]
+    return True
+
+
+class GuardedProtocol(_plain_protocol):
+    """A media socket of one call."""
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Take a datagram from anybody: any bytes, from any address."""
+        data = cast("bytes", data)
+        first = data[0] if data else 255
+        try:
+            if 127 < first < 192 or 19 < first < 64:
+                self._take_media(data, addr)
+            elif first < 4 and data[4:8] == MAGIC_COOKIE and len(data) == STUN_HEADER_BYTES + _stun_length(data):
+                self._take_stun(data, addr)
+            else:
+                dropped["malformed"] += 1
+        except UNREADABLE as error:
+            dropped["malformed"] += 1
+            logger.debug("dropped a datagram that cannot be read: %s", type(error).__name__)
+
+    def _take_media(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Pass on DTLS, RTP and RTCP of the peer."""
+        connection = self.receiver
+        pair = connection._nominated.get(1)
+        nominated = pair is not None and pair.protocol is self and _is_from(addr, pair)
+        if not nominated and not self._knows(addr, valid=pair is not None):
+            dropped["stranger"] += 1
+            return
+        if connection._queue.qsize() >= MAX_WAITING_DATAGRAMS:
+            dropped["flood"] += 1
+            return
+        connection.data_received(data, self.local_candidate.component)
+
+    def _take_stun(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Pass on STUN; what a request asks for is authenticated by aioice (RFC 8445 section 7.3)."""
+        candidates = self.receiver._remote_candidates
+        if len(candidates) >= MAX_REMOTE_ADDRESSES and not any(_is_at(addr, each) for each in candidates):
+            dropped["flood"] += 1
+            return
+        super().datagram_received(data, addr)
+
+    def _knows(self, addr: tuple[Any, ...], *, valid: bool) -> bool:
+        """Say whether a pair of this socket has that address: a valid one, or any."""
+        connection = self.receiver
+        for pair in connection._check_list:
+            if pair.protocol is self and _is_from(addr, pair):
+                return not valid or pair.state is CandidatePair.State.SUCCEEDED
+        return any(early[2] is self and early[1] == addr[:2] for early in connection._early_checks)
+
+
+def _stun_length(data: bytes) -> int:
+    return data[2] << 8 | data[3]
+
+
+def _is_from(addr: tuple[Any, ...], pair: CandidatePair) -> bool:
+    return _is_at(addr, pair.remote_candidate)
+
+
+def _is_at(addr: tuple[Any, ...], candidate: Any) -> bool:
+    return bool(addr[1] == candidate.port and addr[0] == candidate._network_host)
+
+
+def limit_gathering(pc: RTCPeerConnection, timeout_s: float, own_addresses: list[str] | None = None) -> None:
+    """Bound what a peer connection does to find out its own addresses; before setLocalDescription.
+
+    Args:
+        pc: the peer connection, with its media sections.
+        timeout_s: what STUN and TURN servers may take; those that answer later are gone without.
+        own_addresses: of this machine, to open sockets on; all but loopback if None.
+    """
+    for transport in getattr(pc, _ICE_TRANSPORTS, ()):
+        _limit(transport._connection, timeout_s, own_addresses)
+
+
+def _limit(connection: Connection, timeout_s: float, own_addresses: list[str] | None) -> None:
+    gather: Any = Connection.get_component_candidates
+    itself = weakref.ref(connection)  # a connection that holds itself would stay until the garbage is collected
+
+    async def gather_within(*, component: int, addresses: list[str]) -> list[aioice.Candidate]:
+        wanted = addresses if own_addresses is None else own_addresses
+        found: list[aioice.Candidate] = await gather(
+            itself(), component=component, addresses=wanted, timeout=timeout_s
+        )
+        return found
+
+    connection.get_component_candidates = gather_within  # type: ignore[method-assign,assignment]
+
+
+def note_path(pc: RTCPeerConnection, opened: Callable[[], None]) -> None:
+    """Have ``opened`` called once the peer has answered a check of ours: it is there, and wants the call.
+
+    That takes the password of the offer, and an address at which its holder gets packets. The DTLS handshake is
+    still to come. May be called more than once.
+
+    Args:
+        pc: the peer connection, with its media sections.
+        opened: must not raise.
+    """
+    for transport in getattr(pc, _ICE_TRANSPORTS, ()):
+        _note_path(transport._connection, opened)
+
+    def state_changed() -> None:
+        if pc.iceConnectionState == "completed":
+            opened()
+
+    pc.on("iceconnectionstatechange", state_changed)
+
+
+def _note_path(connection: Connection, opened: Callable[[], None]) -> None:
+    if not hasattr(connection, "check_complete"):
+        return
+
+    def check_complete(pair: CandidatePair) -> None:
+        Connection.check_complete(pair.protocol.receiver, pair)
+        if pair.state is CandidatePair.State.SUCCEEDED:
+            opened()
+
+    connection.check_complete = check_complete  # type: ignore[method-assign]

@@ -1,0 +1,302 @@
+"""A headless caller: what a browser does on a call, without one. For tests, load and `talkspurt call`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urljoin
+
+import aiohttp
+import av
+import numpy as np
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+
+from agent.errors import OfferError
+from agent.media.fir import Pcm, to_mono
+from agent.unicode import read_json
+from signaling.webrtc.peer import close_peer
+
+FRAME_S = 0.02
+CONNECT_TIMEOUT_S = 15.0
+MAX_EVENTS = 10_000
+MAX_HEARD_S = 600
+
+
+class Microphone(MediaStreamTrack):
+    """A synthetic microphone: plays what it is given, silence otherwise, in real time.
+
+    Args:
+        rate_hz: rate of the PCM given to `play`.
+    """
+
+    kind = "audio"
+
+    def __init__(self, rate_hz: int = 48_000) -> None:
+        super().__init__()
+        self.rate_hz = rate_hz
+        self.sent_frames = 0
+        self._frame_samples = int(rate_hz * FRAME_S)
+        self._pending = np.zeros(0, np.int16)
+        self._started: float | None = None
+        self._played = asyncio.Event()
+        self._played.set()
+
+    def play(self, pcm: Pcm) -> None:
+        """Queue speech: int16, shape ``(samples,)``, mono."""
+        self._pending = np.concatenate((self._pending, pcm))
+        self._played.clear()
+
+    @property
+    def idle(self) -> bool:
+        """All that was queued was sent."""
+        return self._played.is_set()
+
+    async def played(self) -> None:
+        """Wait until all that was queued was sent."""
+        await self._played.wait()
+
+    async def recv(self) -> av.AudioFrame:
+        """Return the next 20 ms when they are due."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        loop = asyncio.get_running_loop()
+        if self._started is None:
+            self._started = loop.time()
+        await asyncio.sleep(max(0.0, self._started + self.sent_frames * FRAME_S - loop.time()))
+        samples = np.zeros(self._frame_samples, np.int16)
+        part = self._pending[: self._frame_samples]
+        samples[: len(part)] = part
+        self._pending = self._pending[len(part) :]
+        if not len(self._pending):
+            self._played.set()
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = self.rate_hz
+        frame.pts = self.sent_frames * self._frame_samples
+        frame.time_base = Fraction(1, self.rate_hz)
+        self.sent_frames += 1
+        return frame
+
+
+class Caller:
+    """One call as the caller sees it; see `dial`."""
+
+    def __init__(self, pc: RTCPeerConnection, microphone: Microphone) -> None:
+        self.pc = pc
+        self.microphone = microphone
+        self.messages: list[dict[str, Any]] = []
+        "RTVI messages received, in order."
+        self.heard: list[Pcm] = []
+        "Frames received: int16, mono, at `heard_rate_hz`."
+        self.heard_rate_hz = 48_000
+        self.location: str | None = None
+        self._changed = asyncio.Event()
+        self._channel = pc.createDataChannel("chat")
+        self._channel.on("message", self._message_came)
+        self._channel.on("open", self._greet)
+
+    def send_text(self, text: str) -> None:
+        """Send a text as it is over the data channel."""
+        self._channel.send(text)
+
+    def send(self, kind: str, data: dict[str, Any] | None = None, message_id: str = "1") -> None:
+        """Send an RTVI message."""
+        message = {"label": "rtvi-ai", "type": kind, "id": message_id, "data": data or {}}
+        self.send_text(json.dumps(message))
+
+    def type(self, text: str) -> None:
+        """Type to the agent."""
+        self.send("send-text", {"content": text})
+
+    async def until(self, found: Callable[[], Any], timeout_s: float = 10.0) -> Any:
+        """Wait until ``found()`` is true, looking after each message and each frame; return its value.
+
+        Raises:
+            TimeoutError: it did not become true.
+        """
+        async with asyncio.timeout(timeout_s):
+            while not (value := found()):
+                self._changed.clear()
+                await self._changed.wait()
+            return value
+
+    async def message(
+        self,
+        kind: str,
+        matches: Callable[[dict[str, Any]], bool] = lambda _data: True,
+        *,
+        after: int = 0,
+        timeout_s: float = 10.0,
+    ) -> dict[str, Any]:
+        """Wait for a message of a type whose data matches; return its data.
+
+        Args:
+            kind: the RTVI type.
+            matches: what its data must be like.
+            after: index into `messages` to begin at.
+            timeout_s: how long to wait.
+        """
+
+        def found() -> dict[str, Any] | None:
+            for message in self.messages[after:]:
+                data = message.get("data") or {}
+                if message["type"] == kind and matches(data):
+                    return {"found": data}
+            return None
+
+        result: dict[str, Any] = (await self.until(found, timeout_s))["found"]
+        return result
+
+    async def ended(self, timeout_s: float = 10.0) -> None:
+        """Wait until the service has closed the connection."""
+        await self.until(lambda: self.pc.connectionState == "closed", timeout_s)
+
+    def heard_pcm(self) -> Pcm:
+        """Return all that was heard: int16, mono, at `heard_rate_hz`."""
+        return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
+
+    async def listen(self, track: MediaStreamTrack) -> None:
+        """Record what comes; ends with the track."""
+        while True:
+            try:
+                frame = await track.recv()
+            except MediaStreamError:
+                return
+            assert isinstance(frame, av.AudioFrame)
+            self.heard_rate_hz = frame.sample_rate
+            samples: Pcm = frame.to_ndarray().astype(np.int16, copy=False).reshape(-1)
+            self.heard.append(to_mono(samples, frame.layout.nb_channels))
+            if len(self.heard) * FRAME_S > MAX_HEARD_S:
+                del self.heard[0]
+            self.changed()
+
+    def changed(self) -> None:
+        """Wake who waits in `until`."""
+        self._changed.set()
+
+    def _greet(self) -> None:
+        self.send("client-ready", {"version": "2.1.0", "about": {"library": "talkspurt-caller"}})
+
+    def _message_came(self, text: str | bytes) -> None:
+        message = json.loads(text)
+        if len(self.messages) < MAX_EVENTS:
+            self.messages.append(message)
+        self.changed()
+
+
+@asynccontextmanager
+async def dial(
+    url: str,
+    *,
+    microphone: Microphone | None = None,
+    key: str | None = None,
+    codec: str | None = None,
+    videos: Sequence[MediaStreamTrack] = (),
+    video_codec: str | None = None,
+    listens: bool = True,
+    speaks: bool = True,
+    hang_up: bool = True,
+    state: str | None = None,
+) -> AsyncIterator[Caller]:
+    """Call a service by WHIP.
+
+    Args:
+        url: the service's address, e.g. ``http://127.0.0.1:8080/``.
+        microphone: what to say; silence if None.
+        key: bearer token.
+        codec: offer this audio codec only: opus, PCMU, PCMA or G722.
+        videos: what to show: the camera, then the screen.
+        video_codec: offer this video codec only: VP8 or H264.
+        listens: False offers sendonly, as a WHIP publisher does.
+        speaks: False offers recvonly: nothing can be said, but typed.
+        hang_up: False leaves on exit without a DELETE.
+        state: of a call that this one goes on from, as ``GET`` on it answered.
+
+    Raises:
+        OfferError: the service answered with an error; carries its status.
+        TimeoutError: no media connection came about.
+    """
+    # By default an offering aiortc loses the second video section, and with MAX_BUNDLE what follows the channel.
+    pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
+    caller = Caller(pc, microphone or Microphone())
+    connected = asyncio.Event()
+    listening: list[asyncio.Task[None]] = []
+    pc.on("track", lambda track: listening.append(asyncio.create_task(caller.listen(track))))
+
+    def state_changed() -> None:
+        caller.changed()
+        if pc.connectionState == "connected":
+            connected.set()
+
+    pc.on("connectionstatechange", state_changed)
+    direction = "recvonly" if not speaks else "sendrecv" if listens else "sendonly"
+    transceiver = pc.addTransceiver(caller.microphone if speaks else "audio", direction=direction)
+    _prefer(transceiver, codec)
+    for video in videos:
+        _prefer(pc.addTransceiver(video, direction="sendonly"), video_codec)
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    try:
+        async with aiohttp.ClientSession(headers=headers) as http:
+            await pc.setLocalDescription(await pc.createOffer())
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                caller.location, answer = await _offer(http, url, pc.localDescription.sdp, state)
+                await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+                await connected.wait()
+            try:
+                yield caller
+            finally:
+                if hang_up:
+                    async with http.delete(caller.location):
+                        pass  # 200, too, if the call has ended already
+    finally:
+        await close_peer(pc)
+        for track in (caller.microphone, *videos):
+            track.stop()
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
+
+
+def _prefer(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
+    """Offer one codec only, if one is given."""
+    if codec is None:
+        return
+    wanted = f"{transceiver.kind}/{codec}".lower()
+    capabilities = RTCRtpSender.getCapabilities(transceiver.kind)
+    transceiver.setCodecPreferences([found for found in capabilities.codecs if found.mimeType.lower() == wanted])
+
+
+async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str | None) -> tuple[str, str]:
+    endpoint = urljoin(url, "/whip")
+    if state is None:
+        asked = http.post(endpoint, data=offer, headers={"Content-Type": "application/sdp"})
+    else:
+        form = aiohttp.FormData({"sdp": offer, "state": state}, default_to_multipart=True)
+        asked = http.post(endpoint, data=form)
+    async with asked as response:
+        body = await response.text()
+        if response.status != 201:
+            raise OfferError(response.status, "refused", _detail(body))
+        return urljoin(endpoint, response.headers["Location"]), body
+
+
+def _detail(body: str) -> str:
+    """Return the words of a problem (RFC 9457), or the beginning of whatever else came."""
+    try:
+        told = read_json(body)
+    except ValueError:
+        told = None
+    detail = told.get("detail") if isinstance(told, dict) else None
+    return (detail if isinstance(detail, str) else body)[:500]

@@ -1,0 +1,240 @@
+"""The command `talkspurt`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import aiohttp
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from agent.author.load import load_agent
+from agent.emulator.command import main as emulator_main
+from agent.errors import ConfigError, OfferError
+from agent.redact import shown_url, without_secrets
+from agent.settings import Settings, load_settings
+from signaling.app import DEMO, serve
+from signaling.client.call import Outcome, TranscriptView, hold_call, read_sound, read_state
+from signaling.client.camera import FileCamera
+from signaling.client.dial import follow_call, service_client
+from signaling.client.keyboard import Keyboard
+from signaling.command.doctor import examine
+from signaling.command.flags import with_settings
+from signaling.process.audit import audit_to
+from signaling.process.logs import log_to_stderr
+
+app = typer.Typer(
+    name="talkspurt",
+    help="A Gemini Live agent on a call, from a browser, a phone or a load test.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep `serve` a subcommand while it is the only one."""
+
+
+@app.command("serve")
+@with_settings
+def serve_command(
+    settings: Settings,
+    agent: Annotated[
+        str | None, typer.Argument(metavar="[FILE.py[:NAME]]", help="The agent that answers [default: a demo].")
+    ] = None,
+    import_functions: Annotated[
+        list[Path] | None, typer.Option(help="A file whose public functions the model may call; may be repeated.")
+    ] = None,
+) -> None:
+    """Run the service; the local emulator answers when there are no credentials.
+
+    Each flag is also a variable (--vad-silence-ms: TALKSPURT_VAD_SILENCE_MS) and a line of talkspurt.toml
+    (vad_silence_ms = 500). Keys are variables only: GOOGLE_API_KEY, TALKSPURT_VERTEX_API_KEY, TALKSPURT_SERVER_KEY.
+    """
+    definition = load_agent(agent, import_functions or (), DEMO)
+    log = log_to_stderr(settings.log_level, settings.log_format)
+    finish_audit = audit_to(Path(settings.audit_file)) if settings.audit_file else None
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(settings, definition))
+    finally:
+        if finish_audit is not None:
+            finish_audit()
+        log.finish()
+
+
+@app.command()
+@with_settings
+def doctor(settings: Settings) -> None:
+    """Say what is missing or misconfigured; exit code 1 if something keeps calls from working.
+
+    It takes the flags of serve, and looks at what the service would do with them.
+    """
+    colours = {"good": "green", "fallback": "yellow", "bad": "red"}
+
+    async def print_findings() -> bool:
+        healthy = True
+        async for finding in examine(settings):
+            verdict = f"[{colours[finding.verdict]}]{finding.verdict:8}[/]"
+            Console().print(f"{verdict} {finding.subject}: {escape(finding.detail)}", soft_wrap=True)
+            healthy = healthy and finding.verdict != "bad"
+        return healthy
+
+    if not asyncio.run(print_findings()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def emulate(
+    port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes any.")] = 8443,
+    pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = 2.0,
+    speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
+    faults: Annotated[Path | None, typer.Option(help="Fault script: what goes wrong, and when.")] = None,
+) -> None:
+    """Run the local Live API server alone; prints its address and certificate as one JSON line."""
+    arguments = ["--port", str(port), "--pace", str(pace)]
+    if not speech_recognition:
+        arguments.append("--no-speech-recognition")
+    if faults is not None:
+        arguments += ["--faults", str(faults)]
+    raise typer.Exit(emulator_main(arguments))
+
+
+@app.command()
+def call(
+    url: Annotated[str, typer.Argument(help="The service's address, e.g. http://127.0.0.1:8080/.")],
+    microphone: Annotated[
+        Path | None, typer.Option(help="Sound file with what to say; silence without one.", metavar="FILE")
+    ] = None,
+    message: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Text to type; may be repeated. - types the lines of the standard input.", metavar="TEXT"
+        ),
+    ] = None,
+    camera: Annotated[
+        Path | None, typer.Option(help="Picture or video file to show, again and again.", metavar="FILE")
+    ] = None,
+    audio_input: Annotated[
+        bool, typer.Option("--audio-input/--no-audio-input", help="Send sound, or none at all.")
+    ] = True,
+    record: Annotated[
+        Path | None, typer.Option(help="WAV file to write what was heard to, up to ten minutes.", metavar="FILE")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Longest call; no limit without it.")] = None,
+    go_on_from: Annotated[
+        Path | None, typer.Option(help="JSON file with the state of an earlier call to go on from.", metavar="FILE")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's key.", show_envvar=True)
+    ] = None,
+) -> None:
+    """Call a service without a browser.
+
+    Both transcripts, tools and sources are shown as they come, the call's figures at its end. On a terminal what
+    you type goes to the agent line by line. The call ends with Ctrl-C, with --seconds, when the service ends it,
+    and, once all that was given has been said and typed, after the agent's last word. Exit code 0 if it ended well,
+    1 if there was none or it broke, 2 if a file or flag is wrong.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"URL {shown_url(url)!r}: must begin with http:// or https://")
+    speech = None if microphone is None else read_sound(microphone)
+    if record is not None and record.is_dir():
+        raise ConfigError(f"flag --record = {str(record)!r}: it is a folder; name a file in it")
+    if record is not None and not record.absolute().parent.is_dir():
+        raise ConfigError(f"flag --record = {str(record)!r}: its folder does not exist")
+    if microphone is not None and not audio_input:
+        raise ConfigError("flag --microphone: there is nothing to say it with, because of --no-audio-input")
+    state = None if go_on_from is None else read_state(go_on_from)
+    console = Console()
+    texts = [text for text in message or () if text != "-"]
+    terminal, piped = sys.stdin.isatty(), "-" in (message or ())
+
+    async def hold() -> Outcome:
+        hang_up = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hang_up.set)
+        keyboard = Keyboard(texts)
+        if terminal or piped:
+            keyboard.read(sys.stdin.fileno(), hurried=terminal, holds=piped or not (texts or speech is not None))
+        with TranscriptView(console, typed_on=terminal) as view:
+            return await hold_call(
+                url,
+                speech=speech,
+                record=record,
+                key=key,
+                limit_s=seconds,
+                hang_up=hang_up,
+                show=view.show,
+                notice=view.notice,
+                keyboard=keyboard if texts or terminal or piped else None,
+                camera=None if camera is None else FileCamera(camera),
+                speaks=audio_input,
+                state=state,
+            )
+
+    outcome = asyncio.run(hold())
+    for name, words in outcome.tally.rows():
+        console.print(f"[dim]{name:14}[/]{escape(words)}", soft_wrap=True, highlight=False)
+    console.print(
+        f"[{'red' if outcome.failed else 'dim'}]{outcome.reason}[/]: {escape(outcome.detail)}", soft_wrap=True
+    )
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def dial(
+    to: Annotated[str, typer.Argument(help="sip:name@host, or a telephone number.")],
+    url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:8080",
+    instruction: Annotated[str, typer.Option(help="Told to the agent for this call only.")] = "",
+) -> None:
+    """Have a running service call a telephone, and follow the call; Ctrl-C hangs up. Exit code 1: no answer."""
+    key = load_settings().server_key
+
+    async def follow() -> bool:
+        answered = False
+        async with (
+            service_client(url, key.get_secret_value() if key else None) as http,
+            aclosing(follow_call(http, {"to": to, "instruction": instruction})) as states,
+        ):
+            async for state in states:
+                answered = answered or state["state"] == "answered"
+                Console().print(f"{state['state']} {escape(state.get('detail', ''))}", soft_wrap=True)
+        return answered
+
+    try:
+        answered = asyncio.run(follow())
+    except (OfferError, OSError, aiohttp.ClientError) as error:
+        reason = without_secrets(str(error), url)
+        raise ConfigError(f"the service at {shown_url(url)} did not place the call: {reason}") from None
+    except KeyboardInterrupt:
+        return
+    if not answered:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; a configuration that cannot work ends it with exit code 2 and one line."""
+    try:
+        app()
+    except ConfigError as error:
+        print(f"talkspurt: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's event loop if the extra ``speed`` is installed: it saves 5 to 20 % of a call's cost."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

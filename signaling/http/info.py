@@ -1,0 +1,56 @@
+"""What a call is at this moment, for whoever asks over HTTP. See docs/calls.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.media.playout import VOICE_RATE_HZ
+from signaling.webrtc.calls import Leg, leg_stats
+
+CALLS_PATH = "/v1/realtime/calls"
+"""Below it is each call's address."""
+
+STATS = (
+    "inbound_packets",
+    "inbound_lost_packets",
+    "inbound_audio_s",
+    "inbound_concealed_s",
+    "outbound_packets",
+    "outbound_late_packets",
+    "heard_s",
+    "dropped_s",
+    "video_pictures",
+    "uplink_dropped_s",
+    "left_unanswered",
+)
+"""Of the call's counters those that say how well it goes; the others are in the metrics."""
+
+
+def call_info(leg: Leg) -> dict[str, Any]:
+    """Describe a call; no word of what was said."""
+    call, stats = leg.call, leg_stats(leg)
+    return {
+        **leg.state(),
+        "state": call.state,
+        "duration_s": round(call.duration_s, 3),
+        "model": call.model,
+        "tools": call.tools.names,
+        "turns": call.transcript.count,
+        "sessions": call.live.sessions,
+        "responses": call.response.count,
+        "response_ms": None if call.response.last_s is None else round(call.response.last_s * 1000),
+        "session_id": call.live.session_id,
+        "tool_calls": call.counts.tool_calls,
+        "tool_errors": call.counts.tool_errors,
+        "interruptions": call.counts.interruptions,
+        "pictures": call.drawn.count,
+        "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
+        "stats": {name: round(getattr(stats, name), 3) for name in STATS},
+        "usage": _usage(leg),
+    }
+
+
+def _usage(leg: Leg) -> dict[str, Any]:
+    spent = leg.call.meter.total()
+    cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
+    return {"tokens": spent.by_direction(), "cost_usd": cost_usd}

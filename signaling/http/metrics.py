@@ -1,0 +1,171 @@
+"""What Prometheus reads: calls, media counters, how late the event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agent import events
+from agent.clock import monotonic
+from agent.media import opus
+from agent.media.tap import audio as tap
+from agent.media.tap import ice as tap_ice
+from signaling.http.connections import Connections
+from signaling.process.logs import StrangersErrors, lines_dropped
+from signaling.webrtc.calls import Calls
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_RESPONSE_BUCKETS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Metrics:
+    """One service's registry; nothing is global."""
+
+    def __init__(self, calls: Calls, connections: Connections, strangers_errors: StrangersErrors) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_CallsCollector(calls))
+        self._registry.register(_DoorCollector(connections, strangers_errors))
+        lag = Histogram(
+            "talkspurt_loop_lag_seconds",
+            "How late the event loop ran a timer.",
+            buckets=_LAG_BUCKETS_S,
+            registry=self._registry,
+        )
+        self.note_lag = lag.observe
+        "Takes how late the event loop was, in seconds."
+        self._response = Histogram(
+            "talkspurt_response_seconds",
+            "From the end of what a caller said or typed to the first audible sample of the answer.",
+            buckets=_RESPONSE_BUCKETS_S,
+            registry=self._registry,
+        )
+        calls.observers.append(self._note)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the route of the metrics."""
+
+        async def metrics(_request: web.Request) -> web.Response:
+            return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
+
+        return [web.get("/metrics", metrics)]
+
+    def _note(self, event: events.Event) -> None:
+        if isinstance(event, events.AgentResponded):
+            self._response.observe(event.response_ms / 1000)
+
+
+class _DoorCollector(Collector):
+    """Reads what was kept out, and what was lost of the log."""
+
+    def __init__(self, connections: Connections, strangers_errors: StrangersErrors) -> None:
+        self._connections = connections
+        self._strangers_errors = strangers_errors
+
+    def collect(self) -> Iterator[Metric]:
+        dropped = CounterMetricFamily(
+            "talkspurt_datagrams_dropped", "Datagrams that reached no call, by kind.", labels=["kind"]
+        )
+        for kind, count in tap_ice.dropped.items():
+            dropped.add_metric([kind], count)
+        yield dropped
+        closed = CounterMetricFamily(
+            "talkspurt_http_connections_closed", "HTTP connections closed for want of room.", labels=["kind"]
+        )
+        closed.add_metric(["idle"], self._connections.closed_for_room)
+        closed.add_metric(["refused"], self._connections.refused)
+        yield closed
+        errors = CounterMetricFamily("talkspurt_http_errors", "Requests that could not be read.", labels=["kind"])
+        for kind, count in self._strangers_errors.counts.items():
+            errors.add_metric([kind], count)
+        yield errors
+        yield CounterMetricFamily("talkspurt_log_lines_dropped", "Lines that nobody read.", lines_dropped())
+
+
+class _CallsCollector(Collector):
+    """Reads the calls' own counters when it is asked, and costs nothing otherwise."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
+        yield GaugeMetricFamily("talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.pending)
+        yield GaugeMetricFamily("talkspurt_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+        yield GaugeMetricFamily(
+            "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
+        )
+        yield GaugeMetricFamily(
+            "talkspurt_media_guard", "1 if strangers' datagrams are kept from calls.", tap_ice.why_not() is None
+        )
+        yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
+        yield GaugeMetricFamily(
+            "talkspurt_overloaded",
+            "1 while calls are refused because the loop is late.",
+            self._calls.overload.active,
+        )
+        yield CounterMetricFamily("talkspurt_calls_started", "Calls that were accepted.", self._calls.started)
+        ended = CounterMetricFamily("talkspurt_calls_ended", "Calls that ended, by reason.", labels=["reason"])
+        for reason, count in self._calls.ended.items():
+            ended.add_metric([reason], count)
+        yield ended
+        refused = CounterMetricFamily(
+            "talkspurt_offers_refused", "Offers without room, by reason.", labels=["reason"]
+        )
+        for reason, count in self._calls.refused.items():
+            refused.add_metric([reason], count)
+        yield refused
+        yield CounterMetricFamily(
+            "talkspurt_calls_given_up", "Calls that made room before they were connected.", self._calls.made_room
+        )
+        ignored = CounterMetricFamily(
+            "talkspurt_candidates_ignored", "Callers' candidates without checks, by reason.", labels=["reason"]
+        )
+        for reason, count in self._calls.candidates_ignored.items():
+            ignored.add_metric([reason], count)
+        yield ignored
+        happened = CounterMetricFamily(
+            "talkspurt_events", "What happened in calls, by event and sort.", labels=["event", "sort"]
+        )
+        for named, count in self._calls.events.items():
+            happened.add_metric(list(named), count)
+        yield happened
+        yield from self._money()
+        yield from self._budgets()
+        for name, value in asdict(self._calls.stats()).items():
+            name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name
+            yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
+
+    def _budgets(self) -> Iterator[Metric]:
+        now, budgets = monotonic(), self._calls.budgets
+        refused = CounterMetricFamily(
+            "talkspurt_budget_refusals", "Calls refused because a daily limit is used up.", labels=["limit"]
+        )
+        for limit, count in budgets.refused.items():
+            refused.add_metric([limit], count)
+        yield refused
+        cost = GaugeMetricFamily("talkspurt_daily_cost_usd", "Cost of 24 hours, by account.", labels=["account"])
+        minutes = GaugeMetricFamily(
+            "talkspurt_daily_minutes", "Minutes of 24 hours, by account.", labels=["account"]
+        )
+        for name, account in budgets.accounts.items():
+            cost.add_metric([name], account.usd(now))
+            minutes.add_metric([name], account.used_minutes(now))
+        yield from (cost, minutes)
+
+    def _money(self) -> Iterator[Metric]:
+        spent = self._calls.spent()
+        tokens = CounterMetricFamily(
+            "talkspurt_tokens", "Tokens that the Live server billed.", labels=["direction", "modality"]
+        )
+        for (direction, modality), count in sorted(spent.tokens.items()):
+            tokens.add_metric([direction, modality], count)
+        yield tokens
+        cost_usd = float(spent.cost_usd or 0)
+        yield CounterMetricFamily("talkspurt_cost_usd", "What they cost by the price list, US dollars.", cost_usd)

@@ -1,0 +1,110 @@
+"""Calls that the service makes: `POST /v1/calls`, and how they went."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from agent import events
+from agent.errors import OfferError, ToolError
+from agent.settings import Settings
+from signaling.http.bodies import read_json
+from signaling.http.tokens import authorise
+from signaling.phone.sip_call import SipCall
+from signaling.phone.sip_line import SipLine
+from signaling.phone.telephone import MAX_HEADERS, MAX_TEXT, address
+from signaling.process.audit import DIALLED
+from signaling.webrtc.calls import Calls
+
+PATH = "/v1/calls"
+AGENT = "default"  # a service has one agent; its name is asked for so that callers need not change
+MAX_REMEMBERED = 256
+MAX_INSTRUCTION = 8_000
+_HEADER_NAME = re.compile(r"[Xx]-[A-Za-z0-9-]{1,64}")
+
+
+def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef]:
+    """Return the routes of the calls that the service makes."""
+    made: dict[str, SipCall] = {}
+    over: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def note_end(call_id: str, event: events.Event) -> None:
+        if isinstance(event, events.CallEnded):
+            ended = {"state": "ended", "reason": event.reason, "detail": event.detail}
+            over[call_id] = _state(call_id, made.pop(call_id)) | ended
+            if len(over) > MAX_REMEMBERED:
+                over.popitem(last=False)
+
+    async def create(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        to, instruction, headers = _wish(await read_json(request), line.domain)
+        request[DIALLED] = to
+        call = await line.dial(to, instruction=instruction, headers=headers)
+        assert call.leg is not None
+        call_id = call.leg.call.call_id
+        made[call_id] = call
+        call.leg.call.observe(partial(note_end, call_id))
+        return web.json_response(_state(call_id, call), status=201, headers={"Location": f"{PATH}/{call_id}"})
+
+    async def show(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        call_id = request.match_info["call_id"]
+        if call_id in over:
+            return web.json_response(over[call_id])
+        if call_id in made:
+            return web.json_response(_state(call_id, made[call_id]))
+        return web.json_response(calls.get(call_id).state())
+
+    async def hang_up(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        calls.hang_up(request.match_info["call_id"], "The operator hung up.", "operator")
+        return web.Response(status=200)
+
+    return [
+        web.post(PATH, create),
+        web.get(f"{PATH}/{{call_id}}", show),
+        web.delete(f"{PATH}/{{call_id}}", hang_up),
+    ]
+
+
+def _state(call_id: str, call: SipCall) -> dict[str, Any]:
+    leg = call.leg
+    assert leg is not None
+    return {"id": call_id, "to": call.line.callee, "state": call.state, **leg.state()}
+
+
+def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
+    """Return what is asked for: the SIP address, the further instruction, the headers."""
+    unknown = sorted(body.keys() - {"to", "agent", "instruction", "headers"})
+    if unknown:
+        raise OfferError(
+            400, "unknown_field", f"There is no field {unknown[0]}: expected to, agent, instruction, headers."
+        )
+    if body.get("agent", AGENT) != AGENT:
+        raise OfferError(422, "unknown_agent", f"This service has one agent; its name is {AGENT}.")
+    instruction, headers = body.get("instruction", ""), body.get("headers", {})
+    if not isinstance(instruction, str) or len(instruction) > MAX_INSTRUCTION:
+        raise OfferError(
+            422, "invalid_instruction", f"instruction must be text of at most {MAX_INSTRUCTION} characters."
+        )
+    try:
+        return address(str(body.get("to", "")), domain), instruction, _headers(headers)
+    except ToolError as error:
+        raise OfferError(422, "invalid_to", f"to: {error}.") from None
+
+
+def _headers(headers: Any) -> dict[str, str]:
+    """Let custom headers through, and nothing that could be another header."""
+    if isinstance(headers, dict) and len(headers) <= MAX_HEADERS and all(map(_is_header, headers.items())):
+        return dict(headers)
+    raise OfferError(422, "invalid_headers", "headers must be an object of X-... names and one-line texts.")
+
+
+def _is_header(header: tuple[str, Any]) -> bool:
+    name, value = header
+    one_line = isinstance(value, str) and value.isprintable() and len(value) <= MAX_TEXT
+    return one_line and _HEADER_NAME.fullmatch(name) is not None

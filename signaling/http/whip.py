@@ -1,0 +1,145 @@
+"""WHIP and its extension to calls: one POST of an SDP offer, trickle by PATCH, hang-up by DELETE (RFC 9725).
+
+RFC 9725 answers recvonly because it only publishes; here an offer that is sendrecv is answered sendrecv.
+`/whip` and `/v1/realtime/calls` are the same door.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from aiohttp import web
+
+from agent.clock import monotonic, unix
+from agent.errors import OfferError
+from agent.settings import Settings
+from signaling.http.bodies import read_json, read_text, refused_by_rate, want_type
+from signaling.http.form import FORM_TYPE, read_form
+from signaling.http.info import CALLS_PATH, call_info
+from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
+from signaling.http.problem import MAX_BODY_BYTES
+from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
+from signaling.webrtc import sdp
+from signaling.webrtc.calls import Calls
+from signaling.webrtc.offer import NOTHING_EXTRA, Door, Extra, add_candidates
+
+SDP_TYPE = "application/sdp"
+FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
+ENDPOINTS = ("/whip", CALLS_PATH)
+MAX_SAID_CHARS = 16 << 10
+
+
+def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
+    """Return the routes of this dialect."""
+    seal = Seal(settings)
+
+    async def create(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        offer, extra = await _wish(request, seal)
+        answer, leg = await door.accept_offer(offer, replace(extra, key=key_name(settings)), request.remote)
+        headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
+        response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
+        for link in ice_links(settings.ice_servers):
+            response.headers.add("Link", link)
+        return response
+
+    async def trickle(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        leg = calls.get(request.match_info["call_id"])
+        want_type(request, FRAGMENT_TYPE)
+        fragment = sdp.parse_fragment(await read_text(request, "invalid_sdp"))
+        _check_generation(request, leg.etag, restarts=fragment.ufrag not in (None, *leg.ufrags))
+        await add_candidates(leg, fragment)
+        return web.Response(status=204)
+
+    async def hang_up(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        calls.hang_up(request.match_info["call_id"], "The caller hung up.", "caller")
+        return web.Response(status=200)
+
+    async def show(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        leg = calls.get(request.match_info["call_id"])
+        return web.json_response(call_info(leg), headers={"ETag": leg.etag})
+
+    async def show_kept(request: web.Request) -> web.Response:
+        want_key_holder(request, settings)
+        kept = seal.sign(calls.get(request.match_info["call_id"]).call.keep())
+        return web.json_response(kept.to_json(), dumps=partial(json.dumps, ensure_ascii=False))
+
+    async def say(request: web.Request) -> web.Response:
+        want_instructor(request, settings)
+        leg = calls.get(request.match_info["call_id"])
+        text = (await read_json(request)).get("text")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
+            raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        with refused_by_rate():
+            leg.rates.take(monotonic(), notes=1, characters=len(text))
+        leg.call.say(text.strip())
+        return web.json_response({}, status=202)
+
+    async def show_picture(request: web.Request) -> web.Response:
+        authorise(request, settings)
+        number = request.match_info["number"]
+        picture = calls.get(request.match_info["call_id"]).call.drawn.picture(int(number))
+        if picture is None:
+            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is kept no more.")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
+
+    async def show_endpoint(_request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    async def options(_request: web.Request) -> web.Response:
+        return web.Response(status=200, headers={"Accept-Post": SDP_TYPE})
+
+    found = []
+    for endpoint in ENDPOINTS:
+        found += [
+            web.post(endpoint, create),
+            web.get(endpoint, show_endpoint),
+            web.options(endpoint, options),
+            web.patch(f"{endpoint}/{{call_id}}", trickle),
+            web.delete(f"{endpoint}/{{call_id}}", hang_up),
+            web.get(f"{endpoint}/{{call_id}}", show),
+            web.get(f"{endpoint}/{{call_id}}/state", show_kept),
+            web.post(f"{endpoint}/{{call_id}}/say", say),
+            web.get(f"{endpoint}/{{call_id}}/pictures/{{number:[0-9]{{1,9}}}}", show_picture),
+            web.options(f"{endpoint}/{{call_id}}", options),
+        ]
+    return found
+
+
+def ice_links(urls: Sequence[str]) -> list[str]:
+    """Return the ICE servers as Link header values (RFC 9725 section 4.6)."""
+    return [f'<{url}>; rel="ice-server"' for url in urls]
+
+
+async def _wish(request: web.Request, seal: Seal) -> tuple[str, Extra]:
+    """Return the offer, and what the call has besides."""
+    if request.content_type != FORM_TYPE:
+        want_type(request, SDP_TYPE)
+        return _text(await request.read()), NOTHING_EXTRA
+    parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
+    if "sdp" not in parts:
+        raise OfferError(422, "missing_part", "The form has no part called sdp, which is the offer.")
+    kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
+    return _text(parts["sdp"]), Extra(kept=kept)
+
+
+def _text(body: bytes) -> str:
+    return body.decode(errors="replace")  # a session's name may be in any charset
+
+
+def _check_generation(request: web.Request, etag: str, *, restarts: bool) -> None:
+    """Hold the request's If-Match against the ICE generation (RFC 9725 section 4.4)."""
+    if_match = ",".join(request.headers.getall("If-Match", []))
+    if not if_match:
+        raise OfferError(428, "if_match_required", "Send the ETag of the call in an If-Match header.")
+    if if_match.strip() == "*" or restarts:
+        raise OfferError(422, "ice_restart_unsupported", "ICE restart is not supported: start a new call.")
+    if etag not in (tag.strip() for tag in if_match.split(",")):
+        raise OfferError(412, "etag_mismatch", "The If-Match header does not name this call's ICE generation.")

@@ -1,0 +1,215 @@
+"""One telephone call through the gateway, from the first ring to the end; see `signaling.phone.sip_line`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from agent import events
+from agent.call.call import Call
+from agent.clock import monotonic
+from agent.errors import GatewayError
+from agent.settings import Settings
+from signaling.phone.callees import callees_of
+from signaling.phone.janus import Handle, Notice
+from signaling.phone.telephone import Line, phone_tools
+from signaling.webrtc.calls import Leg
+from signaling.webrtc.offer import Extra
+from signaling.webrtc.watch import watch_connection
+
+TRANSFER_TIMEOUT_S = 30.0
+DECLINED = 603
+PHONE_SILENT_S = 300.0  # a phone that was switched off says no BYE; one on hold sends nothing either
+PHONE_LOOK_S = 1.0
+_DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
+
+
+class SipCall:
+    """One telephone call on one handle of the gateway, from the first ring to the end; a `phone.Phone`."""
+
+    def __init__(self, handle: Handle, line: Line, settings: Settings) -> None:
+        self.handle = handle
+        self.line = line
+        self.leg: Leg | None = None
+        self.over: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+        "The telephone's end of the call: reason and detail as in `CallEnded`."
+        self.accepted: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        "The SDP of the telephone that the service called, once it has answered."
+        self.state = "calling"
+        "``calling``, ``ringing`` or ``answered``, of a call that the service makes."
+        self._early_answer: str | None = None  # the SDP of a 183; the 200 that follows has none
+        self._settings = settings
+        self._media = False  # the gateway has a peer connection for it
+        self._keys_by_rtp = self._keys_by_info = False
+        self._transferred: asyncio.Future[int] | None = None
+
+    def extra(self) -> Extra:
+        """Return what the agent has besides on this call."""
+        tools = phone_tools(
+            self,
+            self._call,
+            may_send_keys=self._settings.send_dtmf,
+            transfer_to=callees_of(self._settings, "transfer"),
+        )
+        return Extra(tools, self.line.instruction(), self.line.caller, telephone=True)
+
+    def begin(self, leg: Leg) -> None:
+        """Belong to a call that has started."""
+        self.leg = leg
+        leg.phone = {"direction": self.line.direction, "caller": self.line.caller, "callee": self.line.callee}
+        leg.last_words.append(self._hang_up)
+        leg.watch = partial(_watch_phone, leg, self._settings)
+        leg.call.observe(self._note_keys)
+        if self.over.done():
+            self._end_call()
+
+    @property
+    def cleared(self) -> bool:
+        """True once its handle can carry another call: a call that comes too early fails in the gateway."""
+        return self.over.done() and not self._media
+
+    async def connect(self, request: Mapping[str, Any], sdp_type: str, sdp: str) -> None:
+        """Send a request with our description.
+
+        Raises:
+            GatewayError: refused, no answer, or lost.
+        """
+        self._media = True
+        try:
+            await self.handle.ask(request, sdp_type=sdp_type, sdp=sdp)
+        except GatewayError:
+            self._media = False
+            raise
+
+    def end(self) -> None:
+        """Have the agent hang up."""
+        self._call().hang_up("hung_up", "The agent hung up.", "agent")
+
+    async def send_keys(self, keys: str) -> None:
+        """Press keys: as RTP events if the phone takes them, else by SIP INFO."""
+        if self._call().voice.send_keys(keys):
+            return
+        for key in keys.replace(",", ""):
+            await self.handle.ask({"request": "dtmf_info", "digit": key})
+
+    async def transfer(self, target: str) -> None:
+        """Have the phone call somebody else (REFER, RFC 3515), and hang up once it got through."""
+        self._transferred = asyncio.get_running_loop().create_future()
+        await self.handle.ask({"request": "transfer", "uri": target})
+        try:
+            async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+                code = await self._transferred
+        except TimeoutError:
+            raise GatewayError("the phone did not say whether the transfer worked") from None
+        if code >= 300:
+            raise GatewayError(f"the transfer was refused: {code}", code=code)
+        self._call().hang_up("hung_up", "The agent transferred the caller.", "agent")
+
+    async def decline(self, code: int) -> None:
+        """Refuse an incoming call."""
+        with suppress(GatewayError):  # it was cancelled, or the gateway has gone: there is nothing to refuse
+            await self.handle.ask({"request": "decline", "code": code})
+        self.lose("declined", f"The call was declined: {code}.")
+
+    async def refuse_transfer(self, refer_id: Any) -> None:
+        """Refuse to call somebody else because the phone wants it: the agent's calls are the operator's to make."""
+        with suppress(GatewayError):
+            await self.handle.ask({"request": "decline", "code": DECLINED, "refer_id": refer_id})
+
+    def take(self, notice: Notice) -> None:
+        """Take what the gateway says of the call."""
+        match notice.result.get("event"):
+            case "hangup":
+                self._phone_ended(notice.result)
+            case "progress":  # what is heard before the answer is ringing, which is not for the agent
+                self._early_answer = notice.sdp
+                self.state = "ringing"
+            case "ringing":
+                self.state = "ringing"
+            case "accepted" if self.line.direction == "outbound" and not self.accepted.done():
+                self.accepted.set_result(notice.sdp or self._early_answer)
+            case "info":
+                self._info(notice.result)
+            case "notify":
+                self._transfer_went(str(notice.result.get("content", "")))
+            case None if notice.kind == "hangup" and self._media:
+                self._media = False
+                self.lose("caller_left", "The gateway closed the media connection.")
+
+    def lose(self, reason: str, detail: str) -> None:
+        """End the call from the telephone's side; the first reason counts."""
+        if not self.over.done():
+            self.over.set_result((reason, detail))
+            self._end_call()
+
+    def _call(self) -> Call:
+        assert self.leg is not None, "the tools run in a call"
+        return self.leg.call
+
+    def _phone_ended(self, result: Mapping[str, Any]) -> None:
+        code, reason = result.get("code"), str(result.get("reason", ""))
+        if code == 200 or (self.leg is not None and self.leg.answered.is_set() and code != 487):
+            self.lose("hung_up", "The phone hung up.")
+        elif code == 487:
+            self.lose("caller_left", "The call was cancelled before it was answered.")
+        else:
+            self.lose("not_answered", f"The phone answered {code} {reason}.")
+
+    def _end_call(self) -> None:
+        if self.leg is not None:
+            reason, detail = self.over.result()
+            self.leg.call.hang_up(reason, detail, "network" if reason == "gateway_lost" else "caller")
+
+    def _info(self, result: Mapping[str, Any]) -> None:
+        """Take a key by SIP INFO, unless the phone sends them as RTP events, and so would send it twice."""
+        found = _DTMF_INFO.match(str(result.get("content", "")))
+        if "dtmf" not in str(result.get("type", "")) or not found or self.leg is None or self._keys_by_rtp:
+            return
+        self._keys_by_info = True
+        self.leg.call.press(found[1].upper())
+        self._keys_by_info = False
+
+    def _note_keys(self, event: events.Event) -> None:
+        if isinstance(event, events.KeyPressed) and not self._keys_by_info:
+            self._keys_by_rtp = True
+
+    def _transfer_went(self, sipfrag: str) -> None:
+        found = re.match(r"SIP/2\.0 (\d{3})", sipfrag)
+        if found and self._transferred is not None and not self._transferred.done() and int(found[1]) >= 200:
+            self._transferred.set_result(int(found[1]))
+
+    async def _hang_up(self) -> None:
+        """Say BYE (or CANCEL, or refuse), unless the phone has gone already."""
+        if self.over.done():
+            return
+        with suppress(GatewayError):  # its end hangs the phone up as well
+            await self.handle.ask({"request": "hangup"})
+        self.lose("hung_up", "We hung up.")
+
+
+def domain(settings: Settings) -> str:
+    """Return where plain numbers are."""
+    return settings.sip_user.partition("@")[2]
+
+
+async def _watch_phone(leg: Leg, settings: Settings) -> None:
+    """End the call when its connection is gone, or the phone behind the gateway; ends then, or when cancelled."""
+    silence = asyncio.create_task(_watch_silence(leg), name="phone-silence")
+    try:
+        await watch_connection(leg.pc, leg.call, settings, monotonic, leg.path.set)
+    finally:
+        silence.cancel()
+
+
+async def _watch_silence(leg: Leg) -> None:
+    heard_at, packets = monotonic(), -1
+    while monotonic() - heard_at < PHONE_SILENT_S:
+        count = leg.ear.packets().received if leg.ear is not None and leg.ear.tapped else packets - 1
+        if count != packets:
+            heard_at, packets = monotonic(), count
+        await asyncio.sleep(PHONE_LOOK_S)
+    leg.call.hang_up("ice_lost", f"Nothing was heard from the phone for {PHONE_SILENT_S:g} s.", "network")

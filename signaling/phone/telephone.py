@@ -1,0 +1,173 @@
+"""A telephone on the other side of a call: what the agent is told of it, and what it can do with it.
+
+The same for every way in by which a telephone comes (`signaling.phone.sip_line`, `signaling.phone.stream`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from agent.call.call import Call
+from agent.errors import GatewayError, ToolError
+from agent.tools.declare import Tool
+from signaling.phone.callees import Callees
+
+MAX_HEADERS = 16
+MAX_TEXT = 200  # of a header or a name, in characters
+GOODBYE_S = 15.0  # how long what the agent is saying may take before the hang-up
+HEARD_S = 0.3  # on its way through the gateway and the phone's own buffer
+LOOK_S = 0.05
+KEYS = re.compile(r"[0-9*#A-Da-d,]{1,32}")
+_NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{0,31}")
+_HOST = r"([A-Za-z0-9.\-]{1,128}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
+_URI = re.compile(rf"sips?:[\w\-.!~*'()%&=+$,]{{1,128}}@{_HOST}(;[\w\-.=]{{1,64}}){{0,4}}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the telephone network says of a call. None of it is verified.
+
+    Attributes:
+        direction: ``inbound`` if the telephone called.
+        caller: who called, a SIP URI or a number.
+        callee: who was called.
+        name: the caller's display name.
+        headers: of the call, those that begin with ``X-``; a carrier's parameters.
+    """
+
+    direction: Literal["inbound", "outbound"]
+    caller: str
+    callee: str
+    name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def trimmed(self) -> Line:
+        """Return it with every text cut to what can be handed on."""
+        headers = {_plain(name): _plain(value) for name, value in list(self.headers.items())[:MAX_HEADERS]}
+        return Line(self.direction, _plain(self.caller), _plain(self.callee), _plain(self.name), headers)
+
+    def instruction(self) -> str:
+        """Tell the model, as data that nobody can break out of."""
+        return (
+            "This call is by telephone. When the conversation is over, say goodbye and call end_call. "
+            f"The telephone network says of it, unverified, as JSON: {json.dumps(asdict(self))}"
+        )
+
+
+class Phone(Protocol):
+    """What a telephone leg can do."""
+
+    def end(self) -> None:
+        """Hang the call up."""
+
+    async def send_keys(self, keys: str) -> None:
+        """Press keys; raises GatewayError."""
+
+    async def transfer(self, target: str) -> None:
+        """Hand the caller over to another telephone and end the call; raises GatewayError."""
+
+
+def phone_tools(
+    phone: Phone, call: Callable[[], Call], *, may_send_keys: bool = False, transfer_to: Callees | None = None
+) -> tuple[Tool, ...]:
+    """Return the tools of one telephone call: to hang up, and what the operator has switched on.
+
+    Args:
+        phone: the leg.
+        call: returns its call, which is made after its tools.
+        may_send_keys: have a tool that presses keys.
+        transfer_to: where the caller may be transferred; None for no such tool.
+    """
+
+    async def end_call() -> str:
+        await _until_heard(call())
+        phone.end()
+        return "The call has ended."
+
+    async def send_dtmf(digits: str) -> str:
+        if not KEYS.fullmatch(digits):
+            raise ToolError("digits must be 1 to 32 of 0-9 * # A-D, and commas for pauses")
+        await _told(phone.send_keys(digits.upper()))
+        return "sent"
+
+    async def transfer(to: str) -> str:
+        assert transfer_to is not None
+        target = address(to, transfer_to.domain)
+        if not transfer_to.allow(target):
+            raise ToolError("the operator does not allow transfers to there; do not try other ways to write it")
+        await _until_heard(call())
+        await _told(phone.transfer(target))
+        return "The caller has been transferred."
+
+    tools = [Tool("end_call", "Hang up the telephone call. Say goodbye first.", _schema(), end_call, GOODBYE_S + 5)]
+    if may_send_keys:
+        tools.append(
+            Tool(
+                "send_dtmf",
+                "Press keys of the telephone, to use a menu of the other side for instance.",
+                _schema(digits="Keys to press: 0-9 * # A-D; a comma is a pause of half a second."),
+                send_dtmf,
+            )
+        )
+    if transfer_to is not None:
+        tools.append(
+            Tool(
+                "transfer",
+                "Hand the caller over to another telephone. Say so first. It ends your part of the call.",
+                _schema(to="A telephone number in international format, or a SIP address."),
+                transfer,
+                GOODBYE_S + 40,
+            )
+        )
+    return tuple(tools)
+
+
+def address(to: str, domain: str) -> str:
+    """Return a SIP address for what a person or a model wrote.
+
+    Args:
+        to: ``sip:name@host``, ``tel:+15551234`` or a number.
+        domain: where numbers are.
+
+    Raises:
+        ToolError: it is none of them.
+    """
+    text = to.strip()
+    if _URI.fullmatch(text):
+        return text
+    number = text.removeprefix("tel:")
+    if not _NUMBER.fullmatch(number):
+        raise ToolError("expected a SIP address, such as sip:name@host, or a telephone number")
+    digits = re.sub(r"[^+0-9]", "", number)
+    return f"sip:{digits}@{domain}"
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in str(text) if letter.isprintable())[:MAX_TEXT]
+
+
+def _schema(**texts: str) -> dict[str, Any]:
+    properties = {name: {"type": "string", "description": text} for name, text in texts.items()}
+    return {"type": "object", "properties": properties, "required": list(texts)}
+
+
+async def _told(work: Awaitable[None]) -> None:
+    """Turn the gateway's failure into the tool's."""
+    try:
+        await work
+    except GatewayError as error:
+        raise ToolError(error.detail) from None
+
+
+async def _until_heard(call: Call) -> None:
+    """Wait until the agent has said what it was saying, within reason."""
+    silent_s = waited_s = 0.0
+    while silent_s < HEARD_S and waited_s < GOODBYE_S:
+        await asyncio.sleep(LOOK_S)
+        waited_s += LOOK_S
+        silent_s = 0.0 if call.playout.queued_samples else silent_s + LOOK_S

@@ -1,0 +1,138 @@
+"""Who did what: calls, telephones that were dialled, keys that were wrong. No word of what was said.
+
+Lines go to the logger ``audit``, as all others do; with the setting `audit_file` they go to a file of their own
+instead, one JSON object a line, which only the service's user may read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from agent import events
+from agent.call.call import Call
+from agent.clock import Clock, monotonic
+from agent.errors import ConfigError
+from signaling.process.logs import BoundedHandler, JsonFormatter
+
+logger = logging.getLogger("audit")
+
+MOST_A_MINUTE = 600
+MINUTE_S = 60.0
+SHOWN_CHARS = 200
+REFUSED = (401, 403, 421, 429)
+DOING = ("POST", "DELETE")  # trickled candidates would be most of the log, and say nothing
+DIALLED = web.RequestKey("dialled", str)
+"Under which key of a request a route says whom it had called."
+
+
+class _Pace:
+    """Bounds the lines that strangers can cause, and says how many were left out."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began_at = -MINUTE_S
+        self._written = 0
+        self.left_out = 0
+
+    def admit(self) -> bool:
+        now = self._clock()
+        if now - self._began_at >= MINUTE_S:
+            self._began_at, self._written = now, 0
+        self._written += 1
+        if self._written > MOST_A_MINUTE:
+            self.left_out += 1
+            return False
+        return True
+
+
+class Audit:
+    """Write the audit log of one service.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock = monotonic) -> None:
+        self._failures = _Pace(clock)
+
+    def note(self, what: str, **fields: str | int | None) -> None:
+        """Write what happened: ``call_started``, ``call_dialled``, ...
+
+        Args:
+            what: in the past tense.
+            fields: who and which; texts are untrusted, and shortened.
+        """
+        shown = {name: _shown(value) for name, value in fields.items() if value is not None}
+        logger.info("%s %s", what, json.dumps(shown, ensure_ascii=False))
+
+    def note_failure(self, what: str, **fields: str | int | None) -> None:
+        """Write what somebody tried; beyond `MOST_A_MINUTE` lines only how many there were."""
+        if self._failures.admit():
+            left_out, self._failures.left_out = self._failures.left_out, 0
+            self.note(what, **fields, left_out=left_out or None)
+
+    def watch(self, call: Call) -> None:
+        """Write that a call began, whoever made it, and how it ends."""
+        self.note("call_started", call=call.call_id, caller=call.caller)
+
+        def note_end(event: events.Event) -> None:
+            if isinstance(event, events.CallEnded):
+                self.note(
+                    "call_ended",
+                    call=call.call_id,
+                    reason=event.reason,
+                    fault=event.fault,
+                    seconds=round(call.duration_s),
+                )
+
+        call.observe(note_end)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Write who asked for something to be done over HTTP, and who was refused."""
+        response = await handler(request)
+        asked = {"method": request.method, "path": request.path, "remote": request.remote}
+        if response.status in REFUSED:
+            self.note_failure("request_refused", **asked, status=response.status)
+        elif request.method in DOING and response.status < 300:
+            self.note("request_served", **asked, call=_call_id(response), dialled=request.get(DIALLED))
+        return response
+
+
+def _call_id(response: web.StreamResponse) -> str | None:
+    return response.headers.get("Location", "").rpartition("/")[2] or None
+
+
+def _shown(value: Any) -> Any:
+    return value[:SHOWN_CHARS] if isinstance(value, str) else value
+
+
+def audit_to(path: Path) -> Callable[[], None]:
+    """Have the audit log written to a file; returns what finishes it.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(f"audit_file {path}: {error.strerror}") from None
+    handler = BoundedHandler(JsonFormatter(), descriptor)
+    logger.addHandler(handler)
+    logger.propagate = False
+
+    def finish() -> None:
+        logger.removeHandler(handler)
+        logger.propagate = True
+        handler.finish()
+        os.close(descriptor)
+
+    return finish

@@ -1,0 +1,74 @@
+"""Notice that a caller's connection never came about, was closed, or went silent for too long.
+
+aiortc itself notices a lost connection after some 30 s, and then reports it like a closed one. So the packets that
+arrive are counted here: RTP, RTCP and data channel; a caller who is muted or only listens still sends RTCP. Packets
+that the caller has not signed do not count: forged ones keep no call alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiortc import RTCPeerConnection
+
+from agent.call.call import Call
+from agent.clock import Clock
+from agent.media.tap.arrivals import watch_arrivals
+from agent.settings import Settings
+
+LOOK_S = 1.0
+SILENT_S = 3.0  # a caller who closes the connection was heard a moment ago
+
+
+async def watch_connection(
+    pc: RTCPeerConnection, call: Call, settings: Settings, clock: Clock, on_connected: Callable[[], None]
+) -> None:
+    """End the call when its connection is gone or never comes; ends then, or when cancelled."""
+    arrivals = watch_arrivals(pc)
+    changed = asyncio.Event()
+    pc.on("connectionstatechange", changed.set)
+    if not await _connects(pc, changed, settings.connect_timeout_s):
+        limit_s = settings.connect_timeout_s
+        call.hang_up("never_connected", f"No media connection came about within {limit_s:g} s.", "network")
+        return
+    on_connected()
+    call.media_flows()
+    heard_at, packets = clock(), -1
+    while pc.connectionState == "connected":
+        count = await _packets_received(pc) if arrivals is None else sum(each.packets for each in arrivals)
+        if count != packets:
+            heard_at, packets = clock(), count
+        elif clock() - heard_at >= settings.ice_grace_s:
+            break
+        await _change(changed, LOOK_S)
+    if pc.connectionState == "closed" and clock() - heard_at <= SILENT_S:
+        call.hang_up("caller_left", "The caller closed the connection.", "caller")
+    else:
+        call.hang_up("ice_lost", "The connection to the caller was lost.", "network")
+
+
+async def _connects(pc: RTCPeerConnection, changed: asyncio.Event, limit_s: float) -> bool:
+    try:
+        async with asyncio.timeout(limit_s):
+            while pc.connectionState in ("new", "connecting"):
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        return False
+    return pc.connectionState == "connected"
+
+
+async def _change(changed: asyncio.Event, at_most_s: float) -> None:
+    changed.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(at_most_s):
+            await changed.wait()
+
+
+async def _packets_received(pc: RTCPeerConnection) -> int:
+    """Count what came over the transports of audio and video, signed or not (webrtc-stats, RTCTransportStats)."""
+    receivers = {receiver.transport: receiver for receiver in pc.getReceivers()}.values()
+    reports = [report for receiver in receivers for report in (await receiver.getStats()).values()]
+    return sum(report.packetsReceived for report in reports if report.type == "transport")

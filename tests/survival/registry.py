@@ -1,0 +1,169 @@
+"""What a call survives: each test that shows it says so, and docs/faults.md is made of that.
+
+`python -m tests.survival.registry` prints the page. What is said of logs, events and metrics is no prose: it is
+looked for each time that the test runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ParamSpec
+
+TESTS = Path(__file__).parent.parent
+HEAD = """# What a call survives
+
+What can go wrong with the Live API, what the caller notices of it, and what the operator sees. This page is made of
+the tests that show it, by `python -m tests.survival.registry`: they run against the local Live server with its
+[fault script](faults-script.md), through the real SDK, and listen to what the caller hears. Events go to the client
+(see [events](events.md)); those with a sort are counted by it in `talkspurt_events_total` (see
+[metrics](metrics.md)). Log lines are those of the service, in part.
+"""
+
+_Arguments = ParamSpec("_Arguments")
+_Test = Callable[_Arguments, Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Pain:
+    """A row of the page.
+
+    Attributes:
+        fault: what goes wrong.
+        caller: what the caller notices.
+        events: types of messages to the client, each with its sort if it has sorts: ``session-lost network``.
+        log: part of a log line.
+        metric: a metric that is not zero.
+    """
+
+    fault: str
+    caller: str
+    events: tuple[str, ...]
+    log: str
+    metric: str
+
+
+@dataclass
+class Seen:
+    """What the operator could have seen in a test."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    metrics: str = ""
+    log: list[str] = field(default_factory=list)
+
+    def missing(self, pain: Pain) -> list[str]:
+        """Return what a row promises and was not there."""
+        told = {kind for message in self.messages for kind in (message["type"], _own_type(message))}
+        counted = {name for name, value in self._samples() if value}
+        return [
+            *(event for event in pain.events if not _was_told(event, told, counted)),
+            *([pain.log] if pain.log and not any(pain.log in line for line in self.log) else []),
+            *([pain.metric] if pain.metric and pain.metric not in counted else []),
+        ]
+
+    def _samples(self) -> Iterator[tuple[str, float]]:
+        for name, value in re.findall(r"^(talkspurt_\S+) (\S+)$", self.metrics, re.MULTILINE):
+            yield name, float(value)
+
+
+_SEEN: ContextVar[Seen | None] = ContextVar("seen", default=None)
+
+
+def saw(messages: Iterable[dict[str, Any]] = (), metrics: str = "") -> None:
+    """Note RTVI messages and metrics for the test that runs."""
+    seen = _SEEN.get()
+    if seen is not None:
+        seen.messages += messages
+        seen.metrics += metrics
+
+
+def survives(
+    fault: str, *, caller: str, events: tuple[str, ...] = (), log: str = "", metric: str = ""
+) -> Callable[[_Test[_Arguments]], _Test[_Arguments]]:
+    """Say what a test shows, see `Pain`; it fails if logs, events or metrics are not as said."""
+    pain = Pain(fault, caller, events, log, metric)
+
+    def of(test: _Test[_Arguments]) -> _Test[_Arguments]:
+        @functools.wraps(test)
+        async def watched(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+            with _watching() as seen:
+                await test(*args, **kwargs)
+            missing = seen.missing(pain)
+            assert not missing, f"{pain.fault}: not seen: {missing}"
+
+        watched.pains = [pain, *getattr(test, "pains", [])]  # type: ignore[attr-defined]
+        return watched
+
+    return of
+
+
+@contextmanager
+def _watching() -> Iterator[Seen]:
+    """Collect what is logged and noted; all decorators of one test share it."""
+    outer = _SEEN.get()
+    if outer is not None:
+        yield outer
+        return
+    seen = Seen()
+    handler = logging.Handler()
+    handler.emit = lambda record: seen.log.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("agent", "signaling")]
+    levels = [logger.level for logger in loggers]
+    token = _SEEN.set(seen)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield seen
+    finally:
+        _SEEN.reset(token)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+def _own_type(message: dict[str, Any]) -> str:
+    data = message.get("data") or {}
+    return str(data.get("type", "")) if message["type"] == "server-message" else ""
+
+
+def _was_told(event: str, told: set[str], counted: set[str]) -> bool:
+    kind, _, sort = event.partition(" ")
+    name = f'talkspurt_events_total{{event="{kind.replace("-", "_")}",sort="{sort}"}}'
+    return kind in told and (not sort or name in counted)
+
+
+def page() -> str:
+    """Return docs/faults.md."""
+    parts = [HEAD]
+    for path in sorted(TESTS.glob("*/test_*.py")):
+        if "@survives(" in path.read_text(encoding="utf-8"):
+            module = importlib.import_module(f"tests.{path.parent.name}.{path.stem}")
+            parts.append(_table(str(module.__doc__).splitlines()[0].rstrip("."), path, _pains(module)))
+    return "\n".join(parts)
+
+
+def _pains(module: object) -> list[Pain]:
+    found = [pain for test in vars(module).values() for pain in getattr(test, "pains", ())]
+    return sorted(found, key=lambda pain: pain.fault)
+
+
+def _table(title: str, path: Path, pains: Iterable[Pain]) -> str:
+    name = path.relative_to(TESTS.parent)
+    rows = ["| fault | what the caller notices | events | log and metrics |", "| --- | --- | --- | --- |"]
+    for pain in pains:
+        events = ", ".join(f"`{event}`" for event in pain.events)
+        signs = ", ".join(f"`{sign}`" for sign in (pain.log, pain.metric) if sign)
+        rows.append(f"| {pain.fault} | {pain.caller} | {events or 'none'} | {signs or 'none'} |")
+    return f"## {title}\n\nShown by [{name}](../{name}).\n\n" + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
