@@ -26,7 +26,6 @@ Rules:
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +33,6 @@ from typing import Any, Literal
 
 MAX_OPEN = 16
 MAX_KEPT_IDS = 1024  # of ended calls
-MAX_NOTE_CHARS = 4000
 
 Verdict = Literal["run", "refuse", "ignore", "take_over"]
 Telling = Literal["answer", "note", "nothing"]
@@ -197,35 +195,3 @@ class Ledger:
         self._ended_ids[call_id] = None
         if len(self._ended_ids) > MAX_KEPT_IDS:
             self._ended_ids.popitem(last=False)
-
-
-def note_of(name: str, answer: Mapping[str, Any]) -> str:
-    """Write what the model is told of a tool's end that cannot be answered under its id any more.
-
-    Args:
-        name: the tool.
-        answer: what would have been the response; what JSON can hold.
-
-    Returns:
-        One line, marked as no word of the caller, with JSON inside; `MAX_NOTE_CHARS` characters at most.
-    """
-    head = (
-        f"[Not said by the caller: the answer of the tool {json.dumps(name[:100])}, which you called before the "
-        "connection was renewed: "
-    )
-    tail = "]"
-    room = MAX_NOTE_CHARS - len(head) - len(tail)
-    told = json.dumps(answer, ensure_ascii=False)
-    if len(told) > room:
-        told = _shortened(told, room)
-    return f"{head}{told}{tail}"
-
-
-def _shortened(told: str, room: int) -> str:
-    """Return JSON of at most ``room`` characters that holds the beginning of a longer text."""
-    length = room
-    while True:
-        short = json.dumps({"cut_off_after": length, "beginning": told[:length]}, ensure_ascii=False)
-        if len(short) <= room:
-            return short
-        length = min(length - 1, length * room // len(short))

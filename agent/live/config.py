@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, TypeVar
 
@@ -67,28 +67,46 @@ def http_options(endpoint: LiveEndpoint, settings: Settings) -> types.HttpOption
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SessionSetup:
+    """What the Live sessions of a call are set up with.
+
+    Attributes:
+        settings: the service's settings.
+        instructions: what the model is told to be, in place of the setting `system_instruction`.
+        declarations: one mapping of `types.FunctionDeclaration`'s fields per tool.
+        vad: who finds the caller's turns, in place of the setting of that name.
+    """
+
+    settings: Settings
+    instructions: str = field(repr=False)
+    declarations: Sequence[Mapping[str, Any]] = ()
+    vad: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, declarations: Sequence[Mapping[str, Any]] = ()) -> SessionSetup:
+        """Return the set-up as the settings have it."""
+        return cls(settings, settings.system_instruction, declarations, settings.vad)
+
+
 def connect_config(
-    settings: Settings,
-    declarations: Sequence[Mapping[str, Any]] = (),
-    *,
-    handle: str | None = None,
-    seeded: bool = False,
+    setup: SessionSetup, *, handle: str | None = None, seeded: bool = False
 ) -> types.LiveConnectConfig:
     """Build the set-up of one session; anew per connect, because the SDK changes what it is given.
 
     Compression and resumption are always asked for: without them a session ends after a few minutes for good.
 
     Args:
-        settings: the service's settings.
-        declarations: one mapping of `types.FunctionDeclaration`'s fields per tool.
+        setup: of the sessions of a call.
         handle: what to resume; None for a fresh session. Handles are asked for in any case.
         seeded: the history of the call will be told to the session before anything else.
     """
+    settings = setup.settings
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO if settings.audio_output else types.Modality.TEXT],
-        system_instruction=settings.system_instruction or None,
+        system_instruction=setup.instructions or None,
         speech_config=_speech_config(settings),
-        tools=tools_of(settings, declarations) or None,
+        tools=tools_of(settings, setup.declarations) or None,
         proactivity=_proactivity(settings),
         enable_affective_dialog=settings.affective_dialog or None,
         temperature=settings.temperature,
@@ -99,7 +117,7 @@ def connect_config(
         generation_config=_penalties(settings),
         thinking_config=_thinking_config(settings),
         media_resolution=_enum(types.MediaResolution, "MEDIA_RESOLUTION_", settings.media_resolution),
-        realtime_input_config=_realtime_input_config(settings),
+        realtime_input_config=_realtime_input_config(settings, setup.vad),
         input_audio_transcription=_input_transcription(settings),
         output_audio_transcription=_output_transcription(settings),
         context_window_compression=types.ContextWindowCompressionConfig(
@@ -178,16 +196,16 @@ VAD_PRESETS = {
 SERVERS_SILENCE_S = 0.5  # about that, where it is left to the Live server
 
 
-def vad_silence_s(settings: Settings) -> float:
-    """Return after how much silence the Live server's own detector calls a turn finished."""
-    preset = VAD_PRESETS.get(settings.vad or "")
+def vad_silence_s(settings: Settings, vad: str | None) -> float:
+    """Return after how much silence the Live server's own detector calls a turn finished; see `SessionSetup`."""
+    preset = VAD_PRESETS.get(vad or "")
     silence_ms = _first(settings.vad_silence_ms, preset.silence_ms if preset else None)
     return SERVERS_SILENCE_S if silence_ms is None else silence_ms / 1000
 
 
-def _realtime_input_config(settings: Settings) -> types.RealtimeInputConfig | None:
+def _realtime_input_config(settings: Settings, vad: str | None) -> types.RealtimeInputConfig | None:
     given = {
-        "automatic_activity_detection": _detection(settings),
+        "automatic_activity_detection": _detection(settings, vad),
         "activity_handling": None if settings.barge_in else types.ActivityHandling.NO_INTERRUPTION,
         "turn_coverage": TURN_COVERAGES[settings.turn_coverage] if settings.turn_coverage else None,
     }
@@ -201,11 +219,11 @@ TURN_COVERAGES = {
 }
 
 
-def _detection(settings: Settings) -> types.AutomaticActivityDetection | None:
+def _detection(settings: Settings, vad: str | None) -> types.AutomaticActivityDetection | None:
     """Apply the preset, then what is set beside it."""
-    if settings.vad == "off":
+    if vad == "off":
         return types.AutomaticActivityDetection(disabled=True)
-    preset = VAD_PRESETS.get(settings.vad or "")
+    preset = VAD_PRESETS.get(vad or "")
     start = settings.vad_start_sensitivity or (preset.start if preset else None)
     end = settings.vad_end_sensitivity or (preset.end if preset else None)
     fields = {

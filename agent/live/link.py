@@ -28,6 +28,7 @@ from agent.clock import Clock
 from agent.errors import LiveError, LiveRefused
 from agent.events import RefusedInput
 from agent.live import wire
+from agent.live.config import SessionSetup
 from agent.live.models import rules_of
 from agent.live.pulse import Pulse
 from agent.live.refusals import REFUSED_CODE, Content, Refusals, Told
@@ -46,7 +47,6 @@ from agent.live.uplink import (
     TypedText,
     Uplink,
 )
-from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -126,28 +126,28 @@ class LiveLink:
 
     Args:
         client: from `live_client`.
-        settings: the service's settings.
-        declarations: the tools to declare, see `connect_config`.
+        setup: what sessions are set up with.
         ports: see `LinkPorts`.
+        uplink: what waits to be sent.
         clock: monotonic seconds.
         rng: for the jitter of attempts.
         opening: how the first session begins.
-        instructions: what the agent was told to be in the course of an earlier call; None if nothing.
+        confirmed: what the server is known to take as a set-up, should it refuse that one; None for the same.
     """
 
     def __init__(
         self,
         client: LiveClient,
-        settings: Settings,
-        declarations: Sequence[Mapping[str, Any]],
+        setup: SessionSetup,
         ports: LinkPorts,
         *,
+        uplink: Uplink,
         clock: Clock,
         rng: random.Random,
         opening: Opening = AFRESH,
-        instructions: str | None = None,
+        confirmed: SessionSetup | None = None,
     ) -> None:
-        self.uplink = Uplink()
+        self.uplink = uplink
         self.unreadable_messages = 0
         "Messages that the SDK could not parse; they were passed over."
         self.sessions = 0
@@ -161,17 +161,15 @@ class LiveLink:
         self.pulse = Pulse(clock)
         "When anything of the Live server came last."
         self._client = client
-        self._settings = settings
-        self._declarations = declarations
+        self._setup = setup
         self._ports = ports
         self._clock = clock
-        self._recovery = Recovery(settings.recovery_s, rng.uniform)
+        self._recovery = Recovery(setup.settings.recovery_s, rng.uniform)
         self._ring = ReplayRing()
         self._refusals = Refusals()
         self._refused_in_a_row = 0  # sessions that ended with `REFUSED_CODE`, and not one turn between them
-        self._confirmed = (settings, declarations)  # what the server last took as a set-up, or would take
-        if instructions is not None:
-            self._settings = settings.model_copy(update={"system_instruction": instructions})
+        self._confirmed = confirmed or setup  # what the server last took as a set-up, or would take
+        self._set_up = setup  # what the newest session was set up with
         self._session: LiveSession | None = None
         self._opening = opening
         self._ended_at = 0.0
@@ -242,10 +240,10 @@ class LiveLink:
             LiveLost: the Live server has stopped reading.
         """
         if instructions is not None:
-            self._settings = self._settings.model_copy(update={"system_instruction": instructions})
+            self._setup = replace(self._setup, instructions=instructions)
         if declarations is not None:
-            self._declarations = declarations
-        if rules_of(self._settings.model).agent_change:
+            self._setup = replace(self._setup, declarations=declarations)
+        if rules_of(self._setup.settings.model).agent_change:
             self.uplink.put(AgentChange(instructions, declarations))
         elif self._session is not None and self._swap is None:
             leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S, choosy=False)
@@ -270,9 +268,9 @@ class LiveLink:
             on_unsendable=self._unsendable_came,
             on_named=self._session_named,
         )
-        session = LiveSession(self._client, self._settings, self._declarations, ports)
+        session = LiveSession(self._client, self._setup, ports)
         self._session = session
-        self._set_up = (self._settings, self._declarations)
+        self._set_up = self._setup
         self._refusals.session_began()
         if self._changed:
             self._refusals.sent([AgentChange(None, None)], self._clock())
@@ -341,7 +339,7 @@ class LiveLink:
     def _refuse(self, contents: Sequence[Content]) -> None:
         """Send this no more."""
         if any(isinstance(content, AgentChange) for content in contents):
-            self._settings, self._declarations = self._confirmed
+            self._setup = self._confirmed
         self._ring.drop(self._is_refused)
 
     def _is_refused(self, item: Item) -> bool:
@@ -356,8 +354,7 @@ class LiveLink:
     @property
     def _changed(self) -> bool:
         """Whether the agent was changed since the server last took a set-up."""
-        settings, declarations = self._confirmed
-        return self._settings is not settings or self._declarations is not declarations
+        return self._setup != self._confirmed
 
     def _history(self, *, complete_only: bool) -> list[Said]:
         return [

@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from agent.clock import Clock, monotonic
 from agent.errors import LiveError, LiveLost, LiveRefused
 from agent.live import wire
 from agent.live.client import no_token
-from agent.live.config import connect_config, tools_of
+from agent.live.config import SessionSetup, connect_config, tools_of
 from agent.live.models import rules_of
 from agent.live.pulse import Pulse
 from agent.live.refusals import PAUSE_S, Message, Refusals, Told
@@ -125,21 +125,19 @@ class LiveSession:
 
     Args:
         client: from `agent.live.client.live_client`.
-        settings: the service's settings.
-        declarations: the tools to declare, see `connect_config`.
+        setup: what it is set up with.
         ports: see `SessionPorts`.
     """
 
     def __init__(
         self,
         client: LiveClient,
-        settings: Settings,
-        declarations: Sequence[Mapping[str, Any]],
+        setup: SessionSetup,
         ports: SessionPorts,
     ) -> None:
         self._client = client
-        self._settings = settings
-        self._declarations = declarations
+        self._setup = setup
+        self._settings = settings = setup.settings
         self._ports = ports
         self._left = asyncio.Event()
         self._loss: LiveError | None = None
@@ -183,9 +181,7 @@ class LiveSession:
     async def _connected(self, opening: Opening) -> AsyncIterator[AsyncSession]:
         model = self._settings.model
         limit_s = min(self._settings.setup_timeout_s, opening.within_s)
-        config = connect_config(
-            self._settings, self._declarations, handle=opening.handle, seeded=bool(opening.history)
-        )
+        config = connect_config(self._setup, handle=opening.handle, seeded=bool(opening.history))
         connecting = self._client.aio.live.connect(model=model, config=config)
         self._ports.pulse.watch()
         try:
@@ -380,7 +376,7 @@ async def try_session(client: LiveClient, settings: Settings) -> None:
         pulse=Pulse(monotonic),
         clock=monotonic,
     )
-    session = LiveSession(client, settings, (), ports)
+    session = LiveSession(client, SessionSetup.of(settings), ports)
     await session.run(Opening())
 
 
