@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from agent.emulator.faults.script import DropTcp, ForgetContext, GoAway
-from tests.survival.line import on_line, talkspurts_s
+from tests.support.line import on_line, talkspurts_s
 from tests.survival.registry import survives
 
 

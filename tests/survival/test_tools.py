@@ -13,10 +13,9 @@ from agent.author.agent import Agent
 from agent.emulator import Call, Play, Reply, Say, Turn
 from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway
 from agent.tools.declare import Behavior, Tool
-from tests.survival.line import MIC_HZ, MODEL_HZ, VOICE_HZ, on_line, talkspurts_s, tone
+from tests.support.line import MIC_HZ, MODEL_HZ, QUICK, VOICE_HZ, on_line, talkspurts_s
+from tests.support.tones import tone
 from tests.survival.registry import survives
-
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 
 
 class Counted:

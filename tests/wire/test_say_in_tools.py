@@ -15,8 +15,8 @@ from agent.emulator.faults.script import DropTcp
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Behavior, Scheduling, Tool
+from tests.support.talk import Talk, calling
 from tests.survival.registry import survives
-from tests.survival.talk import Talk, calling
 
 NATIVE = "gemini-2.5-flash-native-audio-preview-12-2025"
 THINKING = "gemini-3.8-live-extended-thinking"

@@ -18,8 +18,8 @@ from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.scheduled import Scheduled
+from tests.support.talk import calling
 from tests.survival.registry import survives
-from tests.survival.talk import calling
 
 
 class Gate:
