@@ -81,7 +81,7 @@ async def test_what_anybody_can_send_ends_no_call(way: str, monkeypatch: pytest.
         assert pair.unreadable + (tap_ice.dropped - before).total() >= 2
 
 
-async def test_a_whole_call_outlives_them(service: ServiceFactory, emulator: Emulator) -> None:
+async def test_a_whole_call_survives_them(service: ServiceFactory, emulator: Emulator) -> None:
     """The service itself guards its calls, counts what it drops, and hears on."""
     async with service() as url, dial(url) as caller:
         await caller.message("bot-ready")

@@ -1,4 +1,4 @@
-"""A call outlives its Live sessions: what the model hears, what the caller hears, over goAways and losses."""
+"""Sessions that are replaced: what the model hears and what the caller hears meanwhile."""
 
 from __future__ import annotations
 

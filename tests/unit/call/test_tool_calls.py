@@ -86,7 +86,7 @@ def test_an_answers_own_scheduling_goes_before_the_tools() -> None:
     run(scenario())
 
 
-def test_a_silent_answer_that_outlives_its_session_asks_for_no_reply() -> None:
+def test_a_silent_answer_that_survives_its_session_asks_for_no_reply() -> None:
     async def scenario() -> None:
         ended = asyncio.Event()
 

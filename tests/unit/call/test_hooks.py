@@ -210,7 +210,7 @@ def needs_three(_call: Any, _what: Any, _more: Any) -> None: ...
         ("on_call_started", two, "on_call_started is called with \\(call\\)"),
         ("on_call_ended", one, "on_call_ended is called with \\(call, ended\\)"),
         ("on_transcript", needs_three, "on_transcript is called with \\(call, spoken\\)"),
-        ("on_event", one, "test_call_hooks.py, line .*: one: on_event is called with \\(call, event\\)"),
+        ("on_event", one, "test_hooks.py, line .*: one: on_event is called with \\(call, event\\)"),
         ("on_event", 7, "on_event wants a function, not int"),
     ],
 )
