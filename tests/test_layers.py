@@ -433,3 +433,15 @@ def test_nothing_is_raised_while_a_group_is_handled() -> None:
         if isinstance(node, ast.Raise)
     ]
     assert seen == []
+
+
+def test_no_test_module_imports_another_one() -> None:
+    """What several tests share lies in tests/support."""
+    shared = re.compile(r"^tests\..*\b(test_\w+|conftest)\b")
+    seen = [
+        f"{module.name}: {name}"
+        for module in load("tests")
+        for name in sorted(module.imports)
+        if shared.match(name)
+    ]
+    assert seen == []

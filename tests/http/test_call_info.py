@@ -10,8 +10,9 @@ import aiohttp
 from agent.emulator import Hooks, Moment, Wire
 from agent.emulator.faults.script import GoAway
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.survival.line import on_line, tone
+from tests.support.line import on_line
+from tests.support.service import ServiceFactory
+from tests.support.tones import tone
 
 
 async def info(caller: Caller) -> dict[str, Any]:

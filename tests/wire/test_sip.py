@@ -17,8 +17,8 @@ from agent.emulator import Emulator
 from agent.errors import ConfigError
 from signaling.phone import janus, sip_call
 from signaling.phone import sip_line as sip
-from tests.conftest import ServiceFactory
 from tests.support.fake_janus import FakeJanus, fake_janus, telephone
+from tests.support.service import ServiceFactory
 
 PASSWORD = "the-password"
 Phones = Callable[..., AbstractAsyncContextManager[str]]
