@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent import Agent, Picture, tool
-from agent.emulator.faults.script import Close, RefuseHandle
+from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import MAX_STILL_BYTES
 from tests.rtc.test_briefing import FAST, jpeg, says
 from tests.survival.line import on_line

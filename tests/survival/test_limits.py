@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent.emulator.faults.script import Close, Fault, RefuseSetup, RefuseUpgrade
+from agent.emulator.faults.kinds import Close, Fault, RefuseSetup, RefuseUpgrade
 from tests.survival.line import on_line
 from tests.survival.registry import survives
 

@@ -14,7 +14,7 @@ from agent import events
 from agent.call.call import Call
 from agent.call.kept import KeptCall, KeptTurn, read_kept
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.faults.script import Fault, RefuseHandle, RefuseText
+from agent.emulator.faults.kinds import Fault, RefuseHandle, RefuseText
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
