@@ -67,15 +67,18 @@ FOLDERS = {
     ),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
-        ("agent.emulator.faults", "agent.emulator.model"),
-        needs=("aiohttp", "cryptography", "numpy", "uvloop"),
+        ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("aiohttp", "cryptography", "numpy", "typer", "uvloop"),
         edge=ALL,
     ),
-    "agent.emulator.faults": Folder(("agent.emulator", "agent.emulator.model"), needs=("numpy",), edge=ALL),
+    "agent.emulator.wire": Folder(),
+    "agent.emulator.faults": Folder(
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"), needs=("numpy",), edge=ALL
+    ),
     "agent.emulator.model": Folder(
-        ("agent.emulator",),
+        ("agent.emulator.wire",),
         needs=("av", "numpy", "pocketsphinx"),
-        edge=("brain", "mouth", "render_pack", "speech", "transcribe", "voice"),
+        edge=("answers", "render_pack", "speech", "transcribe", "turn", "voice"),
     ),
     "signaling": Folder(
         (

@@ -17,14 +17,14 @@ import pytest
 import pytest_asyncio
 
 from agent.emulator import (
-    Call,
+    CallFunction,
     Emulator,
+    HookedSession,
     Hooks,
     Moment,
     Reply,
     SessionRecord,
     Turn,
-    Wire,
     message,
     running_emulator,
 )
@@ -47,23 +47,23 @@ SNR_DB = 25  # on a tone G.711 has some 38 dB by itself, Opus as we ask phones f
 class Hum(Hooks):
     """The model hums 1000 Hz for 1.6 s from the start."""
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.READY:
             data = base64.b64encode(tone(1000, 24_000, 0.2).tobytes()).decode()
             part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": data}}
             for _ in range(8):
-                await wire.send(message("audio", {"serverContent": {"modelTurn": {"parts": [part]}}}))
+                await session.send(message("audio", {"serverContent": {"modelTurn": {"parts": [part]}}}))
 
 
 def script(turn: Turn) -> Reply:
     """The model does with the keys what a test wants."""
     text = turn.text or ""
     if "1 2 #" in text:
-        return (Call("send_dtmf", {"digits": "4,2"}),)
+        return (CallFunction("send_dtmf", {"digits": "4,2"}),)
     if "3 #" in text:
-        return (Call("end_call", {}),)
+        return (CallFunction("end_call", {}),)
     if "0" in text:
-        return (Call("transfer", {"to": TRANSFER_TO[-1]}),)
+        return (CallFunction("transfer", {"to": TRANSFER_TO[-1]}),)
     return ()
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from agent.emulator import Hooks, Moment, Wire
-from agent.emulator.faults.script import GoAway
+from agent.emulator import HookedSession, Hooks, Moment
+from agent.emulator.faults.kinds import GoAway
 from signaling.client.caller import Caller, dial
 from tests.support.line import on_line
 from tests.support.service import ServiceFactory
@@ -78,7 +78,7 @@ class Slow(Hooks):
 
     may_answer: asyncio.Event
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TURN_STARTED:
             await self.may_answer.wait()
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent import Agent, CallContext
 from agent.emulator import Emulator
-from agent.emulator.faults.script import Close, RefuseHandle
+from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import read_still
 from agent.settings import DEFAULT_INSTRUCTION
 from signaling.client.caller import Caller, dial

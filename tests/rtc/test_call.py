@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from agent.emulator import Emulator, Hooks, Moment, Play, Raw, Turn, Wire, message, running_emulator
+from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Raw, Turn, message, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
@@ -158,19 +158,19 @@ async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator
 
 
 class Refusing(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.CONNECTED:
-            await wire.close(1007, "The model does not exist.")
+            await session.close(1007, "The model does not exist.")
 
 
 class Losing(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TURN_STARTED:
-            await wire.close(1011, "Internal error.")
+            await session.close(1011, "Internal error.")
 
 
 class Mute(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.SETUP_RECEIVED:
             await asyncio.Event().wait()
 
@@ -251,12 +251,14 @@ async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
         return (Play(answer),)
 
     class LateChunks(Hooks):
-        async def before_send(self, wire: Wire, message_: Any) -> Any:
+        async def before_send(self, session: HookedSession, message_: Any) -> Any:
             if message_.kind != "interrupted":
                 return message_
             content = {"interrupted": True, "modelTurn": {"parts": [_audio(late, 24_000)]}}
-            await wire.send(message("interrupted", {"serverContent": content}))
-            await wire.send(message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}}))
+            await session.send(message("interrupted", {"serverContent": content}))
+            await session.send(
+                message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}})
+            )
             return None
 
     async with (
@@ -367,11 +369,11 @@ async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, 
 
 
 class CancellingAtOnce(Hooks):
-    async def before_send(self, wire: Wire, message_: Any) -> Any:
+    async def before_send(self, session: HookedSession, message_: Any) -> Any:
         if message_.kind != "toolCall":
             return message_
-        await wire.send(message_)
-        await wire.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
+        await session.send(message_)
+        await session.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
         return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.emulator import Emulator, Hooks, Moment, Wire
+from agent.emulator import Emulator, HookedSession, Hooks, Moment
 from agent.media.still import MAX_STILL_BYTES
 from signaling.client.caller import Caller, dial
 from signaling.http.pictures import MAX_FORM_BYTES
@@ -134,8 +134,8 @@ class Stuck(Hooks):
 
     goes_on: asyncio.Event
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
-        if moment is Moment.MESSAGE_RECEIVED and wire.record.contents:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
+        if moment is Moment.MESSAGE_RECEIVED and session.record.contents:
             await self.goes_on.wait()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent import Agent, Picture, tool
-from agent.emulator.faults.script import Close, RefuseHandle
+from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import MAX_STILL_BYTES
 from tests.support.line import FAST, on_line, says
 from tests.support.pictures import blue_jpeg

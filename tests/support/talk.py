@@ -12,7 +12,7 @@ from agent import events
 from agent.call.call import Call
 from agent.clock import Clock, monotonic
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.faults.script import Fault
+from agent.emulator.faults.kinds import Fault
 from agent.live.client import live_client
 from agent.settings import Settings
 from agent.tools.declare import Tool

@@ -17,7 +17,7 @@ from time import monotonic
 import numpy as np
 
 from agent.emulator import running_emulator
-from agent.emulator.faults.script import GoAway
+from agent.emulator.faults.kinds import GoAway
 from signaling.client.caller import dial
 from tests.bench.service import Service, memory_mb, running_service
 from tests.support.line import Line, talkspurts_s, tones_of

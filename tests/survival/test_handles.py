@@ -6,7 +6,7 @@ import pytest
 
 from agent.author.agent import Agent
 from agent.emulator import Say, Turn
-from agent.emulator.faults.script import (
+from agent.emulator.faults.kinds import (
     Close,
     DropTcp,
     Fault,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent.emulator.faults.script import Close, Fault, RefuseSetup, RefuseUpgrade
+from agent.emulator.faults.kinds import Close, Fault, RefuseSetup, RefuseUpgrade
 from tests.support.line import QUICK, on_line
 from tests.survival.registry import survives
 

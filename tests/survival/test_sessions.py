@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway, RefuseUpgrade, SlowPong, Stall
+from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpgrade, SlowPong, Stall
 from tests.support.line import QUICK, on_line
 from tests.survival.registry import survives
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.emulator.faults.script import DropTcp, ForgetContext, GoAway
+from agent.emulator.faults.kinds import DropTcp, ForgetContext, GoAway
 from tests.support.line import on_line, talkspurts_s
 from tests.survival.registry import survives
 

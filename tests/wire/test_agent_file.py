@@ -16,7 +16,7 @@ from agent import Agent, CallContext, events, tool
 from agent.author.load import load_agent
 from agent.call.call import Call
 from agent.emulator import running_emulator
-from agent.emulator.faults.script import Fault
+from agent.emulator.faults.kinds import Fault
 from agent.live.client import live_client
 from agent.media.video import Jpeg, encode_jpeg
 from agent.settings import Settings

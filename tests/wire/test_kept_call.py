@@ -14,7 +14,7 @@ import pytest
 from agent import events
 from agent.call.kept import KeptCall, KeptTurn, read_kept
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.faults.script import RefuseHandle, RefuseText
+from agent.emulator.faults.kinds import RefuseHandle, RefuseText
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from tests.support.talk import Talk, emulating, talking_to

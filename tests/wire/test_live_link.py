@@ -13,8 +13,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
-from agent.emulator import Emulator, Hooks, Moment, ServerMessage, Wire, running_emulator
-from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
+from agent.emulator import Emulator, HookedSession, Hooks, Moment, ServerMessage, running_emulator
+from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.link import LinkPorts, LiveLink
@@ -117,8 +117,8 @@ async def test_a_server_that_sends_everybody_away_at_once_is_not_stormed() -> No
 class Unconfirmed(Hooks):
     """Only the first session is ever confirmed."""
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
-        return None if message.kind == "setupComplete" and wire.record.number > 1 else message
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
+        return None if message.kind == "setupComplete" and session.record.number > 1 else message
 
 
 async def test_an_attempt_does_not_outlast_the_budget() -> None:
@@ -133,8 +133,8 @@ async def test_an_attempt_does_not_outlast_the_budget() -> None:
 class SlowSetup(Hooks):
     """Connecting takes as long as over a slow line."""
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
-        del wire
+    async def at(self, session: HookedSession, moment: Moment) -> None:
+        del session
         if moment is Moment.SETUP_RECEIVED:
             await asyncio.sleep(0.45)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent import events
-from agent.emulator import Call, Reply, Say, Turn
-from agent.emulator.faults.script import DropTcp
+from agent.emulator import CallFunction, Reply, Say, Turn
+from agent.emulator.faults.kinds import DropTcp
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Behavior, Scheduling, Tool
@@ -59,7 +59,7 @@ def measures(turn: Turn) -> Reply | None:
         return (Say(ANSWER),)
     if turn.text == "measure":
         background = turn.functions["measure"]
-        return (Call("measure", {}), Say("Let me see.")) if background else (Call("measure", {}),)
+        return (CallFunction("measure", {}), Say("Let me see.")) if background else (CallFunction("measure", {}),)
     return None
 
 
@@ -199,7 +199,7 @@ async def test_a_late_answer_of_one_tool_waits_for_another() -> None:
     def script(turn: Turn) -> Reply | None:
         if turn.results:
             return (Say("It is a tree."),)
-        return (Call("look", {}),) if turn.text == "look" else measures(turn)
+        return (CallFunction("look", {}),) if turn.text == "look" else measures(turn)
 
     faults = [DropTcp(session=1, at="turn_completed")]
     async with calling(slow, other, faults=faults, on_turn=script) as talk:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agent import events
-from agent.emulator.faults.script import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
+from agent.emulator.faults.kinds import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
 from agent.emulator.model import phrases
 from agent.errors import ToolError
 from agent.tools.context import CallContext

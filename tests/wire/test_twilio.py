@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from agent.emulator import Call, Emulator, Play, Reply, Turn, running_emulator
+from agent.emulator import CallFunction, Emulator, Play, Reply, Turn, running_emulator
 from agent.errors import ConfigError
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
@@ -128,7 +128,7 @@ def script(turn: Turn) -> Reply:
     """``#`` has the model end the call, ``*`` play for long; it answers a voice with half a second of tone."""
     text = turn.text or ""
     if "#" in text:
-        return (Play(tone(1000, 24_000, 0.5)), Call("end_call", {}))
+        return (Play(tone(1000, 24_000, 0.5)), CallFunction("end_call", {}))
     if "*" in text:
         return (Play(tone(1000, 24_000, 8.0)),)
     return (Play(tone(700, 24_000, 0.5)),) if turn.voice_s else ()
