@@ -5,6 +5,7 @@
  * A call that is `ended` or `failed` is over for good; a new one is a new object.
  */
 
+import { emit } from "./dom.js";
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
@@ -30,7 +31,7 @@ const LINES = [
 const TRICKLE_MS = 50;
 const READY_TIMEOUT_MS = 20_000;
 const FAREWELL_MS = 1500;
-const UPLOAD_TIMEOUT_S = 60;
+const PICTURES_TIMEOUT_S = 60;
 
 export class Call extends EventTarget {
   /** @type {RTCPeerConnection | null} */
@@ -214,7 +215,21 @@ export class Call extends EventTarget {
     for (const picture of pictures) form.append("pictures", picture, "picture");
     this.#log("caller", "pictures", { content, pictures: pictures.map(({ type, size }) => ({ type, size })) });
     const url = new URL(`${this.#url.pathname}/pictures`, this.#url);
-    await request(url, { method: "POST", body: form }, UPLOAD_TIMEOUT_S);
+    await request(url, { method: "POST", body: form }, PICTURES_TIMEOUT_S);
+  }
+
+  /**
+   * Fetches a picture that the model made.
+   * @param {number} number
+   * @param {string} path where it is, as the event says: untrusted, so no request goes there
+   * @returns {Promise<Blob>}
+   * @throws {Problem} it is not of this call, is no longer kept, or the call is over
+   */
+  async picture(number, path) {
+    const url = this.#url && new URL(`${this.#url.pathname}/pictures/${number}`, this.#url);
+    if (!url || this.over) throw new Problem(0, "The call is over", "Pictures are kept as long as it lasts.");
+    if (!isSamePicture(path, url)) throw new Problem(0, "It has a strange address", "It is not a picture of this call.");
+    return (await request(url, { redirect: "error" }, PICTURES_TIMEOUT_S)).blob();
   }
 
   /** @param {Message} message */
@@ -339,8 +354,20 @@ export class Call extends EventTarget {
    * @param {unknown} detail
    */
   #emit(name, detail) {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+    emit(this, name, detail);
   }
+}
+
+/**
+ * @param {string} path
+ * @param {URL} url of the picture, by the call's own address: .../{call}/pictures/{number}
+ * @returns {boolean} false for another host, call or number. What is before these a proxy may have rewritten.
+ */
+export function isSamePicture(path, url) {
+  if (!URL.canParse(path, url)) return false;
+  const named = new URL(path, url);
+  const end = url.pathname.split("/").slice(-3).join("/");
+  return named.origin === url.origin && !named.search && !named.hash && named.pathname.endsWith(`/${end}`);
 }
 
 /**
