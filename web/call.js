@@ -9,7 +9,7 @@ import { emit } from "./dom.js";
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
-import { isLimitEnd } from "./state.js";
+import { isLimitEnd, isQuietEnd } from "./state.js";
 import { MAX_FPS } from "./video.js";
 
 /** @typedef {import("./rtvi.js").Message} Message */
@@ -259,7 +259,7 @@ export class Call extends EventTarget {
     this.#farewell = {
       state: this.#ready ? "ended" : "failed",
       reason,
-      title: !this.#ready ? "The call did not connect" : isLimitEnd(reason) ? "The call reached a limit" : "The call ended",
+      title: this.#ready ? endTitle(reason, detail) : "The call did not connect",
       detail: detail || this.#farewell?.detail || reason,
     };
     if (!first) return;
@@ -356,6 +356,15 @@ export class Call extends EventTarget {
   #emit(name, detail) {
     emit(this, name, detail);
   }
+}
+
+/**
+ * @param {string} reason
+ * @param {string} detail a sentence of the service
+ */
+function endTitle(reason, detail) {
+  if (isLimitEnd(reason)) return "The call reached a limit";
+  return isQuietEnd(reason) && detail ? detail.replace(/\.$/, "") : "The service ended the call";
 }
 
 /**

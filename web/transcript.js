@@ -13,7 +13,6 @@ export class Transcript {
   #tools = new Map();
   /** Typed turns the service has not confirmed yet, oldest first. @type {string[]} */
   #typed = [];
-  #calls = 0;
   /** True once the caller has interrupted the agent, in any call. */
   interrupted = false;
 
@@ -33,7 +32,8 @@ export class Transcript {
 
   /** A new call: earlier ones stay readable, above a line. */
   begin() {
-    if (this.#calls++ && this.list.querySelector(":scope > :not(.divider)")) {
+    const last = this.list.lastElementChild;
+    if (last && !last.classList.contains("divider")) {
       this.list.append(make("li", { class: "divider" }, "New call"));
     }
     this.#turns.clear();
@@ -213,7 +213,7 @@ export class Transcript {
   fillPicture(row, content) {
     const follow = this.latest.hidden;
     row.lastElementChild?.replaceWith(typeof content === "string" ? make("p", { class: "hint" }, content) : content);
-    if (typeof content !== "string") this.#announce("Agent: sent a picture");
+    if (typeof content !== "string") this.#announce("Agent sent a picture.");
     if (follow) this.#follow();
   }
 
