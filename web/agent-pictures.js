@@ -1,6 +1,5 @@
-/** Pictures that the model made, drawn in the transcript. What the event says of them, and they themselves, are untrusted. */
+/** Draws the pictures that the model makes in the transcript. They and what is said of them are untrusted. */
 
-import { Problem } from "./http.js";
 import { text } from "./rtvi.js";
 
 /** @typedef {import("./call.js").Call} Call */
@@ -9,9 +8,9 @@ import { text } from "./rtvi.js";
 /** What a browser draws and cannot run. SVG is a program. */
 const TYPES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 const MAX_BYTES = 4 << 20;
-/** A few bytes can unfold to gigabytes. 32 megapixels take 128 MiB. */
+/** A few kilobytes can decode to gigabytes. 32 Mi pixels take 128 MiB. */
 const MAX_PIXELS = 32 << 20;
-/** Beyond that the oldest give their memory back. */
+/** When there are more, the oldest are removed, or a long call would fill the memory. */
 const MAX_DRAWN = 16;
 
 export class AgentPictures {
@@ -36,7 +35,7 @@ export class AgentPictures {
       this.#transcript.fillPicture(row, image);
       this.#keep(row, image.src);
     } catch (error) {
-      const why = error instanceof Problem ? `${error.title}. ${error.detail}` : error instanceof Error ? error.message : String(error);
+      const why = error instanceof Error ? error.message : String(error);
       this.#transcript.fillPicture(row, `The picture cannot be shown. ${why}`);
     }
   }
@@ -57,7 +56,7 @@ export class AgentPictures {
 /**
  * @param {Record<string, unknown>} data of an `agent-showed-picture`: untrusted
  * @returns {Told}
- * @throws {Error} it is none that the page draws
+ * @throws {Error} the page does not draw it
  */
 export function pictureOf(data) {
   const type = text(data.mime_type);
@@ -73,14 +72,14 @@ const TOO_LARGE = "It is too large.";
 
 /**
  * @param {Told} told
- * @returns {Blob | null} null if the message does not hold all of it: large ones are left out, others cut (`shortened`)
+ * @returns {Blob | null} null if the message does not hold all of it: a large picture is left out, and a long message is shortened
  */
 export function inlineBlob({ type, bytes, inline }) {
   let data;
   try {
     data = Uint8Array.from(atob(inline), (character) => character.charCodeAt(0));
   } catch {
-    return null; // cut, it ends in an ellipsis
+    return null; // shortened: it ends in an ellipsis
   }
   return data.length === bytes ? new Blob([data], { type }) : null;
 }
@@ -100,7 +99,7 @@ async function fetched({ number, type, path }, call) {
 /**
  * @param {Blob} blob
  * @param {number} number
- * @returns {Promise<HTMLImageElement>} with a URL that is to be revoked
+ * @returns {Promise<HTMLImageElement>} its URL is for the caller to revoke
  */
 async function loaded(blob, number) {
   const image = new Image();
@@ -111,7 +110,7 @@ async function loaded(blob, number) {
       image.addEventListener("load", done);
       image.addEventListener("error", () => failed(new Error("It cannot be read.")));
     });
-    // Browsers decode a picture when they draw it, so its size is known before that.
+    // The size is known from the header; browsers decode the rest only when they draw it.
     if (image.naturalWidth * image.naturalHeight > MAX_PIXELS) throw new Error("It has too many pixels.");
     return image;
   } catch (error) {

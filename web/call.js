@@ -221,14 +221,15 @@ export class Call extends EventTarget {
   /**
    * Fetches a picture that the model made.
    * @param {number} number
-   * @param {string} path where it is, as the event says: untrusted, so no request goes there
+   * @param {string} path what the event says of its address: untrusted, so it is compared and not requested
    * @returns {Promise<Blob>}
-   * @throws {Problem} it is not of this call, is no longer kept, or the call is over
+   * @throws {Problem} the service has it no longer
+   * @throws {Error} the path is wrong, or the call is over
    */
   async picture(number, path) {
     const url = this.#url && new URL(`${this.#url.pathname}/pictures/${number}`, this.#url);
-    if (!url || this.over) throw new Problem(0, "The call is over", "Pictures are kept as long as it lasts.");
-    if (!isSamePicture(path, url)) throw new Problem(0, "It has a strange address", "It is not a picture of this call.");
+    if (!url || this.over) throw new Error("The call is over.");
+    if (!isSamePicture(path, url)) throw new Error("Its address is not that of a picture of this call.");
     return (await request(url, { redirect: "error" }, PICTURES_TIMEOUT_S)).blob();
   }
 
@@ -370,10 +371,10 @@ function endTitle(reason, detail) {
 /**
  * @param {string} path
  * @param {URL} url of the picture, by the call's own address: .../{call}/pictures/{number}
- * @returns {boolean} false for another host, call or number. What is before these a proxy may have rewritten.
+ * @returns {boolean} false for another host, call or number; the path before them may have been rewritten by a proxy
  */
 export function isSamePicture(path, url) {
-  if (!URL.canParse(path, url)) return false;
+  if (!path || !URL.canParse(path, url)) return false;
   const named = new URL(path, url);
   const end = url.pathname.split("/").slice(-3).join("/");
   return named.origin === url.origin && !named.search && !named.hash && named.pathname.endsWith(`/${end}`);

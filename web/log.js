@@ -1,10 +1,10 @@
-/** The event log: everything that was sent and received, for those who want to look under the bonnet. */
+/** The event log: every message that was sent or received, for those who want to look under the bonnet. */
 
 import { byId, make } from "./dom.js";
 
 const KEPT = 500;
-/** Longer texts, such as a picture in Base64, are cut in the log. */
-const MAX_TEXT_CHARS = 2000;
+/** A picture in Base64, say. */
+const LONG_BASE64 = /[\w+/=]{200,}/g;
 const ARROWS = { caller: "↑", service: "↓", page: "·" };
 
 export class Log {
@@ -26,7 +26,7 @@ export class Log {
   /** @param {import("./call.js").LogEntry} entry */
   add({ from, type, data }) {
     const at = ((performance.now() - this.#startMs) / 1000).toFixed(3);
-    const rest = data === undefined || (typeof data === "object" && data && !Object.keys(data).length) ? "" : JSON.stringify(data, withoutLongTexts);
+    const rest = data === undefined || (typeof data === "object" && data && !Object.keys(data).length) ? "" : JSON.stringify(data, withoutBase64);
     const row = make("li", { class: "log-row", "data-from": from },
       make("span", { class: "log-time" }, at),
       make("span", { class: "log-arrow", title: from }, ARROWS[from]),
@@ -72,7 +72,7 @@ export class Log {
  * @param {string} _name
  * @param {unknown} value
  */
-function withoutLongTexts(_name, value) {
-  if (typeof value !== "string" || value.length <= MAX_TEXT_CHARS) return value;
-  return `${value.slice(0, MAX_TEXT_CHARS)}… (${value.length} characters)`;
+function withoutBase64(_name, value) {
+  if (typeof value !== "string") return value;
+  return value.replace(LONG_BASE64, (run) => `${run.slice(0, 40)}… (${run.length} characters)`);
 }
