@@ -46,7 +46,8 @@ from agent.live import wire
 from agent.live.config import vad_silence_s
 from agent.live.link import LinkPorts, LiveLink, Replaced
 from agent.live.models import answer_timeout_s, ignores_speech, rules_of
-from agent.live.session import LiveClient, Opening, Said
+from agent.live.sender import Said
+from agent.live.session import LiveClient, Opening
 from agent.live.uplink import ActivityMark, Audio, Image, Note, Picture, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
