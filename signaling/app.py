@@ -36,14 +36,15 @@ from signaling.http.origins import add_cors, origin_middleware, origins_of
 from signaling.http.problem import MAX_BODY_BYTES, problem_middleware
 from signaling.http.tokens import check_exposure
 from signaling.offline import emulator_process
-from signaling.phone import stream as twilio
+from signaling.phone import twilio
 from signaling.phone.sip_line import SipLine
+from signaling.phone.telephone import check_tool_names
 from signaling.prices import load_prices
 from signaling.process.descriptors import raise_limit
 from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import Agent, Door
+from signaling.webrtc.offer import Agent, Negotiator
 from signaling.webrtc.peer import note_closed_connects
 
 logger = logging.getLogger(__name__)
@@ -69,16 +70,16 @@ def build_app(
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
-    app.add_routes(whip.routes(settings, door, calls))
+    negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
+    app.add_routes(whip.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
     if settings.janus_url is not None:
-        phone = SipLine(settings, door)
+        phone = SipLine(settings, negotiator)
         app.cleanup_ctx.append(phone.serve)  # ended after the calls were
         app.add_routes(phone_api.routes(settings, phone, calls))
-    app.add_routes(twilio.routes(settings, door, calls))
+    app.add_routes(twilio.routes(settings, negotiator, calls))
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
     app.add_routes(assets.routes())
@@ -108,14 +109,14 @@ async def running(
     """Run the service; yields the page's address. Ends every call on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, the prices cannot be used, or a tool or
-            a hook of the agent cannot.
+        ConfigError: the address cannot be listened on, or the prices, a tool or a hook cannot be used.
     """
     settings = definition.settings(settings)
     own, hooks = definition.declared_tools(), definition.hooks()
     async with mcp_tools(definition.mcp_servers, [tool.name for tool in own]) as mcp:
         tools = [*own, *mcp]
         check_names(tools)
+        check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
         async with _serving(settings, live, outage, tools, definition.greeting, hooks) as address:
             yield address

@@ -51,7 +51,8 @@ PURE = (
         "agent.bucket",
         "signaling.webrtc.sdp",
     ),
-    *("signaling.webrtc.candidates", "signaling.webrtc.pending"),
+    *("signaling.webrtc.candidates", "signaling.webrtc.pending", "signaling.webrtc.ended"),
+    *("signaling.phone.caller_id", "signaling.phone.chunks"),
 )
 MAY_CATCH_EVERYTHING = (
     "agent.isolate",

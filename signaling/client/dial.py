@@ -12,7 +12,7 @@ import aiohttp
 
 from agent.errors import OfferError
 
-LOOK_S = 0.2
+STATE_POLL_S = 0.2
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def follow_call(http: aiohttp.ClientSession, wish: Mapping[str, Any]) -> A
     try:
         yield state
         while state["state"] != "ended":
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(STATE_POLL_S)
             async with http.get(path) as response:
                 before, state = state, await _answer(response)
             if state["state"] != before["state"]:

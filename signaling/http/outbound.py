@@ -13,10 +13,12 @@ from agent import events
 from agent.errors import OfferError, ToolError
 from agent.settings import Settings
 from signaling.http.bodies import read_json
+from signaling.http.info import call_state
 from signaling.http.tokens import authorise
+from signaling.phone.caller_id import MAX_HEADERS, MAX_TEXT
 from signaling.phone.sip_call import SipCall
 from signaling.phone.sip_line import SipLine
-from signaling.phone.telephone import MAX_HEADERS, MAX_TEXT, address
+from signaling.phone.telephone import address
 from signaling.process.audit import DIALLED
 from signaling.webrtc.calls import Calls
 
@@ -57,7 +59,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
             return web.json_response(over[call_id])
         if call_id in made:
             return web.json_response(_state(call_id, made[call_id]))
-        return web.json_response(calls.get(call_id).state())
+        return web.json_response(call_state(calls.get(call_id)))
 
     async def hang_up(request: web.Request) -> web.Response:
         authorise(request, settings)
@@ -74,7 +76,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
 def _state(call_id: str, call: SipCall) -> dict[str, Any]:
     leg = call.leg
     assert leg is not None
-    return {"id": call_id, "to": call.line.callee, "state": call.state, **leg.state()}
+    return {"id": call_id, "to": call.caller_id.callee, "state": call.state, **call_state(leg)}
 
 
 def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:

@@ -24,7 +24,8 @@ from signaling.http.problem import MAX_BODY_BYTES
 from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
 from signaling.webrtc import sdp
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import NOTHING_EXTRA, Door, Extra, add_candidates
+from signaling.webrtc.leg import ClientLeg, Leg
+from signaling.webrtc.offer import NOTHING_EXTRA, Extra, Negotiator
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
@@ -32,14 +33,14 @@ ENDPOINTS = ("/whip", CALLS_PATH)
 MAX_SAID_CHARS = 16 << 10
 
 
-def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
+def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web.RouteDef]:
     """Return the routes of this dialect."""
     seal = Seal(settings)
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
         offer, extra = await _wish(request, seal)
-        answer, leg = await door.accept_offer(offer, replace(extra, key=key_name(settings)), request.remote)
+        answer, leg = await negotiator.accept_offer(offer, replace(extra, key=key_name(settings)), request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -51,8 +52,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         leg = calls.get(request.match_info["call_id"])
         want_type(request, FRAGMENT_TYPE)
         fragment = sdp.parse_fragment(await read_text(request, "invalid_sdp"))
-        _check_generation(request, leg.etag, restarts=fragment.ufrag not in (None, *leg.ufrags))
-        await add_candidates(leg, fragment)
+        await _generation(request, leg, fragment).trickle(fragment)
         return web.Response(status=204)
 
     async def hang_up(request: web.Request) -> web.Response:
@@ -63,7 +63,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.Response:
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
-        return web.json_response(call_info(leg), headers={"ETag": leg.etag})
+        return web.json_response(call_info(leg), headers=_etag(leg))
 
     async def show_kept(request: web.Request) -> web.Response:
         want_key_holder(request, settings)
@@ -134,12 +134,23 @@ def _text(body: bytes) -> str:
     return body.decode(errors="replace")  # a session's name may be in any charset
 
 
-def _check_generation(request: web.Request, etag: str, *, restarts: bool) -> None:
-    """Hold the request's If-Match against the ICE generation (RFC 9725 section 4.4)."""
+def _etag(leg: Leg) -> dict[str, str]:
+    """Return the header that names a call's ICE generation; none for a telephone."""
+    return {"ETag": leg.etag} if isinstance(leg, ClientLeg) else {}
+
+
+def _generation(request: web.Request, leg: Leg, fragment: sdp.Fragment) -> ClientLeg:
+    """Return the leg if the request is about its ICE generation (RFC 9725 section 4.4).
+
+    Raises:
+        OfferError: 412, 422 or 428.
+    """
     if_match = ",".join(request.headers.getall("If-Match", []))
     if not if_match:
         raise OfferError(428, "if_match_required", "Send the ETag of the call in an If-Match header.")
-    if if_match.strip() == "*" or restarts:
+    known = (None, *leg.ufrags) if isinstance(leg, ClientLeg) else (None,)
+    if if_match.strip() == "*" or fragment.ufrag not in known:
         raise OfferError(422, "ice_restart_unsupported", "ICE restart is not supported: start a new call.")
-    if etag not in (tag.strip() for tag in if_match.split(",")):
+    if not isinstance(leg, ClientLeg) or leg.etag not in (tag.strip() for tag in if_match.split(",")):
         raise OfferError(412, "etag_mismatch", "The If-Match header does not name this call's ICE generation.")
+    return leg

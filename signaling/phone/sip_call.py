@@ -1,13 +1,18 @@
-"""One telephone call through the gateway, from the first ring to the end; see `signaling.phone.sip_line`."""
+"""One telephone call through the gateway, from the first ring to the end; see `signaling.phone.sip_line`.
+
+`SipCall` is there from the first ring on, `SipLeg` once there is a peer connection for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
+
+from aiortc import RTCPeerConnection
 
 from agent import events
 from agent.call.call import Call
@@ -15,26 +20,26 @@ from agent.clock import monotonic
 from agent.errors import GatewayError
 from agent.settings import Settings
 from signaling.phone.callees import callees_of
+from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Notice
-from signaling.phone.telephone import Line, phone_tools
-from signaling.webrtc.calls import Leg
+from signaling.phone.telephone import phone_tools
+from signaling.webrtc.leg import PeerLeg
 from signaling.webrtc.offer import Extra
-from signaling.webrtc.watch import watch_connection
 
 TRANSFER_TIMEOUT_S = 30.0
 DECLINED = 603
-PHONE_SILENT_S = 300.0  # a phone that was switched off says no BYE; one on hold sends nothing either
-PHONE_LOOK_S = 1.0
+MAX_SILENCE_S = 300.0  # a phone that was switched off sends no BYE; one on hold sends nothing either
+SILENCE_POLL_S = 1.0
 _DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
 
 
 class SipCall:
-    """One telephone call on one handle of the gateway, from the first ring to the end; a `phone.Phone`."""
+    """One telephone call on one handle of the gateway, from the first ring to the end; a `telephone.Phone`."""
 
-    def __init__(self, handle: Handle, line: Line, settings: Settings) -> None:
+    def __init__(self, handle: Handle, caller_id: CallerId, settings: Settings) -> None:
         self.handle = handle
-        self.line = line
-        self.leg: Leg | None = None
+        self.caller_id = caller_id
+        self.leg: SipLeg | None = None
         self.over: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         "The telephone's end of the call: reason and detail as in `CallEnded`."
         self.accepted: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -55,14 +60,15 @@ class SipCall:
             may_send_keys=self._settings.send_dtmf,
             transfer_to=callees_of(self._settings, "transfer"),
         )
-        return Extra(tools, self.line.instruction(), self.line.caller, telephone=True)
+        return Extra(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
 
-    def begin(self, leg: Leg) -> None:
-        """Belong to a call that has started."""
+    def make_leg(self, call: Call, pc: RTCPeerConnection) -> SipLeg:
+        """Return the leg of its call; see `Negotiator`."""
+        return SipLeg(call, pc, self._settings, phone=self)
+
+    def begin(self, leg: SipLeg) -> None:
+        """Belong to a leg whose call has started."""
         self.leg = leg
-        leg.phone = {"direction": self.line.direction, "caller": self.line.caller, "callee": self.line.callee}
-        leg.last_words.append(self._hang_up)
-        leg.watch = partial(_watch_phone, leg, self._settings)
         leg.call.observe(self._note_keys)
         if self.over.done():
             self._end_call()
@@ -130,7 +136,7 @@ class SipCall:
                 self.state = "ringing"
             case "ringing":
                 self.state = "ringing"
-            case "accepted" if self.line.direction == "outbound" and not self.accepted.done():
+            case "accepted" if self.caller_id.direction == "outbound" and not self.accepted.done():
                 self.accepted.set_result(notice.sdp or self._early_answer)
             case "info":
                 self._info(notice.result)
@@ -182,8 +188,8 @@ class SipCall:
         if found and self._transferred is not None and not self._transferred.done() and int(found[1]) >= 200:
             self._transferred.set_result(int(found[1]))
 
-    async def _hang_up(self) -> None:
-        """Say BYE (or CANCEL, or refuse), unless the phone has gone already."""
+    async def hang_up(self) -> None:
+        """Have the gateway send BYE (or CANCEL, or a refusal), unless the phone has gone already."""
         if self.over.done():
             return
         with suppress(GatewayError):  # its end hangs the phone up as well
@@ -191,25 +197,52 @@ class SipCall:
         self.lose("hung_up", "We hung up.")
 
 
+@dataclass(eq=False, kw_only=True)
+class SipLeg(PeerLeg):
+    """A call of a telephone behind the gateway.
+
+    Attributes:
+        phone: the telephone.
+    """
+
+    phone: SipCall
+
+    async def watch(self, on_connected: Callable[[], None]) -> None:
+        """End the call when its connection or the phone behind the gateway is gone; ends then, or when cancelled."""
+        await self.answered.wait()
+        silence = asyncio.create_task(self._watch_silence(), name="phone-silence")
+        try:
+            await super().watch(on_connected)
+        finally:
+            silence.cancel()
+
+    async def close(self) -> None:
+        """Hang the telephone up, then close the peer connection."""
+        try:
+            await self.phone.hang_up()
+        finally:
+            await super().close()
+
+    def describe(self) -> dict[str, Any]:
+        """Return the facts about the connection that `GET` on the call shows."""
+        phone = {**self.phone.caller_id.described(), "answered": self.answered.is_set()}
+        return {**super().describe(), "phone": phone}
+
+    def let_go(self) -> None:
+        """Break the reference cycles through the leg and its call, once both are over."""
+        self.phone.leg = None
+        super().let_go()
+
+    async def _watch_silence(self) -> None:
+        heard_at, packets = monotonic(), -1
+        while monotonic() - heard_at < MAX_SILENCE_S:
+            count = self.ear.packets().received if self.ear is not None and self.ear.tapped else packets - 1
+            if count != packets:
+                heard_at, packets = monotonic(), count
+            await asyncio.sleep(SILENCE_POLL_S)
+        self.call.hang_up("ice_lost", f"Nothing was heard from the phone for {MAX_SILENCE_S:g} s.", "network")
+
+
 def domain(settings: Settings) -> str:
     """Return where plain numbers are."""
     return settings.sip_user.partition("@")[2]
-
-
-async def _watch_phone(leg: Leg, settings: Settings) -> None:
-    """End the call when its connection is gone, or the phone behind the gateway; ends then, or when cancelled."""
-    silence = asyncio.create_task(_watch_silence(leg), name="phone-silence")
-    try:
-        await watch_connection(leg.pc, leg.call, settings, monotonic, leg.path.set)
-    finally:
-        silence.cancel()
-
-
-async def _watch_silence(leg: Leg) -> None:
-    heard_at, packets = monotonic(), -1
-    while monotonic() - heard_at < PHONE_SILENT_S:
-        count = leg.ear.packets().received if leg.ear is not None and leg.ear.tapped else packets - 1
-        if count != packets:
-            heard_at, packets = monotonic(), count
-        await asyncio.sleep(PHONE_LOOK_S)
-    leg.call.hang_up("ice_lost", f"Nothing was heard from the phone for {PHONE_SILENT_S:g} s.", "network")

@@ -4,7 +4,7 @@
 One handle of the gateway carries one call at a time, so a line has as many handles as calls: the first registers,
 the others are its helpers (Janus SIP plugin, "Simultaneous SIP calls using the same account").
 
-What ends a call: the phone (event ``hangup``), the agent or the service (`Leg.last_words` sends the BYE), the
+What ends a call: the phone (event ``hangup``), the agent or the service (`SipLeg.close` sends the BYE), the
 gateway's connection (it hangs its phones up itself when it sees the connection close).
 """
 
@@ -24,16 +24,16 @@ from agent.errors import GatewayError, OfferError
 from agent.settings import Settings
 from signaling.http.tokens import key_name
 from signaling.phone.callees import SWITCHES, callees_of
+from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Janus, Notice, janus_session
 from signaling.phone.sip_call import DECLINED, SipCall, domain
-from signaling.phone.telephone import Line
 from signaling.webrtc import sdp
-from signaling.webrtc.offer import Door
+from signaling.webrtc.offer import Negotiator
 
 logger = logging.getLogger(__name__)
 
 PLUGIN = "janus.plugin.sip"
-RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
+MIN_RETRY_S, MAX_RETRY_S = 1.0, 30.0
 REGISTER_TIMEOUT_S = 35.0  # Janus reports a registrar that does not answer after 32 s
 REGISTER_TTL_S = 60
 MAX_REGISTRATIONS = 16  # that wait to be looked at
@@ -72,13 +72,13 @@ class SipLine:
 
     Args:
         settings: the service's settings, with ``janus_url``.
-        door: where the calls come in.
+        negotiator: answers and makes offers.
 
     Raises:
         ConfigError: what may be dialled or transferred to is not said properly.
     """
 
-    def __init__(self, settings: Settings, door: Door) -> None:
+    def __init__(self, settings: Settings, negotiator: Negotiator) -> None:
         assert settings.janus_url is not None
         self.outage: str | None = "The phone line is not registered yet."
         "Says why no phone can call; None while the line is registered."
@@ -88,7 +88,7 @@ class SipLine:
             callees_of(settings, switch)  # complains now, not at the first call
         self._may_dial = callees_of(settings, "dial")
         self._url = settings.janus_url
-        self._door = door
+        self._negotiator = negotiator
         self._slots: list[_Slot] = []
         self._registrations: asyncio.Queue[Notice] = asyncio.Queue(MAX_REGISTRATIONS)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,7 +109,7 @@ class SipLine:
 
     async def run(self) -> None:
         """Hold the line until cancelled."""
-        retry_s = RETRY_FIRST_S
+        retry_s = MIN_RETRY_S
         while True:
             try:
                 secret = self._settings.janus_secret
@@ -118,12 +118,12 @@ class SipLine:
                         await self._hold(janus)
                     finally:
                         self._drop_calls()
-                retry_s = RETRY_FIRST_S
+                retry_s = MIN_RETRY_S
                 self._out("The phone gateway's connection is lost.")
             except GatewayError as error:
                 self._out(f"{error.detail[0].upper()}{error.detail[1:]}.")
             await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, RETRY_MOST_S)
+            retry_s = min(2 * retry_s, MAX_RETRY_S)
 
     async def dial(self, to: str, *, instruction: str = "", headers: Mapping[str, str] | None = None) -> SipCall:
         """Call a telephone; the call goes on by itself, see `SipCall.leg`.
@@ -141,12 +141,13 @@ class SipLine:
         slot = next((slot for slot in reversed(self._slots) if slot.free), None)
         if self.outage is not None or slot is None or slot.handle is None:
             raise OfferError(503, "line_busy", self.outage or "All lines are in use.", retry_after_s=5)
-        call = SipCall(slot.handle, Line("outbound", self.user, to).trimmed(), self._settings)
+        call = SipCall(slot.handle, CallerId("outbound", self.user, to).trimmed(), self._settings)
         slot.call = call
         extra = call.extra()
         try:
             told = "\n\n".join(text for text in (extra.instruction, instruction) if text)
-            offer, leg = await self._door.make_offer(replace(extra, instruction=told, key=key_name(self._settings)))
+            extra = replace(extra, instruction=told, key=key_name(self._settings))
+            offer, leg = await self._negotiator.make_offer(extra, call.make_leg)
         except BaseException:
             call.lose("shutdown", "It was not begun.")
             raise
@@ -208,7 +209,7 @@ class SipLine:
 
     async def _stay_registered(self, janus: Janus, master: Handle) -> None:
         """Register whenever the line is not; calls go on meanwhile."""
-        retry_s = RETRY_FIRST_S
+        retry_s = MIN_RETRY_S
         while True:
             self._registrations = asyncio.Queue(MAX_REGISTRATIONS)
             try:
@@ -218,7 +219,7 @@ class SipLine:
                 if notice.result.get("event") == "registered":
                     await self._add_lines(janus, notice.result.get("master_id"))
                     self.outage = None
-                    retry_s = RETRY_FIRST_S
+                    retry_s = MIN_RETRY_S
                     logger.info("phone line %s: registered, %d calls at once", self.user, len(self._slots))
                     notice = await self._next_failure()
                 self._out(f"The registrar refuses: {notice.result.get('code')} {notice.result.get('reason')}.")
@@ -229,7 +230,7 @@ class SipLine:
                     raise
                 self._out(f"The gateway does not register the line: {error.detail}.")
             await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, RETRY_MOST_S)
+            retry_s = min(2 * retry_s, MAX_RETRY_S)
 
     async def _next_failure(self) -> Notice:
         """Wait until the line is not registered any more; that it was renewed is told in between."""
@@ -293,14 +294,14 @@ class SipLine:
         if slot.call is not None:  # a call of ours that was not sent yet; it must not hang this one up
             slot.call.lose("not_answered", "The line was taken by a call that came in.")
         result, headers = notice.result, notice.result.get("headers")
-        line = Line(
+        caller_id = CallerId(
             "inbound",
             str(result.get("username", "")),
             str(result.get("callee", "")),
             str(result.get("displayname") or "").strip('"'),
             headers if isinstance(headers, dict) else {},
         )
-        slot.call = SipCall(slot.handle, line.trimmed(), self._settings)
+        slot.call = SipCall(slot.handle, caller_id.trimmed(), self._settings)
         self._spawn(slot.call, self._answer(slot.call, notice.sdp))
 
     async def _answer(self, call: SipCall, offer: str | None) -> None:
@@ -310,8 +311,8 @@ class SipLine:
             return
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
-                answer, leg = await self._door.accept_offer(
-                    sdp.with_active_setup(offer), call.extra(), gateway=True
+                answer, leg = await self._negotiator.accept_gateways_offer(
+                    sdp.with_active_setup(offer), call.extra(), call.make_leg
                 )
         except (OfferError, TimeoutError) as error:
             code = error.code if isinstance(error, OfferError) else "negotiation_timeout"
@@ -326,10 +327,10 @@ class SipLine:
 
     async def _call_out(self, call: SipCall, offer: str, request: Mapping[str, Any]) -> None:
         """Ring a telephone until it answers, refuses, or nobody answers."""
-        leg = call.leg
-        assert leg is not None
         if call.over.done():
             return
+        leg = call.leg
+        assert leg is not None
         try:
             await call.connect({"request": "call", **request}, "offer", offer)
         except GatewayError as error:
@@ -340,7 +341,7 @@ class SipLine:
                 await asyncio.wait((call.accepted, call.over), return_when=asyncio.FIRST_COMPLETED)
             if call.over.done():
                 return
-            await self._door.take_answer(leg, call.accepted.result() or "")
+            await self._negotiator.take_answer(leg, call.accepted.result() or "")
             call.state = "answered"
         except TimeoutError:
             leg.call.hang_up("not_answered", f"Nobody answered within {RING_TIMEOUT_S:g} s.", "caller")

@@ -1,24 +1,18 @@
-"""A telephone on the other side of a call: what the agent is told of it, and what it can do with it.
-
-The same for every way in by which a telephone comes (`signaling.phone.sip_line`, `signaling.phone.stream`).
-"""
+"""The tools that an agent has on a telephone call, whichever way the telephone came (`sip_line`, `stream`)."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
 from agent.call.call import Call
-from agent.errors import GatewayError, ToolError
+from agent.errors import ConfigError, GatewayError, ToolError
+from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling.phone.callees import Callees
 
-MAX_HEADERS = 16
-MAX_TEXT = 200  # of a header or a name, in characters
 GOODBYE_S = 15.0  # how long what the agent is saying may take before the hang-up
 HEARD_S = 0.3  # on its way through the gateway and the phone's own buffer
 LOOK_S = 0.05
@@ -28,39 +22,8 @@ _HOST = r"([A-Za-z0-9.\-]{1,128}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
 _URI = re.compile(rf"sips?:[\w\-.!~*'()%&=+$,]{{1,128}}@{_HOST}(;[\w\-.=]{{1,64}}){{0,4}}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What the telephone network says of a call. None of it is verified.
-
-    Attributes:
-        direction: ``inbound`` if the telephone called.
-        caller: who called, a SIP URI or a number.
-        callee: who was called.
-        name: the caller's display name.
-        headers: of the call, those that begin with ``X-``; a carrier's parameters.
-    """
-
-    direction: Literal["inbound", "outbound"]
-    caller: str
-    callee: str
-    name: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def trimmed(self) -> Line:
-        """Return it with every text cut to what can be handed on."""
-        headers = {_plain(name): _plain(value) for name, value in list(self.headers.items())[:MAX_HEADERS]}
-        return Line(self.direction, _plain(self.caller), _plain(self.callee), _plain(self.name), headers)
-
-    def instruction(self) -> str:
-        """Tell the model, as data that nobody can break out of."""
-        return (
-            "This call is by telephone. When the conversation is over, say goodbye and call end_call. "
-            f"The telephone network says of it, unverified, as JSON: {json.dumps(asdict(self))}"
-        )
-
-
 class Phone(Protocol):
-    """What a telephone leg can do."""
+    """What a telephone can be told to do."""
 
     def end(self) -> None:
         """Hang the call up."""
@@ -127,6 +90,34 @@ def phone_tools(
     return tuple(tools)
 
 
+def phone_tool_names(settings: Settings) -> set[str]:
+    """Return the names of the tools that telephone calls have besides the agent's; none without telephones."""
+    names = set[str]()
+    if settings.janus_url is not None or settings.twilio_auth_token is not None:
+        names.add("end_call")
+    if settings.janus_url is not None:
+        names |= {name for name, on in (("send_dtmf", settings.send_dtmf), ("transfer", settings.transfer)) if on}
+    return names
+
+
+def check_tool_names(settings: Settings, tools: Iterable[Tool]) -> None:
+    """Refuse tools of an agent that have the name of a telephone's tool: the model could not tell them apart.
+
+    Args:
+        settings: the service's settings.
+        tools: the agent's.
+
+    Raises:
+        ConfigError: names them.
+    """
+    taken = sorted(phone_tool_names(settings) & {tool.name for tool in tools})
+    if taken:
+        raise ConfigError(
+            f"the agent's tool {taken[0]} has the name of a tool that talkspurt adds to telephone calls: rename "
+            "the agent's tool, or leave it out with only=[...] if it is an MCP server's"
+        )
+
+
 def address(to: str, domain: str) -> str:
     """Return a SIP address for what a person or a model wrote.
 
@@ -145,10 +136,6 @@ def address(to: str, domain: str) -> str:
         raise ToolError("expected a SIP address, such as sip:name@host, or a telephone number")
     digits = re.sub(r"[^+0-9]", "", number)
     return f"sip:{digits}@{domain}"
-
-
-def _plain(text: str) -> str:
-    return "".join(letter for letter in str(text) if letter.isprintable())[:MAX_TEXT]
 
 
 def _schema(**texts: str) -> dict[str, Any]:

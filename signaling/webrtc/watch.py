@@ -18,7 +18,7 @@ from agent.clock import Clock
 from agent.media.tap.arrivals import watch_arrivals
 from agent.settings import Settings
 
-LOOK_S = 1.0
+ARRIVALS_POLL_S = 1.0
 SILENT_S = 3.0  # a caller who closes the connection was heard a moment ago
 
 
@@ -42,7 +42,7 @@ async def watch_connection(
             heard_at, packets = clock(), count
         elif clock() - heard_at >= settings.ice_grace_s:
             break
-        await _change(changed, LOOK_S)
+        await _change(changed, ARRIVALS_POLL_S)
     if pc.connectionState == "closed" and clock() - heard_at <= SILENT_S:
         call.hang_up("caller_left", "The caller closed the connection.", "caller")
     else:

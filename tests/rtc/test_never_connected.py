@@ -130,6 +130,6 @@ async def test_without_descriptors_the_door_says_so(
         for _ in range(5):
             assert await offer(http) == (503, "out_of_descriptors")
         monkeypatch.undo()
-        monkeypatch.setattr(descriptors, "LOOK_S", 0.0)
+        monkeypatch.setattr(descriptors, "COUNT_INTERVAL_S", 0.0)
         assert (await offer(http))[0] == 201
     assert sum("file descriptors are in use" in record.getMessage() for record in caplog.records) == 1

@@ -27,8 +27,8 @@ Phones = Callable[..., AbstractAsyncContextManager[str]]
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-off in hundredths of a second."""
-    monkeypatch.setattr(sip, "RETRY_FIRST_S", 0.02)
-    monkeypatch.setattr(sip, "RETRY_MOST_S", 0.05)
+    monkeypatch.setattr(sip, "MIN_RETRY_S", 0.02)
+    monkeypatch.setattr(sip, "MAX_RETRY_S", 0.05)
 
 
 @pytest.fixture
@@ -189,8 +189,8 @@ async def test_a_registration_that_is_renewed_changes_nothing(with_line: Phones,
 async def test_a_phone_that_is_switched_off_is_given_up(
     with_line: Phones, gateway: FakeJanus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sip_call, "PHONE_SILENT_S", 0.2)
-    monkeypatch.setattr(sip_call, "PHONE_LOOK_S", 0.02)
+    monkeypatch.setattr(sip_call, "MAX_SILENCE_S", 0.2)
+    monkeypatch.setattr(sip_call, "SILENCE_POLL_S", 0.02)
     async with with_line() as url, telephone() as (pc, offer):  # it sends nothing
         await gateway.ring(gateway.handles[0], offer)
         (accept,) = await gateway.until(lambda: gateway.asked("accept"))

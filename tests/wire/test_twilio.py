@@ -22,7 +22,7 @@ from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.phone import stream as twilio
+from signaling.phone import twilio
 
 TOKEN = "the-auth-token"
 START = {
