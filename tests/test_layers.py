@@ -51,7 +51,14 @@ PURE = (
         "agent.bucket",
         "signaling.webrtc.sdp",
     ),
-    *("signaling.webrtc.candidates", "signaling.webrtc.pending", "signaling.webrtc.ended"),
+    *(
+        "signaling.webrtc.candidates",
+        "signaling.webrtc.pending",
+        "signaling.webrtc.ended",
+        "signaling.webrtc.trickle",
+    ),
+    *("signaling.webrtc.offered", "signaling.webrtc.codecs", "signaling.webrtc.transport"),
+    *("signaling.webrtc.rewrite", "signaling.webrtc.sdp_edits"),
     *("signaling.phone.caller_id", "signaling.phone.chunks"),
 )
 MAY_CATCH_EVERYTHING = (

@@ -22,10 +22,10 @@ from signaling.http.info import CALLS_PATH, call_info
 from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
 from signaling.http.problem import MAX_BODY_BYTES
 from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
-from signaling.webrtc import sdp
 from signaling.webrtc.calls import Calls
 from signaling.webrtc.leg import ClientLeg, Leg
 from signaling.webrtc.offer import NOTHING_EXTRA, Extra, Negotiator
+from signaling.webrtc.trickle import Fragment, parse_fragment
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
@@ -51,7 +51,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
         want_type(request, FRAGMENT_TYPE)
-        fragment = sdp.parse_fragment(await read_text(request, "invalid_sdp"))
+        fragment = parse_fragment(await read_text(request, "invalid_sdp"))
         await _generation(request, leg, fragment).trickle(fragment)
         return web.Response(status=204)
 
@@ -139,7 +139,7 @@ def _etag(leg: Leg) -> dict[str, str]:
     return {"ETag": leg.etag} if isinstance(leg, ClientLeg) else {}
 
 
-def _generation(request: web.Request, leg: Leg, fragment: sdp.Fragment) -> ClientLeg:
+def _generation(request: web.Request, leg: Leg, fragment: Fragment) -> ClientLeg:
     """Return the leg if the request is about its ICE generation (RFC 9725 section 4.4).
 
     Raises:

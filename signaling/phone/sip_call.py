@@ -208,7 +208,7 @@ class SipLeg(PeerLeg):
     phone: SipCall
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
-        """End the call when its connection or the phone behind the gateway is gone; ends then, or when cancelled."""
+        """End the call when its connection or the phone behind it is gone; ends then, or when cancelled."""
         await self.answered.wait()
         silence = asyncio.create_task(self._watch_silence(), name="phone-silence")
         try:

@@ -27,8 +27,8 @@ from signaling.phone.callees import SWITCHES, callees_of
 from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Janus, Notice, janus_session
 from signaling.phone.sip_call import DECLINED, SipCall, domain
-from signaling.webrtc import sdp
 from signaling.webrtc.offer import Negotiator
+from signaling.webrtc.sdp_edits import with_active_setup
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +312,7 @@ class SipLine:
         try:
             async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                 answer, leg = await self._negotiator.accept_gateways_offer(
-                    sdp.with_active_setup(offer), call.extra(), call.make_leg
+                    with_active_setup(offer), call.extra(), call.make_leg
                 )
         except (OfferError, TimeoutError) as error:
             code = error.code if isinstance(error, OfferError) else "negotiation_timeout"

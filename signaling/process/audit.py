@@ -1,7 +1,7 @@
 """Log who did what: calls, telephones dialled, wrong keys. What was said in a call is never in it.
 
-Lines go to the logger ``audit``. With the setting `audit_file` they go to a file of their own instead, one JSON object
-a line, which only the service's user may read.
+Lines go to the logger ``audit``. With the setting `audit_file` they go to a file of their own instead, one JSON
+object a line, which only the service's user may read.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Audit:
         logger.info("%s %s", what, json.dumps(shown, ensure_ascii=False))
 
     def note_failure(self, what: str, **fields: str | int | None) -> None:
-        """Write what somebody tried in vain; beyond `MAX_FAILURES_PER_MINUTE` lines a minute, only how many more there were."""
+        """Write what somebody tried in vain; beyond `MAX_FAILURES_PER_MINUTE`, only how many more there were."""
         if self._failures.admit():
             left_out, self._failures.left_out = self._failures.left_out, 0
             self.note(what, **fields, left_out=left_out or None)

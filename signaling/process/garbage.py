@@ -1,9 +1,9 @@
 """Run Python's garbage collector while nobody is on the line.
 
-The memory of an ended call is freed with its last reference. Only what asyncio and other libraries leave of it, a few
-objects per call, is in reference cycles. Left alone, the collector would search for those in the middle of calls, over
-all objects there are; or hardly ever, with thresholds as high as the service's. A collection takes some 5 ms while
-there is no call, and about half a millisecond more for each that is up.
+The memory of an ended call is freed with its last reference. Only what asyncio and other libraries leave of it, a
+few objects per call, is in reference cycles. Left alone, the collector would search for those in the middle of
+calls, over all objects there are; or hardly ever, with thresholds as high as the service's. A collection takes some
+5 ms while there is no call, and about half a millisecond more for each that is up.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def is_due(*, idle: bool, ended: int, made: tuple[int, int, int]) -> bool:
 async def collect_garbage(calls: Calls) -> None:
     """Collect garbage whenever it is due, until cancelled.
 
-    Does nothing unless the objects made at start-up are out of the way (`gc.freeze`): each collection would otherwise
-    go over all of them.
+    Does nothing unless the objects made at start-up are out of the way (`gc.freeze`): each collection would
+    otherwise go over all of them.
     """
     was_idle = False
     collected_at = calls.ended.total()
@@ -50,6 +50,4 @@ async def collect_garbage(calls: Calls) -> None:
             began = monotonic()
             found = gc.collect()
             collected_at = ended
-            logger.debug(
-                "collected garbage: %d objects, %.1f ms", found, 1e3 * (monotonic() - began)
-            )
+            logger.debug("collected garbage: %d objects, %.1f ms", found, 1e3 * (monotonic() - began))

@@ -67,7 +67,7 @@ class BoundedHandler(QueueHandler):
     """Put records into a queue that a thread empties; records that find no room are dropped and counted.
 
     Args:
-        formatter: makes a line of a record; it runs in the caller's thread, before the record's arguments can change.
+        formatter: makes a line of a record, in the caller's thread, before the record's arguments can change.
         descriptor: the file that the lines go to.
     """
 

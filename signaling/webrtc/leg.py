@@ -24,9 +24,10 @@ from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
 from agent.settings import Settings
 from signaling.dialects.rates import Rates
-from signaling.webrtc import sdp
 from signaling.webrtc.candidates import CandidateGate
 from signaling.webrtc.peer import close_peer
+from signaling.webrtc.sdp import DEFAULT_MESSAGE_BYTES
+from signaling.webrtc.trickle import Fragment
 from signaling.webrtc.watch import watch_connection
 
 CHANNEL_TIMEOUT_S = 5.0
@@ -160,12 +161,12 @@ class ClientLeg(PeerLeg):
     ufrags: frozenset[str]
     gate: CandidateGate
     opens_channel: bool
-    max_message_bytes: int = sdp.DEFAULT_MESSAGE_BYTES
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES
     messages: MessageCounts = field(default_factory=MessageCounts)
     channel_settled: asyncio.Event = field(default_factory=asyncio.Event)
     last_words: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
-    async def trickle(self, fragment: sdp.Fragment) -> None:
+    async def trickle(self, fragment: Fragment) -> None:
         """Pass on the trickled candidates that are of use: see `CandidateGate`.
 
         The end of candidates is not passed on: with none left aioice would give up before the caller's checks

@@ -28,12 +28,13 @@ from agent.tools.declare import Tool
 from agent.unicode import valid_text
 from signaling.http.ice import GATHERING_S, checked_networks, own_servers
 from signaling.http.tokens import new_call_id
-from signaling.webrtc import sdp
 from signaling.webrtc.calls import Calls
 from signaling.webrtc.candidates import EVERYWHERE, CandidateGate
 from signaling.webrtc.leg import ClientLeg, PeerLeg
 from signaling.webrtc.offered import Offered, read_offer
 from signaling.webrtc.peer import close_peer
+from signaling.webrtc.sdp import KEYS_CLOCKS_HZ
+from signaling.webrtc.sdp_edits import with_keys, with_opus_wishes
 from signaling.webrtc.wiring import (
     choose_directions,
     ear_to_come,
@@ -207,7 +208,7 @@ class Negotiator:
             async with self._negotiating(extra, make_leg, one_transport=True, late=late) as leg:
                 leg.pc.addTransceiver(leg.call.voice, direction="sendrecv")
                 offer = await leg.pc.createOffer()
-                text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
+                text = offer.sdp if tap.why_not() else with_keys(offer.sdp)
                 await self._set_local(leg.pc, RTCSessionDescription(text, "offer"))
                 leg.ear = ear_to_come(leg)
                 leg.reachable.set()
@@ -229,9 +230,9 @@ class Negotiator:
             with _refusing_unusable_sdp():
                 async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
                     await leg.pc.setRemoteDescription(RTCSessionDescription(answered.for_aiortc(), "answer"))
-                wire_keys(leg, answered, sdp.KEYS_CLOCKS_HZ)
+                wire_keys(leg, answered, KEYS_CLOCKS_HZ)
                 agreed = answered.for_aiortc()
-                wire_audio(leg, answered, agreed if tap.why_not() else sdp.with_keys(agreed))
+                wire_audio(leg, answered, agreed if tap.why_not() else with_keys(agreed))
                 guard_media(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
@@ -320,7 +321,7 @@ class Negotiator:
         guard_media(leg)
         wire_video(leg, answer, self._calls.video_worker)
         leg.answered.set()
-        return sdp.with_opus_wishes(offered.answer(answer))
+        return with_opus_wishes(offered.answer(answer))
 
     async def _set_local(self, pc: RTCPeerConnection, description: RTCSessionDescription) -> None:
         """Gather the service's own candidates, too, on the addresses that the settings name."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,14 +16,15 @@ from agent.errors import OfferError
 
 MAX_MEDIA_SECTIONS = 16
 SHOWN_CHARS = 80  # of a line that an error names
-OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
 DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: what a peer takes that says nothing
 MAX_MESSAGE_BYTES = 256 << 10  # ours; more in one piece would hold up all that follows
 KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the payload types that everybody uses
-_OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
 _MID = re.compile(r"[!-~]{1,64}")
+DATA_CHANNELS = "webrtc-datachannel"
+RTP_PROTOCOL = re.compile(r"(?:(?:UDP|TCP)/D?TLS/)?RTP/S?AVPF?")  # RFC 8829 section 5.1.2: all mean the same
+_DATA_PROTOCOLS = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP")
 _CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
 
 
@@ -82,6 +83,12 @@ class MediaSection:
         """Its identification (RFC 5888); None if it has none that can be used."""
         return next((mid for mid in self.values("mid") if _MID.fullmatch(mid)), None)
 
+    @property
+    def is_data_channels(self) -> bool:
+        """True if its application, its first format, is WebRTC's data channels (RFC 8841), or a port as of old."""
+        application = self.formats[0]
+        return self.protocol in _DATA_PROTOCOLS and (application == DATA_CHANNELS or is_port(application))
+
     def values(self, name: str) -> Sequence[str]:
         """Return what its attributes of a name say, in their order."""
         return self.attributes.get(name, ())
@@ -113,6 +120,11 @@ class MediaSection:
                     name, _, setting = parameter.partition("=")
                     parameters[name.strip().lower()] = setting.strip()
         return found
+
+
+def is_port(text: str) -> bool:
+    """Say whether a text is the number of a port."""
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 1 << 16
 
 
 def description_lines(text: str) -> list[str]:
@@ -205,14 +217,6 @@ def usable_candidate(value: str) -> str | None:
     return f"{foundation} 1 udp {priority} {ip} {port} typ {kind.lower()}"
 
 
-def with_active_setup(offer: str) -> str:
-    """Let the other side begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
-
-    Janus loses a handshake that reaches it before its own ICE is done, and the next try is a second later.
-    """
-    return offer.replace("a=setup:actpass", "a=setup:active")
-
-
 def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
     """Return the RTP clock of a telephone's keys (RFC 4733) by payload type."""
     keys = ((payload, codec) for payload, codec in audio.codecs().items() if codec.name == "telephone-event")
@@ -249,94 +253,3 @@ def max_message_bytes(channels: MediaSection) -> int:
         if value.isascii() and value.isdecimal() and len(value) <= 20:
             return min(int(value), MAX_MESSAGE_BYTES) or MAX_MESSAGE_BYTES
     return DEFAULT_MESSAGE_BYTES
-
-
-def with_keys(offer: str) -> str:
-    """Add a telephone's keys to an offer of ours, for each clock: aiortc's own offers know nothing of them."""
-    edited = []
-    for line in offer.splitlines():
-        if line.startswith("m=audio "):
-            edited += [" ".join([line, *map(str, KEYS_CLOCKS_HZ)])]
-        elif line.startswith("a=rtpmap:") and not any("telephone-event" in each for each in edited):
-            for payload, clock_hz in KEYS_CLOCKS_HZ.items():
-                edited += [f"a=rtpmap:{payload} telephone-event/{clock_hz}", f"a=fmtp:{payload} 0-15"]
-            edited.append(line)
-        else:
-            edited.append(line)
-    return "\r\n".join(edited) + "\r\n"
-
-
-def with_opus_wishes(answer: str) -> str:
-    """Add to an answer what we want of the caller's Opus (RFC 7587 section 6.1); aiortc's answers say nothing.
-
-    Wide-band is all that the model takes, and FEC lets a lost packet be recovered from the next one.
-    """
-    edited = []
-    for line in answer.splitlines(keepends=True):
-        edited.append(line)
-        found = _OPUS_RTPMAP.match(line)
-        if found and f"a=fmtp:{found[1]} " not in answer:
-            edited.append(f"a=fmtp:{found[1]} {OPUS_WISHES}\r\n")
-    return "".join(edited)
-
-
-@dataclass(frozen=True, slots=True)
-class TrickledCandidate:
-    """A candidate from a trickle fragment.
-
-    Attributes:
-        mid: the media section it belongs to; None for the first.
-        candidate: ``candidate:`` and what `usable_candidate` returns.
-    """
-
-    mid: str | None
-    candidate: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """What a ``application/trickle-ice-sdpfrag`` says (RFC 8840 section 9).
-
-    Attributes:
-        ufrag: the ICE generation it is about; None if it does not say.
-        candidates: usable ones.
-        end_of_candidates: no more will come.
-    """
-
-    ufrag: str | None
-    candidates: tuple[TrickledCandidate, ...]
-    end_of_candidates: bool
-
-
-def parse_fragment(text: str) -> Fragment:
-    """Read a trickle fragment.
-
-    Raises:
-        OfferError: 400, it is not one.
-    """
-    ufrag: str | None = None
-    candidates: list[TrickledCandidate] = []
-    ended = known = False
-    for mid, line in _with_mids(text):
-        name, _, value = line.removeprefix("a=").partition(":")
-        if name == "ice-ufrag":
-            ufrag = value
-        elif name == "candidate" and (candidate := usable_candidate(value)):
-            candidates.append(TrickledCandidate(mid, f"candidate:{candidate}"))
-        elif name == "end-of-candidates":
-            ended = True
-        known = known or name in ("ice-ufrag", "candidate", "end-of-candidates")
-    if not known:
-        raise OfferError(400, "invalid_sdp_fragment", "The body is not a trickle ICE SDP fragment.")
-    return Fragment(ufrag, tuple(candidates), ended)
-
-
-def _with_mids(text: str) -> Iterator[tuple[str | None, str]]:
-    """Yield each line with the mid of the section that it stands in."""
-    mid: str | None = None
-    for line in description_lines(text):
-        if line.startswith("m="):
-            mid = None
-        elif line.startswith("a=mid:"):
-            mid = line[len("a=mid:") :].strip()
-        yield mid, line

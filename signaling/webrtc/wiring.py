@@ -1,4 +1,4 @@
-"""Connect a peer connection with its call: what is said, heard, pressed and shown, and guards against bad packets."""
+"""Connect a peer connection with its call: audio, keys, video, and guards against bad packets."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 What is left of one holds itself: the objects that stand in for methods (the other taps) hold their owner,
 aiortc's listeners hold the connection that they belong to, aioice's candidate pairs and waiting checks hold their
 socket, a check that was cancelled holds the frames that it was cancelled in, data channels whose opening was never
-sent hold their association, and pyOpenSSL's verification holds itself. Only Python's collector would find them, some hundred objects and all their buffers per call.
+sent hold their association, and pyOpenSSL's verification holds itself. Only Python's collector would find them,
+some hundred objects and all their buffers per call.
 """
 
 from __future__ import annotations
