@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import re
 from contextlib import AsyncExitStack
 from typing import Any
@@ -52,6 +53,22 @@ async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
         kinds = [m["type"] for m in caller.messages]
         assert kinds.index("bot-llm-started") < kinds.index("bot-started-speaking")
         assert kinds.index("bot-started-speaking") < kinds.index("bot-stopped-speaking")
+
+
+async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFactory) -> None:
+    """Also while a tool runs, and to a client whose channel opened once the session was set up."""
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        await caller.message("bot-output", lambda data: "degrees" in data["text"])
+        ended = len(caller.messages)
+        await caller.message("server-message", lambda data: data.get("state") == "listening", after=ended)
+        told = [m["data"]["state"] for m in caller.messages if (m.get("data") or {}).get("type") == "agent-state"]
+        assert told[:3] == ["listening", "thinking", "speaking"]
+        assert told[-1] == "listening"
+        assert all(before != after for before, after in itertools.pairwise(told))
+        kinds = [m["type"] for m in caller.messages]
+        assert kinds.index("bot-ready") < kinds.index("server-message")
 
 
 async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emulator) -> None:
@@ -182,7 +199,7 @@ async def _ending(hooks: type[Hooks], **changes: object) -> tuple[dict[str, Any]
                 await caller.message("bot-ready")
                 caller.type("hello")
             error = await caller.message("error", lambda data: data["fatal"])
-            return error, await caller.message("server-message")
+            return error, await caller.message("server-message", lambda data: data["type"] == "call-ended")
 
 
 async def test_a_refused_session_says_whose_fault_it_was() -> None:
