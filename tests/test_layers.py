@@ -92,7 +92,7 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.dialects", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
         needs=("aiortc",),
         edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
     ),
@@ -117,7 +117,7 @@ FOLDERS = {
     "signaling.phone": Folder(
         ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "stream", "telephone", "twilio"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),

@@ -20,11 +20,11 @@ from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.mask import redacted
-from signaling.dialects.rates import TooFastError
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.http.info import CALLS_PATH, call_info
 from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.rates import TooFastError
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"

@@ -33,12 +33,12 @@ from agent.errors import GatewayError
 from agent.media.dtmf import KEYS
 from agent.media.inbound import Ear, PacketInlet
 from agent.media.rtp import RtpPacket
-from signaling.dialects.rates import Rates
 from signaling.phone.caller_id import CallerId
 from signaling.phone.chunks import Chunks
 from signaling.phone.telephone import phone_tools
 from signaling.webrtc.leg import call_stats
 from signaling.webrtc.offer import Extra
+from signaling.webrtc.rates import Rates
 
 logger = logging.getLogger(__name__)
 

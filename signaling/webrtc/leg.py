@@ -23,9 +23,9 @@ from agent.isolate import isolated_async
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
 from agent.settings import Settings
-from signaling.dialects.rates import Rates
 from signaling.webrtc.candidates import CandidateGate
 from signaling.webrtc.peer import close_peer
+from signaling.webrtc.rates import Rates
 from signaling.webrtc.sdp import DEFAULT_MESSAGE_BYTES
 from signaling.webrtc.trickle import Fragment
 from signaling.webrtc.watch import watch_connection

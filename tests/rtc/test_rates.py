@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from signaling.client.caller import Caller, dial
-from signaling.dialects.rates import LIMITS
+from signaling.webrtc.rates import LIMITS
 from tests.conftest import ServiceFactory
 from tests.rtc.test_briefing import FAST, jpeg
 from tests.survival.line import Line, on_line

@@ -15,7 +15,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from agent.emulator import Emulator
 from agent.errors import ConfigError
-from signaling.phone import janus, sip_call
+from signaling.phone import janus, sip_call, sip_setup
 from signaling.phone import sip_line as sip
 from tests.conftest import ServiceFactory
 from tests.support.fake_janus import FakeJanus, fake_janus, telephone
@@ -426,7 +426,7 @@ async def test_early_media_is_not_heard_but_its_answer_counts(
 async def test_a_phone_that_does_not_answer(
     with_line: Phones, gateway: FakeJanus, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sip, "RING_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(sip_setup, "RING_TIMEOUT_S", 0.1)
     async with with_line() as url:
         _status, call = await post(url, {"to": "sip:ann@example.org"})
         ended = await until(url, f"v1/calls/{call['id']}", lambda body: body["state"] == "ended")
