@@ -1,4 +1,4 @@
-"""Calls that the service makes: `POST /v1/calls`, and how they went."""
+"""Calls that the service makes: `POST /v1/calls`, and their state."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from signaling.process.audit import DIALLED
 from signaling.webrtc.calls import Calls
 
 PATH = "/v1/calls"
-AGENT = "default"  # a service has one agent; its name is asked for so that callers need not change
+AGENT = "default"  # the only name yet; clients that send it need not change later
 MAX_REMEMBERED = 256
-MAX_INSTRUCTION = 8_000
+MAX_INSTRUCTION_CHARS = 8_000
 _HEADER_NAME = re.compile(r"[Xx]-[A-Za-z0-9-]{1,64}")
 
 
@@ -80,18 +80,20 @@ def _state(call_id: str, call: SipCall) -> dict[str, Any]:
 
 
 def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
-    """Return what is asked for: the SIP address, the further instruction, the headers."""
+    """Return the SIP address, the instruction and the headers in a request."""
     unknown = sorted(body.keys() - {"to", "agent", "instruction", "headers"})
     if unknown:
         raise OfferError(
-            400, "unknown_field", f"There is no field {unknown[0]}: expected to, agent, instruction, headers."
+            400, "unknown_field", f"There is no field {unknown[0]}: use to, agent, instruction, headers."
         )
     if body.get("agent", AGENT) != AGENT:
         raise OfferError(422, "unknown_agent", f"This service has one agent; its name is {AGENT}.")
     instruction, headers = body.get("instruction", ""), body.get("headers", {})
-    if not isinstance(instruction, str) or len(instruction) > MAX_INSTRUCTION:
+    if not isinstance(instruction, str) or len(instruction) > MAX_INSTRUCTION_CHARS:
         raise OfferError(
-            422, "invalid_instruction", f"instruction must be text of at most {MAX_INSTRUCTION} characters."
+            422,
+            "invalid_instruction",
+            f"instruction must be a string of at most {MAX_INSTRUCTION_CHARS} characters.",
         )
     try:
         return address(str(body.get("to", "")), domain), instruction, _headers(headers)
@@ -100,10 +102,14 @@ def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _headers(headers: Any) -> dict[str, str]:
-    """Let custom headers through, and nothing that could be another header."""
+    """Return custom headers, if none of them could become another header.
+
+    Raises:
+        OfferError: 422.
+    """
     if isinstance(headers, dict) and len(headers) <= MAX_HEADERS and all(map(_is_header, headers.items())):
         return dict(headers)
-    raise OfferError(422, "invalid_headers", "headers must be an object of X-... names and one-line texts.")
+    raise OfferError(422, "invalid_headers", "headers must be an object with X-... names and one-line strings.")
 
 
 def _is_header(header: tuple[str, Any]) -> bool:

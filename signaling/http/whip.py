@@ -1,7 +1,7 @@
 """WHIP and its extension to calls: one POST of an SDP offer, trickle by PATCH, hang-up by DELETE (RFC 9725).
 
 RFC 9725 answers recvonly because it only publishes; here an offer that is sendrecv is answered sendrecv.
-`/whip` and `/v1/realtime/calls` are the same door.
+`/whip` and `/v1/realtime/calls` are the same endpoint.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from signaling.webrtc.trickle import Fragment, parse_fragment
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 ENDPOINTS = ("/whip", CALLS_PATH)
-MAX_SAID_CHARS = 16 << 10
+MAX_SAY_CHARS = 16 << 10
 
 
 def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web.RouteDef]:
-    """Return the routes of this dialect."""
+    """Return the routes of calls."""
     seal = Seal(settings)
 
     async def create(request: web.Request) -> web.Response:
@@ -74,8 +74,8 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
         want_instructor(request, settings)
         leg = calls.get(request.match_info["call_id"])
         text = (await read_json(request)).get("text")
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
-            raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAY_CHARS:
+            raise OfferError(422, "invalid_text", f"text must be a string of 1 to {MAX_SAY_CHARS} characters.")
         with refused_by_rate():
             leg.rates.take(monotonic(), notes=1, characters=len(text))
         leg.call.say(text.strip())
@@ -86,7 +86,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
         number = request.match_info["number"]
         picture = calls.get(request.match_info["call_id"]).call.drawn.picture(int(number))
         if picture is None:
-            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is kept no more.")
+            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is no longer kept.")
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
 
@@ -119,19 +119,19 @@ def ice_links(urls: Sequence[str]) -> list[str]:
 
 
 async def _wish(request: web.Request, seal: Seal) -> tuple[str, Extra]:
-    """Return the offer, and what the call has besides."""
+    """Return the offer, and the options of the call."""
     if request.content_type != FORM_TYPE:
         want_type(request, SDP_TYPE)
         return _text(await request.read()), NOTHING_EXTRA
     parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
     if "sdp" not in parts:
-        raise OfferError(422, "missing_part", "The form has no part called sdp, which is the offer.")
+        raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
     return _text(parts["sdp"]), Extra(kept=kept)
 
 
 def _text(body: bytes) -> str:
-    return body.decode(errors="replace")  # a session's name may be in any charset
+    return body.decode(errors="replace")  # the name of a session may be in any charset
 
 
 def _etag(leg: Leg) -> dict[str, str]:

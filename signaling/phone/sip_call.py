@@ -1,6 +1,6 @@
 """One telephone call through the gateway, from the first ring to the end; see `signaling.phone.sip_line`.
 
-`SipCall` is there from the first ring on, `SipLeg` once there is a peer connection for it.
+`SipCall` exists from the first ring on, its `SipLeg` once there is a peer connection.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class SipCall:
         self.caller_id = caller_id
         self.leg: SipLeg | None = None
         self.over: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
-        "The telephone's end of the call: reason and detail as in `CallEnded`."
+        "How the telephone's side ended: reason and detail as in `CallEnded`."
         self.accepted: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        "The SDP of the telephone that the service called, once it has answered."
+        "The SDP with which the telephone answered a call from the service."
         self.state = "calling"
-        "``calling``, ``ringing`` or ``answered``, of a call that the service makes."
+        "``calling``, ``ringing`` or ``answered``; kept only for calls that the service makes."
         self._early_answer: str | None = None  # the SDP of a 183; the 200 that follows has none
         self._settings = settings
-        self._media = False  # the gateway has a peer connection for it
+        self._connected = False  # the gateway has a peer connection for the call
         self._keys_by_rtp = self._keys_by_info = False
         self._transferred: asyncio.Future[int] | None = None
 
     def extra(self) -> Extra:
-        """Return what the agent has besides on this call."""
+        """Return the tools and the instruction that this call adds to the agent's."""
         tools = phone_tools(
             self,
             self._call,
@@ -67,7 +67,7 @@ class SipCall:
         return SipLeg(call, pc, self._settings, phone=self)
 
     def begin(self, leg: SipLeg) -> None:
-        """Belong to a leg whose call has started."""
+        """Take the leg, once its call has started."""
         self.leg = leg
         leg.call.observe(self._note_keys)
         if self.over.done():
@@ -75,35 +75,43 @@ class SipCall:
 
     @property
     def cleared(self) -> bool:
-        """True once its handle can carry another call: a call that comes too early fails in the gateway."""
-        return self.over.done() and not self._media
+        """True once its handle can carry another call; one that is sent earlier fails in the gateway."""
+        return self.over.done() and not self._connected
 
     async def connect(self, request: Mapping[str, Any], sdp_type: str, sdp: str) -> None:
         """Send a request with our description.
 
         Raises:
-            GatewayError: refused, no answer, or lost.
+            GatewayError: the gateway refused, did not answer, or is lost.
         """
-        self._media = True
+        self._connected = True
         try:
             await self.handle.ask(request, sdp_type=sdp_type, sdp=sdp)
         except GatewayError:
-            self._media = False
+            self._connected = False
             raise
 
     def end(self) -> None:
-        """Have the agent hang up."""
+        """End the call: the agent hangs up."""
         self._call().hang_up("hung_up", "The agent hung up.", "agent")
 
     async def send_keys(self, keys: str) -> None:
-        """Press keys: as RTP events if the phone takes them, else by SIP INFO."""
+        """Press keys: as RTP events if the phone takes them, else by SIP INFO.
+
+        Raises:
+            GatewayError: the gateway refused, did not answer, or is lost.
+        """
         if self._call().voice.send_keys(keys):
             return
         for key in keys.replace(",", ""):
             await self.handle.ask({"request": "dtmf_info", "digit": key})
 
     async def transfer(self, target: str) -> None:
-        """Have the phone call somebody else (REFER, RFC 3515), and hang up once it got through."""
+        """Have the phone call somebody else (REFER, RFC 3515), and hang up once that call is answered.
+
+        Raises:
+            GatewayError: the gateway or the phone refused, or did not answer.
+        """
         self._transferred = asyncio.get_running_loop().create_future()
         await self.handle.ask({"request": "transfer", "uri": target})
         try:
@@ -117,21 +125,21 @@ class SipCall:
 
     async def decline(self, code: int) -> None:
         """Refuse an incoming call."""
-        with suppress(GatewayError):  # it was cancelled, or the gateway has gone: there is nothing to refuse
+        with suppress(GatewayError):  # the call was cancelled, or the gateway is gone: nothing to refuse
             await self.handle.ask({"request": "decline", "code": code})
         self.lose("declined", f"The call was declined: {code}.")
 
     async def refuse_transfer(self, refer_id: Any) -> None:
-        """Refuse to call somebody else because the phone wants it: the agent's calls are the operator's to make."""
+        """Refuse the phone's request to call somebody else: only the operator decides whom the agent calls."""
         with suppress(GatewayError):
             await self.handle.ask({"request": "decline", "code": DECLINED, "refer_id": refer_id})
 
     def take(self, notice: Notice) -> None:
-        """Take what the gateway says of the call."""
+        """Take a notice about the call."""
         match notice.result.get("event"):
             case "hangup":
                 self._phone_ended(notice.result)
-            case "progress":  # what is heard before the answer is ringing, which is not for the agent
+            case "progress":  # early media is ringing, which the agent does not hear
                 self._early_answer = notice.sdp
                 self.state = "ringing"
             case "ringing":
@@ -142,12 +150,12 @@ class SipCall:
                 self._info(notice.result)
             case "notify":
                 self._transfer_went(str(notice.result.get("content", "")))
-            case None if notice.kind == "hangup" and self._media:
-                self._media = False
+            case None if notice.kind == "hangup" and self._connected:
+                self._connected = False
                 self.lose("caller_left", "The gateway closed the media connection.")
 
     def lose(self, reason: str, detail: str) -> None:
-        """End the call from the telephone's side; the first reason counts."""
+        """End the call from the telephone's side; only the first reason counts."""
         if not self.over.done():
             self.over.set_result((reason, detail))
             self._end_call()
@@ -171,7 +179,7 @@ class SipCall:
             self.leg.call.hang_up(reason, detail, "network" if reason == "gateway_lost" else "caller")
 
     def _info(self, result: Mapping[str, Any]) -> None:
-        """Take a key by SIP INFO, unless the phone sends them as RTP events, and so would send it twice."""
+        """Take a key sent by SIP INFO, unless the phone sends keys as RTP events, too."""
         found = _DTMF_INFO.match(str(result.get("content", "")))
         if "dtmf" not in str(result.get("type", "")) or not found or self.leg is None or self._keys_by_rtp:
             return
@@ -192,7 +200,7 @@ class SipCall:
         """Have the gateway send BYE (or CANCEL, or a refusal), unless the phone has gone already."""
         if self.over.done():
             return
-        with suppress(GatewayError):  # its end hangs the phone up as well
+        with suppress(GatewayError):  # the end of the gateway's connection hangs the phone up as well
             await self.handle.ask({"request": "hangup"})
         self.lose("hung_up", "We hung up.")
 
@@ -202,7 +210,7 @@ class SipLeg(PeerLeg):
     """A call of a telephone behind the gateway.
 
     Attributes:
-        phone: the telephone.
+        phone: the call on the gateway.
     """
 
     phone: SipCall
@@ -244,5 +252,5 @@ class SipLeg(PeerLeg):
 
 
 def domain(settings: Settings) -> str:
-    """Return where plain numbers are."""
+    """Return the SIP domain of plain numbers."""
     return settings.sip_user.partition("@")[2]

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 ACCEPT_TIMEOUT_S = 15.0
 RING_TIMEOUT_S = 60.0
 BUSY, NO_CODEC, UNAVAILABLE = 486, 488, 480
-_DECLINE_CODES = {  # by code of an OfferError
+_SIP_CODES = {  # by the code of an OfferError
     "full": BUSY,
     "draining": BUSY,
     "unavailable": UNAVAILABLE,
@@ -36,10 +36,10 @@ async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None) 
 
     Args:
         negotiator: answers the offer.
-        call: which rings.
-        offer: the phone's SDP, through the gateway: untrusted; None if it sent none.
+        call: the call that rings.
+        offer: the phone's SDP, as the gateway passes it on: untrusted; None if it sent none.
     """
-    if offer is None:  # RFC 3264 would have us offer; no phone that we know calls so
+    if offer is None:  # by RFC 3261 we would have to offer; no known phone calls like this
         await call.decline(NO_CODEC)
         return
     try:
@@ -50,7 +50,7 @@ async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None) 
     except (OfferError, TimeoutError) as error:
         code = error.code if isinstance(error, OfferError) else "negotiation_timeout"
         logger.info("a telephone call was declined: %s: %s", code, error)
-        await call.decline(_DECLINE_CODES.get(code, DECLINED))
+        await call.decline(_SIP_CODES.get(code, DECLINED))
         return
     call.begin(leg)
     try:
@@ -63,10 +63,10 @@ async def ring_telephone(negotiator: Negotiator, call: SipCall, offer: str, requ
     """Ring a telephone until it answers or refuses, for `RING_TIMEOUT_S` at most.
 
     Args:
-        negotiator: takes its answer.
-        call: of the telephone.
-        offer: ours.
-        request: whom to call, as the gateway wants it.
+        negotiator: takes the answer.
+        call: the call to the telephone.
+        offer: our SDP.
+        request: the address and the headers, as the gateway wants them.
     """
     if call.over.done():
         return

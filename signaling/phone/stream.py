@@ -51,7 +51,7 @@ class StreamLeg:
 
     Args:
         socket: the carrier's.
-        start: what it says of the stream: untrusted.
+        start: the carrier's description of the stream: untrusted.
         new_call: makes the call.
         max_silence_s: how long the carrier may send nothing.
     """
@@ -141,7 +141,7 @@ class StreamLeg:
     # as the other end of the socket
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Take what the carrier says: untrusted."""
+        """Take a message of the carrier: untrusted."""
         self._heard_at = monotonic()
         match message.get("event"):
             case "media":
@@ -159,7 +159,7 @@ class StreamLeg:
                 self.call.hang_up("hung_up", "The phone hung up.", "caller")
 
     def closed(self) -> None:
-        """End the call: the carrier is gone."""
+        """End the call: the carrier has closed the connection."""
         self.call.hang_up("caller_left", "The carrier closed the connection.", "caller")
 
     async def speak(self) -> None:
@@ -184,7 +184,7 @@ class StreamLeg:
         return Ear(lambda: inlet.listen(monotonic, self.call.hear), True, inlet.stats, lambda: inlet.reorder_stats)
 
     def _hear(self, media: Mapping[str, Any]) -> None:
-        """Hand on what the caller says."""
+        """Pass on a chunk of the caller's voice."""
         try:
             ulaw = base64.b64decode(str(media.get("payload", "")), validate=True)
         except (binascii.Error, ValueError):
@@ -195,7 +195,7 @@ class StreamLeg:
         if begin is None:
             self._inlet.reorder_stats.late += 1
             return
-        # What is missing will not come: the socket keeps the order. So the number is ours, and nothing waits.
+        # A missing chunk will not come, since the socket keeps the order. So we number them, and nothing waits.
         packet = RtpPacket(PCMU_PAYLOAD, 0, self._packets & 0xFFFF, begin & 0xFFFFFFFF, 0, ulaw)
         self._packets += 1
         for pcm in self._inlet.push(packet, now):
@@ -220,7 +220,7 @@ class StreamLeg:
 
 
 def caller_id_of(start: Mapping[str, Any]) -> CallerId:
-    """Return what is known of the call: the stream's parameters, which the operator sets, name the numbers."""
+    """Return who calls whom: the stream's parameters, which the operator sets, name the numbers."""
     parameters = {str(name): str(value) for name, value in object_of(start, "customParameters").items()}
     caller, callee = parameters.pop("from", ""), parameters.pop("to", "")
     parameters["callSid"] = str(start.get("callSid", ""))

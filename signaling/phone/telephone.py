@@ -32,7 +32,7 @@ class Phone(Protocol):
         """Press keys; raises GatewayError."""
 
     async def transfer(self, target: str) -> None:
-        """Hand the caller over to another telephone and end the call; raises GatewayError."""
+        """Transfer the caller to another telephone and end the call; raises GatewayError."""
 
 
 def phone_tools(
@@ -41,9 +41,9 @@ def phone_tools(
     """Return the tools of one telephone call: to hang up, and what the operator has switched on.
 
     Args:
-        phone: the leg.
-        call: returns its call, which is made after its tools.
-        may_send_keys: have a tool that presses keys.
+        phone: the telephone.
+        call: returns the call, which is made after its tools.
+        may_send_keys: add a tool that presses keys.
         transfer_to: where the caller may be transferred; None for no such tool.
     """
 
@@ -54,7 +54,7 @@ def phone_tools(
 
     async def send_dtmf(digits: str) -> str:
         if not KEYS.fullmatch(digits):
-            raise ToolError("digits must be 1 to 32 of 0-9 * # A-D, and commas for pauses")
+            raise ToolError("digits must be 1 to 32 of 0-9 * # A-D, with commas for pauses")
         await _told(phone.send_keys(digits.upper()))
         return "sent"
 
@@ -62,7 +62,7 @@ def phone_tools(
         assert transfer_to is not None
         target = address(to, transfer_to.domain)
         if not transfer_to.allow(target):
-            raise ToolError("the operator does not allow transfers to there; do not try other ways to write it")
+            raise ToolError("the operator does not allow transfers to there; do not try to write it in other ways")
         await _until_heard(call())
         await _told(phone.transfer(target))
         return "The caller has been transferred."
@@ -72,7 +72,7 @@ def phone_tools(
         tools.append(
             Tool(
                 "send_dtmf",
-                "Press keys of the telephone, to use a menu of the other side for instance.",
+                "Press keys on the telephone, for instance to use a voice menu.",
                 _schema(digits="Keys to press: 0-9 * # A-D; a comma is a pause of half a second."),
                 send_dtmf,
             )
@@ -81,7 +81,7 @@ def phone_tools(
         tools.append(
             Tool(
                 "transfer",
-                "Hand the caller over to another telephone. Say so first. It ends your part of the call.",
+                "Transfer the caller to another telephone. Say so first. It ends your part of the call.",
                 _schema(to="A telephone number in international format, or a SIP address."),
                 transfer,
                 GOODBYE_S + 40,
@@ -119,11 +119,11 @@ def check_tool_names(settings: Settings, tools: Iterable[Tool]) -> None:
 
 
 def address(to: str, domain: str) -> str:
-    """Return a SIP address for what a person or a model wrote.
+    """Return the SIP address that a person or a model wrote.
 
     Args:
         to: ``sip:name@host``, ``tel:+15551234`` or a number.
-        domain: where numbers are.
+        domain: the SIP domain of plain numbers.
 
     Raises:
         ToolError: it is none of them.
@@ -144,7 +144,7 @@ def _schema(**texts: str) -> dict[str, Any]:
 
 
 async def _told(work: Awaitable[None]) -> None:
-    """Turn the gateway's failure into the tool's."""
+    """Turn an error of the gateway into an error of the tool."""
     try:
         await work
     except GatewayError as error:

@@ -1,4 +1,4 @@
-"""The door of carriers' media streams: ``/twilio``, to which the carrier connects a WebSocket for each call.
+"""The route for carriers' media streams: ``/twilio``, to which the carrier connects a WebSocket for each call.
 
 A stream of a format other than 8 kHz mu-law is refused with a sentence in the close frame.
 """
@@ -39,7 +39,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
     """Return the route of the media streams; none without the carrier's token.
 
     Raises:
-        ConfigError: the service would take a signature for any URL, whatever host that names.
+        ConfigError: the service would accept a signature for any URL, whichever host it names.
     """
     if settings.twilio_auth_token is None:
         return []
@@ -96,7 +96,7 @@ async def _converse(socket: web.WebSocketResponse, leg: StreamLeg) -> None:
 
 
 async def _start(socket: web.WebSocketResponse) -> Mapping[str, Any] | None:
-    """Return what the carrier says of the call; None if it says nothing."""
+    """Wait for the carrier's description of the call; return None if none comes."""
     with suppress(TimeoutError):
         async with asyncio.timeout(START_TIMEOUT_S):
             async for frame in socket:
@@ -107,12 +107,12 @@ async def _start(socket: web.WebSocketResponse) -> Mapping[str, Any] | None:
 
 
 def started(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a ``start`` message says of the stream."""
+    """Return the description of the stream in a ``start`` message."""
     return {"streamSid": message.get("streamSid", ""), **object_of(message, "start")}
 
 
 def format_refusal(start: Mapping[str, Any]) -> str | None:
-    """Return why a stream's format cannot be taken, None if it can: in ASCII, for the close frame."""
+    """Return why a stream's format cannot be taken, in ASCII for the close frame; None if it can."""
     form = start.get("mediaFormat", start.get("media_format"))
     if form is None:
         return None
@@ -127,7 +127,7 @@ def format_refusal(start: Mapping[str, Any]) -> str | None:
 
 
 def parse_frame(frame: WSMessage) -> dict[str, Any] | None:
-    """Return the message of a frame: untrusted; None if it is no JSON object."""
+    """Return the message in a frame: untrusted; None if it is not a JSON object."""
     if frame.type is not WSMsgType.TEXT:
         return None
     try:
@@ -138,19 +138,19 @@ def parse_frame(frame: WSMessage) -> dict[str, Any] | None:
 
 
 def check_signature(request: web.Request, known_url: str | None, token: str) -> None:
-    """Hold the request against its signature: HMAC-SHA1 of the URL, as the carrier knows it.
+    """Check the signature of a request: HMAC-SHA1 of the URL, as the carrier knows it.
 
     Raises:
         OfferError: 403.
     """
     url = known_url or f"wss://{request.host}{request.path_qs}"
     given = request.headers.get("X-Twilio-Signature", "").encode(errors="surrogateescape")
-    # Some carriers sign the URL with a slash behind it.
+    # Some carriers sign the URL with a slash at its end.
     signed = [hmac.compare_digest(given, signature(token, each).encode()) for each in (url, f"{url}/")]
     if not any(signed):
-        raise OfferError(403, "wrong_signature", "The X-Twilio-Signature header does not fit the URL.")
+        raise OfferError(403, "wrong_signature", "The X-Twilio-Signature header does not match the URL.")
 
 
 def signature(token: str, url: str) -> str:
-    """Return what a carrier sends as ``X-Twilio-Signature`` for a WebSocket, which has no form parameters."""
+    """Return the ``X-Twilio-Signature`` for a WebSocket, which has no form parameters."""
     return base64.b64encode(hmac.new(token.encode(), url.encode(), hashlib.sha1).digest()).decode()

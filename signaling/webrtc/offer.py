@@ -1,4 +1,4 @@
-"""The one way in: an SDP offer becomes an answer and a call, whatever HTTP dialect brought it."""
+"""Negotiate calls: the one way in, whether a client or a gateway offers, or the service itself does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from signaling.webrtc.wiring import (
 
 logger = logging.getLogger(__name__)
 
-NEGOTIATION_TIMEOUT_S = 10.0  # gathering may ask a STUN server
+NEGOTIATION_TIMEOUT_S = 10.0  # gathering candidates may ask a STUN server
 FRAME_S = 0.02
 
 AIORTC_ERRORS = (InternalError, InvalidAccessError, InvalidStateError, OperationError)
@@ -97,13 +97,14 @@ class Extra:
 
 NOTHING_EXTRA = Extra()
 Dialect = Callable[[ClientLeg, RTCDataChannel], None]
-"""Takes over a data channel of a call: reads it, and observes the call to write to it."""
+"""Takes over the data channel of a call: reads it, and observes the call to write to it."""
 AnyLeg = TypeVar("AnyLeg", bound=PeerLeg)
 MakeLeg = Callable[[Call, RTCPeerConnection], AnyLeg]
+"""Makes the leg of a call on a peer connection that is about to be negotiated."""
 
 
 class Negotiator:
-    """Negotiate the calls of one service: answer offers, and make some.
+    """Negotiate the calls of one service: answer offers, and make them.
 
     Args:
         settings: the service's settings.
@@ -128,7 +129,7 @@ class Negotiator:
         Args:
             offer: the client's SDP: untrusted.
             extra: what this call has besides.
-            address: from where the offer came, to share what room there is.
+            address: where the offer came from, so that the room for calls is shared fairly.
 
         Returns:
             The answer's SDP and the running call.
@@ -165,7 +166,8 @@ class Negotiator:
     ) -> tuple[str, AnyLeg]:
         """Answer an offer of the operator's own gateway, and start its call.
 
-        Its candidates may be anywhere, and the call is not pending: the gateway's caller is there.
+        Its candidates may be on any network, and its calls are not limited while they are not connected: the
+        gateway vouches for its callers.
 
         Args:
             offer: the gateway's SDP: untrusted.
@@ -188,16 +190,16 @@ class Negotiator:
             return answer, leg
 
     async def make_offer(self, extra: Extra, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
-        """Start a call that the service itself makes; `take_answer` connects it, or it is hung up.
+        """Make an offer and start its call; `take_answer` connects it.
 
-        The Live session is set up meanwhile, so that the first word is heard.
+        The Live session is set up meanwhile, so that the callee's first word is heard.
 
         Args:
             extra: what this call has besides.
             make_leg: makes the leg of the call.
 
         Returns:
-            The offer's SDP and the call, which runs already.
+            The offer's SDP and the running call.
 
         Raises:
             OfferError: 429 or 503.
@@ -223,7 +225,7 @@ class Negotiator:
             answer: the other side's SDP: untrusted.
 
         Raises:
-            OfferError: 400 or 422, the answer cannot be used; the call is to be hung up.
+            OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
         """
         answered = read_offer(answer)
         try:
@@ -265,10 +267,10 @@ class Negotiator:
     async def _answering(
         self, extra: Extra, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
     ) -> AsyncIterator[AnyLeg]:
-        """Make a leg that answers an offer; see `_negotiating`.
+        """Make a leg that answers an offer, as `_negotiating` does.
 
         Raises:
-            OfferError: 400, 422 or 503, as well.
+            OfferError: 400, 422 or 503.
         """
         late = "The offer took too long to answer."
         with _refusing_unusable_sdp():
@@ -285,12 +287,12 @@ class Negotiator:
             extra: what the call has besides.
             make_leg: makes the leg of a call and its peer connection.
             one_transport: all media go over one transport.
-            late: the sentence that says what took too long.
+            late: what to say if it takes too long.
 
         Raises:
             OfferError: 503.
         """
-        # By aiortc's default, BALANCED, the second video section gets lost.
+        # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
         pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         call = self.new_call(extra)
@@ -324,7 +326,7 @@ class Negotiator:
         return with_opus_wishes(offered.answer(answer))
 
     async def _set_local(self, pc: RTCPeerConnection, description: RTCSessionDescription) -> None:
-        """Gather the service's own candidates, too, on the addresses that the settings name."""
+        """Set our description; this gathers our candidates, on the addresses that the settings name."""
         tap_ice.limit_gathering(pc, GATHERING_S, self._settings.media_addresses or None)
         await pc.setLocalDescription(description)
 
@@ -343,7 +345,7 @@ class Negotiator:
 
 
 async def _discard(pc: RTCPeerConnection) -> None:
-    """Close a connection that was half negotiated, as far as aiortc can."""
+    """Close a connection whose negotiation failed, as far as aiortc can."""
     try:
         await close_peer(pc)
     except SDP_ERRORS as error:
@@ -352,7 +354,7 @@ async def _discard(pc: RTCPeerConnection) -> None:
 
 @contextmanager
 def _refusing_unusable_sdp() -> Iterator[None]:
-    """Turn what aiortc raises over a description into a refusal.
+    """Turn the errors that aiortc raises over a description into refusals.
 
     Raises:
         OfferError: 400 or 422.

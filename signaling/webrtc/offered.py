@@ -1,9 +1,9 @@
 """Which sections of an offer become part of the call, and the answer to all of them. Pure.
 
-An offer is untrusted text of which aiortc understands a part, and at the rest of which it stumbles. So aiortc never
-gets the text itself: `Offered.for_aiortc` writes a new one, of the sections that are taken, with nothing in it but
-what was read here. `Offered.answer` makes the whole answer of aiortc's: each section that is not taken is answered
-at port 0 in its place (RFC 3264 section 6).
+An offer is untrusted text of which aiortc understands only a part, and fails at the rest. So aiortc never gets the
+text itself: `Offered.for_aiortc` writes a new offer, of the sections that are taken, with nothing in it but what
+was read here. `Offered.answer` completes aiortc's answer: each section that is not taken is answered at port 0 in
+its place (RFC 3264 section 6).
 
 A section is taken unless
 
@@ -15,7 +15,8 @@ A section is taken unless
 - it lacks what WebRTC needs: ICE credentials, a fingerprint, a=rtcp-mux. In a bundle they may stand in the first
   section only (RFC 8843 section 7.1.3).
 
-There is no call without audio that is taken and not inactive; why it is not, is said of the first audio section.
+A call needs audio that is taken and not inactive. If there is none, the refusal says why the first audio section
+was not taken.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ from signaling.webrtc.sdp import (
 from signaling.webrtc.transport import bundle_transport, own_transport, unacceptable
 
 Admit = Callable[[str, str], bool]
-"""Says whether a candidate may be used: the mid that leads its transport, and what `usable_candidate` returns."""
+"""Says whether a candidate, as `usable_candidate` returns it, may be used on the transport that a mid leads."""
 
-MAX_TRANSPORTS = 4  # beside a bundle's; voice, camera, screen and data need no more
+MAX_TRANSPORTS = 4  # besides the bundle's; voice, camera, screen and data need no more
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -53,7 +54,7 @@ class Taken:
 
     Attributes:
         section: as it was offered.
-        mid: its own, or one that was made up for aiortc.
+        mid: its own, or one made up for aiortc.
         direction: as the client sees it.
         transport: the lines for aiortc that say how to connect.
     """
@@ -70,10 +71,10 @@ class Offered:
 
     Attributes:
         sections: all of them, as offered.
-        taken: those that become part of the call, by their place in the offer.
-        bundle: mids of the sections taken that share a transport; empty if the client knows no bundles.
+        taken: the sections that become part of the call, by their place in the offer.
+        bundle: mids of the taken sections that share a transport; empty if the client does not bundle.
         ice_lite: the client only answers connectivity checks (RFC 8445 section 2.5).
-        ufrags: ICE user name fragments, by which an ICE restart is told from a trickle.
+        ufrags: ICE user name fragments, to tell an ICE restart from a trickle.
     """
 
     sections: tuple[MediaSection, ...]
@@ -84,12 +85,12 @@ class Offered:
 
     @property
     def one_transport(self) -> bool:
-        """True if all that is taken shares one transport."""
+        """True if all taken sections share one transport."""
         return len(self.taken) == 1 or len(self.bundle) == len(self.taken)
 
     @property
     def leading(self) -> dict[str | None, str]:
-        """By each section's mid the mid of the one whose transport it shares; None is the first section."""
+        """By each section's mid, the mid of the section that leads its transport; None is the first section."""
         mids = [taken.mid for taken in self.taken.values()]
         first = next((mid for mid in mids if mid in self.bundle), "")
         leads: dict[str | None, str] = {mid: first if mid in self.bundle else mid for mid in mids}
@@ -123,17 +124,17 @@ class Offered:
         return next((each.mid for each in active if each.direction in directions), active[0].mid)
 
     def section(self, mid: str) -> MediaSection:
-        """Return a section that is taken, as it was offered."""
+        """Return a taken section, as it was offered."""
         return next(each.section for each in self.taken.values() if each.mid == mid)
 
     def refused(self) -> list[str]:
-        """Return the kinds of the sections that are not taken."""
+        """Return the kinds of the sections that are not taken, as errors may show them."""
         return [shown(section.kind) for index, section in enumerate(self.sections) if index not in self.taken]
 
     def for_aiortc(self) -> str:
-        """Return what is taken as an offer that aiortc can take.
+        """Return an offer for aiortc, of the taken sections.
 
-        ``end-of-candidates`` is not in it: aioice gives up at once when it is told that none will come.
+        ``end-of-candidates`` is left out: aioice gives up at once if it is told that no candidates will come.
         """
         lines = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=-", "t=0 0"]
         if self.ice_lite:
@@ -166,14 +167,14 @@ class Offered:
 
 
 def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offered:
-    """Read a description of the other side, and rule what is taken of it.
+    """Read a description from the other side, and decide which sections are taken.
 
     Args:
         sdp: untrusted.
-        admit: asked for each candidate.
+        admit: says of each candidate whether it may be used.
 
     Raises:
-        OfferError: 400 if it is not SDP with DTLS and ICE, 422 if no audio in it is acceptable; names the line.
+        OfferError: 400, it is not SDP with DTLS and ICE; 422, no audio in it is acceptable; names the line.
     """
     session_lines, sections = split_description(sdp)
     session = attributes_of(session_lines)
@@ -205,7 +206,7 @@ def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offere
                 transport = bundled
         except OfferError as error:
             if section.kind == "audio":
-                wrong.append(error.with_traceback(None))  # the frames of it hold the list
+                wrong.append(error.with_traceback(None))  # its frames hold the list
             continue
         taken[index] = Taken(section, mid, _direction(section, session), tuple(transport))
     if not any(each.section.kind == "audio" and each.direction != "inactive" for each in taken.values()):
@@ -222,7 +223,7 @@ def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offere
 
 
 def _no_audio(sections: Sequence[MediaSection], wrong: list[OfferError]) -> OfferError:
-    """Take out the first error, or make one: raised by the list's owner, it would hold itself from there."""
+    """Return the first error, or make one. It is taken out of the list: raised beside it, it would be a cycle."""
     if wrong:
         return wrong.pop(0)
     if any(section.kind == "audio" for section in sections):
@@ -233,7 +234,7 @@ def _no_audio(sections: Sequence[MediaSection], wrong: list[OfferError]) -> Offe
 def _why_not(
     section: MediaSection, before: Sequence[MediaSection], chosen: Collection[MediaSection]
 ) -> OfferError | None:
-    """Return why a section cannot be taken whatever its transport is; None if it can."""
+    """Return why a section cannot be taken, whatever its transport; None if it can."""
     line = shown(section.lines[0])
     if section.rejected:
         return unacceptable(f'The line "{line}" itself rejects the audio: its port is 0.')
@@ -256,7 +257,7 @@ def _no_codec(section: MediaSection) -> str:
 
 
 def _bundle(session: Attributes, sections: Sequence[MediaSection]) -> list[MediaSection]:
-    """Return the sections of the first bundle, in its order; those of a second one get transports of their own."""
+    """Return the sections of the first bundle, in its order; those of other bundles get transports of their own."""
     groups = (value.split() for value in session.get("group", ()))
     group = next((mids for semantics, *mids in filter(None, groups) if semantics == "BUNDLE"), [])
     by_mid: dict[str | None, MediaSection] = {}
@@ -266,6 +267,6 @@ def _bundle(session: Attributes, sections: Sequence[MediaSection]) -> list[Media
 
 
 def _direction(section: MediaSection, session: Attributes) -> str:
-    """Return a section's direction (RFC 8866 section 6.7)."""
+    """Return the direction of a section, as the client sees it (RFC 8866 section 6.7)."""
     said = (name for place in (section.attributes, session) for name in place)
     return next((name for name in said if name in _DIRECTIONS), "sendrecv")

@@ -1,4 +1,4 @@
-"""Write sections anew: for aiortc what is taken of them, for the client the answer to each. Pure."""
+"""Rewrite sections: for aiortc the parts that are taken, for the client the answer to each. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from signaling.webrtc.codecs import payloads_taken
 from signaling.webrtc.sdp import DATA_CHANNELS, RTP_PROTOCOL, MediaSection, is_port
 
 _FMTP_READ = {"h264": ("packetization-mode", "profile-level-id"), "rtx": ("apt",)}
-_SCTP_PORT = "5000"  # what everybody uses
-_SIZE = re.compile(r"\d{1,12}", re.ASCII)  # of a message, in bytes
+_SCTP_PORT = "5000"  # the usual one
+_MESSAGE_BYTES = re.compile(r"\d{1,12}", re.ASCII)
 _EXTENSION_NUMBERS = (*range(1, 15), *range(16, 256))  # RFC 8285 section 4
 _EXTMAP = re.compile(r"(\d{1,3})(?:/sendrecv)?\s+([!-~]+)(?:\s.*)?", re.ASCII)
 _MID_EXTENSION = "urn:ietf:params:rtp-hdrext:sdes:mid"
-_MID_BYTES = 16  # what fits a one-byte header (RFC 8285 section 4.2)
+_MAX_MID_BYTES = 16  # in a one-byte header (RFC 8285 section 4.2)
 _ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _FEEDBACK = re.compile(r"(\*|\d{1,3})\s+([!-~]+(?:\s+[!-~]+)*)", re.ASCII)
 _SSRC = re.compile(r"(\d{1,10})(?:\s.*)?", re.ASCII)
 
 
 def section_for_aiortc(section: MediaSection, mid: str, direction: str, transport: Sequence[str]) -> list[str]:
-    """Write a section for aiortc, with nothing in it but what is understood.
+    """Write a section for aiortc, with only the lines that were understood.
 
     Args:
         section: as it was offered.
-        mid: its own, or one that was made up for aiortc.
+        mid: its own, or one made up for aiortc.
         direction: as the client sees it.
         transport: the lines that say how to connect.
     """
@@ -58,22 +58,22 @@ def _data_lines(section: MediaSection) -> list[str]:
     else:
         port = next(filter(is_port, section.values("sctp-port")), _SCTP_PORT)
         lines = [f"m=application 9 UDP/DTLS/SCTP {DATA_CHANNELS}", f"a=sctp-port:{port}"]
-    size = next(filter(_SIZE.fullmatch, section.values("max-message-size")), None)
+    size = next(filter(_MESSAGE_BYTES.fullmatch, section.values("max-message-size")), None)
     return lines if size is None else [*lines, f"a=max-message-size:{size}"]
 
 
 def _extension_lines(section: MediaSection) -> Iterator[str]:
-    """Write header extensions, of the numbers and names that may be used once only (RFC 8285 section 7)."""
+    """Write the header extensions, of each number and name the first (RFC 8285 section 7)."""
     numbers, names = set[int](), set[str]()
     for value in section.values("extmap"):
         match = _EXTMAP.fullmatch(value)
         if match is None:
             continue
         number, name = int(match[1]), match[2]
-        # Over it aiortc estimates the caller's bit rate from the gaps between packets; at one frame a second that
-        # talks the caller down to nothing (REMB).
+        # With it aiortc estimates the caller's bit rate from the gaps between packets, and at one frame a second
+        # asks for next to nothing (REMB).
         unwanted = section.kind == "video" and name == _ABS_SEND_TIME
-        nameless = name == _MID_EXTENSION and not 0 < len(section.mid or "") <= _MID_BYTES
+        nameless = name == _MID_EXTENSION and not 0 < len(section.mid or "") <= _MAX_MID_BYTES
         if not (unwanted or nameless or number in numbers or name in names) and number in _EXTENSION_NUMBERS:
             numbers.add(number)
             names.add(name)
@@ -81,7 +81,7 @@ def _extension_lines(section: MediaSection) -> Iterator[str]:
 
 
 def _source_lines(section: MediaSection) -> list[str]:
-    """Write the first source and its retransmission, which is all that aiortc can use."""
+    """Write the first source and its retransmission: aiortc can use no others."""
     sources = [match[1] for value in section.values("ssrc") if (match := _SSRC.fullmatch(value))]
     sources = [ssrc for ssrc in sources if 0 < int(ssrc) < 1 << 32]
     if not sources:
@@ -92,7 +92,7 @@ def _source_lines(section: MediaSection) -> list[str]:
 
 
 def answered_section(section: MediaSection, made: MediaSection) -> list[str]:
-    """Return aiortc's answer to a section, with what has to be as it was offered (RFC 3264 section 6)."""
+    """Return aiortc's answer to a section, with kind and protocol as offered (RFC 3264 section 6)."""
     first = f"m={section.kind} {made.port} {section.protocol} {' '.join(made.formats)}"
     return [first, *(line for line in made.lines[1:] if section.mid is not None or not line.startswith("a=mid:"))]
 
@@ -106,5 +106,5 @@ def refused_section(section: MediaSection, *, with_mid: bool) -> list[str]:
 
 
 def joined(lines: Sequence[str]) -> str:
-    """Return a description of these lines."""
+    """Return lines as the text of a description."""
     return "".join(f"{line}\r\n" for line in lines)

@@ -1,6 +1,6 @@
-"""SDP as text: its lines, its sections, and the edits that need no more than them. Pure (RFC 8866).
+"""Read SDP: its lines, sections and attributes (RFC 8866). Pure.
 
-Descriptions are untrusted text. What of an offer is taken is ruled in `signaling.webrtc.offered`.
+Descriptions are untrusted text. `signaling.webrtc.offered` decides which sections of an offer are taken.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import NamedTuple
 from agent.errors import OfferError
 
 MAX_MEDIA_SECTIONS = 16
-SHOWN_CHARS = 80  # of a line that an error names
-DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: what a peer takes that says nothing
-MAX_MESSAGE_BYTES = 256 << 10  # ours; more in one piece would hold up all that follows
-KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the payload types that everybody uses
+MAX_SHOWN_CHARS = 80  # of a line in an error
+DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: for a peer that says nothing
+MAX_MESSAGE_BYTES = 256 << 10  # ours; a longer one would hold up all that follows
+KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the usual payload types
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
 _MID = re.compile(r"[!-~]{1,64}")
@@ -29,15 +29,15 @@ _CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
 
 
 Attributes = Mapping[str, Sequence[str]]
-"""What a= lines say, by their names, in their order; a line without a value says the empty text."""
+"""The values of a= lines by name, in order; a line without a value has an empty one."""
 
 
 class Codec(NamedTuple):
-    """What an rtpmap says.
+    """A codec, as an rtpmap names it.
 
     Attributes:
         name: in lower case.
-        clock_hz: of its RTP timestamps.
+        clock_hz: the rate of its RTP timestamps.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Codec(NamedTuple):
 
 
 STATIC_CODECS = {"0": Codec("pcmu", 8000), "8": Codec("pcma", 8000), "9": Codec("g722", 8000)}
-"""Payload types that need no rtpmap (RFC 3551 table 4), as far as we know their codecs."""
+"""The codecs of ours whose payload types need no rtpmap (RFC 3551 table 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class MediaSection:
         kind: ``audio``, ``video``, ``application``, or whatever the client says.
         port: 0 rejects the section, unless it is bundle-only.
         protocol: e.g. ``UDP/TLS/RTP/SAVPF``.
-        formats: payload types, or what the protocol has instead; at least one.
+        formats: payload types, or what the protocol has in their place; at least one.
         lines: all its lines, the m-line first.
-        attributes: of its own.
+        attributes: its own, without those of the session.
     """
 
     kind: str
@@ -70,31 +70,31 @@ class MediaSection:
 
     @property
     def rejected(self) -> bool:
-        """True if the client turned the section down (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
+        """True if the client rejects the section (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
         return self.port == 0 and not self.bundle_only
 
     @property
     def bundle_only(self) -> bool:
-        """True if it has no transport of its own."""
+        """True if the section has no transport of its own."""
         return "bundle-only" in self.attributes
 
     @property
     def mid(self) -> str | None:
-        """Its identification (RFC 5888); None if it has none that can be used."""
+        """Its identification tag (RFC 5888); None if it has no usable one."""
         return next((mid for mid in self.values("mid") if _MID.fullmatch(mid)), None)
 
     @property
     def is_data_channels(self) -> bool:
-        """True if its application, its first format, is WebRTC's data channels (RFC 8841), or a port as of old."""
+        """True if it is for WebRTC's data channels (RFC 8841), or names a port as drafts of that did."""
         application = self.formats[0]
         return self.protocol in _DATA_PROTOCOLS and (application == DATA_CHANNELS or is_port(application))
 
     def values(self, name: str) -> Sequence[str]:
-        """Return what its attributes of a name say, in their order."""
+        """Return the values of its attributes of that name, in order."""
         return self.attributes.get(name, ())
 
     def codecs(self) -> dict[str, Codec]:
-        """Return its codecs by payload type, in the order offered; rtpmaps that cannot be read are passed over."""
+        """Return its codecs by payload type, in the order offered; unreadable rtpmaps are ignored."""
         mapped: dict[str, Codec] = {}
         for value in self.values("rtpmap"):
             if match := _RTPMAP.fullmatch(value):
@@ -103,7 +103,7 @@ class MediaSection:
         return {payload: known[payload] for payload in self.formats if payload in known}
 
     def unread_rtpmaps(self) -> list[str]:
-        """Return the rtpmaps that cannot be read."""
+        """Return its unreadable rtpmaps."""
         return [value for value in self.values("rtpmap") if not _RTPMAP.fullmatch(value)]
 
     def payloads(self) -> dict[int, str]:
@@ -111,7 +111,7 @@ class MediaSection:
         return {int(payload): codec.name for payload, codec in self.codecs().items()}
 
     def parameters(self) -> dict[str, dict[str, str]]:
-        """Return codecs' parameters by payload type and name in lower case; no value is an empty one."""
+        """Return its codecs' parameters by payload type and lower-case name; a missing value is an empty one."""
         found: dict[str, dict[str, str]] = {}
         for value in self.values("fmtp"):
             if match := _FMTP.fullmatch(value):
@@ -128,15 +128,16 @@ def is_port(text: str) -> bool:
 
 
 def description_lines(text: str) -> list[str]:
-    """Return a description's lines without what ends them; empty lines are left out.
+    """Return the lines of a description without their line breaks, and without empty lines.
 
-    By aiortc's own rule, which takes U+000B, U+0085 or U+2028 for a line's end, too: no line of ours is two of its.
+    Lines are split by aiortc's own rule, to which U+000B, U+0085 and U+2028 are line breaks, too: so a line of ours
+    is never two lines to it.
     """
     return [line.rstrip() for line in text.lstrip("\ufeff \t").splitlines() if line.strip()]
 
 
 def attributes_of(lines: Sequence[str]) -> dict[str, list[str]]:
-    """Return the attributes among some lines."""
+    """Return the attributes in some lines."""
     found: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith("a="):
@@ -149,7 +150,7 @@ def split_description(sdp: str) -> tuple[list[str], list[MediaSection]]:
     """Return the lines of the session, and the media sections.
 
     Raises:
-        OfferError: 400, it is not SDP; names the line, where it is one that is wrong.
+        OfferError: 400, it is not SDP; names the line, if one line is wrong.
     """
     lines = description_lines(sdp)
     if not lines or lines[0] != "v=0":
@@ -181,17 +182,17 @@ def _section(lines: list[str]) -> MediaSection:
 
 
 def shown(line: str) -> str:
-    """Return a line as an error may show it: short, and ASCII only."""
-    return ascii(line[:SHOWN_CHARS])[1:-1] + ("..." if len(line) > SHOWN_CHARS else "")
+    """Return a line as errors may show it: shortened, and ASCII only."""
+    return ascii(line[:MAX_SHOWN_CHARS])[1:-1] + ("..." if len(line) > MAX_SHOWN_CHARS else "")
 
 
 def usable_candidate(value: str) -> str | None:
-    """Return a candidate (RFC 8839 section 5.1) with no more than aioice needs; None if it is of no use to us.
+    """Return a candidate (RFC 8839 section 5.1) with only what aioice needs; None if it is of no use.
 
-    Of no use are, besides those that cannot be read: other transports than UDP, which aioice has not; what is not
-    for the first component, since RTCP has no port of its own; and names. aioice would look for a ``.local`` name
-    for a second before the answer, while browsers behind the same NAT connect anyway: their checks reach us and
-    make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
+    Besides unreadable ones, these are of no use: transports other than UDP, which aioice does not have; components
+    other than the first, since RTCP has no port of its own; and host names. aioice would try to resolve a
+    ``.local`` name for a second before the answer, while browsers behind the same NAT connect anyway: their checks
+    reach us and make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
 
     Args:
         value: what follows ``candidate:``.
@@ -218,22 +219,22 @@ def usable_candidate(value: str) -> str | None:
 
 
 def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
-    """Return the RTP clock of a telephone's keys (RFC 4733) by payload type."""
+    """Return the RTP clock of telephone keys (RFC 4733) by payload type."""
     keys = ((payload, codec) for payload, codec in audio.codecs().items() if codec.name == "telephone-event")
     return {int(payload): codec.clock_hz for payload, codec in keys}
 
 
 def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequence[int]) -> dict[int, int]:
-    """Return what of a telephone's keys fits the audio, the best first.
+    """Return the payload types of telephone keys that fit the audio, the best first.
 
-    Events and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
+    Keys and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
 
     Args:
-        key_clocks_hz: of `key_clocks_hz`.
-        audio_clocks_hz: of the codecs, the one that is sent first.
+        key_clocks_hz: as the function `key_clocks_hz` returns them.
+        audio_clocks_hz: the clocks of the codecs, that of the codec which is sent first.
 
     Returns:
-        The RTP clock by payload type; all of them if none fits: a telephone may well mean what it says.
+        The RTP clock by payload type; all of them if none fits: some telephones break the rule and work.
     """
     fitting = {
         payload: clock_hz
@@ -245,9 +246,9 @@ def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequenc
 
 
 def max_message_bytes(channels: MediaSection) -> int:
-    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), of ours at most.
+    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), or our limit.
 
-    0 says that it takes any length; what cannot be read says nothing.
+    0 means that it takes any length; unreadable values are ignored.
     """
     for value in channels.values("max-message-size"):
         if value.isascii() and value.isdecimal() and len(value) <= 20:

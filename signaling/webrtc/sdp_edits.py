@@ -1,4 +1,4 @@
-"""Edits of whole descriptions that need no more than their lines. Pure."""
+"""Edit whole descriptions, line by line. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
 
 def with_active_setup(offer: str) -> str:
-    """Let the other side begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
+    """Have the offerer begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
 
-    Janus loses a handshake that reaches it before its own ICE is done, and the next try is a second later.
+    Janus drops a handshake that reaches it before its own ICE is done, and the next attempt is a second later.
     """
     return offer.replace("a=setup:actpass", "a=setup:active")
 
 
 def with_keys(offer: str) -> str:
-    """Add a telephone's keys to an offer of ours, for each clock: aiortc's own offers know nothing of them."""
+    """Add telephone keys to an offer of ours, for each clock: aiortc does not offer them."""
     edited = []
     for line in offer.splitlines():
         if line.startswith("m=audio "):
@@ -34,9 +34,9 @@ def with_keys(offer: str) -> str:
 
 
 def with_opus_wishes(answer: str) -> str:
-    """Add to an answer what we want of the caller's Opus (RFC 7587 section 6.1); aiortc's answers say nothing.
+    """Add to an answer how we want the caller to encode Opus (RFC 7587 section 6.1); aiortc says nothing about it.
 
-    Wide-band is all that the model takes, and FEC lets a lost packet be recovered from the next one.
+    The model takes wideband at most, and FEC lets a lost packet be recovered from the next one.
     """
     edited = []
     for line in answer.splitlines(keepends=True):

@@ -1,4 +1,4 @@
-"""How an offer's sections want to be reached: the lines of ICE and DTLS, checked one by one. Pure."""
+"""How the sections of an offer can be reached: their lines of ICE and DTLS, checked one by one. Pure."""
 
 from __future__ import annotations
 
@@ -25,12 +25,19 @@ def bundle_transport(
     taken: Sequence[MediaSection],
     admit: Callable[[str], bool],
 ) -> list[str]:
-    """Return the transport of a bundle: that of the first section taken, which the first of all may complete.
+    """Return the lines that say how to connect to a bundle.
 
-    Candidates may stand in any of its sections.
+    They are those of the first taken section, completed by the first section of the bundle. Candidates may stand in
+    any section.
+
+    Args:
+        session: the attributes of the session.
+        group: the sections of the bundle.
+        taken: those of them that are taken.
+        admit: says of each candidate whether it may be used.
 
     Raises:
-        OfferError: it lacks what WebRTC needs, or a line of it is wrong.
+        OfferError: 400 or 422, something that WebRTC needs is missing or wrong.
     """
     lines = _security(taken[0].attributes, session, group[0].attributes)
     [ufrag] = attributes_of(lines)["ice-ufrag"]
@@ -42,10 +49,15 @@ def bundle_transport(
 
 
 def own_transport(session: Attributes, section: MediaSection, admit: Callable[[str], bool]) -> list[str]:
-    """Return the transport of a section that is in no bundle.
+    """Return the lines that say how to connect to a section that is in no bundle.
+
+    Args:
+        session: the attributes of the session.
+        section: the section.
+        admit: says of each candidate whether it may be used.
 
     Raises:
-        OfferError: it lacks what WebRTC needs, or a line of it is wrong.
+        OfferError: 400 or 422, something that WebRTC needs is missing or wrong.
     """
     if section.port == 0:
         raise unacceptable(f'The line "{shown(section.lines[0])}" is bundle-only, but it is in no bundle.')
@@ -64,7 +76,7 @@ def _no_mux(section: MediaSection) -> OfferError:
 
 
 def _security(*places: Attributes) -> list[str]:
-    """Return the lines of ICE and DTLS, each from the first of the places that has it.
+    """Return the lines of ICE and DTLS, each from the first place that has it.
 
     Raises:
         OfferError: 400.
@@ -93,7 +105,7 @@ def _wrong(name: str, value: str) -> OfferError:
 
 
 def _fingerprints(values: Sequence[str]) -> list[str]:
-    """Return those of the strongest hash function: the others need not be checked (RFC 8122 section 5)."""
+    """Return the fingerprints of the strongest hash function: only they need checking (RFC 8122 section 5)."""
     read = [(match[1].lower(), match[2].upper()) for value in values if (match := _FINGERPRINT.fullmatch(value))]
     if not read:
         raise _wrong("fingerprint", values[0])
@@ -107,5 +119,5 @@ def _candidates(values: Sequence[str], admit: Callable[[str], bool]) -> list[str
 
 
 def unacceptable(detail: str) -> OfferError:
-    """Return the refusal of an offer without audio that can be taken."""
+    """Return the error that says why there is no audio to take."""
     return OfferError(422, "no_acceptable_audio", detail)

@@ -14,8 +14,8 @@ class TrickledCandidate:
     """A candidate from a trickle fragment.
 
     Attributes:
-        mid: the media section it belongs to; None for the first.
-        candidate: ``candidate:`` and what `usable_candidate` returns.
+        mid: the media section that it belongs to; None for the first.
+        candidate: ``candidate:`` and the value that `usable_candidate` returns.
     """
 
     mid: str | None
@@ -24,12 +24,12 @@ class TrickledCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """What a ``application/trickle-ice-sdpfrag`` says (RFC 8840 section 9).
+    """An ``application/trickle-ice-sdpfrag`` (RFC 8840 section 9).
 
     Attributes:
-        ufrag: the ICE generation it is about; None if it does not say.
-        candidates: usable ones.
-        end_of_candidates: no more will come.
+        ufrag: the ICE generation that it is about; None if it does not say.
+        candidates: the usable ones.
+        end_of_candidates: True if no more will come.
     """
 
     ufrag: str | None
@@ -38,7 +38,7 @@ class Fragment:
 
 
 def parse_fragment(text: str) -> Fragment:
-    """Read a trickle fragment.
+    """Read a trickle fragment: untrusted.
 
     Raises:
         OfferError: 400, it is not one.
@@ -61,7 +61,7 @@ def parse_fragment(text: str) -> Fragment:
 
 
 def _with_mids(text: str) -> Iterator[tuple[str | None, str]]:
-    """Yield each line with the mid of the section that it stands in."""
+    """Yield each line with the mid of its section."""
     mid: str | None = None
     for line in description_lines(text):
         if line.startswith("m="):

@@ -30,13 +30,13 @@ _DIRECTIONS = {
     (False, True): "recvonly",
     (False, False): "inactive",
 }
-"""Of a transceiver, by whether it speaks and whether it hears."""
+"""The direction of a transceiver, by whether it speaks and whether it hears."""
 
 
 def choose_directions(leg: PeerLeg, offered: Offered) -> None:
-    """Speak on one audio section, listen on one, look at the first two of video; the rest is answered ``inactive``.
+    """Speak on one audio section, listen on one, and look at two of video; answer ``inactive`` to all others.
 
-    What is inactive is not even sent. To be called between the offer and the answer.
+    A client does not even send what is inactive. To be called between offer and answer.
     """
     for transceiver in leg.pc.getTransceivers():
         if transceiver.kind == "audio":
@@ -49,12 +49,12 @@ def choose_directions(leg: PeerLeg, offered: Offered) -> None:
 
 
 def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
-    """Speak and listen as it was negotiated.
+    """Speak and listen with the negotiated codecs.
 
     Args:
         leg: the call.
-        offered: what the other side said.
-        answer: what was made of it; its audio sections have the codecs that both sides take.
+        offered: the description of the other side.
+        answer: a description whose audio sections have the codecs that both sides take.
     """
     spoken = _section(answer, offered.speaking_mid).payloads()
     leg.call.voice.use_codec(next(iter(spoken.values())))
@@ -71,13 +71,13 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
 
 
 def wire_keys(leg: PeerLeg, offered: Offered, own_clocks_hz: Mapping[int, int] = MappingProxyType({})) -> None:
-    """Take and send a telephone's keys, if the other side does and packets can be tapped.
+    """Take and send telephone keys, if the other side does and packets can be tapped.
 
     Args:
         leg: the call.
-        offered: what the other side said.
-        own_clocks_hz: by payload type, what we offered: the numbers that the other side then sends with (RFC 3264
-            section 6.1).
+        offered: the description of the other side.
+        own_clocks_hz: the clocks that we offered, by the payload types with which the other side then sends (RFC
+            3264 section 6.1).
     """
     transceiver = _transceiver(leg.pc, offered.speaking_mid)
     keys_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
@@ -94,8 +94,8 @@ def wire_video(leg: PeerLeg, answer: str, worker: Executor) -> None:
 
     Args:
         leg: the call.
-        answer: ours, with the codecs that both sides take.
-        worker: makes the pictures.
+        answer: our answer, with the codecs that both sides take.
+        worker: runs what makes the pictures.
     """
     settings = leg.settings
     for name, transceiver in zip(VIDEO_SOURCES, _video(leg.pc), strict=False):
@@ -135,7 +135,7 @@ def guard_data(leg: PeerLeg) -> None:
 
 
 def ear_to_come(leg: PeerLeg) -> Ear:
-    """Stand for the ear of a call that is not answered yet; by then the leg has the real one."""
+    """Return an ear for a call that is not answered yet; from the answer on it listens with the leg's real one."""
     nothing_yet = InboundStats()
 
     async def listen() -> None:

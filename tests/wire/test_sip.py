@@ -219,7 +219,7 @@ async def test_a_lost_gateway_ends_its_calls_and_is_found_again(
 async def test_a_gateway_that_falls_silent_is_given_up(
     with_line: Phones, gateway: FakeJanus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(janus, "KEEPALIVE_S", 0.02)
+    monkeypatch.setattr(janus, "KEEPALIVE_INTERVAL_S", 0.02)
     monkeypatch.setattr(janus, "REQUEST_TIMEOUT_S", 0.1)
     async with with_line() as url:
         await gateway.until(lambda: gateway.keepalives >= 3)
