@@ -95,9 +95,9 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.dialects", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("calls", "offer", "peer", "watch"),
+        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -120,12 +120,12 @@ FOLDERS = {
     "signaling.phone": Folder(
         ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "stream", "telephone"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),
         needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
-        edge=("call", "caller", "camera", "dial", "keyboard"),
+        edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
     "signaling.command": Folder(
         (

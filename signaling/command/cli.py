@@ -21,10 +21,12 @@ from agent.errors import ConfigError, OfferError
 from agent.redact import shown_url, without_secrets
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
-from signaling.client.call import Outcome, TranscriptView, hold_call, read_sound, read_state
+from signaling.client.call import Outcome, hold_call
 from signaling.client.camera import FileCamera
 from signaling.client.dial import follow_call, service_client
+from signaling.client.files import read_sound, read_state
 from signaling.client.keyboard import Keyboard
+from signaling.client.transcript import TranscriptView
 from signaling.command.doctor import examine
 from signaling.command.flags import with_settings
 from signaling.process.audit import audit_to

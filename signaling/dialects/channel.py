@@ -11,7 +11,7 @@ from aiortc.exceptions import InvalidStateError
 
 from agent.isolate import isolated
 from signaling.dialects.shorten import shortened
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.leg import ClientLeg
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ class TextChannel:
     """Writes and reads the messages of one dialect.
 
     Args:
-        leg: the call; what could not be told as it was is counted in its ``told``.
+        leg: the call; what could not be told as it was is counted in its ``messages``.
         channel: the client's.
     """
 
-    def __init__(self, leg: Leg, channel: RTCDataChannel) -> None:
+    def __init__(self, leg: ClientLeg, channel: RTCDataChannel) -> None:
         self._leg = leg
         self._channel = channel
 
@@ -37,7 +37,7 @@ class TextChannel:
 
         def came(data: str | bytes) -> None:
             if not isolated(what, lambda: take(data)):
-                self._leg.told.failed += 1
+                self._leg.messages.failed += 1
 
         self._channel.on("message", came)
 
@@ -50,31 +50,31 @@ class TextChannel:
         """
         if self._channel.readyState != "open":
             return
-        most_bytes, told = self._leg.max_message_bytes, self._leg.told
+        most_bytes, counts = self._leg.max_message_bytes, self._leg.messages
         if len(text) * 4 > most_bytes and len(text.encode()) > most_bytes:
             short = shortened(text, most_bytes)
             if short is None:
-                told.dropped += 1
+                counts.dropped += 1
                 return
             text = short
-            told.shortened += 1
+            counts.shortened += 1
         waiting_bytes = self._channel.bufferedAmount + len(text.encode())
         if waiting_bytes > MAX_BUFFERED_BYTES + (most_bytes if last else 0):
-            told.dropped += 1
+            counts.dropped += 1
             return
         try:
             self._channel.send(text)
         except (InvalidStateError, ValueError, ConnectionError) as error:
-            told.dropped += 1
+            counts.dropped += 1
             logger.warning("call %s: a message was not sent: %s", self._leg.call.call_id, type(error).__name__)
 
     async def flush(self) -> None:
         """Wait a moment for what was written to leave."""
-        told = self._leg.told
-        if told.dropped or told.shortened:
+        counts = self._leg.messages
+        if counts.dropped or counts.shortened:
             logger.warning(
                 "call %s: of the messages to the client %d were dropped and %d shortened",
-                *(self._leg.call.call_id, told.dropped, told.shortened),
+                *(self._leg.call.call_id, counts.dropped, counts.shortened),
             )
         if self._channel.readyState != "open" or self._channel.bufferedAmount == 0:
             return

@@ -96,7 +96,7 @@ COSTS: dict[str, Callable[[Asked], dict[str, float]]] = {
     "screenshot": lambda _asked: {"pictures": 1},
     "say": lambda asked: {"notes": 1, **_characters(asked, "text")},
 }
-"""What each of them takes of `signaling.dialects.rates`."""
+"""What each of them takes of `signaling.webrtc.rates`."""
 
 
 def _characters(asked: Asked, name: str) -> dict[str, float]:

@@ -20,11 +20,11 @@ from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.mask import redacted
-from signaling.dialects.rates import TooFastError
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.http.info import CALLS_PATH, call_info
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.rates import TooFastError
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
@@ -46,7 +46,7 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
 "Types of the messages that say no more than what happened."
 
 
-def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
+def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
     text = TextChannel(leg, channel)
     talk = _Talk(leg, text)
@@ -67,7 +67,7 @@ def _version() -> str:
 class _Talk:
     """The conversation on one channel."""
 
-    def __init__(self, leg: Leg, channel: TextChannel) -> None:
+    def __init__(self, leg: ClientLeg, channel: TextChannel) -> None:
         self._leg = leg
         self._call = leg.call
         self._channel = channel
@@ -217,7 +217,7 @@ class _Talk:
             return
         if len(self._waiting) == MAX_WAITING:
             self._waiting.popleft()
-            self._leg.told.dropped += 1
+            self._leg.messages.dropped += 1
         self._waiting.append(message)
 
 

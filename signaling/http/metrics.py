@@ -96,7 +96,9 @@ class _CallsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
-        yield GaugeMetricFamily("talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.pending)
+        yield GaugeMetricFamily(
+            "talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.admission.pending
+        )
         yield GaugeMetricFamily("talkspurt_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
@@ -108,7 +110,7 @@ class _CallsCollector(Collector):
         yield GaugeMetricFamily(
             "talkspurt_overloaded",
             "1 while calls are refused because the loop is late.",
-            self._calls.overload.active,
+            self._calls.admission.overload.active,
         )
         yield CounterMetricFamily("talkspurt_calls_started", "Calls that were accepted.", self._calls.started)
         ended = CounterMetricFamily("talkspurt_calls_ended", "Calls that ended, by reason.", labels=["reason"])
@@ -118,11 +120,13 @@ class _CallsCollector(Collector):
         refused = CounterMetricFamily(
             "talkspurt_offers_refused", "Offers without room, by reason.", labels=["reason"]
         )
-        for reason, count in self._calls.refused.items():
+        for reason, count in self._calls.admission.refused.items():
             refused.add_metric([reason], count)
         yield refused
         yield CounterMetricFamily(
-            "talkspurt_calls_given_up", "Calls that made room before they were connected.", self._calls.made_room
+            "talkspurt_calls_given_up",
+            "Calls that made room before they were connected.",
+            self._calls.admission.made_room,
         )
         ignored = CounterMetricFamily(
             "talkspurt_candidates_ignored", "Callers' candidates without checks, by reason.", labels=["reason"]
@@ -143,7 +147,7 @@ class _CallsCollector(Collector):
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
 
     def _budgets(self) -> Iterator[Metric]:
-        now, budgets = monotonic(), self._calls.budgets
+        now, budgets = monotonic(), self._calls.admission.budgets
         refused = CounterMetricFamily(
             "talkspurt_budget_refusals", "Calls refused because a daily limit is used up.", labels=["limit"]
         )
