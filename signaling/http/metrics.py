@@ -131,7 +131,7 @@ class _CallsCollector(Collector):
             ignored.add_metric([reason], count)
         yield ignored
         happened = CounterMetricFamily(
-            "talkspurt_events", "What happened in calls, by event and sort.", labels=["event", "sort"]
+            "talkspurt_events", "What happened in calls, by event and kind.", labels=["event", "kind"]
         )
         for named, count in self._calls.events.items():
             happened.add_metric(list(named), count)
