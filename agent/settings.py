@@ -512,7 +512,7 @@ def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, st
     except ValidationError as error:
         raise ConfigError("; ".join(_complaint(item, named) for item in error.errors())) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{TOML_FILE} is not valid TOML: {error}") from None
+        raise ConfigError(f"{TOML_FILE} is not TOML: {error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{TOML_FILE} is not UTF-8 text") from None
     except OSError as error:
