@@ -93,7 +93,7 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._observers = Observers(call_id)
+        self.observers = Observers(call_id)
         self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self.hang_up)
         parts = wired(
             self,
@@ -112,7 +112,7 @@ class Call:
         self._limits = CallLimits(self._ports, settings, self.meter, self.farewell, purse=purse)
 
         # What callers, tools and the operator do to a call is its parts' business, and goes there without a detour.
-        self.observe = self._observers.observe
+        self.observe = self.observers.observe
         self.voice, self.playout, self.drawn = self.speaking.voice, self.speaking.playout, self.speaking.drawn
         self.transcript, self.response = self.conversation.transcript, self.conversation.response
         self.spoken, self.caller_turns = self.conversation.spoken, self.conversation.caller_turns
@@ -136,7 +136,7 @@ class Call:
     @property
     def ended(self) -> events.CallEnded | None:
         """How the call ended; None until it is over."""
-        return self._observers.ended
+        return self.observers.ended
 
     @property
     def duration_s(self) -> float:
@@ -217,7 +217,7 @@ class Call:
         To be called once it is over, or will never run: nobody is told anything any more.
         """
         self._ports.let_go()
-        self._observers.let_go()
+        self.observers.let_go()
         self.eyes.clear()
         for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
@@ -274,16 +274,16 @@ class Call:
                     self.live.answer_completed()
                 case events.AgentFellSilent(cause, step):
                     logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, cause, step)
-                    self._observers.tell(outcome)
+                    self.observers.tell(outcome)
                 case _:
-                    self._observers.tell(outcome)
+                    self.observers.tell(outcome)
         self._settle()
 
     def _settle(self) -> None:
         """Bring what follows the conversation's state up to it."""
         self.voice.generating = self.conversation.more_to_come
         if not self._end.done():
-            self._observers.tell_state(self.conversation.state)
+            self.observers.tell_state(self.conversation.state)
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)

@@ -1,7 +1,7 @@
 """Who says what in a call, what of it was heard, and who owes whom an answer. Pure: no clock, no I/O, no log.
 
-Facts go in with the time at which they came (``now``: monotonic seconds). What follows comes back in order, as events
-to be told and as actions for the call to carry out.
+Facts go in with the time at which they came (``now``: monotonic seconds). What follows comes back in order, as
+events to be told and as actions for the call to carry out.
 
 Rules (those of one part alone stand in `agent.dialog`):
   1. What the model sends belongs to the generation that `Turns` says. What arrived of its voice, and what of that

@@ -24,7 +24,8 @@ from agent.clock import unix
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.link import LinkPorts, LiveLink, Replaced
-from agent.live.session import LiveClient, Opening, Said
+from agent.live.sender import Said
+from agent.live.session import LiveClient, Opening
 from agent.live.uplink import Item, Picture, ToolResult, Uplink
 from agent.tools.declare import Tool
 

@@ -1,4 +1,4 @@
-"""What a tool returns to show the model something."""
+"""A picture that a tool returns to show the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ class Picture:
     """A JPEG or PNG for the model to look at, as a tool's result or anywhere within it.
 
     Args:
-        data: the file's bytes, 4 MiB at most; 4096 pixels a side at most.
+        data: the file's content, at most 4 MiB, and at most 4096 pixels on each side.
     """
 
     __slots__ = ("data",)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -11,20 +13,70 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.dialog.limits import GOODBYE_S, QUIET_WAIT_S, End, Limits, SayGoodbye, Step
+from agent.dialog.goodbye import GOODBYE_S, Goodbye
+from agent.dialog.limits import QUIET_WAIT_S, Limits, SayGoodbye
 
 NOTHING = (None, 0.0, 0.0)
 
 
-def limits(budget_usd: float | None = None, idle_timeout_s: float = 0.0, max_duration_s: float = 0.0) -> Limits:
-    return Limits(budget_usd=budget_usd, idle_timeout_s=idle_timeout_s, max_duration_s=max_duration_s, now=100.0)
+@dataclass
+class End:
+    """The call ends."""
+
+    reason: str
 
 
-def steps(watched: Limits, now: float) -> list[Step]:
+Step = events.LimitNear | SayGoodbye | End
+
+
+class Watched:
+    """A call's limits and its goodbye, put together as `CallLimits` and `Farewell` do it."""
+
+    def __init__(self, limits: Limits, *, writes: bool = False) -> None:
+        self.limits = limits
+        self.spent = limits.spent
+        self._writes = writes
+        self._goodbye: Goodbye | None = None
+        self._deadline = math.inf
+        self._reason = ""
+        self._generation = 0
+        self._speaks = False
+
+    def note(self, event: events.Event, now: float) -> None:
+        self.limits.note(event, now)
+        if self._goodbye is not None:
+            self._goodbye.note(event)
+        if isinstance(event, events.GenerationStarted):
+            self._generation = event.generation
+        if isinstance(event, events.AgentStartedSpeaking | events.AgentStoppedSpeaking):
+            self._speaks = isinstance(event, events.AgentStartedSpeaking)
+
+    def steps(self, now: float) -> Iterator[Step]:
+        for step in self.limits.steps(now):
+            yield step
+            if isinstance(step, SayGoodbye):
+                self._reason, self._deadline = step.reason, now + GOODBYE_S
+                self._goodbye = Goodbye("reply", after=self._generation, speaks=self._speaks, writes=self._writes)
+                return
+        if self._goodbye is not None and (self._goodbye.heard or now >= self._deadline):
+            self._goodbye, self._deadline = None, math.inf
+            yield End(self._reason)
+
+    def next_look_s(self, now: float) -> float:
+        return min(self.limits.next_look_s(now), max(0.0, self._deadline - now))
+
+
+def limits(budget_usd: float | None = None, idle_timeout_s: float = 0.0, max_duration_s: float = 0.0) -> Watched:
+    return Watched(
+        Limits(budget_usd=budget_usd, idle_timeout_s=idle_timeout_s, max_duration_s=max_duration_s, now=100.0)
+    )
+
+
+def steps(watched: Watched, now: float) -> list[Step]:
     return list(watched.steps(100.0 + now))
 
 
-def note(watched: Limits, now: float, *happened: events.Event) -> None:
+def note(watched: Watched, now: float, *happened: events.Event) -> None:
     for event in happened:
         watched.note(event, 100.0 + now)
 
@@ -128,7 +180,7 @@ def test_a_tool_that_does_not_end_is_not_waited_for() -> None:
 
 
 def test_a_goodbye_that_is_written_need_not_be_heard() -> None:
-    watched = Limits(budget_usd=None, idle_timeout_s=0.0, max_duration_s=100, now=100.0, writes=True)
+    watched = Watched(Limits(budget_usd=None, idle_timeout_s=0.0, max_duration_s=100, now=100.0), writes=True)
     assert kinds(steps(watched, 100)) == [events.LimitNear, SayGoodbye]
     note(watched, 101, events.GenerationStarted(1))
     assert steps(watched, 101) == []
@@ -182,7 +234,7 @@ def test_pictures_and_usage_are_no_signs_of_life() -> None:
     assert kinds(steps(watched, 100)) == [events.LimitNear, SayGoodbye]
 
 
-def saying_goodbye(*before: events.Event) -> Limits:
+def saying_goodbye(*before: events.Event) -> Watched:
     """The goodbye was asked for, at 100 s if it was quiet then, else at 110 s."""
     watched = limits(max_duration_s=100)
     note(watched, 0, *before)
@@ -190,7 +242,7 @@ def saying_goodbye(*before: events.Event) -> Limits:
     if before:
         taken += steps(watched, 100 + QUIET_WAIT_S)
     assert kinds(taken) == [events.LimitNear, SayGoodbye]
-    assert watched.closing
+    assert watched.limits.closing
     return watched
 
 
