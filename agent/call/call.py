@@ -16,7 +16,7 @@ import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from agent import events
 from agent.bucket import Bucket
@@ -83,7 +83,6 @@ FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 T = TypeVar("T")
 Observer = Callable[[events.Event], None]
-State = Literal["connecting", "listening", "thinking", "speaking"]
 
 
 class Call:
@@ -180,6 +179,7 @@ class Call:
         self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
+        self._told_state: events.AgentState = "connecting"
         self.observer_errors = 0
         "How often an observer failed; the others were told all the same."
         self._turns = Turns()
@@ -243,7 +243,7 @@ class Call:
         return self._clock() - self._began
 
     @property
-    def state(self) -> State:
+    def state(self) -> events.AgentState:
         """What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
         if self.ready is None:
             return "connecting"
@@ -358,6 +358,7 @@ class Call:
             self._interrupt()
         self.response.caller_typed(self.caller_spoke_at)
         self._watchdog.caller_asked(self._clock())
+        self._tell_state()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
@@ -376,6 +377,16 @@ class Call:
     def _emit(self, event: events.Event) -> None:
         if self.ended is not None:  # nothing follows the end
             return
+        self._hand_out(event)
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        state = self.state
+        if state != self._told_state and not self._end.done():
+            self._told_state = state
+            self._hand_out(events.AgentStateChanged(state))
+
+    def _hand_out(self, event: events.Event) -> None:
         for observer in self._observers:
             what = f"call {self.call_id}: an observer of {type(event).__name__}"
             level = logging.WARNING if self.observer_errors < LOGGED_OBSERVER_ERRORS else logging.DEBUG
@@ -602,6 +613,7 @@ class Call:
                 self._limits.bill(fact)
             case wire.Thought() | wire.Sources() | wire.Code() | wire.CodeResult() | wire.Picture():
                 self._show(fact)
+        self._tell_state()
 
     def _show(self, fact: Aside | wire.Picture) -> None:
         if isinstance(fact, wire.Picture):
@@ -668,6 +680,7 @@ class Call:
         if speaks:
             self._interrupt(told=False)
             self.response.forget()
+            self._tell_state()
         return speaks
 
     def _interrupt(self, *, told: bool = True) -> None:
@@ -883,6 +896,7 @@ class Call:
         self._attempt(self.live.uplink.put, item)
         if owed:
             self._watchdog.caller_asked(self._clock())
+            self._tell_state()
 
     def _attempt(self, put: Callable[[T], None], item: T) -> None:
         """Queue something for the model; the call ends if its server has stopped reading."""

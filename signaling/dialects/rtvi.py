@@ -53,6 +53,8 @@ def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
     text.read(talk.message_came)
     leg.last_words.append(text.flush)
     leg.call.observe(talk.event_came)
+    if leg.call.ready is not None:  # what the agent does was told before anybody listened
+        talk.event_came(events.AgentStateChanged(leg.call.state))
     if leg.call.ended is not None:  # it failed before the channel was open
         talk.event_came(leg.call.ended)
 
@@ -246,6 +248,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
         case events.AgentShowedPicture():
             return [("server-message", _picture(event))]
+        case events.AgentStateChanged(state):
+            return [("server-message", {"type": "agent-state", "state": state})]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (

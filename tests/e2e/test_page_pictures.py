@@ -7,11 +7,18 @@ from pathlib import Path
 
 import av
 import numpy as np
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
-from tests.e2e.conftest import BrowserFactory, serving
-from tests.e2e.test_browser import ANSWER_MS, final_turns, take_screenshot
-from tests.e2e.test_page_video import complaints_of, join
+from tests.support.browser import (
+    ANSWER_MS,
+    BrowserFactory,
+    complaints_of,
+    final_turns,
+    join,
+    take_screenshot,
+    type_to_agent,
+)
+from tests.support.process import serving
 
 
 def picture(path: Path, width: int, height: int, *, noise: bool) -> Path:
@@ -29,11 +36,6 @@ def picture(path: Path, width: int, height: int, *, noise: bool) -> Path:
     return path
 
 
-async def send(page: Page, words: str) -> None:
-    await page.fill("#text", words)
-    await page.press("#text", "Enter")
-
-
 async def test_attached_pictures_are_seen(chromium: BrowserFactory, tmp_path: Path) -> None:
     """One as it is, more than a data channel carries, and one that is scaled down first."""
     photo = picture(tmp_path / "photo.jpg", 640, 480, noise=True)
@@ -49,7 +51,7 @@ async def test_attached_pictures_are_seen(chromium: BrowserFactory, tmp_path: Pa
         thumbnails = page.locator("#attachments button")
         await expect(thumbnails).to_have_count(2)
         await take_screenshot(page, tmp_path, "attached")
-        await send(page, "what do you see")
+        await type_to_agent(page, "what do you see")
         await expect(thumbnails).to_have_count(0)
         seen = final_turns(page, "agent", "2048 by 1229 pixels. I have 2")
         await expect(seen).to_have_count(1, timeout=ANSWER_MS)
@@ -85,6 +87,6 @@ async def test_pictures_that_are_refused_are_told_of(chromium: BrowserFactory, t
         await page.set_input_files("#attach-files", photo)
         await expect(page.locator("#attachments button")).to_have_count(1)
         await take_screenshot(page, tmp_path, "attached-phone")
-        await send(page, "what do you see")
+        await type_to_agent(page, "what do you see")
         await expect(banner).to_contain_text("A picture may have 4 MiB at most.")
         await expect(page.locator('#transcript [data-speaker="caller"]')).to_contain_text("not delivered")

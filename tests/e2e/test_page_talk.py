@@ -9,9 +9,20 @@ from typing import Any
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import BrowserFactory, serving, speech_48k, write_wav
-from tests.e2e.test_browser import ANSWER_MS, final_turns, take_screenshot
-from tests.e2e.test_page_video import KEEP_CHANNEL, complaints_of, join, switch
+from tests.support.browser import (
+    ANSWER_MS,
+    KEEP_CHANNEL,
+    BrowserFactory,
+    complaints_of,
+    final_turns,
+    join,
+    speech_48k,
+    switch,
+    take_screenshot,
+    type_to_agent,
+    write_wav,
+)
+from tests.support.process import serving
 
 CAPTION = re.compile(r"^Agent sees: \d+×\d+, \d+ K?B, (now|\d+ s ago)$")  # noqa: RUF001  the sign for "by"
 
@@ -20,11 +31,6 @@ async def tell(page: Page, **data: Any) -> None:
     """Have the page receive a server-message; the page was opened with KEEP_CHANNEL."""
     message = json.dumps({"label": "rtvi-ai", "type": "server-message", "id": "1", "data": data})
     await page.evaluate("(m) => channel.dispatchEvent(new MessageEvent('message', {data: m}))", message)
-
-
-async def type_to_agent(page: Page, words: str) -> None:
-    await page.fill("#text", words)
-    await page.press("#text", "Enter")
 
 
 async def expect_agent(page: Page, state: str) -> None:

@@ -10,8 +10,9 @@ import aiohttp
 from agent.emulator import HookedSession, Hooks, Moment
 from agent.emulator.faults.kinds import GoAway
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.survival.line import on_line, tone
+from tests.support.line import on_line
+from tests.support.service import ServiceFactory
+from tests.support.tones import tone
 
 
 async def info(caller: Caller) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import re
 from contextlib import AsyncExitStack
 from typing import Any
@@ -12,7 +13,6 @@ import aiohttp
 import numpy as np
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from numpy.typing import NDArray
 
 from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Raw, Turn, message, running_emulator
 from agent.live.config import LiveEndpoint
@@ -21,23 +21,10 @@ from agent.settings import Settings
 from signaling.app import running
 from signaling.client.caller import dial
 from signaling.webrtc.peer import close_peer
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory, service_for
+from tests.support.tones import peak_hz, rms, tone
 
 STORY = "tell me a long story"
-
-
-def tone(frequency_hz: float, rate_hz: int, seconds: float, amplitude: float = 8000) -> Pcm:
-    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (amplitude * np.sin(angle)).astype(np.int16)
-
-
-def spectrum_peak_hz(pcm: Pcm, rate_hz: int) -> float:
-    spectrum: NDArray[np.float64] = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
-    return float(np.argmax(spectrum) * rate_hz / len(pcm))
-
-
-def rms(pcm: Pcm) -> float:
-    return float(np.sqrt(np.mean(pcm.astype(float) ** 2))) if len(pcm) else 0.0
 
 
 async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
@@ -54,6 +41,22 @@ async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
         assert kinds.index("bot-started-speaking") < kinds.index("bot-stopped-speaking")
 
 
+async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFactory) -> None:
+    """Also while a tool runs, and to a client whose channel opened once the session was set up."""
+    async with service() as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        await caller.message("bot-output", lambda data: "degrees" in data["text"])
+        ended = len(caller.messages)
+        await caller.message("server-message", lambda data: data.get("state") == "listening", after=ended)
+        told = [m["data"]["state"] for m in caller.messages if (m.get("data") or {}).get("type") == "agent-state"]
+        assert told[:3] == ["listening", "thinking", "speaking"]
+        assert told[-1] == "listening"
+        assert all(before != after for before, after in itertools.pairwise(told))
+        kinds = [m["type"] for m in caller.messages]
+        assert kinds.index("bot-ready") < kinds.index("server-message")
+
+
 async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emulator) -> None:
     """The tone arrives as that tone, and as much time arrives as has passed."""
     async with service() as url, dial(url) as caller:
@@ -66,7 +69,7 @@ async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emu
         heard = session.audio
         loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
         speech = heard[loud[0] + 1600 : loud[-1] - 1600]
-        assert abs(spectrum_peak_hz(speech, 16_000) - 1000) < 5
+        assert abs(peak_hz(speech, 16_000) - 1000) < 5
         assert 1.5 * 16_000 < loud[-1] - loud[0] < 2.2 * 16_000
 
 
@@ -172,17 +175,18 @@ class Mute(Hooks):
             await asyncio.Event().wait()
 
 
-async def _ending(hooks: type[Hooks], **changes: object) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _ending(hooks: type[Hooks], **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fatal error and the farewell of a call whose Live session goes wrong."""
-    async with running_emulator(hooks=hooks) as emulator:
-        settings = Settings(port=0, **changes)  # type: ignore[arg-type]
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
-            if hooks is Losing:
-                await caller.message("bot-ready")
-                caller.type("hello")
-            error = await caller.message("error", lambda data: data["fatal"])
-            return error, await caller.message("server-message")
+    async with (
+        running_emulator(hooks=hooks) as emulator,
+        service_for(emulator, **changes) as url,
+        dial(url, hang_up=False) as caller,
+    ):
+        if hooks is Losing:
+            await caller.message("bot-ready")
+            caller.type("hello")
+        error = await caller.message("error", lambda data: data["fatal"])
+        return error, await caller.message("server-message", lambda data: data["type"] == "call-ended")
 
 
 async def test_a_refused_session_says_whose_fault_it_was() -> None:
@@ -226,17 +230,15 @@ async def test_all_parts_of_a_message_are_heard_at_any_rate(rate_hz: int) -> Non
     def script(_turn: Turn) -> tuple[Raw, ...]:
         return (Raw(message("audio", {"serverContent": content})),)
 
-    async with running_emulator(on_turn=script) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("play")
-            await caller.message("bot-stopped-speaking")
-            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
-            heard = caller.heard_pcm()
-            loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
-            assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
-            assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
+    async with running_emulator(on_turn=script) as emulator, service_for(emulator) as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("play")
+        await caller.message("bot-stopped-speaking")
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        heard = caller.heard_pcm()
+        loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
+        assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
+        assert abs(peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
 
 
 async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
@@ -259,22 +261,24 @@ async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
             )
             return None
 
-    async with running_emulator(on_turn=script, hooks=LateChunks) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("story")
-            await caller.message("bot-started-speaking")
-            await caller.until(lambda: len(caller.heard) > 50)
-            after = len(caller.messages)
-            caller.type("answer")
-            await caller.message("bot-interrupted")
-            await caller.message("bot-started-speaking", after=after)
-            await caller.message("bot-stopped-speaking", after=len(caller.messages))
-            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
-            heard = caller.heard_pcm()
-            assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
-            assert band_power(heard, 400) > 100 * band_power(heard, 1500)
+    async with (
+        running_emulator(on_turn=script, hooks=LateChunks) as emulator,
+        service_for(emulator) as url,
+        dial(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("story")
+        await caller.message("bot-started-speaking")
+        await caller.until(lambda: len(caller.heard) > 50)
+        after = len(caller.messages)
+        caller.type("answer")
+        await caller.message("bot-interrupted")
+        await caller.message("bot-started-speaking", after=after)
+        await caller.message("bot-stopped-speaking", after=len(caller.messages))
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        heard = caller.heard_pcm()
+        assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
+        assert band_power(heard, 400) > 100 * band_power(heard, 1500)
 
 
 def band_power(pcm: Pcm, frequency_hz: float) -> float:
@@ -300,7 +304,7 @@ async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: 
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 20_000)
         heard = emulator.sessions[0].audio
         loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
-        assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
+        assert abs(peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
         caller.type("what is one plus one")
         await caller.message("bot-stopped-speaking", timeout_s=15)
         assert rms(caller.heard_pcm()) > 200
@@ -374,10 +378,12 @@ class CancellingAtOnce(Hooks):
 
 
 async def test_a_tool_that_is_cancelled_at_once_is_reported() -> None:
-    async with running_emulator(hooks=CancellingAtOnce) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("what is the weather in Paris")
-            stopped = await caller.message("llm-function-call-stopped")
-            assert stopped["cancelled"] is True
+    async with (
+        running_emulator(hooks=CancellingAtOnce) as emulator,
+        service_for(emulator) as url,
+        dial(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        stopped = await caller.message("llm-function-call-stopped")
+        assert stopped["cancelled"] is True

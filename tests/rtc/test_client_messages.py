@@ -12,10 +12,10 @@ from agent.dialog.turns import PAUSE_S
 from agent.emulator import CallFunction as AskTool
 from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Turn
 from agent.emulator.model.turn import Reply
-from agent.media.fir import Pcm
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.survival.line import VOICE_HZ, on_line, talkspurts_s, tone
+from tests.support.line import VOICE_HZ, on_line, talkspurts_s
+from tests.support.service import ServiceFactory
+from tests.support.tones import rms, tone
 
 STORY = "tell me a long story"
 
@@ -36,10 +36,6 @@ async def say_between_marks(caller: Caller, seconds: float) -> None:
 
 def kinds(caller: Caller) -> list[str]:
     return [message["type"] for message in caller.messages]
-
-
-def rms(pcm: Pcm) -> float:
-    return float(np.sqrt(np.mean(pcm.astype(float) ** 2)))
 
 
 async def heard_for(caller: Caller, how_long: str) -> None:

@@ -11,12 +11,11 @@ from agent.emulator import CallFunction, Reply, Say, Turn
 from agent.emulator.faults.kinds import Close, Fault, RefuseText, WithholdHandles
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
-from tests.survival.line import Line, on_line
+from tests.support.line import QUICK, Line, on_line
 from tests.survival.registry import survives
 
 REASON = "Request contains an invalid argument"
 FAST: dict[str, Any] = {"pace": 50.0, "await_playback": False}
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 HALF = "half \ud83d"  # of an emoji, as JSON can say it
 WHOLE = "half \ufffd"
 

@@ -17,11 +17,11 @@ from agent.emulator import Emulator, HookedSession, Hooks, Moment, ServerMessage
 from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
 from agent.live.link import LinkPorts, LiveLink
 from agent.live.uplink import AgentChange, Audio, TypedText
 from agent.settings import Settings
-from tests.survival.line import says
+from tests.support.line import tones_of
+from tests.support.service import emulator_endpoint
 
 
 def connections() -> int:
@@ -47,7 +47,7 @@ def link_to(
         on_refused=on_refused,
     )
     settings = Settings(**{"close_timeout_s": 0.2, **changes})
-    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
+    client = live_client(emulator_endpoint(emulator), settings)
     return LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1)), replaced
 
 
@@ -201,7 +201,7 @@ async def test_a_handle_that_comes_in_the_middle_of_a_turn_is_not_used() -> None
         UnknownMessage(session=1, at="turn_started", nth=2, after_s=0.1, body=body),
         DropTcp(session=1, at="turn_started", nth=2, after_s=0.3),
     ]
-    async with running_emulator(faults=faults, on_turn=says(1.0)) as emulator:
+    async with running_emulator(faults=faults, on_turn=tones_of(1.0)) as emulator:
         link, replaced = link_to(emulator)
         running = asyncio.create_task(link.run())
         try:

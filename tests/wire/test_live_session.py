@@ -25,6 +25,7 @@ from agent.live.replay import ReplayRing
 from agent.live.session import LiveSession, Opening, SessionPorts
 from agent.live.uplink import Audio, Image, Note, TypedText, Uplink
 from agent.settings import Settings
+from tests.support.service import emulator_endpoint
 
 LIMIT_S = 0.4
 
@@ -52,7 +53,7 @@ async def connected(
 ) -> AsyncIterator[tuple[Uplink, asyncio.Task[None], asyncio.Queue[wire.Fact]]]:
     """Hold a session; yields its uplink, its running task and the facts that come."""
     settings, ready, facts = Settings(), asyncio.Event(), asyncio.Queue[wire.Fact]()
-    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file), offline_demo=True), settings)
+    client = live_client(emulator_endpoint(emulator, offline_demo=True), settings)
     uplink = Uplink()
     live = LiveSession(client, settings, (), ports(uplink, ready.set, facts.put_nowait))
     task = asyncio.create_task(live.run(Opening()))

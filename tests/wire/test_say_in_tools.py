@@ -15,8 +15,8 @@ from agent.emulator.faults.kinds import DropTcp
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Behavior, Scheduling, Tool
+from tests.support.talk import Talk, calling
 from tests.survival.registry import survives
-from tests.survival.talk import Talk, calling
 
 NATIVE = "gemini-2.5-flash-native-audio-preview-12-2025"
 THINKING = "gemini-3.8-live-extended-thinking"
@@ -187,7 +187,7 @@ async def test_the_goodbye_at_a_limit_waits_for_a_tool() -> None:
 
 
 async def test_a_late_answer_of_one_tool_waits_for_another() -> None:
-    """The first session's tool outlives it, and ends while the second session waits for another one."""
+    """The first session's tool survives it, and ends while the second session waits for another one."""
     slow = measuring(lambda _ctx: None, "NON_BLOCKING", "WHEN_IDLE", seconds=1.0)
 
     async def look() -> str:

@@ -16,9 +16,10 @@ from agent.emulator.faults.kinds import EmptyTurn, Stall
 from agent.emulator.wire.outgoing import input_transcription
 from agent.live import session as session_module
 from agent.tools.declare import Behavior, Tool
-from tests.survival.line import VOICE_HZ, tone
+from tests.support.line import VOICE_HZ
+from tests.support.talk import Talk, calling
+from tests.support.tones import tone
 from tests.survival.registry import survives
-from tests.survival.talk import Talk, calling
 
 FASTER = 8.0
 WRITES = {"audio_output": False, "model": "offline-demo"}

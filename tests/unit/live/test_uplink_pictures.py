@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.live.uplink import MAX_QUEUED_OTHERS, Audio, Item, Picture, TypedText, Uplink
-from tests.unit.live.test_uplink import audio, take_all
+from tests.support.uplink import audio, take_all
 
 
 def picture(source: str, number: int) -> Picture:

@@ -21,7 +21,8 @@ from agent.emulator.faults.kinds import (
     UnknownMessage,
 )
 from agent.emulator.wire.outgoing import input_transcription
-from tests.survival.line import VOICE_HZ, on_line, tone
+from tests.support.line import VOICE_HZ, on_line
+from tests.support.tones import tone
 from tests.survival.registry import survives
 
 QUICK = {"vad_silence_ms": 200, "close_timeout_s": 0.2}
