@@ -8,6 +8,7 @@ import pytest
 from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from agent.emulator.wire import incoming, outgoing
 from agent.emulator.wire.incoming import Detection
@@ -162,7 +163,7 @@ def test_client_content_with_history_and_a_picture() -> None:
 
 
 def test_tool_response_keeps_the_applications_keys() -> None:
-    sent = {
+    sent: dict[str, type[BaseModel]] = {
         "id": "c1",
         "name": "x",
         "will_continue": True,
@@ -268,7 +269,7 @@ def test_any_body_of_a_message_is_parsed_or_refused_but_never_fails(name: str, b
         '{"realtimeInput": {"audio": {"data": "AAE=", "mimeType": "audio/pcm;rate=' + "1" * 5000 + '"}}}',
         '{"clientContent": {"turns": [{"role": "system", "parts": [{"text": "hi"}]}]}}',
         '{"toolResponse": {"functionResponses": [{"id": "c1", "response": {"a": NaN}}]}}',
-        '{"toolResponse": {"functionResponses": [{"id": "c1", "response": ' + '{"a":' * 200 + "1" + "}" * 203,
+        '{"toolResponse": {"functionResponses": [{"id": "c1", "response": ' + '{"a":' * 200 + "1" + "}" * 200 + "}]}}",
         '{"setup": ' + "[" * 600 + "]" * 600 + "}",
         '{"setup": ' + "[" * 100_000,
     ],
@@ -286,7 +287,7 @@ def test_a_field_that_is_null_has_its_default() -> None:
 
 
 def test_the_sdks_fields_are_known() -> None:
-    sent = {
+    sent: dict[str, type[BaseModel]] = {
         "setup": types.LiveClientSetup,
         "realtimeInput": types.LiveClientRealtimeInput,
         "clientContent": types.LiveClientContent,
