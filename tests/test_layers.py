@@ -73,7 +73,9 @@ FOLDERS = {
     ),
     "agent.emulator.wire": Folder(),
     "agent.emulator.faults": Folder(
-        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"), needs=("numpy",), edge=ALL
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("numpy",),
+        edge=("hooks", "schedule", "script"),
     ),
     "agent.emulator.model": Folder(
         ("agent.emulator.wire",),
