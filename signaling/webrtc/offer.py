@@ -36,7 +36,8 @@ from agent.media.tap import ice as tap_ice
 from agent.media.tap import route as tap_route
 from agent.media.tap.guard import guard
 from agent.media.tap.sctp import guard_channels
-from agent.media.video import SourceName, VideoSource, open_eye
+from agent.media.video import VideoSource, open_eye
+from agent.picture import SourceName
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from agent.unicode import valid_text

@@ -25,7 +25,7 @@ TRUSTING = {"client_may_instruct": True}
 
 
 def jpeg(width: int, height: int) -> bytes:
-    return encode_jpeg(av.VideoFrame.from_ndarray(plain(width, height, BLUE), "rgb24"), 768)[2]
+    return encode_jpeg(av.VideoFrame.from_ndarray(plain(width, height, BLUE), "rgb24"), 768).data
 
 
 async def ask(caller: Caller, what: str, **details: Any) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from agent.live.uplink import (
     Audio,
     Item,
     Note,
-    Picture,
     ToolResult,
     TypedText,
     Uplink,
 )
+from agent.picture import Picture, Shown, SourceName
 
 CHUNK_BYTES = 640  # 20 ms
 
@@ -26,8 +26,8 @@ def audio(number: int, size: int = CHUNK_BYTES) -> Audio:
     return Audio(number.to_bytes(4, "big") + bytes(size - 4))
 
 
-def picture(number: int, source: str = "camera") -> Picture:
-    return Picture(source, 640, 480, number.to_bytes(4, "big"))
+def picture(number: int, source: SourceName = "camera") -> Shown:
+    return Shown(source, Picture(number.to_bytes(4, "big"), "image/jpeg", 640, 480))
 
 
 def take(uplink: Uplink) -> Item:
@@ -129,7 +129,7 @@ def test_a_picture_pushes_out_no_audio() -> None:
 
 def test_no_word_of_the_caller_shows_in_a_repr() -> None:
     items: list[Item] = [Audio(b"secret"), TypedText("secret"), ToolResult("c1", "x", {"output": "secret"})]
-    items.append(Picture("camera", 1, 1, b"secret"))
+    items.append(Shown("camera", Picture(b"secret", "image/jpeg", 1, 1)))
     assert "secret" not in repr(items)
 
 
@@ -148,7 +148,7 @@ STEPS = st.lists(
 def test_every_item_is_taken_once_in_order_or_dropped_by_its_rule(steps: list[tuple[str, int]]) -> None:
     uplink = Uplink()
     waiting: list[Item] = []  # what has to be queued, apart from the picture
-    newest: Picture | None = None
+    newest: Shown | None = None
     dropped = replaced = 0
     for number, (step, size) in enumerate(steps):
         if step == "take":
