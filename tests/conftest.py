@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from agent.emulator import Emulator, running_emulator
-from agent.live.config import LiveEndpoint
-from agent.settings import Settings
-from signaling.app import running
+from tests.support.service import ServiceFactory, service_for
 
 hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
 hypothesis.settings.register_profile("quick", max_examples=10, deadline=None)  # for `make unit`
 hypothesis.settings.load_profile("thorough")
-
-ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +46,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 def service(emulator: Emulator) -> ServiceFactory:
     """Start a service that talks to the emulator: ``async with service(max_calls=1) as url``."""
 
-    @asynccontextmanager
-    async def start(**changes: object) -> AsyncIterator[str]:
-        values = {"port": 0, "drain_timeout_s": 0.1, "overload_lag_ms": 1e4, **changes}  # other programs run, too
-        settings = Settings(**values)  # type: ignore[arg-type]
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
-        async with running(settings, endpoint) as url:
-            yield url
+    def start(**settings: Any) -> AbstractAsyncContextManager[str]:
+        return service_for(emulator, offline_demo=True, **settings)
 
     return start

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.author.load import load_agent
-from agent.emulator.command import main as emulator_main
+from agent.emulator.command import emulate
 from agent.errors import ConfigError, OfferError
 from agent.redact import shown_url, without_secrets
 from agent.settings import Settings, load_settings
@@ -93,20 +93,7 @@ def doctor(settings: Settings) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def emulate(
-    port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes any.")] = 8443,
-    pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = 2.0,
-    speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
-    faults: Annotated[Path | None, typer.Option(help="Fault script: what goes wrong, and when.")] = None,
-) -> None:
-    """Run the local Live API server alone; prints its address and certificate as one JSON line."""
-    arguments = ["--port", str(port), "--pace", str(pace)]
-    if not speech_recognition:
-        arguments.append("--no-speech-recognition")
-    if faults is not None:
-        arguments += ["--faults", str(faults)]
-    raise typer.Exit(emulator_main(arguments))
+app.command()(emulate)
 
 
 @app.command()

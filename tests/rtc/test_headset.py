@@ -7,8 +7,6 @@ import io
 import subprocess
 import sys
 import wave
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,7 @@ from agent.errors import ConfigError
 from agent.media.fir import Pcm
 from signaling.client.call import Line, Outcome, TranscriptView, hold_call, read_sound, write_sound
 from signaling.client.caller import dial
-
-ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
+from tests.support.service import ServiceFactory
 
 
 async def call(url: str, shown: list[Line], **changes: Any) -> Outcome:

@@ -13,7 +13,19 @@ from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from agent.emulator import Call, Emulator, Hooks, Moment, Play, Raw, Say, ServerMessage, Turn, Wire, message
+from agent.emulator import (
+    CallFunction,
+    Emulator,
+    HookedSession,
+    Hooks,
+    Moment,
+    Play,
+    Raw,
+    Say,
+    ServerMessage,
+    Turn,
+    message,
+)
 from agent.emulator import running_emulator as _running_emulator
 from agent.emulator.model import phrases
 from agent.emulator.model.pcm import Pcm, resample_whole
@@ -436,7 +448,7 @@ async def test_a_script_takes_the_brains_place() -> None:
     beep = np.full(2400, 1000, dtype=np.int16)
     odd = message("oddity", {"serverContent": {"brandNew": 1, "modelTurn": {"parts": [{"text": "odd"}]}}})
 
-    def script(turn: Turn) -> tuple[Say | Call | Play | Raw, ...] | None:
+    def script(turn: Turn) -> tuple[Say | CallFunction | Play | Raw, ...] | None:
         return (Play(beep), Raw(odd)) if turn.text == "beep" else None
 
     async with running_emulator(on_turn=script) as emulator, session(emulator) as live:
@@ -450,12 +462,12 @@ async def test_a_script_takes_the_brains_place() -> None:
 class Tap(Hooks):
     """Loses the greeting's sound, and closes when the turn is complete."""
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
         return None if message.kind == "audio" else message
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TURN_COMPLETED:
-            await wire.close(1011, "as the test wants it")
+            await session.close(1011, "as the test wants it")
 
 
 async def test_hooks_reach_into_the_session() -> None:
@@ -470,9 +482,9 @@ async def test_hooks_reach_into_the_session() -> None:
 
 
 class Cutter(Hooks):
-    async def run(self, wire: Wire) -> None:
-        await wire.send(message("goAway", {"goAway": {"timeLeft": "1s"}}))
-        wire.abort()
+    async def run(self, session: HookedSession) -> None:
+        await session.send(message("goAway", {"goAway": {"timeLeft": "1s"}}))
+        session.abort()
 
 
 async def test_a_hook_may_drop_the_connection() -> None:

@@ -27,6 +27,7 @@ from agent.live.session import LiveSession, Opening, SessionPorts
 from agent.live.uplink import Audio, Note, TypedText, Uplink
 from agent.picture import Picture
 from agent.settings import Settings
+from tests.support.service import emulator_endpoint
 
 LIMIT_S = 0.4
 
@@ -54,7 +55,7 @@ async def connected(
 ) -> AsyncIterator[tuple[Uplink, asyncio.Task[Ending], asyncio.Queue[wire.Fact]]]:
     """Hold a session; yields its uplink, its running task and the facts that come."""
     settings, ready, facts = Settings(), asyncio.Event(), asyncio.Queue[wire.Fact]()
-    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file), offline_demo=True), settings)
+    client = live_client(emulator_endpoint(emulator, offline_demo=True), settings)
     uplink = Uplink()
     live = LiveSession(client, settings, (), ports(uplink, ready.set, facts.put_nowait))
     task = asyncio.create_task(live.run(Opening()))

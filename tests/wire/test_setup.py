@@ -23,6 +23,7 @@ from agent.live.config import LiveEndpoint, connect_config, endpoint_of
 from agent.live.endings import error_of
 from agent.settings import Settings
 from agent.tools.demo import WEATHER
+from tests.support.service import emulator_endpoint
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 GEMINI = LiveEndpoint("test-key")
@@ -228,7 +229,7 @@ def test_every_setting_of_the_set_up_was_tried() -> None:
 async def test_the_emulator_takes_all_of_them_at_once(emulator: Emulator) -> None:
     changes = {name: value for one, _ in OPTIONS for name, value in one.items()}
     settings = Settings(**{**changes, "model": "offline-demo", "audio_output": True, "thinking_budget": None})
-    client = live_client(LiveEndpoint("key", emulator.url, str(emulator.ca_file)), settings)
+    client = live_client(emulator_endpoint(emulator), settings)
     setup = connect_config(settings, [WEATHER.declaration()], seeded=True)
     async with client.aio.live.connect(model=settings.model, config=setup):
         pass

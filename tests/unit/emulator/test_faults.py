@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.emulator import Moment
-from agent.emulator.faults.script import (
+from agent.emulator.faults.kinds import (
     FAULTS,
     Close,
     Fault,
@@ -22,10 +22,9 @@ from agent.emulator.faults.script import (
     RefuseUpgrade,
     TimedFault,
     TurnFault,
-    load_faults,
-    parse_script,
     rules,
 )
+from agent.emulator.faults.script import load_faults, parse_script
 from agent.errors import ConfigError
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "faults-script.md").read_text(encoding="utf-8")

@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.emulator import wire
-from agent.emulator.model.hearing import Detection
+from agent.emulator.wire import incoming, outgoing
+from agent.emulator.wire.incoming import Detection
+from agent.emulator.wire.parse import WireError, parse, words_of
 
 
-def one(frame: str) -> wire.ClientMessage:
-    (message,) = wire.parse(frame)
+def one(frame: str) -> incoming.ClientMessage:
+    (message,) = parse(frame)
     return message
 
 
-def setup(**fields: object) -> wire.Setup:
+def setup(**fields: object) -> incoming.Setup:
     message = one(json.dumps({"setup": {"model": "models/m", **fields}}))
-    assert isinstance(message, wire.Setup)
+    assert isinstance(message, incoming.Setup)
     return message
 
 
@@ -90,55 +91,55 @@ def test_how_speech_is_detected(wanted: dict[str, object], detection: Detection)
     ],
 )
 def test_detection_that_makes_no_sense_is_refused(wanted: dict[str, object]) -> None:
-    with pytest.raises(wire.WireError) as refused:
+    with pytest.raises(WireError) as refused:
         setup(realtimeInputConfig={"automaticActivityDetection": wanted})
     assert refused.value.code == 1007
 
 
 @pytest.mark.parametrize("model", ["", "models/", "  ", None, 3])
 def test_setup_without_a_model_is_refused(model: object) -> None:
-    with pytest.raises(wire.WireError) as refused:
-        wire.parse(json.dumps({"setup": {"model": model}}))
+    with pytest.raises(WireError) as refused:
+        parse(json.dumps({"setup": {"model": model}}))
     assert refused.value.code == 1007
 
 
 def test_audio_comes_in_url_safe_base64() -> None:
     frame = '{"realtime_input": {"audio": {"data": "-__-AA==", "mime_type": "audio/pcm;rate=16000"}}}'
-    assert one(frame) == wire.Audio(b"\xfb\xff\xfe\x00", 16_000)
-    assert one(frame.replace("-__-", "+//+")) == wire.Audio(b"\xfb\xff\xfe\x00", 16_000)
+    assert one(frame) == incoming.Audio(b"\xfb\xff\xfe\x00", 16_000)
+    assert one(frame.replace("-__-", "+//+")) == incoming.Audio(b"\xfb\xff\xfe\x00", 16_000)
 
 
 def test_deprecated_media_chunks_still_come_in() -> None:
     frame = '{"realtime_input": {"mediaChunks": [{"data": "AAE=", "mime_type": "audio/pcm;rate=16000"}]}}'
-    assert one(frame) == wire.Audio(b"\x00\x01", 16_000)
+    assert one(frame) == incoming.Audio(b"\x00\x01", 16_000)
 
 
 @pytest.mark.parametrize("mime", ["", "audio/pcm", "audio/pcm;rate=", "audio/pcm;rate=96000", "audio/ogg"])
 def test_audio_of_an_odd_kind_is_refused(mime: str) -> None:
-    with pytest.raises(wire.WireError):
-        wire.parse(json.dumps({"realtime_input": {"audio": {"data": "AAE=", "mime_type": mime}}}))
+    with pytest.raises(WireError):
+        parse(json.dumps({"realtime_input": {"audio": {"data": "AAE=", "mime_type": mime}}}))
 
 
 @pytest.mark.parametrize("data", ["A", "!!!!", "AA=="])
 def test_broken_audio_data_is_refused(data: str) -> None:
-    with pytest.raises(wire.WireError):
-        wire.parse(json.dumps({"realtime_input": {"audio": {"data": data, "mime_type": "audio/pcm;rate=16000"}}}))
+    with pytest.raises(WireError):
+        parse(json.dumps({"realtime_input": {"audio": {"data": data, "mime_type": "audio/pcm;rate=16000"}}}))
 
 
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        ({"text": "hello"}, wire.Text("hello")),
-        ({"activityStart": {}}, wire.ActivityStarted()),
-        ({"activityEnd": {}}, wire.ActivityEnded()),
-        ({"audioStreamEnd": True}, wire.AudioStreamEnded()),
+        ({"text": "hello"}, incoming.Text("hello")),
+        ({"activityStart": {}}, incoming.ActivityStarted()),
+        ({"activityEnd": {}}, incoming.ActivityEnded()),
+        ({"audioStreamEnd": True}, incoming.AudioStreamEnded()),
         (
             {"video": {"data": "_9j_2Q==", "mime_type": "image/jpeg"}},
-            wire.Picture(b"\xff\xd8\xff\xd9", "image/jpeg"),
+            incoming.Picture(b"\xff\xd8\xff\xd9", "image/jpeg"),
         ),
     ],
 )
-def test_realtime_input(body: object, wanted: wire.ClientMessage) -> None:
+def test_realtime_input(body: object, wanted: incoming.ClientMessage) -> None:
     assert one(json.dumps({"realtime_input": body})) == wanted
 
 
@@ -148,10 +149,10 @@ def test_client_content_with_history_and_a_picture() -> None:
         {"role": "model", "parts": [{"text": "hello"}]},
     ]
     content = one(json.dumps({"client_content": {"turns": turns, "turnComplete": False}}))
-    assert isinstance(content, wire.Content)
+    assert isinstance(content, incoming.Content)
     assert content.turns == (("user", "hi"), ("model", "hello"))
     assert not content.turn_complete
-    assert content.pictures == (wire.Picture(b"\xff\xfe\xfd", "image/jpeg"),)
+    assert content.pictures == (incoming.Picture(b"\xff\xfe\xfd", "image/jpeg"),)
 
 
 def test_tool_response_keeps_the_applications_keys() -> None:
@@ -163,7 +164,9 @@ def test_tool_response_keeps_the_applications_keys() -> None:
         "response": {"temp_c": {"a_b": 1}},
     }
     response = one(json.dumps({"tool_response": {"functionResponses": [sent]}}))
-    assert response == wire.ToolResponse((wire.FunctionResult("c1", "x", {"temp_c": {"a_b": 1}}, True, "SILENT"),))
+    assert response == incoming.ToolResponse(
+        (incoming.FunctionResult("c1", "x", {"temp_c": {"a_b": 1}}, True, "SILENT"),)
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,28 +177,28 @@ def test_an_answer_is_spoken_of_when_the_model_is_idle_unless_told_otherwise(
     scheduling: str | None, meant: str
 ) -> None:
     response = one(json.dumps({"tool_response": {"functionResponses": [{"id": "c1", "scheduling": scheduling}]}}))
-    assert isinstance(response, wire.ToolResponse)
+    assert isinstance(response, incoming.ToolResponse)
     assert response.results[0].scheduling == meant
 
 
 @pytest.mark.parametrize("scheduling", ["IMMEDIATE", 3, ["SILENT"]])
 def test_an_unknown_scheduling_is_refused(scheduling: object) -> None:
-    with pytest.raises(wire.WireError):
+    with pytest.raises(WireError):
         one(json.dumps({"tool_response": {"functionResponses": [{"id": "c1", "scheduling": scheduling}]}}))
 
 
 def test_context_update_replaces_or_clears_tools() -> None:
     declared = {"tools": {"tools": [{"functionDeclarations": [{"name": "a"}]}]}}
-    assert one(json.dumps({"contextUpdate": declared})) == wire.ContextUpdate({"a": False})
-    assert one('{"contextUpdate": {"tools": {"tools": []}}}') == wire.ContextUpdate({})
+    assert one(json.dumps({"contextUpdate": declared})) == incoming.ContextUpdate({"a": False})
+    assert one('{"contextUpdate": {"tools": {"tools": []}}}') == incoming.ContextUpdate({})
     told = '{"contextUpdate": {"systemInstruction": {"parts": [{"text": "Be brief."}]}}}'
-    assert one(told) == wire.ContextUpdate(None, "Be brief.")
+    assert one(told) == incoming.ContextUpdate(None, "Be brief.")
 
 
 @pytest.mark.parametrize("frame", ["", "nonsense", "[]", "3", '{"brandNew": {}}', '{"setup": 3}', b"\xff\xfe"])
 def test_what_is_no_client_message_is_refused(frame: str | bytes) -> None:
-    with pytest.raises(wire.WireError) as refused:
-        wire.parse(frame)
+    with pytest.raises(WireError) as refused:
+        parse(frame)
     assert refused.value.code == 1007
 
 
@@ -228,12 +231,12 @@ _json = st.recursive(
 
 @given(_json)
 def test_any_json_is_parsed_or_refused_but_never_fails(value: object) -> None:
-    with contextlib.suppress(wire.WireError):
-        wire.parse(json.dumps(value))
+    with contextlib.suppress(WireError):
+        parse(json.dumps(value))
 
 
 def test_server_messages_look_like_googles() -> None:
-    assert wire.audio(b"\x01\x00").json == {
+    assert outgoing.audio(b"\x01\x00").json == {
         "serverContent": {
             "modelTurn": {
                 "role": "model",
@@ -241,9 +244,13 @@ def test_server_messages_look_like_googles() -> None:
             }
         }
     }
-    assert wire.go_away(9.5).json == {"goAway": {"timeLeft": "9.5s"}}
-    assert wire.resumption_update("H").json == {"sessionResumptionUpdate": {"newHandle": "H", "resumable": True}}
-    assert wire.turn_complete(wire.usage({"AUDIO": 10, "TEXT": 0}, {"AUDIO": 20})).json["usageMetadata"] == {
+    assert outgoing.go_away(9.5).json == {"goAway": {"timeLeft": "9.5s"}}
+    assert outgoing.resumption_update("H").json == {
+        "sessionResumptionUpdate": {"newHandle": "H", "resumable": True}
+    }
+    assert outgoing.turn_complete(outgoing.usage({"AUDIO": 10, "TEXT": 0}, {"AUDIO": 20})).json[
+        "usageMetadata"
+    ] == {
         "promptTokenCount": 10,
         "responseTokenCount": 20,
         "totalTokenCount": 30,
@@ -264,24 +271,24 @@ def test_server_messages_look_like_googles() -> None:
     ],
 )
 def test_text_that_is_not_unicode_is_refused(frame: str | bytes) -> None:
-    with pytest.raises(wire.WireError) as refused:
-        wire.parse(frame)
+    with pytest.raises(WireError) as refused:
+        parse(frame)
     assert refused.value.code == 1007
 
 
 def test_a_whole_pair_is_text_however_it_is_written() -> None:
     for frame in (r'{"realtimeInput": {"text": "\ud83d\ude00"}}', '{"realtimeInput": {"text": "😀"}}'.encode()):
-        assert wire.parse(frame) == (wire.Text("😀"),)
+        assert parse(frame) == (incoming.Text("😀"),)
 
 
 def test_the_words_of_a_message_are_all_that_the_model_reads() -> None:
-    assert wire.words_of(one('{"realtimeInput": {"text": "a"}}')) == "a"
+    assert words_of(one('{"realtimeInput": {"text": "a"}}')) == "a"
     content = one('{"clientContent": {"turns": [{"parts": [{"text": "a"}]}, {"parts": [{"text": "b"}]}]}}')
-    assert wire.words_of(content) == "a\nb"
+    assert words_of(content) == "a\nb"
     result = '{"toolResponse": {"functionResponses": [{"id": "c1", "name": "x", "response": {"output": "a"}}]}}'
-    assert wire.words_of(one(result)) == '[{"output": "a"}]'
-    assert "be kind" in wire.words_of(setup(systemInstruction={"parts": [{"text": "be kind"}]}))
-    assert wire.words_of(one('{"realtimeInput": {"activityStart": {}}}')) == ""
+    assert words_of(one(result)) == '[{"output": "a"}]'
+    assert "be kind" in words_of(setup(systemInstruction={"parts": [{"text": "be kind"}]}))
+    assert words_of(one('{"realtimeInput": {"activityStart": {}}}')) == ""
 
 
 def test_a_functions_response_may_carry_pictures_and_nothing_else() -> None:
@@ -290,7 +297,7 @@ def test_a_functions_response_may_carry_pictures_and_nothing_else() -> None:
         return json.dumps({"tool_response": {"functionResponses": [{"id": "1", "name": "x", "parts": [part]}]}})
 
     answered = one(response("image/png"))
-    assert isinstance(answered, wire.ToolResponse)
-    assert answered.results[0].pictures == (wire.Picture(b"\xff\x00", "image/png"),)
-    with pytest.raises(wire.WireError, match="images"):
-        wire.parse(response("audio/pcm"))
+    assert isinstance(answered, incoming.ToolResponse)
+    assert answered.results[0].pictures == (incoming.Picture(b"\xff\x00", "image/png"),)
+    with pytest.raises(WireError, match="images"):
+        parse(response("audio/pcm"))

@@ -18,32 +18,11 @@ from agent.live.uplink import (
     Uplink,
 )
 from agent.picture import Picture, Shown, SourceName
-
-CHUNK_BYTES = 640  # 20 ms
-
-
-def audio(number: int, size: int = CHUNK_BYTES) -> Audio:
-    return Audio(number.to_bytes(4, "big") + bytes(size - 4))
+from tests.support.uplink import CHUNK_BYTES, audio, take, take_all
 
 
 def picture(number: int, source: SourceName = "camera") -> Shown:
     return Shown(source, Picture(number.to_bytes(4, "big"), "image/jpeg", 640, 480))
-
-
-def take(uplink: Uplink) -> Item:
-    """Take an item that is there: `Uplink.get` then ends without waiting, so no event loop is needed."""
-    getting = uplink.get()
-    try:
-        getting.send(None)
-    except StopIteration as done:
-        item: Item = done.value
-        return item
-    getting.close()
-    raise AssertionError("get waits although something is queued")
-
-
-def take_all(uplink: Uplink, count: int) -> list[Item]:
-    return [take(uplink) for _ in range(count)]
 
 
 def test_items_come_out_in_the_order_in_which_they_went_in() -> None:

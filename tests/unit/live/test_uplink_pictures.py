@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.live.uplink import MAX_QUEUED_OTHERS, Audio, Item, TypedText, Uplink
 from agent.picture import Picture, Shown, SourceName
-from tests.unit.live.test_uplink import audio, take_all
+from tests.support.uplink import audio, take_all
 
 
 def picture(source: SourceName, number: int) -> Shown:

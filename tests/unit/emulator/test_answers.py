@@ -10,18 +10,19 @@ from hypothesis import strategies as st
 
 from agent.dialog.asides import Role, context_note
 from agent.emulator.model import phrases
-from agent.emulator.model.brain import Brain, Call, Reply, Say, Turn
+from agent.emulator.model.answers import DemoModel
 from agent.emulator.model.picture import picture_size
 from agent.emulator.model.speech import CHUNK_SAMPLES, cut
 from agent.emulator.model.sums import find_sum, number_words
+from agent.emulator.model.turn import CallFunction, Reply, Say, Turn
 from agent.emulator.model.voice import key_of, speech_pack, spoken_words
-from agent.emulator.wire import FunctionResult
+from agent.emulator.wire.incoming import FunctionResult
 
 NOON = datetime(2026, 11, 21, 15, 5)
 
 
-def ask(text: str | None, brain: Brain | None = None, **turn: object) -> Reply:
-    return (brain or Brain(random.Random(1))).reply(Turn(NOON, text, **turn))  # type: ignore[arg-type]
+def ask(text: str | None, model: DemoModel | None = None, **turn: object) -> Reply:
+    return (model or DemoModel(random.Random(1))).reply(Turn(NOON, text, **turn))  # type: ignore[arg-type]
 
 
 def said(reply: Reply) -> str:
@@ -57,20 +58,20 @@ def test_answers(text: str, answer: str) -> None:
 
 @pytest.mark.parametrize("role", ["user", "assistant", "system"])
 def test_a_note_is_remembered_whoever_it_is_from(role: Role) -> None:
-    brain = Brain(random.Random(1))
-    brain.remember([("user", context_note('The "caller" says: my name is Ada', role))])
-    assert said(ask("what is my name", brain)) == "Your name is Ada."
+    model = DemoModel(random.Random(1))
+    model.remember([("user", context_note('The "caller" says: my name is Ada', role))])
+    assert said(ask("what is my name", model)) == "Your name is Ada."
 
 
 def test_a_note_may_be_answered_and_is_not_what_the_caller_said() -> None:
-    brain = Brain(random.Random(1))
-    assert said(ask("hello", brain)) == phrases.GREETING
-    assert said(ask(context_note("what is two plus two", "system"), brain)) == "2 plus 2 is 4."
-    assert said(ask("what did I say", brain)) == "You said: hello"
+    model = DemoModel(random.Random(1))
+    assert said(ask("hello", model)) == phrases.GREETING
+    assert said(ask(context_note("what is two plus two", "system"), model)) == "2 plus 2 is 4."
+    assert said(ask("what did I say", model)) == "You said: hello"
 
 
 def test_dice_and_coins_are_the_callers_rng() -> None:
-    rolls = {said(ask("roll the dice", Brain(random.Random(seed)))) for seed in range(60)}
+    rolls = {said(ask("roll the dice", DemoModel(random.Random(seed)))) for seed in range(60)}
     assert rolls == {f"You rolled a {n}." for n in range(1, 7)}
     assert said(ask("flip a coin")) in {phrases.HEADS, phrases.TAILS}
 
@@ -78,20 +79,20 @@ def test_dice_and_coins_are_the_callers_rng() -> None:
 def test_weather_is_a_tool_call_only_if_declared() -> None:
     declared = {"get_weather": False}
     assert ask("What is the weather in new york today?", functions=declared) == (
-        Call("get_weather", {"city": "New York"}),
+        CallFunction("get_weather", {"city": "New York"}),
     )
-    brain = Brain(random.Random(1))
-    assert said(ask("how is the weather", brain, functions=declared)) == phrases.WHICH_CITY
-    assert ask("in Rome", brain, functions=declared) == (Call("get_weather", {"city": "Rome"}),)
+    model = DemoModel(random.Random(1))
+    assert said(ask("how is the weather", model, functions=declared)) == phrases.WHICH_CITY
+    assert ask("in Rome", model, functions=declared) == (CallFunction("get_weather", {"city": "Rome"}),)
 
 
 def test_a_function_that_does_not_block_leaves_words() -> None:
     reply = ask("weather in Oslo", functions={"get_weather": True})
-    assert reply == (Call("get_weather", {"city": "Oslo"}), Say(phrases.LOOKING_UP))
+    assert reply == (CallFunction("get_weather", {"city": "Oslo"}), Say(phrases.LOOKING_UP))
 
 
 def test_any_declared_function_can_be_tried() -> None:
-    assert ask('call look_up {"q": "x"}', functions={"look_up": False}) == (Call("look_up", {"q": "x"}),)
+    assert ask('call look_up {"q": "x"}', functions={"look_up": False}) == (CallFunction("look_up", {"q": "x"}),)
     assert said(ask("call look_up {broken}", functions={"look_up": False})) == phrases.TOOL_FAILED
 
 
@@ -125,19 +126,19 @@ def test_pictures_are_described_honestly() -> None:
 
 
 def test_history_is_the_whole_state() -> None:
-    first = Brain(random.Random(1))
+    first = DemoModel(random.Random(1))
     ask("My name is Ada", first)
-    second = Brain(random.Random(2), first.history)
+    second = DemoModel(random.Random(2), first.history)
     assert said(ask("what is my name", second)) == "Your name is Ada."
     assert said(ask("what did I say", second)) == "You said: what is my name"
     assert said(ask("what is my name")) == phrases.NO_NAME
 
 
 def test_an_open_question_is_taken_once() -> None:
-    brain = Brain(random.Random(1))
-    brain.remember([("user", "hi"), ("model", "hello"), ("user", "what time is it")])
-    assert brain.take_question() == "what time is it"
-    assert brain.take_question() is None
+    model = DemoModel(random.Random(1))
+    model.remember([("user", "hi"), ("model", "hello"), ("user", "what time is it")])
+    assert model.take_question() == "what time is it"
+    assert model.take_question() is None
 
 
 @given(st.text(max_size=80))

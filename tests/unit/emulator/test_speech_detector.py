@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.emulator.model.hearing import (
-    Detection,
-    Hearing,
-    HearingFact,
-    MarkedHearing,
+from agent.emulator.model.pcm import HEARD_HZ, Pcm, level_speech, resample_chunk, resample_whole, trim_silence
+from agent.emulator.model.speech_detector import (
+    MarkedSpeech,
+    SpeechDetector,
     SpeechEnded,
+    SpeechFact,
     SpeechHeard,
     SpeechPaused,
     SpeechStarted,
 )
-from agent.emulator.model.pcm import HEARD_HZ, Pcm, level_speech, resample_chunk, resample_whole, trim_silence
 from agent.emulator.model.voice import speech_pack
+from agent.emulator.wire.incoming import Detection
 
 PREROLL_SAMPLES = 14 * 320
 
@@ -34,16 +34,16 @@ def caller(text: str) -> Pcm:
     return resample_whole(speech_pack().caller_phrase(text), 24_000, HEARD_HZ)
 
 
-def listen(hearing: Hearing | MarkedHearing, pcm: Pcm, chunk: int = 640) -> list[HearingFact]:
-    return [fact for at in range(0, pcm.size, chunk) for fact in hearing.feed(pcm[at : at + chunk])]
+def listen(detector: SpeechDetector | MarkedSpeech, pcm: Pcm, chunk: int = 640) -> list[SpeechFact]:
+    return [fact for at in range(0, pcm.size, chunk) for fact in detector.feed(pcm[at : at + chunk])]
 
 
-def handed_on(facts: list[HearingFact]) -> Pcm:
+def handed_on(facts: list[SpeechFact]) -> Pcm:
     pieces = [fact.pcm for fact in facts if isinstance(fact, SpeechHeard)]
     return np.concatenate(pieces) if pieces else silence(0)
 
 
-def without_sound(facts: list[HearingFact]) -> list[HearingFact]:
+def without_sound(facts: list[SpeechFact]) -> list[SpeechFact]:
     return [fact for fact in facts if not isinstance(fact, SpeechHeard)]
 
 
@@ -52,12 +52,12 @@ def cough(seconds: float = 0.12, level_db: float = -30) -> Pcm:
 
 
 def starts(pcm: Pcm, detection: Detection) -> bool:
-    return any(isinstance(fact, SpeechStarted) for fact in listen(Hearing(detection), pcm))
+    return any(isinstance(fact, SpeechStarted) for fact in listen(SpeechDetector(detection), pcm))
 
 
 def test_one_sentence_is_one_utterance() -> None:
     speech = caller("what time is it")
-    facts = listen(Hearing(), np.concatenate((silence(1), speech, silence(1))))
+    facts = listen(SpeechDetector(), np.concatenate((silence(1), speech, silence(1))))
     started, paused, ended = without_sound(facts)
     assert isinstance(started, SpeechStarted)
     assert isinstance(paused, SpeechPaused)
@@ -72,12 +72,12 @@ def test_speech_is_handed_on_while_it_goes_on() -> None:
     """Whole, from before its beginning to its last pause, and never more than a tenth of a second late."""
     lead, speech = silence(1), caller("tell me a long story")
     whole = np.concatenate((lead, speech, silence(1)))
-    hearing, heard = Hearing(), 0
+    detector, heard = SpeechDetector(), 0
     for at in range(0, lead.size + speech.size, 320):
-        heard += handed_on(hearing.feed(whole[at : at + 320])).size
-        if hearing.speaking and at < lead.size + speech.size - HEARD_HZ // 5:
+        heard += handed_on(detector.feed(whole[at : at + 320])).size
+        if detector.speaking and at < lead.size + speech.size - HEARD_HZ // 5:
             assert heard > at - lead.size - HEARD_HZ // 10
-    facts = listen(Hearing(), whole)
+    facts = listen(SpeechDetector(), whole)
     sound = handed_on(facts)
     first = next(fact for fact in facts if isinstance(fact, SpeechStarted))
     begin = first.at_samples - PREROLL_SAMPLES
@@ -88,7 +88,7 @@ def test_speech_is_handed_on_while_it_goes_on() -> None:
 
 def test_a_pause_in_a_sentence_is_handed_on_with_what_follows() -> None:
     whole = np.concatenate((silence(0.5), noise(0.5, -20), noise(0.3, -60), noise(0.5, -20), silence(1)))
-    facts = listen(Hearing(), whole)
+    facts = listen(SpeechDetector(), whole)
     assert [type(fact) for fact in without_sound(facts)] == [SpeechStarted, SpeechPaused, SpeechPaused, SpeechEnded]
     sound = handed_on(facts)
     begin = int(0.5 * HEARD_HZ) - PREROLL_SAMPLES
@@ -101,15 +101,15 @@ def test_a_cough_is_not_speech(room_db: float, level_db: float) -> None:
     room = noise(3, room_db)
     room[HEARD_HZ : HEARD_HZ + cough().size] += cough(level_db=level_db)
     room[2 * HEARD_HZ : 2 * HEARD_HZ + cough().size] += cough(level_db=level_db)
-    assert listen(Hearing(), room) == []
+    assert listen(SpeechDetector(), room) == []
 
 
 @pytest.mark.parametrize("text", ["hello", "please stop", "roll the dice"])
 def test_200_ms_of_voice_are_speech(text: str) -> None:
     speech = caller(text)
-    hearing = Hearing()
-    listen(hearing, noise(1, -60))
-    heard_at = next(at for at in range(0, speech.size, 320) if hearing.feed(speech[at : at + 320]))
+    detector = SpeechDetector()
+    listen(detector, noise(1, -60))
+    heard_at = next(at for at in range(0, speech.size, 320) if detector.feed(speech[at : at + 320]))
     assert 0.18 <= heard_at / HEARD_HZ <= 0.4
 
 
@@ -121,18 +121,18 @@ def test_how_much_voice_it_takes_is_a_setting(start_ms: int, is_speech: bool) ->
 
 def test_low_sensitivity_wants_a_voice_well_above_the_noise() -> None:
     for readily in (True, False):
-        hearing = Hearing(Detection(start_readily=readily))
-        listen(hearing, noise(6, -40))
-        facts = listen(hearing, noise(1, -28, seed=2))
+        detector = SpeechDetector(Detection(start_readily=readily))
+        listen(detector, noise(6, -40))
+        facts = listen(detector, noise(1, -28, seed=2))
         assert any(isinstance(fact, SpeechStarted) for fact in facts) is readily
 
 
 @pytest.mark.parametrize("silence_ms", [200, 500, 900])
 def test_the_silence_window_is_honoured(silence_ms: int) -> None:
-    hearing = Hearing(Detection(silence_ms=silence_ms))
+    detector = SpeechDetector(Detection(silence_ms=silence_ms))
     pcm = np.concatenate((noise(0.5, -20), silence(2)))
     for at in range(0, pcm.size, 320):
-        if any(isinstance(fact, SpeechEnded) for fact in hearing.feed(pcm[at : at + 320])):
+        if any(isinstance(fact, SpeechEnded) for fact in detector.feed(pcm[at : at + 320])):
             assert at + 320 == int(0.5 * HEARD_HZ) + silence_ms * 16
             return
     pytest.fail("speech did not end")
@@ -142,49 +142,49 @@ def test_speech_is_heard_over_noise_and_ends_in_it() -> None:
     background = noise(8, -45)
     speech = caller("tell me a long story")
     background[5 * HEARD_HZ : 5 * HEARD_HZ + speech.size] += speech
-    hearing = Hearing(keep_audio=False)
-    listen(hearing, background[: 5 * HEARD_HZ])
-    assert not hearing.speaking
-    assert [type(fact) for fact in listen(hearing, background[5 * HEARD_HZ :])] == [SpeechStarted, SpeechEnded]
+    detector = SpeechDetector(keep_audio=False)
+    listen(detector, background[: 5 * HEARD_HZ])
+    assert not detector.speaking
+    assert [type(fact) for fact in listen(detector, background[5 * HEARD_HZ :])] == [SpeechStarted, SpeechEnded]
 
 
 def test_steady_noise_becomes_the_floor() -> None:
-    hearing = Hearing()
-    listen(hearing, noise(6, -35))
-    assert not hearing.speaking
-    assert -40 < hearing.floor_db < -33
-    assert listen(hearing, noise(5, -35, seed=2)) == []
+    detector = SpeechDetector()
+    listen(detector, noise(6, -35))
+    assert not detector.speaking
+    assert -40 < detector.floor_db < -33
+    assert listen(detector, noise(5, -35, seed=2)) == []
 
 
 def test_digital_silence_does_not_lower_the_floor() -> None:
-    hearing = Hearing()
-    listen(hearing, noise(6, -42))
-    floor = hearing.floor_db
-    listen(hearing, silence(10))
-    assert hearing.floor_db == floor
+    detector = SpeechDetector()
+    listen(detector, noise(6, -42))
+    floor = detector.floor_db
+    listen(detector, silence(10))
+    assert detector.floor_db == floor
 
 
 def test_a_click_is_not_speech() -> None:
-    assert listen(Hearing(), np.concatenate((silence(0.5), noise(0.03, -10), silence(1)))) == []
+    assert listen(SpeechDetector(), np.concatenate((silence(0.5), noise(0.03, -10), silence(1)))) == []
 
 
 def test_closing_the_microphone_ends_speech() -> None:
-    hearing = Hearing()
-    listen(hearing, noise(0.4, -20))
-    *_sound, ended = hearing.end()
+    detector = SpeechDetector()
+    listen(detector, noise(0.4, -20))
+    *_sound, ended = detector.end()
     assert isinstance(ended, SpeechEnded)
-    assert hearing.end() == []
+    assert detector.end() == []
 
 
 @settings(max_examples=25)
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=20))
 def test_chunk_sizes_do_not_matter(sizes: list[int]) -> None:
     pcm = np.concatenate((silence(0.3), noise(0.6, -20), silence(0.8)))
-    whole = listen(Hearing(keep_audio=False), pcm, pcm.size)
-    hearing, facts, at = Hearing(keep_audio=False), [], 0
+    whole = listen(SpeechDetector(keep_audio=False), pcm, pcm.size)
+    detector, facts, at = SpeechDetector(keep_audio=False), [], 0
     while at < pcm.size:
         size = sizes[at % len(sizes)]
-        facts += hearing.feed(pcm[at : at + size])
+        facts += detector.feed(pcm[at : at + size])
         at += size
     assert [(type(a), getattr(a, "end_samples", 0)) for a in facts] == [
         (type(b), getattr(b, "end_samples", 0)) for b in whole
@@ -192,28 +192,28 @@ def test_chunk_sizes_do_not_matter(sizes: list[int]) -> None:
 
 
 def test_an_endless_utterance_is_kept_by_nobody_here() -> None:
-    hearing = Hearing()
+    detector = SpeechDetector()
     beat = np.concatenate((noise(0.8, -20), noise(0.2, -60)))  # pauses too short to end it
-    facts = [fact for _ in range(40) for fact in listen(hearing, beat)]
-    *_rest, ended = hearing.end()
+    facts = [fact for _ in range(40) for fact in listen(detector, beat)]
+    *_rest, ended = detector.end()
     assert isinstance(ended, SpeechEnded)
     assert ended.voice_s > 38
     assert max(fact.pcm.size for fact in facts if isinstance(fact, SpeechHeard)) < HEARD_HZ
 
 
 def test_marks_take_the_place_of_the_detector() -> None:
-    hearing = MarkedHearing()
-    hearing.feed(noise(1, -20))
-    assert [type(fact) for fact in hearing.start()] == [SpeechStarted]
-    assert hearing.start() == []
+    detector = MarkedSpeech()
+    detector.feed(noise(1, -20))
+    assert [type(fact) for fact in detector.start()] == [SpeechStarted]
+    assert detector.start() == []
     said = noise(0.52, -20)
-    early = listen(hearing, said, 320)
-    *last, ended = hearing.end()
+    early = listen(detector, said, 320)
+    *last, ended = detector.end()
     assert isinstance(ended, SpeechEnded)
     assert ended.voice_s == 0.52
     assert handed_on(early).size == HEARD_HZ // 2
     assert np.array_equal(handed_on([*early, *last]), said)
-    assert hearing.end() == []
+    assert detector.end() == []
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 24_000, 48_000])

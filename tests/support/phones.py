@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -20,17 +21,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import aiohttp
 import av
 import numpy as np
 import pytest
 
 from agent.media.fir import FirResampler, Pcm
+from agent.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "sip"
 MODULES = Path("/usr/lib/baresip/modules")
 DOMAIN, USER, PASSWORD, SECRET = "agent.local", "agent", "line-password", "test-janus-secret"
 PHONE_PASSWORD = "phone-password"
 START_TIMEOUT_S = 10.0
+LINES = 4
 SIOCGIFADDR = 0x8915  # Linux: the address of an interface
 
 
@@ -392,3 +396,51 @@ ctrl_tcp_listen 127.0.0.1:{control}
 snd_path {folder}/rec
 opus_bitrate 64000
 """
+
+
+async def get(url: str, path: str) -> dict[str, Any]:
+    """Return what the service says of itself there, as JSON."""
+    async with aiohttp.ClientSession() as http, http.get(url + path) as response:
+        found: dict[str, Any] = await response.json()
+        return found
+
+
+def line_settings(ports: Ports, **changes: Any) -> Settings:
+    """Return a service's settings for that gateway; it may call these phones only."""
+    values: dict[str, Any] = {
+        "port": 0,
+        "drain_timeout_s": 0.1,
+        "janus_url": f"ws://127.0.0.1:{ports.websocket}",
+        "janus_secret": SECRET,
+        "sip_user": f"sip:{USER}@{DOMAIN}",
+        "sip_password": PASSWORD,
+        "sip_proxy": f"sip:127.0.0.1:{ports.sip}",
+        "sip_lines": LINES,
+        "dial": True,
+        "dial_allowed": [f"sip:phone*@127.0.0.1:{ports.sip}"],
+        "transfer": True,
+        "transfer_allowed": ["sip:phone*@127.0.0.1:*"],
+        "send_dtmf": True,
+    }
+    return Settings(**(values | changes))
+
+
+async def registered(url: str, timeout_s: float = 10.0) -> None:
+    """Wait until the service says that its line is ready."""
+    async with aiohttp.ClientSession() as http, asyncio.timeout(timeout_s):
+        while True:
+            async with http.get(url + "readyz") as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.02)
+
+
+def assert_refuses_secret(run: str, folder: Path, variable: str, secret: str | None, objection: str) -> None:
+    """Run a start script of deploy/sip with that secret, or none: it must object, end and leave nothing behind."""
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(folder)}
+    if secret is not None:
+        environment[variable] = secret
+    ended = subprocess.run([run], env=environment, capture_output=True, text=True, timeout=5, check=False)
+    assert ended.returncode == 2, ended
+    assert objection in ended.stderr
+    assert not list(folder.iterdir())

@@ -6,11 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from agent.emulator.faults.script import Close, Fault, RefuseSetup, RefuseUpgrade
-from tests.survival.line import on_line
+from agent.emulator.faults.kinds import Close, Fault, RefuseSetup, RefuseUpgrade
+from tests.support.line import QUICK, on_line
 from tests.survival.registry import survives
-
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 
 
 @survives(

@@ -14,7 +14,7 @@ from agent.author.hooks import Hooks
 from agent.call.hooks import MAX_WAITING, CallHooks, HookCounts
 from agent.errors import ConfigError
 from agent.spoken import Spoken
-from tests.unit.call.test_tool_calls import FakeCall, let_pass, run, settle
+from tests.support.fake_call import FakeCall, let_pass, run, settle
 
 ENDED = events.CallEnded("hung_up", "The caller hung up.", "caller")
 
@@ -210,7 +210,7 @@ def needs_three(_call: Any, _what: Any, _more: Any) -> None: ...
         ("on_call_started", two, "on_call_started is called with \\(call\\)"),
         ("on_call_ended", one, "on_call_ended is called with \\(call, ended\\)"),
         ("on_transcript", needs_three, "on_transcript is called with \\(call, spoken\\)"),
-        ("on_event", one, "test_call_hooks.py, line .*: one: on_event is called with \\(call, event\\)"),
+        ("on_event", one, "test_hooks.py, line .*: one: on_event is called with \\(call, event\\)"),
         ("on_event", 7, "on_event wants a function, not int"),
     ],
 )

@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from agent.emulator import Hooks, Play, Raw, ServerMessage, Turn, Wire
-from agent.emulator.faults.script import (
+from agent.emulator import HookedSession, Hooks, Play, Raw, ServerMessage, Turn
+from agent.emulator.faults.kinds import (
     AudioWithInterrupted,
+    ChangedPace,
     DelayFirstAudio,
     DropTcp,
     DuplicateTurnComplete,
@@ -16,12 +17,12 @@ from agent.emulator.faults.script import (
     FinishedFlags,
     HugeMessage,
     LateChunks,
-    Pace,
     SilentSpeech,
     UnknownMessage,
 )
-from agent.emulator.wire import input_transcription
-from tests.survival.line import VOICE_HZ, on_line, tone
+from agent.emulator.wire.outgoing import input_transcription
+from tests.support.line import VOICE_HZ, on_line
+from tests.support.tones import tone
 from tests.survival.registry import survives
 
 QUICK = {"vad_silence_ms": 200, "close_timeout_s": 0.2}
@@ -35,8 +36,8 @@ class Mute(Hooks):
     def __init__(self, sessions: int) -> None:
         self._sessions = sessions
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
-        return None if message.kind in ANSWERS and wire.record.number <= self._sessions else message
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
+        return None if message.kind in ANSWERS and session.record.number <= self._sessions else message
 
 
 @survives(
@@ -205,9 +206,9 @@ async def test_sound_after_turn_complete() -> None:
 @survives("the model speaks more slowly than it is heard", caller="gaps, but every word")
 async def test_paces() -> None:
     faults = [
-        Pace(session=1, times_real_time=1.0),
+        ChangedPace(session=1, times_real_time=1.0),
         DropTcp(session=1, at="turn_completed", nth=2),
-        Pace(session=2, times_real_time=0.8),
+        ChangedPace(session=2, times_real_time=0.8),
     ]
     async with on_line(answer_s=0.8, faults=faults, settings=QUICK) as line:
         await line.hears(lambda: line.caller.type("one"))

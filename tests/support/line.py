@@ -22,6 +22,7 @@ from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import DEMO, running
 from signaling.client.caller import Caller, dial
+from tests.support.tones import tone
 from tests.survival.registry import saw
 
 MODEL_HZ = 16_000
@@ -29,11 +30,11 @@ MIC_HZ = 48_000
 QUESTION_S = 0.4
 VOICE_HZ = 700.0
 
-
-def tone(frequency_hz: float, rate_hz: int, seconds: float, amplitude: float = 8000) -> Pcm:
-    """Return a sine."""
-    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (amplitude * np.sin(angle)).astype(np.int16)
+FAST: dict[str, Any] = {"on_turn": None, "pace": 50, "await_playback": False}
+"For `on_line`: the demo model answers, 50 times as fast as it would speak."
+QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
+"Settings that shorten what a test would wait for."
+TRUSTING = {"client_may_instruct": True}
 
 
 def sweep(rate_hz: int) -> NDArray[np.float64]:
@@ -152,13 +153,23 @@ class Line:
         return [(delay - delays[0]) * 1000 for delay in delays]
 
 
-def says(seconds: float) -> Any:
-    """Return a script for the emulator: each answer is a tone of some length."""
+def tones_of(seconds: float) -> Any:
+    """Return a script for the emulator: each answer is a tone of that length."""
 
     def script(_turn: Turn) -> tuple[Play, ...]:
         return (Play(tone(VOICE_HZ, 24_000, seconds)),)
 
     return script
+
+
+async def says(caller: Caller, words: str) -> None:
+    """Wait until the agent has said that."""
+    await caller.message("bot-output", lambda data: words in data["text"], timeout_s=15)
+
+
+def transcribed(caller: Caller) -> list[dict[str, Any]]:
+    """Return what was told of the caller's own words."""
+    return [message["data"] for message in caller.messages if message["type"] == "user-transcription"]
 
 
 @asynccontextmanager
@@ -219,12 +230,12 @@ async def on_line(
         emulated: further arguments of `running_emulator`.
     """
     async with AsyncExitStack() as stack:
-        options = {"on_turn": says(answer_s), "faults": list(faults), **emulated}
+        options = {"on_turn": tones_of(answer_s), "faults": list(faults), **emulated}
         emulator = await stack.enter_async_context(running_emulator(**options))
         live_url = emulator.url
         if down_s:
             live_url = await stack.enter_async_context(late_server(live_url, down_s))
-        endpoint = LiveEndpoint("test-key", live_url, str(emulator.ca_file))
+        endpoint = LiveEndpoint("test-key", live_url, str(emulator.ca_file))  # may be another way than its own
         changes: dict[str, Any] = {"port": 0, "drain_timeout_s": 0.1, **(settings or {})}
         url = await stack.enter_async_context(running(Settings(**changes), endpoint, definition=definition))
         caller = await stack.enter_async_context(dial(url))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from tests.e2e.phones import DOMAIN
+from tests.support.phones import DOMAIN
 
 Wanted = str | Callable[[str], object]
 _numbers = itertools.count(1)
