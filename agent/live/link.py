@@ -34,7 +34,6 @@ from agent.live.pulse import Pulse
 from agent.live.refusals import Content, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, is_forgotten
-from agent.live.sender import Said
 from agent.live.session import LiveClient, LiveSession, Opening, SessionPorts
 from agent.live.uplink import (
     BYTES_PER_S,
@@ -43,12 +42,13 @@ from agent.live.uplink import (
     Item,
     Note,
     Nudge,
-    Picture,
     ToolResult,
     TypedText,
     Uplink,
 )
+from agent.picture import Picture, Shown
 from agent.settings import Settings
+from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ CLOSING_SHARE = 0.25  # of a shorter time
 MAX_ID_CHARS = 200
 CHANGE_S = 20.0  # that an agent may still be who it was
 AFRESH = Opening()
-OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, wire.Picture)
+OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, Picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +99,12 @@ class LinkPorts:
 
     on_ready: Callable[[], None]
     on_fact: Callable[[wire.Fact], None]
-    on_picture: Callable[[Picture], None]
+    on_picture: Callable[[Shown], None]
     on_ending: Callable[[float], None]
     on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
     on_replaced: Callable[[Replaced], None]
     on_forgotten: Callable[[], None]
-    history: Callable[[bool], Sequence[Said]]
+    history: Callable[[bool], Sequence[Spoken]]
     is_quiet: Callable[[], bool]
     on_refused: Callable[[RefusedInput, str], None] = lambda _what, _reason: None
 
@@ -351,7 +351,7 @@ class LiveLink:
         settings, declarations = self._confirmed
         return self._settings is not settings or self._declarations is not declarations
 
-    def _history(self, *, complete_only: bool) -> list[Said]:
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
         return [
             said for said in self._ports.history(complete_only) if not self._refusals.is_refused(Told(said.text))
         ]
