@@ -122,7 +122,7 @@ FOLDERS = {
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),
         needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
-        edge=("call", "caller", "camera", "dial", "keyboard"),
+        edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
     "signaling.command": Folder(
         (
