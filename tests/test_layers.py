@@ -61,21 +61,26 @@ FOLDERS = {
         ("agent.media",), needs=("aioice", "aiortc", "av", "pylibsrtp"), edge=("guard", "ice")
     ),
     "agent.dialog": Folder(),
-    "agent.live": Folder(needs=("google", "websockets"), edge=("link", "session", "uplink")),
+    "agent.live": Folder(needs=("google", "websockets"), edge=("connect", "link", "sender", "session", "uplink")),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
-        ("agent.emulator.faults", "agent.emulator.model"),
-        needs=("aiohttp", "cryptography", "numpy", "uvloop"),
+        ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("aiohttp", "cryptography", "numpy", "typer", "uvloop"),
         edge=ALL,
     ),
-    "agent.emulator.faults": Folder(("agent.emulator", "agent.emulator.model"), needs=("numpy",), edge=ALL),
+    "agent.emulator.wire": Folder(),
+    "agent.emulator.faults": Folder(
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("numpy",),
+        edge=("hooks", "schedule", "script"),
+    ),
     "agent.emulator.model": Folder(
-        ("agent.emulator",),
+        ("agent.emulator.wire",),
         needs=("av", "numpy", "pocketsphinx"),
-        edge=("brain", "mouth", "render_pack", "speech", "transcribe", "voice"),
+        edge=("answers", "render_pack", "speech", "transcribe", "turn", "voice"),
     ),
     "signaling": Folder(
         (
@@ -431,5 +436,17 @@ def test_nothing_is_raised_while_a_group_is_handled() -> None:
         for handler in handling.handlers
         for node in ast.walk(handler)
         if isinstance(node, ast.Raise)
+    ]
+    assert seen == []
+
+
+def test_no_test_module_imports_another_one() -> None:
+    """What several tests share lies in tests/support."""
+    shared = re.compile(r"^tests\..*\b(test_\w+|conftest)\b")
+    seen = [
+        f"{module.name}: {name}"
+        for module in load("tests")
+        for name in sorted(module.imports)
+        if shared.match(name)
     ]
     assert seen == []

@@ -1,6 +1,6 @@
 /** Pictures that go with the next typed text: chosen, pasted or dropped; shown small until they are sent. */
 
-import { byId, make } from "./dom.js";
+import { byId, emit, make } from "./dom.js";
 
 /** What the service takes; see docs/calls.md. */
 const MAX_PICTURES = 8;
@@ -60,7 +60,7 @@ export class Attachments extends EventTarget {
         this.#attach(file.name, made);
       } catch (error) {
         const detail = error instanceof Error ? error.message : String(error);
-        this.dispatchEvent(new CustomEvent("trouble", { detail: { title: "The picture was not attached", detail } }));
+        emit(this, "trouble", { title: "The picture was not attached", detail });
         return;
       }
     }

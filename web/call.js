@@ -5,10 +5,11 @@
  * A call that is `ended` or `failed` is over for good; a new one is a new object.
  */
 
+import { emit } from "./dom.js";
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
-import { isLimitEnd } from "./state.js";
+import { isLimitEnd, isQuietEnd } from "./state.js";
 import { MAX_FPS } from "./video.js";
 
 /** @typedef {import("./rtvi.js").Message} Message */
@@ -30,7 +31,7 @@ const LINES = [
 const TRICKLE_MS = 50;
 const READY_TIMEOUT_MS = 20_000;
 const FAREWELL_MS = 1500;
-const UPLOAD_TIMEOUT_S = 60;
+const PICTURES_TIMEOUT_S = 60;
 
 export class Call extends EventTarget {
   /** @type {RTCPeerConnection | null} */
@@ -214,7 +215,22 @@ export class Call extends EventTarget {
     for (const picture of pictures) form.append("pictures", picture, "picture");
     this.#log("caller", "pictures", { content, pictures: pictures.map(({ type, size }) => ({ type, size })) });
     const url = new URL(`${this.#url.pathname}/pictures`, this.#url);
-    await request(url, { method: "POST", body: form }, UPLOAD_TIMEOUT_S);
+    await request(url, { method: "POST", body: form }, PICTURES_TIMEOUT_S);
+  }
+
+  /**
+   * Fetches a picture that the model made.
+   * @param {number} number
+   * @param {string} path what the event says of its address: untrusted, so it is compared and not requested
+   * @returns {Promise<Blob>}
+   * @throws {Problem} the service has it no longer
+   * @throws {Error} the path is wrong, or the call is over
+   */
+  async picture(number, path) {
+    const url = this.#url && new URL(`${this.#url.pathname}/pictures/${number}`, this.#url);
+    if (!url || this.over) throw new Error("The call is over.");
+    if (!isSamePicture(path, url)) throw new Error("Its address is not that of a picture of this call.");
+    return (await request(url, { redirect: "error" }, PICTURES_TIMEOUT_S)).blob();
   }
 
   /** @param {Message} message */
@@ -244,7 +260,7 @@ export class Call extends EventTarget {
     this.#farewell = {
       state: this.#ready ? "ended" : "failed",
       reason,
-      title: !this.#ready ? "The call did not connect" : isLimitEnd(reason) ? "The call reached a limit" : "The call ended",
+      title: this.#ready ? endTitle(reason, detail) : "The call did not connect",
       detail: detail || this.#farewell?.detail || reason,
     };
     if (!first) return;
@@ -339,8 +355,29 @@ export class Call extends EventTarget {
    * @param {unknown} detail
    */
   #emit(name, detail) {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+    emit(this, name, detail);
   }
+}
+
+/**
+ * @param {string} reason
+ * @param {string} detail a sentence of the service
+ */
+function endTitle(reason, detail) {
+  if (isLimitEnd(reason)) return "The call reached a limit";
+  return isQuietEnd(reason) && detail ? detail.replace(/\.$/, "") : "The service ended the call";
+}
+
+/**
+ * @param {string} path
+ * @param {URL} url of the picture, by the call's own address: .../{call}/pictures/{number}
+ * @returns {boolean} false for another host, call or number; the path before them may have been rewritten by a proxy
+ */
+export function isSamePicture(path, url) {
+  if (!path || !URL.canParse(path, url)) return false;
+  const named = new URL(path, url);
+  const end = url.pathname.split("/").slice(-3).join("/");
+  return named.origin === url.origin && !named.search && !named.hash && named.pathname.endsWith(`/${end}`);
 }
 
 /**

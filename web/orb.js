@@ -19,7 +19,7 @@ export class Orb {
   /**
    * @param {number} nowMs
    * @param {number} level 0..1
-   * @param {import("./state.js").AgentState} state
+   * @param {import("./state.js").AgentState | null} state null outside a call
    */
   draw(nowMs, level, state) {
     const pen = this.#pen;
@@ -70,13 +70,13 @@ export class Orb {
    * @param {number} size
    * @param {number} bar
    * @param {number} t
-   * @param {import("./state.js").AgentState} state
+   * @param {import("./state.js").AgentState | null} state null outside a call
    */
   #bar(pen, size, bar, t, state) {
     const middle = Math.abs(bar - 2);
     let share = STILL[bar] ?? 0.3;
     if (t > 0 && state === "thinking") share = 0.34 + 0.22 * Math.sin(t * 4.2 - bar * 0.9);
-    else if (t > 0 && state !== "idle") share *= 0.3 + 0.85 * (this.#recent[middle * 4] ?? 0);
+    else if (t > 0 && state !== null) share *= 0.3 + 0.85 * (this.#recent[middle * 4] ?? 0);
     const width = size * 0.034;
     const height = Math.max(width, size * 0.3 * share);
     pen.beginPath();

@@ -1,11 +1,11 @@
 /** Camera and screen on the page: their buttons, their previews, and what the agent saw of them. */
 
-import { explain, explainScreen } from "./devices.js";
-import { byId, make } from "./dom.js";
+import { explain, explainScreen } from "./device-errors.js";
+import { byId, emit, listen, make } from "./dom.js";
 import { VideoSource } from "./video.js";
 
 /** @typedef {import("./call.js").Call} Call */
-/** @typedef {import("./devices.js").Trouble} Trouble */
+/** @typedef {import("./device-errors.js").Trouble} Trouble */
 /** @typedef {import("./video.js").SourceName} SourceName */
 /** @typedef {{width: number, height: number, bytes: number, atMs: number}} Seen */
 
@@ -32,9 +32,7 @@ export class Pictures extends EventTarget {
       picture.source.addEventListener("change", () => {
         this.#box.hidden = this.#pictures.every(({ tile }) => tile.hidden);
       });
-      picture.addEventListener("trouble", (event) => {
-        if (event instanceof CustomEvent) this.dispatchEvent(new CustomEvent("trouble", { detail: event.detail }));
-      });
+      listen(picture, "trouble", (trouble) => emit(this, "trouble", trouble));
     }
   }
 
@@ -170,7 +168,7 @@ class Picture extends EventTarget {
 
   /** @param {Trouble} trouble */
   #trouble(trouble) {
-    this.dispatchEvent(new CustomEvent("trouble", { detail: trouble }));
+    emit(this, "trouble", trouble);
   }
 }
 

@@ -1,4 +1,4 @@
-/** What both sides said: turns are replaced in place while they grow; tools are cards between them. */
+/** What both sides said: turns are replaced in place while they grow; between them are tool calls, sources and pictures. */
 
 import { make } from "./dom.js";
 import { text } from "./rtvi.js";
@@ -13,7 +13,8 @@ export class Transcript {
   #tools = new Map();
   /** Typed turns the service has not confirmed yet, oldest first. @type {string[]} */
   #typed = [];
-  #calls = 0;
+  /** True once the caller has interrupted the agent, in any call. */
+  interrupted = false;
 
   /**
    * @param {HTMLElement} list shows the turns; not a live region, partials would chatter
@@ -31,17 +32,13 @@ export class Transcript {
 
   /** A new call: earlier ones stay readable, above a line. */
   begin() {
-    if (this.#calls++ && this.list.querySelector("[data-turn], [data-tool]")) {
+    const last = this.list.lastElementChild;
+    if (last && !last.classList.contains("divider")) {
       this.list.append(make("li", { class: "divider" }, "New call"));
     }
     this.#turns.clear();
     this.#tools.clear();
     this.#typed = [];
-  }
-
-  /** True while a tool of this call runs. */
-  get toolRunning() {
-    return [...this.#tools.values()].some((card) => card.dataset.state === "running");
   }
 
   /** The call is over: nothing grows any more. */
@@ -97,7 +94,9 @@ export class Transcript {
     const final = data.spoken_status === "completed" || data.interrupted === true;
     const id = text(data.segment_id) || "agent";
     const turn = this.#revise(id, "agent", data, text(data.text), unheard, final, false);
-    if (turn && data.interrupted === true) turn.row.dataset.interrupted = "true";
+    if (data.interrupted !== true) return;
+    this.interrupted = true;
+    if (turn) turn.row.dataset.interrupted = "true";
   }
 
   /**
@@ -154,10 +153,15 @@ export class Transcript {
     }
     if (final && !wasFinal && words) {
       const who = turn.row.dataset.speaker === "agent" ? "Agent" : "You";
-      this.announcer.append(make("p", {}, `${who}: ${words}`));
-      while (this.announcer.childElementCount > 3) this.announcer.firstElementChild?.remove();
+      this.#announce(`${who}: ${words}`);
     }
     if (follow) this.#follow();
+  }
+
+  /** @param {string} words */
+  #announce(words) {
+    this.announcer.append(make("p", {}, words));
+    while (this.announcer.childElementCount > 3) this.announcer.firstElementChild?.remove();
   }
 
   /**
@@ -192,6 +196,25 @@ export class Transcript {
     const links = sourcesOf(data).map(({ title, href }) =>
       make("a", { href, target: "_blank", rel: "noopener noreferrer" }, title));
     if (links.length) this.#add(make("li", { class: "sources" }, make("span", { class: "speaker" }, "Sources"), ...links));
+  }
+
+  /** @returns {HTMLElement} a row in which a picture of the agent's will be shown */
+  addPicture() {
+    const row = make("li", { class: "turn picture", "data-speaker": "agent" }, make("span", { class: "speaker" }, "Agent"),
+      make("p", { class: "hint" }, "Loading the picture…"));
+    this.#add(row);
+    return row;
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {HTMLImageElement | string} content the picture, or a sentence that says why there is none
+   */
+  fillPicture(row, content) {
+    const follow = this.latest.hidden;
+    row.lastElementChild?.replaceWith(typeof content === "string" ? make("p", { class: "hint" }, content) : content);
+    if (typeof content !== "string") this.#announce("Agent sent a picture.");
+    if (follow) this.#follow();
   }
 
   /** @param {string} id of a request the service could not carry out */

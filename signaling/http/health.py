@@ -1,4 +1,4 @@
-"""What balancers ask: is the process alive, may it get more calls."""
+"""Health checks for load balancers: is the process alive, and can it take more calls?"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def routes(calls: Calls, phone: SipLine | None = None) -> list[web.RouteDef]:
     """Return the routes of the health checks.
 
     Args:
-        calls: the calls of the process.
-        phone: the phone line, if there is one: without its registration the service is not ready.
+        calls: all calls in this process.
+        phone: the phone line, if there is one; while it is not registered the service is not ready.
     """
 
     async def alive(_request: web.Request) -> web.Response:

@@ -13,7 +13,7 @@ import pytest
 from agent.errors import ConfigError
 from signaling.client.caller import dial
 from signaling.process.audit import MAX_FAILURES_PER_MINUTE, MINUTE_S, Audit, audit_to, logger
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory
 
 KEY = "k" * 20
 

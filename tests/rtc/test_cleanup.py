@@ -38,7 +38,8 @@ from signaling.client.caller import dial
 from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
-from tests.conftest import ServiceFactory
+from tests.support.http import SDP
+from tests.support.service import ServiceFactory
 
 CYCLES = 50
 OF_A_CALL = {
@@ -47,7 +48,6 @@ OF_A_CALL = {
     *(Connection, GuardedProtocol, WatchedConnection),
 }
 "Classes of which a call has an object or more, the caller's half of it included."
-SDP = {"Content-Type": "application/sdp"}
 
 
 async def offer_and_delete(url: str) -> None:

@@ -7,8 +7,6 @@ import io
 import subprocess
 import sys
 import wave
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,7 @@ from signaling.client.call import Outcome, hold_call
 from signaling.client.caller import dial
 from signaling.client.files import read_sound, write_sound
 from signaling.client.transcript import TranscriptLine, TranscriptView
-
-ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
+from tests.support.service import ServiceFactory
 
 
 async def call(url: str, shown: list[TranscriptLine], **changes: Any) -> Outcome:

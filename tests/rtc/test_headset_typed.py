@@ -23,10 +23,9 @@ from signaling.client.call import Outcome, hold_call
 from signaling.client.camera import MAX_FPS, MAX_PX, FileCamera
 from signaling.client.keyboard import Keyboard
 from signaling.client.transcript import TranscriptLine
-from tests.conftest import ServiceFactory
-from tests.rtc.test_briefing import FAST
+from tests.support.line import FAST, on_line
 from tests.support.pictures import BLUE, GREEN, RED, decoded_jpeg, plain
-from tests.survival.line import on_line
+from tests.support.service import ServiceFactory
 
 SUMS = ["what is one plus one", "what is two plus two"]
 

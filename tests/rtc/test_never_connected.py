@@ -14,8 +14,8 @@ from agent.emulator import Emulator
 from signaling.client.caller import dial
 from signaling.process import descriptors
 from signaling.webrtc import pending
-from tests.conftest import ServiceFactory
-from tests.http.test_candidates import OFFER, SDP, metric
+from tests.support.http import OFFER, SDP, metric
+from tests.support.service import ServiceFactory
 
 CROWD = 100
 
