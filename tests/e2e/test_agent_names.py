@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signaling.client.caller import dial
-from tests.e2e.conftest import AS_MODULE, AS_SCRIPT, serving_in
+from tests.support.process import AS_MODULE, AS_SCRIPT, serving_in
 
 AGENT = """
 from agent import Agent

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from signaling.client.caller import dial
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory
 
 CALLS = "/v1/realtime/calls"
 TYPES = ("application/json", "application/sdp", "application/trickle-ice-sdpfrag")

@@ -7,11 +7,12 @@ from typing import Any
 
 import aiohttp
 
-from agent.emulator import Hooks, Moment, Wire
-from agent.emulator.faults.script import GoAway
+from agent.emulator import HookedSession, Hooks, Moment
+from agent.emulator.faults.kinds import GoAway
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.survival.line import on_line, tone
+from tests.support.line import on_line
+from tests.support.service import ServiceFactory
+from tests.support.tones import tone
 
 
 async def info(caller: Caller) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class Slow(Hooks):
 
     may_answer: asyncio.Event
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TURN_STARTED:
             await self.may_answer.wait()
 

@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
+from tests.support.line import TRUSTING
+from tests.support.service import ServiceFactory
 
 KEY = "a-key-of-the-server"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
-TRUSTING = {"client_may_instruct": True}
 
 
 async def post(address: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:

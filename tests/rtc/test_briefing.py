@@ -5,27 +5,17 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import av
 import pytest
 
 from agent import Agent, CallContext
 from agent.emulator import Emulator
-from agent.emulator.faults.script import Close, RefuseHandle
+from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import read_still
-from agent.media.video import encode_jpeg
 from agent.settings import DEFAULT_INSTRUCTION
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.rtc.test_video import Show, sent
-from tests.support.pictures import BLUE, RED, plain
-from tests.survival.line import on_line
-
-FAST: dict[str, Any] = {"on_turn": None, "pace": 50, "await_playback": False}
-TRUSTING = {"client_may_instruct": True}
-
-
-def jpeg(width: int, height: int) -> bytes:
-    return encode_jpeg(av.VideoFrame.from_ndarray(plain(width, height, BLUE), "rgb24"), 768)[2]
+from tests.support.line import FAST, TRUSTING, on_line, says, transcribed
+from tests.support.pictures import BLUE, RED, Show, blue_jpeg, sent
+from tests.support.service import ServiceFactory
 
 
 async def ask(caller: Caller, what: str, **details: Any) -> dict[str, Any]:
@@ -35,10 +25,6 @@ async def ask(caller: Caller, what: str, **details: Any) -> dict[str, Any]:
     answer = await caller.message("server-response", lambda data: data["t"] == what, after=asked)
     found: dict[str, Any] = answer["d"]
     return found
-
-
-async def says(caller: Caller, words: str) -> None:
-    await caller.message("bot-output", lambda data: words in data["text"], timeout_s=15)
 
 
 async def test_a_note_is_known_and_not_answered_and_survives_a_lost_session() -> None:
@@ -54,10 +40,6 @@ async def test_a_note_is_known_and_not_answered_and_survives_a_lost_session() ->
         line.caller.type("what is my name")
         await says(line.caller, "Your name is Ada.")
         assert not any("Ada" in data["text"] for data in transcribed(line.caller))
-
-
-def transcribed(caller: Caller) -> list[dict[str, Any]]:
-    return [message["data"] for message in caller.messages if message["type"] == "user-transcription"]
 
 
 async def test_a_note_may_be_answered_at_once_by_rtvis_own_message() -> None:
@@ -185,8 +167,8 @@ async def test_a_caller_who_is_first_is_answered_instead() -> None:
 async def test_a_question_about_two_pictures_is_one_turn(model: str) -> None:
     """In one content where the model takes that, else as if the pictures were shown and the question typed."""
     pictures = [
-        base64.b64encode(jpeg(64, 48)).decode(),
-        "data:image/jpeg;base64," + base64.b64encode(jpeg(96, 48)).decode(),
+        base64.b64encode(blue_jpeg(64, 48)).decode(),
+        "data:image/jpeg;base64," + base64.b64encode(blue_jpeg(96, 48)).decode(),
     ]
     async with on_line(**FAST, settings={"model": model}) as line:
         await ask(line.caller, "ask-about-pictures", content="what do you see", pictures=pictures)

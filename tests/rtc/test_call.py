@@ -13,32 +13,18 @@ import aiohttp
 import numpy as np
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from numpy.typing import NDArray
 
-from agent.emulator import Emulator, Hooks, Moment, Play, Raw, Turn, Wire, message, running_emulator
+from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Raw, Turn, message, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
 from signaling.client.caller import dial
 from signaling.webrtc.peer import close_peer
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory, service_for
+from tests.support.tones import peak_hz, rms, tone
 
 STORY = "tell me a long story"
-
-
-def tone(frequency_hz: float, rate_hz: int, seconds: float, amplitude: float = 8000) -> Pcm:
-    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (amplitude * np.sin(angle)).astype(np.int16)
-
-
-def spectrum_peak_hz(pcm: Pcm, rate_hz: int) -> float:
-    spectrum: NDArray[np.float64] = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
-    return float(np.argmax(spectrum) * rate_hz / len(pcm))
-
-
-def rms(pcm: Pcm) -> float:
-    return float(np.sqrt(np.mean(pcm.astype(float) ** 2))) if len(pcm) else 0.0
 
 
 async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
@@ -83,7 +69,7 @@ async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emu
         heard = session.audio
         loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
         speech = heard[loud[0] + 1600 : loud[-1] - 1600]
-        assert abs(spectrum_peak_hz(speech, 16_000) - 1000) < 5
+        assert abs(peak_hz(speech, 16_000) - 1000) < 5
         assert 1.5 * 16_000 < loud[-1] - loud[0] < 2.2 * 16_000
 
 
@@ -172,34 +158,35 @@ async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator
 
 
 class Refusing(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.CONNECTED:
-            await wire.close(1007, "The model does not exist.")
+            await session.close(1007, "The model does not exist.")
 
 
 class Losing(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TURN_STARTED:
-            await wire.close(1011, "Internal error.")
+            await session.close(1011, "Internal error.")
 
 
 class Mute(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.SETUP_RECEIVED:
             await asyncio.Event().wait()
 
 
-async def _ending(hooks: type[Hooks], **changes: object) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _ending(hooks: type[Hooks], **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fatal error and the farewell of a call whose Live session goes wrong."""
-    async with running_emulator(hooks=hooks) as emulator:
-        settings = Settings(port=0, **changes)  # type: ignore[arg-type]
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
-            if hooks is Losing:
-                await caller.message("bot-ready")
-                caller.type("hello")
-            error = await caller.message("error", lambda data: data["fatal"])
-            return error, await caller.message("server-message", lambda data: data["type"] == "call-ended")
+    async with (
+        running_emulator(hooks=hooks) as emulator,
+        service_for(emulator, **changes) as url,
+        dial(url, hang_up=False) as caller,
+    ):
+        if hooks is Losing:
+            await caller.message("bot-ready")
+            caller.type("hello")
+        error = await caller.message("error", lambda data: data["fatal"])
+        return error, await caller.message("server-message", lambda data: data["type"] == "call-ended")
 
 
 async def test_a_refused_session_says_whose_fault_it_was() -> None:
@@ -243,17 +230,15 @@ async def test_all_parts_of_a_message_are_heard_at_any_rate(rate_hz: int) -> Non
     def script(_turn: Turn) -> tuple[Raw, ...]:
         return (Raw(message("audio", {"serverContent": content})),)
 
-    async with running_emulator(on_turn=script) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("play")
-            await caller.message("bot-stopped-speaking")
-            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
-            heard = caller.heard_pcm()
-            loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
-            assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
-            assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
+    async with running_emulator(on_turn=script) as emulator, service_for(emulator) as url, dial(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("play")
+        await caller.message("bot-stopped-speaking")
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        heard = caller.heard_pcm()
+        loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
+        assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
+        assert abs(peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
 
 
 async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
@@ -266,30 +251,34 @@ async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
         return (Play(answer),)
 
     class LateChunks(Hooks):
-        async def before_send(self, wire: Wire, message_: Any) -> Any:
+        async def before_send(self, session: HookedSession, message_: Any) -> Any:
             if message_.kind != "interrupted":
                 return message_
             content = {"interrupted": True, "modelTurn": {"parts": [_audio(late, 24_000)]}}
-            await wire.send(message("interrupted", {"serverContent": content}))
-            await wire.send(message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}}))
+            await session.send(message("interrupted", {"serverContent": content}))
+            await session.send(
+                message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}})
+            )
             return None
 
-    async with running_emulator(on_turn=script, hooks=LateChunks) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("story")
-            await caller.message("bot-started-speaking")
-            await caller.until(lambda: len(caller.heard) > 50)
-            after = len(caller.messages)
-            caller.type("answer")
-            await caller.message("bot-interrupted")
-            await caller.message("bot-started-speaking", after=after)
-            await caller.message("bot-stopped-speaking", after=len(caller.messages))
-            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
-            heard = caller.heard_pcm()
-            assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
-            assert band_power(heard, 400) > 100 * band_power(heard, 1500)
+    async with (
+        running_emulator(on_turn=script, hooks=LateChunks) as emulator,
+        service_for(emulator) as url,
+        dial(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("story")
+        await caller.message("bot-started-speaking")
+        await caller.until(lambda: len(caller.heard) > 50)
+        after = len(caller.messages)
+        caller.type("answer")
+        await caller.message("bot-interrupted")
+        await caller.message("bot-started-speaking", after=after)
+        await caller.message("bot-stopped-speaking", after=len(caller.messages))
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        heard = caller.heard_pcm()
+        assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
+        assert band_power(heard, 400) > 100 * band_power(heard, 1500)
 
 
 def band_power(pcm: Pcm, frequency_hz: float) -> float:
@@ -315,7 +304,7 @@ async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: 
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 20_000)
         heard = emulator.sessions[0].audio
         loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
-        assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
+        assert abs(peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
         caller.type("what is one plus one")
         await caller.message("bot-stopped-speaking", timeout_s=15)
         assert rms(caller.heard_pcm()) > 200
@@ -380,19 +369,21 @@ async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, 
 
 
 class CancellingAtOnce(Hooks):
-    async def before_send(self, wire: Wire, message_: Any) -> Any:
+    async def before_send(self, session: HookedSession, message_: Any) -> Any:
         if message_.kind != "toolCall":
             return message_
-        await wire.send(message_)
-        await wire.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
+        await session.send(message_)
+        await session.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
         return None
 
 
 async def test_a_tool_that_is_cancelled_at_once_is_reported() -> None:
-    async with running_emulator(hooks=CancellingAtOnce) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("what is the weather in Paris")
-            stopped = await caller.message("llm-function-call-stopped")
-            assert stopped["cancelled"] is True
+    async with (
+        running_emulator(hooks=CancellingAtOnce) as emulator,
+        service_for(emulator) as url,
+        dial(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        stopped = await caller.message("llm-function-call-stopped")
+        assert stopped["cancelled"] is True

@@ -12,7 +12,7 @@ from aiortc.rtcsctptransport import RTCSctpTransport
 from agent.media.tap import sctp as tap_sctp
 from agent.media.tap.sctp import MAX_MESSAGE_BYTES, MAX_STREAMS
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory
 
 
 async def closed_for(caller: Caller, caplog: pytest.LogCaptureFixture, objection: str) -> None:

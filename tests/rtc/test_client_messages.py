@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from agent.dialog.turns import PAUSE_S
-from agent.emulator import Call as AskTool
-from agent.emulator import Emulator, Hooks, Moment, Play, Turn, Wire
-from agent.emulator.model.brain import Reply
-from agent.media.fir import Pcm
+from agent.emulator import CallFunction as AskTool
+from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Turn
+from agent.emulator.model.turn import Reply
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.survival.line import VOICE_HZ, on_line, talkspurts_s, tone
+from tests.support.line import VOICE_HZ, on_line, talkspurts_s
+from tests.support.service import ServiceFactory
+from tests.support.tones import rms, tone
 
 STORY = "tell me a long story"
 
@@ -36,10 +36,6 @@ async def say_between_marks(caller: Caller, seconds: float) -> None:
 
 def kinds(caller: Caller) -> list[str]:
     return [message["type"] for message in caller.messages]
-
-
-def rms(pcm: Pcm) -> float:
-    return float(np.sqrt(np.mean(pcm.astype(float) ** 2)))
 
 
 async def heard_for(caller: Caller, how_long: str) -> None:
@@ -143,10 +139,10 @@ async def test_marks_are_refused_where_the_server_listens_itself(
 class LosingOnce(Hooks):
     """The first session is lost while the caller speaks."""
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
-        first = wire.record.number == 1
-        if first and moment is Moment.MESSAGE_RECEIVED and wire.record.audio_samples_in > 16_000:
-            await wire.close(1011, "Internal error.")
+    async def at(self, session: HookedSession, moment: Moment) -> None:
+        first = session.record.number == 1
+        if first and moment is Moment.MESSAGE_RECEIVED and session.record.audio_samples_in > 16_000:
+            await session.close(1011, "Internal error.")
 
 
 @pytest.mark.parametrize("answered_before", [False, True])
@@ -193,7 +189,7 @@ async def test_an_interrupted_agent_is_silent_and_the_model_knows_nothing_of_it(
 class SlowTool(Hooks):
     """A tool takes longer than any pause of a model that streams."""
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TOOL_CALLED:
             await asyncio.sleep(2 * PAUSE_S)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.emulator import Emulator
 from signaling.client.caller import dial
-from tests.e2e.conftest import serving
+from tests.support.process import serving
 
 
 async def test_googles_own_environment_is_honoured(emulator: Emulator) -> None:

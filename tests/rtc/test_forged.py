@@ -15,7 +15,7 @@ import pytest
 from agent.media.tap import arrivals as tap_arrivals
 from agent.media.tap import audio as tap
 from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory
 
 GRACE_S = 1.5
 FORGE_STEP_S = 0.05

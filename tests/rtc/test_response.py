@@ -18,8 +18,9 @@ from agent.media.inbound import PacketInlet
 from agent.media.rtp import RtpPacket
 from agent.media.tap.audio import tap_audio
 from signaling.client.caller import Caller, Microphone, dial
-from tests.conftest import ServiceFactory
-from tests.survival.line import MIC_HZ, VOICE_HZ, Line, on_line, tone
+from tests.support.line import MIC_HZ, VOICE_HZ, Line, on_line
+from tests.support.service import ServiceFactory
+from tests.support.tones import tone
 
 OPUS = {96: "opus"}
 LOUD = 1000

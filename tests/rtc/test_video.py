@@ -7,16 +7,13 @@ import gc
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from fractions import Fraction
 
 import aiortc.codecs
 import aiortc.rtcrtpreceiver
-import av
 import numpy as np
 import pytest
 from aiohttp import ClientSession
-from aiortc import MediaStreamTrack, RTCPeerConnection
-from aiortc.mediastreams import MediaStreamError
+from aiortc import RTCPeerConnection
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RTCP_PSFB_PLI, AnyRtcpPacket, RtcpPsfbPacket, RtpPacket
 
@@ -24,52 +21,10 @@ from agent.emulator import Emulator
 from agent.emulator.model.picture import picture_size
 from agent.media.tap import audio as tap
 from agent.media.tap import video as tap_video
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import dial
 from signaling.webrtc.peer import close_peer
-from tests.conftest import ServiceFactory
-from tests.support.pictures import BLUE, RED, Rgb, decoded_jpeg, plain
-
-SIZE = (320, 240)
-
-
-class Show(MediaStreamTrack):
-    """A synthetic camera: one colour, with a white square that wanders unless ``still``."""
-
-    kind = "video"
-
-    def __init__(self, colour: tuple[int, int, int], fps: int, *, still: bool = False) -> None:
-        super().__init__()
-        self.sent_frames = 0
-        self._picture = plain(*SIZE, colour)
-        self._fps = fps
-        self._still = still
-        self._started: float | None = None
-
-    async def recv(self) -> av.VideoFrame:
-        if self.readyState != "live":
-            raise MediaStreamError
-        loop = asyncio.get_running_loop()
-        if self._started is None:
-            self._started = loop.time()
-        await asyncio.sleep(max(0.0, self._started + self.sent_frames / self._fps - loop.time()))
-        picture = self._picture
-        if not self._still:
-            picture = picture.copy()
-            at = self.sent_frames * 60 // self._fps % (SIZE[0] - 40)
-            picture[100:140, at : at + 40] = 255
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
-        frame.pts, frame.time_base = self.sent_frames * 90_000 // self._fps, Fraction(1, 90_000)
-        self.sent_frames += 1
-        return frame
-
-
-def sent(caller: Caller) -> Counter[str]:
-    """Count what the service says it sent to the model, by source."""
-    return Counter(
-        m["data"]["source"]
-        for m in caller.messages
-        if m["type"] == "server-message" and m["data"]["type"] == "picture-sent"
-    )
+from tests.support.pictures import BLUE, RED, SIZE, Rgb, Show, decoded_jpeg, sent
+from tests.support.service import ServiceFactory
 
 
 def colour(picture: Rgb) -> str:
