@@ -114,6 +114,7 @@ def test_streams_are_counted_where_messages_are_given_up_too(up: Association) ->
     assert up.sctp.state == "closed"
 
 
+@pytest.mark.slow
 def test_what_waits_for_one_chunk_is_bounded_however_little_it_holds(up: Association) -> None:
     """All TSNs behind the missing one are sorted with each that comes, and told in each acknowledgement."""
     slowest_s = 0.0
