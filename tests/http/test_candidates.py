@@ -155,6 +155,6 @@ async def test_media_is_waited_for_where_the_setting_says(service: ServiceFactor
 
 
 def test_addresses_of_other_machines_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot wait for media on 192\.0\.2\.1: .*this machine"):
+    with pytest.raises(ConfigError, match=r"cannot receive media on 192\.0\.2\.1: .*this machine"):
         check_media_addresses(Settings(media_addresses=["127.0.0.1", "192.0.2.1"]))
     check_media_addresses(Settings(media_addresses=["127.0.0.1"]))
