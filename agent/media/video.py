@@ -1,8 +1,8 @@
 """A caller's camera or screen as a few JPEG pictures.
 
-Packets come from the tap; at most one key frame per period is put together, decoded, scaled and turned into a JPEG,
-in one worker thread for all calls. All other packets cost a comparison. Where aiortc cannot be tapped, its decoded
-frames serve, at the cost of decoding all of them.
+Packets come from the tap. At most one key frame per period is assembled, decoded, scaled and turned into a JPEG, in
+one worker thread for all calls; every other packet costs a comparison. If aiortc cannot be tapped, its decoded
+frames are used, at the cost of decoding all of them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ from agent.picture import Picture, Shown, SourceName
 
 Thumbnail = NDArray[np.int16]
 
-DECODERS = {"vp8": "vp8", "h264": "h264"}  # by the codec's name in SDP; FFmpeg's own, which honour max_pixels
-MAX_PIXELS = 4096 * 2304  # a larger picture is refused before memory is taken for it
+DECODERS = {
+    "vp8": "vp8",
+    "h264": "h264",
+}  # by the codec's name in SDP; only FFmpeg's own decoders honour max_pixels
+MAX_PIXELS = 4096 * 2304  # a larger picture is refused before memory is allocated for it
 JPEG_QUANTISER = 4  # of 2..31; about 20 KB for 640x480
 THUMBNAIL_PX = (64, 48)
-# Of 255, by block of the thumbnail and colour. Two key frames of a still picture differ by less; a cursor that
-# blinks or a few new letters on a shared screen by more.
+# Differences of colour values (0 to 255) in a thumbnail. Two key frames of a still picture differ by less; after a
+# blink of the cursor, or with a few new letters on a shared screen, they differ by more.
 CHANGED_BLOCK = 12
 CHANGED_MEAN = 2.0
 
@@ -50,24 +53,24 @@ class VideoStats:
     packets: int = 0
     payload_bytes: int = 0
     key_frames: int = 0
-    "Taken, to become pictures."
+    "Key frames that were taken to become pictures."
     requests: int = 0
-    "Key frames asked for."
+    "Requests for a key frame."
     pictures: int = 0
-    "Handed on."
+    "Pictures that were handed on."
     unchanged: int = 0
-    "Skipped, because they looked like the one before."
+    "Pictures that were skipped because they looked like the one before."
     replaced: int = 0
-    "Not looked at, because a newer one came while they waited for the worker."
+    "Key frames that were dropped because a newer one came while they waited for the worker."
     unreadable: int = 0
-    "Not what their codec says."
+    "Key frames that could not be decoded."
     packet_at: float = -math.inf
-    "When the newest packet, or frame of aiortc's, came, by the monotonic clock."
+    "When the newest packet came (or frame, from aiortc), by the monotonic clock."
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """A whole key frame as it came from the network: untrusted."""
+    """A complete key frame as it came from the network: untrusted."""
 
     codec: str
     data: bytes = field(repr=False)
@@ -77,13 +80,13 @@ def decode_key_frame(frame: EncodedFrame) -> av.VideoFrame:
     """Decode a key frame by itself.
 
     Raises:
-        MediaError: it is none, or too large.
+        MediaError: it is not a key frame, or too large.
     """
     try:
-        # A new decoder each time: what a hostile frame does to it ends with it, and no memory is kept per call.
+        # A new decoder each time: whatever a hostile frame does to it ends with it, and calls keep no memory.
         context = av.CodecContext.create(DECODERS[frame.codec], "r")
         assert isinstance(context, av.VideoCodecContext)
-        context.thread_count = 1  # more would hold frames back
+        context.thread_count = 1  # with more, the decoder holds frames back
         context.options = {"max_pixels": str(MAX_PIXELS)}
         frames = context.decode(av.Packet(frame.data)) or context.decode(None)
     except (av.FFmpegError, ValueError, MemoryError) as error:
@@ -100,7 +103,7 @@ def fitting(width: int, height: int, max_px: int) -> tuple[int, int]:
 
 
 def thumbnail(frame: av.VideoFrame) -> Thumbnail:
-    """Return a picture's thumbnail, shape ``(48, 64, 3)``, for `differ`."""
+    """Return a picture's thumbnail for `differ`: int16, shape ``(48, 64, 3)``."""
     width, height = THUMBNAIL_PX
     return frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray().astype(np.int16)
 
@@ -133,16 +136,16 @@ class _Looked:
 
 
 def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | None, skip: bool) -> _Looked:
-    """Do a source's whole work on one frame; runs in the worker.
+    """Turn one frame into a JPEG; runs in the worker.
 
     Args:
         frame: a key frame, or a picture that aiortc decoded.
         max_px: longest side of the JPEG.
-        last: of the picture that was handed on last.
-        skip: leave the JPEG out if the picture looks like that one.
+        last: thumbnail of the picture that was handed on last.
+        skip: make no JPEG if the picture looks like that one.
 
     Raises:
-        MediaError: there is no picture in it.
+        MediaError: the frame cannot be decoded.
     """
     picture = decode_key_frame(frame) if isinstance(frame, EncodedFrame) else frame
     try:
@@ -158,13 +161,13 @@ class VideoSource:
     """One camera or screen of one call; see `open_eye`.
 
     Args:
-        name: which.
+        name: which of the two it is.
         payloads: the codec's name in SDP by payload type, as negotiated.
         fps: pictures a second at most; above 0.
         max_px: longest side of a picture.
         skip_unchanged: hand on a picture only if it looks different from the last.
         see: takes the pictures.
-        worker: where they are decoded; the caller's, and one for all sources.
+        worker: decodes them; one for all sources, owned by whoever makes the sources.
         clock: monotonic seconds.
     """
 
@@ -195,7 +198,7 @@ class VideoSource:
         self._last: Thumbnail | None = None
 
     def push(self, packet: RtpPacket, data: bytes) -> None:
-        """Take a packet as it comes, untrusted; see `agent.media.tap.video.OnPacket`."""
+        """Take a packet as it comes: untrusted; see `agent.media.tap.video.OnPacket`."""
         now = self._clock()
         self.stats.packet_at = now
         self.stats.packets += 1
@@ -221,11 +224,11 @@ class VideoSource:
         self._awake.set()
 
     def forget(self) -> None:
-        """Hand on the next picture even if it looks like the last: whoever looks at it has not seen that."""
+        """Hand on the next picture even if it looks like the last one, which its viewer has not seen."""
         self._last = None
 
     async def watch(self, tapped: VideoTap) -> None:
-        """Ask for key frames and hand on pictures until cancelled; at most one frame is with the worker."""
+        """Ask for key frames and hand on pictures until cancelled; the worker has one frame at a time."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._throttle.ask_in(self._clock())):
@@ -240,7 +243,7 @@ class VideoSource:
                 await tapped.request_key_frame()
 
     async def watch_frames(self, receiver: RTCRtpReceiver) -> None:
-        """Hand on pictures of aiortc's decoded frames, until its track ends; the others are dropped at once."""
+        """Hand on pictures from aiortc's decoded frames until its track ends; other frames are dropped at once."""
         while True:
             try:
                 frame = await receiver.track.recv()
