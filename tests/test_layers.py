@@ -75,7 +75,9 @@ FOLDERS = {
     ),
     "agent.emulator.wire": Folder(),
     "agent.emulator.faults": Folder(
-        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"), needs=("numpy",), edge=ALL
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("numpy",),
+        edge=("hooks", "schedule", "script"),
     ),
     "agent.emulator.model": Folder(
         ("agent.emulator.wire",),
@@ -97,9 +99,9 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.dialects", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("calls", "offer", "peer", "watch"),
+        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -122,12 +124,12 @@ FOLDERS = {
     "signaling.phone": Folder(
         ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "stream", "telephone"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),
         needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
-        edge=("call", "caller", "camera", "dial", "keyboard"),
+        edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
     "signaling.command": Folder(
         (

@@ -19,7 +19,7 @@ from agent.emulator import Raw, Reply, Say, Turn, message, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import running
-from signaling.dialects.rtvi import MAX_INLINE_BYTES
+from signaling.dialects.rtvi import MAX_INLINE_PICTURE_BYTES
 from tests.support.browser import (
     ANSWER_MS,
     KEEP_CHANNEL,
@@ -144,7 +144,7 @@ async def test_pictures_of_the_model_are_drawn(
     """One that is in its message, or was until the message had to be shortened, and one that is fetched."""
     small = picture(tmp_path / "small.jpg", 160, 120, noise=True).read_bytes()
     large = picture(tmp_path / "large.png", 900, 1400, noise=True).read_bytes()
-    assert SMALL_MESSAGES * 3 / 4 < len(small) <= MAX_INLINE_BYTES < len(large) < MAX_PICTURE_BYTES
+    assert SMALL_MESSAGES * 3 / 4 < len(small) <= MAX_INLINE_PICTURE_BYTES < len(large) < MAX_PICTURE_BYTES
     fetched: list[str] = []
 
     async def say_what_it_takes(route: Route) -> None:

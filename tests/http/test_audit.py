@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import ConfigError
 from signaling.client.caller import dial
-from signaling.process.audit import MINUTE_S, MOST_A_MINUTE, Audit, audit_to, logger
+from signaling.process.audit import MAX_FAILURES_PER_MINUTE, MINUTE_S, Audit, audit_to, logger
 from tests.support.service import ServiceFactory
 
 KEY = "k" * 20
@@ -51,13 +51,13 @@ def test_guesses_do_not_fill_the_disk(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "audit")
     now = 0.0
     audit = Audit(lambda: now)
-    for _ in range(2 * MOST_A_MINUTE):
+    for _ in range(2 * MAX_FAILURES_PER_MINUTE):
         audit.note_failure("request_refused", path="/" + "x" * 10_000)
     now = MINUTE_S
     audit.note_failure("request_refused")
     written = lines(caplog)
-    assert len(written) == MOST_A_MINUTE + 1
-    assert written[-1][1] == {"left_out": MOST_A_MINUTE}
+    assert len(written) == MAX_FAILURES_PER_MINUTE + 1
+    assert written[-1][1] == {"left_out": MAX_FAILURES_PER_MINUTE}
     assert len(str(written[0][1]["path"])) == 200
 
 

@@ -17,6 +17,7 @@ from signaling.client.caller import dial
 from signaling.http.ice import check_media_addresses
 from signaling.webrtc import sdp
 from signaling.webrtc.candidates import MAX_CANDIDATES
+from signaling.webrtc.trickle import parse_fragment
 from tests.support.http import FRAGMENT, OFFER, SDP, metric
 from tests.support.service import ServiceFactory
 
@@ -127,7 +128,7 @@ def test_a_fragment_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(sdp, "usable_candidate", count)
     lines = [candidate("127.0.0.1", 1 + number) for number in range(1000)]
-    assert len(sdp.parse_fragment("".join(lines)).candidates) == len(read) == 1000
+    assert len(parse_fragment("".join(lines)).candidates) == len(read) == 1000
 
 
 async def test_a_server_that_never_answers_delays_no_answer(service: ServiceFactory) -> None:

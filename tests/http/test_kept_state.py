@@ -14,8 +14,9 @@ import pytest
 from agent.call.kept import read_kept
 from agent.emulator import Emulator
 from agent.errors import ConfigError, OfferError
-from signaling.client.call import Outcome, hold_call, read_state
+from signaling.client.call import Outcome, hold_call
 from signaling.client.caller import Caller, dial
+from signaling.client.files import read_state
 from tests.support.http import CHROMIUM_OFFER
 from tests.support.service import ServiceFactory
 

@@ -35,7 +35,7 @@ from agent.media.tap.ice import GuardedProtocol
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import VideoSource
 from signaling.client.caller import dial
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
 from tests.support.http import SDP
@@ -43,7 +43,7 @@ from tests.support.service import ServiceFactory
 
 CYCLES = 50
 OF_A_CALL = {
-    *(Call, Leg, AgentVoiceTrack, PacketInlet, VoiceEncoder, VideoSource, ToolCalls, LiveLink, LiveSession),
+    *(Call, ClientLeg, AgentVoiceTrack, PacketInlet, VoiceEncoder, VideoSource, ToolCalls, LiveLink, LiveSession),
     *(RTCPeerConnection, RTCDtlsTransport, RTCIceTransport, RTCRtpReceiver, RTCRtpSender, RTCSctpTransport),
     *(Connection, GuardedProtocol, WatchedConnection),
 }
@@ -177,8 +177,7 @@ async def test_a_call_that_has_ended_goes_without_the_collector(service: Service
         assert held() == Counter()
 
 
-# Not `delete_while_connecting`: closed in a handshake, aiortc may leave a few objects to the collector.
-@pytest.mark.parametrize("stage", [offer_and_vanish, talk_and_leave, use_a_tool_and_leave])
+@pytest.mark.parametrize("stage", [offer_and_vanish, delete_while_connecting, talk_and_leave, use_a_tool_and_leave])
 async def test_whatever_way_it_ended(service: ServiceFactory, stage: Callable[[str], Awaitable[None]]) -> None:
     async with service(connect_timeout_s=0.5) as url:
         with held_together() as held:

@@ -67,7 +67,7 @@ async def test_the_crowds_own_address_gets_in_once_its_oldest_offers_are_old(
     async with service(max_pending_calls=3) as url, aiohttp.ClientSession(url) as http:
         first = [await offer(http) for _ in range(3)]
         assert await offer(http) == (503, "pending_full")
-        monkeypatch.setattr(pending, "PATIENCE_S", 0.0)
+        monkeypatch.setattr(pending, "MIN_PATIENCE_S", 0.0)
         assert (await offer(http))[0] == 201
         async with http.get(first[0][1]) as response:
             assert response.status == 404
@@ -130,6 +130,6 @@ async def test_without_descriptors_the_door_says_so(
         for _ in range(5):
             assert await offer(http) == (503, "out_of_descriptors")
         monkeypatch.undo()
-        monkeypatch.setattr(descriptors, "LOOK_S", 0.0)
+        monkeypatch.setattr(descriptors, "COUNT_INTERVAL_S", 0.0)
         assert (await offer(http))[0] == 201
     assert sum("file descriptors are in use" in record.getMessage() for record in caplog.records) == 1

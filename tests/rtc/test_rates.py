@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from signaling.client.caller import Caller, dial
-from signaling.dialects.rates import LIMITS
+from signaling.webrtc.rates import LIMITS
 from tests.support.line import FAST, Line, on_line
 from tests.support.pictures import blue_jpeg
 from tests.support.service import ServiceFactory

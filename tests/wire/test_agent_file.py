@@ -97,7 +97,7 @@ async def test_a_yes_is_wanted_before_the_door_opens() -> None:
         return "open"
 
     async with calling(Agent(tools=[open_door])) as talk:
-        assert "ask whether you shall" in await talk.use_tool('call open_door {"number": 3}')
+        assert "ask whether to go ahead" in await talk.use_tool('call open_door {"number": 3}')
         assert opened == []
         for said, told in (("maybe", "not clearly said yes"), ("no", "did not say yes"), ("hello", "ask whether")):
             await talk.ask(said)
@@ -173,7 +173,7 @@ async def test_the_receptionist() -> None:
     async with calling(example("receptionist"), caller="+4930123456") as talk:
         assert "2027-01-04" in await talk.use_tool('call free_slots {"day": "2027-01-04"}')
         booking = 'call book {"day": "2027-01-04", "at": "14:00", "name": "Ada"}'
-        assert "ask whether you shall" in await talk.use_tool(booking)
+        assert "ask whether to go ahead" in await talk.use_tool(booking)
         await talk.ask("yes")
         assert "Booked for Ada: Monday, 04 January, 14:00" in await talk.use_tool(booking)
         assert "14:00" not in await talk.use_tool('call free_slots {"day": "2027-01-04"}')

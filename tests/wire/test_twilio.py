@@ -19,7 +19,7 @@ from agent.emulator import CallFunction, Emulator, Play, Reply, Turn, running_em
 from agent.errors import ConfigError
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
-from signaling.phone import stream as twilio
+from signaling.phone import twilio
 from tests.support.service import service_for
 from tests.support.tones import peak_hz, tone
 

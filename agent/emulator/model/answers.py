@@ -74,9 +74,12 @@ class DemoModel:
 
     def interrupted(self, reply: Reply, sent: str) -> None:
         """Remember only the words of its last reply that were sent: the Live API discards the rest."""
-        if self._history and self._history[-1] == ("model", words_in(reply)):
-            self._history.pop()
-            self.remember([("model", sent)])
+        for at in reversed(range(len(self._history))):  # notes may have come in after it
+            if self._history[at] == ("model", words_in(reply)):
+                del self._history[at]
+                if sent:
+                    self._history.insert(at, ("model", sent))
+                return
 
     def _answer(self, turn: Turn) -> Reply:
         if turn.unanswered:

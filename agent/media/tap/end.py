@@ -2,8 +2,9 @@
 
 What is left of one holds itself: the objects that stand in for methods (the other taps) hold their owner,
 aiortc's listeners hold the connection that they belong to, aioice's candidate pairs and waiting checks hold their
-socket, a check that was cancelled holds the frames that it was cancelled in, and pyOpenSSL's verification holds
-itself. Only Python's collector would find them, some hundred objects and all their buffers per call.
+socket, a check that was cancelled holds the frames that it was cancelled in, data channels whose opening was never
+sent hold their association, and pyOpenSSL's verification holds itself. Only Python's collector would find them,
+some hundred objects and all their buffers per call.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from aiortc import RTCPeerConnection
 
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_CHANNELS = ("_data_channels", "_data_channel_queue")
 
 
 def let_go(pc: RTCPeerConnection) -> None:
@@ -30,6 +32,9 @@ def let_go(pc: RTCPeerConnection) -> None:
         transports.add(pc.sctp.transport)
         pc.sctp.remove_all_listeners()
         _give_methods_back(pc.sctp)
+        for channels in (getattr(pc.sctp, name, None) for name in _CHANNELS):
+            if channels is not None:
+                channels.clear()
     for transport in transports:
         _let_go_of_transport(transport)
 
