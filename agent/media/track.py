@@ -4,8 +4,8 @@ It returns finished packets (`av.Packet`): encoded here, so there is no executor
 the track, and a flush takes effect with the next packet.
 
 Pacing rules:
-  1. Packets leave on an absolute grid of 20 ms with a random phase per call; being late does not shift it.
-  2. More than 60 ms late: the missed slots are skipped and the RTP timestamp jumps; no burst.
+  1. Packets leave on an absolute grid of 20 ms, with a random phase per call; a late packet does not shift it.
+  2. If a packet is more than 60 ms late, the missed slots are skipped and the RTP timestamp jumps, without a burst.
   3. A talkspurt starts at once (but see `agent.media.pace`): speech that arrives while the agent is silent wakes
      the track, and the grid is moved to that moment with the RTP timestamp contiguous. The time taken in advance
      (< 20 ms) is given back in the next silence, so that the receiver's buffer does not grow from turn to turn.
@@ -33,9 +33,9 @@ from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
 
 FRAME_S = 0.02
-LATE_S = 0.06  # later than this, slots are skipped: a burst inflates the receiver's buffer for seconds
-COMMA_SLOTS = 25
-HANGOVER_FRAMES = 5  # real silence before cached packets, or the receiver stretches the last sound
+MAX_LATE_S = 0.06  # later than this, slots are skipped: a burst inflates the receiver's buffer for seconds
+COMMA_SLOTS = 25  # a comma among keys is a pause of half a second
+HANGOVER_FRAMES = 5  # of encoded silence before cached packets, or the receiver stretches the last sound
 
 
 @dataclass(slots=True)
@@ -50,11 +50,11 @@ class VoiceStats:
 
 
 class AgentVoiceTrack(MediaStreamTrack):
-    """Send what is in a `Playout`, silence otherwise.
+    """Send what is in a `Playout`, and silence otherwise.
 
     Args:
         playout: where the speech is queued.
-        phase_s: offset of the 20 ms grid, random in 0 to 0.02, so that calls do not encode at one moment.
+        phase_s: offset of the 20 ms grid, random from 0 to 0.02, so that calls do not all encode at once.
         on_speaking: called with True when the first sample of a talkspurt is sent, with False after its last.
         on_heard: called with each generation once, when its first audible sample is sent.
     """
@@ -72,19 +72,18 @@ class AgentVoiceTrack(MediaStreamTrack):
         super().__init__()
         self.stats = VoiceStats()
         self.generating = False
-        "To be set while the model is generating: speech that runs out then has run dry."
+        "Set this while the model is generating: if the queue is empty then, the speech has run dry."
         self.playout = playout
         self._phase_s = phase_s
         self._on_speaking = on_speaking
         self._on_heard = on_heard
-        self._heard = 0  # the newest generation of which something audible was sent
+        self._heard = 0  # the newest generation that was audible
         self._encoder: VoiceEncoder | None = None
         self._due: float | None = None
         self._media_s = 0.0  # media time of the next frame
         self._advance_s = 0.0  # how far the grid is ahead of its original phase
-        self._silent_frames = (
-            0  # real silence first here too: a decoder fed with cached packets only mutes the first word
-        )
+        # A call begins with encoded silence, too: a decoder that got only cached packets mutes the first word.
+        self._silent_frames = 0
         self._speaking = False
         self._fade: Pcm | None = None
         self._pace = Pace()
@@ -100,21 +99,21 @@ class AgentVoiceTrack(MediaStreamTrack):
         return self._speaking
 
     def use_codec(self, name: str) -> None:
-        """Choose the codec; to be called once negotiated, before the first `recv`.
+        """Choose the codec; call this once it is negotiated and before the first `recv`.
 
         Args:
             name: the codec's name in SDP: ``opus``, ``PCMU``, ``PCMA``, ``G722``.
 
         Raises:
-            MediaError: the codec is none of them.
+            MediaError: it is another codec.
         """
         self._encoder = voice_encoder(name)
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
-        """Allow `send_keys`; to be called once telephone-event is negotiated.
+        """Allow `send_keys`; call this once telephone-event is negotiated.
 
         Args:
-            switch: told before each packet which part of a key it is; None for audio.
+            switch: called before each packet with the part of a key that it is; None for audio.
             clock_hz: the RTP clock of the events.
         """
         self._event_switch = switch
@@ -140,7 +139,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         return True
 
     def push(self, pcm: Pcm, *, generation: int) -> bool:
-        """Queue speech as `Playout.push` does, and send it at once if the agent was silent."""
+        """Queue speech like `Playout.push`, and send it at once if the agent was silent."""
         accepted = self.playout.push(pcm, generation=generation)
         if accepted and len(pcm):
             self._pace.pushed(self.playout.queued_samples, asyncio.get_running_loop().time())
@@ -149,7 +148,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         return accepted
 
     def flush(self, generation: int | None = None) -> list[Flushed]:
-        """Cut off the speech that is queued; 5 ms of it are faded out in the next packet."""
+        """Throw away the speech that is queued; the next packet fades out 5 ms of it."""
         flushed, self._fade = self.playout.flush(generation)
         self.generating = False
         self._set_speaking(False)
@@ -183,11 +182,11 @@ class AgentVoiceTrack(MediaStreamTrack):
             self._wake.cancel()
 
     def let_go(self) -> None:
-        """Forget who is told, once the track is stopped."""
+        """Forget the callbacks, once the track is stopped."""
         self._on_speaking = self._on_heard = None
 
     def _start_of_key(self, key: bytes | None) -> float:
-        """Return the media time that the next packet is stamped with, and say what it is."""
+        """Return the media time for the next packet's timestamp, and tell the switch what the packet is."""
         first = self._key_media_s is None
         if self._event_switch is not None:
             self._event_switch(None if key is None else "first" if first else "further")
@@ -211,7 +210,7 @@ class AgentVoiceTrack(MediaStreamTrack):
             self._due += self._advance_s
             self._advance_s = 0.0
         early_s = self._due - now
-        if early_s < -LATE_S:
+        if early_s < -MAX_LATE_S:
             self.stats.late_frames += 1
             slots = int(-early_s / FRAME_S)
             self.stats.skipped_slots += slots
@@ -248,7 +247,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         return self._advance_s > 0 and self._silent_frames >= HANGOVER_FRAMES and not self._talkspurt_waits()
 
     def _next_pcm(self) -> Pcm | None:
-        """Return 20 ms of voice, or None for silence after the hangover."""
+        """Return 20 ms of voice; None once there was silence for the hangover."""
         fade, self._fade = self._fade, None
         pcm: Pcm | None = None
         if self._speaking or self._talkspurt_waits():
