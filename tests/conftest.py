@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
-hypothesis.settings.register_profile("quick", max_examples=10, deadline=None)  # for `make unit`
+hypothesis.settings.register_profile("quick", max_examples=10, deadline=None, database=None)  # for `make unit`
 hypothesis.settings.load_profile("thorough")
 
 

@@ -1,4 +1,4 @@
-"""Pictures that a client or a tool gives as files: what kind they are, and how large. Pure; untrusted input."""
+"""Check the type and size of pictures that clients send as files. Pure; the input is untrusted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MAX_STILL_BYTES = 4 << 20
 MAX_STILL_PX = 4096
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that hold the size
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that contain the size
 
 
 def read_still(data: bytes) -> Picture:
-    """Read a picture's header; the model decodes the rest.
+    """Read a picture's header only; decoding the rest is up to the model.
 
     Raises:
         MediaError: it is neither a JPEG nor a PNG, or too large.
@@ -26,7 +26,7 @@ def read_still(data: bytes) -> Picture:
     if size is None:
         raise MediaError("a picture is neither a JPEG nor a PNG")
     if not 1 <= min(size) <= max(size) <= MAX_STILL_PX:
-        raise MediaError(f"a picture is {size[0]}x{size[1]} pixels: a side may have 1 to {MAX_STILL_PX}")
+        raise MediaError(f"a picture has {size[0]}x{size[1]} pixels; each side must have 1 to {MAX_STILL_PX}")
     return Picture(data, mime_type, *size)
 
 
@@ -38,7 +38,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Return the size that the frame's segment names; the segments before it are skipped."""
+    """Skip segments until the one that describes the frame."""
     at = 2 if data.startswith(_JPEG) else len(data)
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -1,8 +1,8 @@
-"""A caller's camera or screen as a few JPEG pictures.
+"""Turn a caller's camera or screen into occasional JPEG pictures.
 
-Packets come from the tap. At most one key frame per period is assembled, decoded, scaled and turned into a JPEG, in
-one worker thread for all calls; every other packet costs a comparison. If aiortc cannot be tapped, its decoded
-frames are used, at the cost of decoding all of them.
+Packets come from the tap. At most one key frame per period is assembled, then decoded, scaled and encoded as JPEG
+in a worker thread that all calls share. All other packets cost a comparison. If aiortc cannot be tapped, its
+decoded frames are used, at the cost of decoding all of them.
 """
 
 from __future__ import annotations
@@ -33,60 +33,57 @@ from agent.picture import Picture, Shown, SourceName
 
 Thumbnail = NDArray[np.int16]
 
-DECODERS = {
-    "vp8": "vp8",
-    "h264": "h264",
-}  # by the codec's name in SDP; only FFmpeg's own decoders honour max_pixels
-MAX_PIXELS = 4096 * 2304  # a larger picture is refused before memory is allocated for it
-JPEG_QUANTISER = 4  # of 2..31; about 20 KB for 640x480
+DECODERS = {"vp8": "vp8", "h264": "h264"}  # by the codec's name in SDP; FFmpeg's own, which respect max_pixels
+MAX_PIXELS = 4096 * 2304  # larger pictures are refused before memory is allocated for them
+JPEG_QUANTISER = 4  # in 2..31; gives about 20 KB for 640x480
 THUMBNAIL_PX = (64, 48)
-# Differences of colour values (0 to 255) in a thumbnail. Two key frames of a still picture differ by less; after a
-# blink of the cursor, or with a few new letters on a shared screen, they differ by more.
-CHANGED_BLOCK = 12
+# Differences between thumbnails, out of 255, per pixel and colour. Two key frames of a still picture differ by
+# less; a blinking cursor or a few new letters on a shared screen by more.
+CHANGED_PIXEL = 12
 CHANGED_MEAN = 2.0
 
 
 @dataclass(slots=True)
 class VideoStats:
-    """Counters of one source."""
+    """Counters for one source."""
 
     packets: int = 0
     payload_bytes: int = 0
     key_frames: int = 0
-    "Key frames that were taken to become pictures."
+    "Key frames taken to become pictures."
     requests: int = 0
-    "Requests for a key frame."
+    "Key frames requested from the caller."
     pictures: int = 0
-    "Pictures that were handed on."
+    "Pictures passed on."
     unchanged: int = 0
-    "Pictures that were skipped because they looked like the one before."
+    "Pictures skipped because they looked like the previous one."
     replaced: int = 0
-    "Key frames that were dropped because a newer one came while they waited for the worker."
+    "Key frames dropped because a newer one came while they waited for the worker."
     unreadable: int = 0
-    "Key frames that could not be decoded."
+    "Frames that could not be decoded."
     packet_at: float = -math.inf
-    "When the newest packet came (or frame, from aiortc), by the monotonic clock."
+    "When the newest packet, or frame from aiortc, arrived, in monotonic seconds."
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """A complete key frame as it came from the network: untrusted."""
+    """A complete key frame as it came from the network; untrusted."""
 
     codec: str
     data: bytes = field(repr=False)
 
 
 def decode_key_frame(frame: EncodedFrame) -> av.VideoFrame:
-    """Decode a key frame by itself.
+    """Decode a single key frame.
 
     Raises:
-        MediaError: it is not a key frame, or too large.
+        MediaError: it cannot be decoded, or is too large.
     """
     try:
-        # A new decoder each time: whatever a hostile frame does to it ends with it, and calls keep no memory.
+        # A new decoder each time: a hostile frame cannot affect later ones, and no memory is kept per call.
         context = av.CodecContext.create(DECODERS[frame.codec], "r")
         assert isinstance(context, av.VideoCodecContext)
-        context.thread_count = 1  # with more, the decoder holds frames back
+        context.thread_count = 1  # more threads would hold back frames
         context.options = {"max_pixels": str(MAX_PIXELS)}
         frames = context.decode(av.Packet(frame.data)) or context.decode(None)
     except (av.FFmpegError, ValueError, MemoryError) as error:
@@ -97,13 +94,13 @@ def decode_key_frame(frame: EncodedFrame) -> av.VideoFrame:
 
 
 def fitting(width: int, height: int, max_px: int) -> tuple[int, int]:
-    """Scale a size down so that its longest side is at most ``max_px``; never up."""
+    """Scale a size down, never up, so that its longest side is at most ``max_px``."""
     scale = min(1.0, max_px / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def thumbnail(frame: av.VideoFrame) -> Thumbnail:
-    """Return a picture's thumbnail for `differ`: int16, shape ``(48, 64, 3)``."""
+    """Return a picture's thumbnail, shape ``(48, 64, 3)``, for `differ`."""
     width, height = THUMBNAIL_PX
     return frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray().astype(np.int16)
 
@@ -111,11 +108,11 @@ def thumbnail(frame: av.VideoFrame) -> Thumbnail:
 def differ(one: Thumbnail, other: Thumbnail) -> bool:
     """Return True if two pictures look different."""
     apart = np.abs(one - other)
-    return bool(apart.max() > CHANGED_BLOCK or apart.mean() > CHANGED_MEAN)
+    return bool(apart.max() > CHANGED_PIXEL or apart.mean() > CHANGED_MEAN)
 
 
 def encode_jpeg(frame: av.VideoFrame, max_px: int) -> Picture:
-    """Return a JPEG (full range, 4:2:0), scaled to ``max_px``; from YUV, never by way of RGB."""
+    """Return a JPEG (full range, 4:2:0) scaled to ``max_px``; made from YUV, not by way of RGB."""
     width, height = fitting(frame.width, frame.height, max_px)
     scaled = frame.reformat(width, height, "yuvj420p", interpolation="AREA")
     scaled.pts = 0
@@ -132,20 +129,20 @@ def encode_jpeg(frame: av.VideoFrame, max_px: int) -> Picture:
 @dataclass(frozen=True, slots=True)
 class _Looked:
     thumbnail: Thumbnail | None
-    jpeg: Picture | None  # None: unchanged
+    jpeg: Picture | None  # None if unchanged
 
 
 def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | None, skip: bool) -> _Looked:
-    """Turn one frame into a JPEG; runs in the worker.
+    """Decode, compare and encode one frame; runs in the worker.
 
     Args:
         frame: a key frame, or a picture that aiortc decoded.
         max_px: longest side of the JPEG.
-        last: thumbnail of the picture that was handed on last.
-        skip: make no JPEG if the picture looks like that one.
+        last: thumbnail of the last picture that was passed on.
+        skip: whether to make no JPEG if the picture looks like the last one.
 
     Raises:
-        MediaError: the frame cannot be decoded.
+        MediaError: it cannot be decoded or encoded.
     """
     picture = decode_key_frame(frame) if isinstance(frame, EncodedFrame) else frame
     try:
@@ -158,16 +155,16 @@ def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | Non
 
 
 class VideoSource:
-    """One camera or screen of one call; see `open_eye`.
+    """One camera or screen in one call; see `open_eye`.
 
     Args:
-        name: which of the two it is.
-        payloads: the codec's name in SDP by payload type, as negotiated.
-        fps: pictures a second at most; above 0.
+        name: which of the two.
+        payloads: the codec's name in SDP for each payload type, as negotiated.
+        fps: maximum number of pictures per second; above 0.
         max_px: longest side of a picture.
-        skip_unchanged: hand on a picture only if it looks different from the last.
+        skip_unchanged: whether to skip pictures that look like the last one.
         see: takes the pictures.
-        worker: decodes them; one for all sources, owned by whoever makes the sources.
+        worker: decodes them; shared by all sources, and not closed here.
         clock: monotonic seconds.
     """
 
@@ -193,12 +190,12 @@ class VideoSource:
         self._clock = clock
         self._throttle = Throttle(fps)
         self._assembler = Assembler()
-        self._waiting: EncodedFrame | None = None  # the newest key frame, until the worker is free
+        self._waiting: EncodedFrame | None = None  # the newest key frame, waiting for the worker
         self._awake = asyncio.Event()
         self._last: Thumbnail | None = None
 
     def push(self, packet: RtpPacket, data: bytes) -> None:
-        """Take a packet as it comes: untrusted; see `agent.media.tap.video.OnPacket`."""
+        """Take an untrusted packet as it arrives; see `agent.media.tap.video.OnPacket`."""
         now = self._clock()
         self.stats.packet_at = now
         self.stats.packets += 1
@@ -224,11 +221,11 @@ class VideoSource:
         self._awake.set()
 
     def forget(self) -> None:
-        """Hand on the next picture even if it looks like the last one, which its viewer has not seen."""
+        """Pass on the next picture even if it looks like the last, for a viewer that has not seen that one."""
         self._last = None
 
     async def watch(self, tapped: VideoTap) -> None:
-        """Ask for key frames and hand on pictures until cancelled; the worker has one frame at a time."""
+        """Request key frames and pass on pictures until cancelled; the worker has at most one frame at a time."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._throttle.ask_in(self._clock())):
@@ -243,7 +240,7 @@ class VideoSource:
                 await tapped.request_key_frame()
 
     async def watch_frames(self, receiver: RTCRtpReceiver) -> None:
-        """Hand on pictures from aiortc's decoded frames until its track ends; other frames are dropped at once."""
+        """Make pictures from aiortc's decoded frames until its track ends; all other frames are dropped at once."""
         while True:
             try:
                 frame = await receiver.track.recv()
@@ -273,14 +270,14 @@ class VideoSource:
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """Where a call sees its caller's camera or screen.
+    """How a call sees its caller's camera or screen.
 
     Attributes:
-        name: which.
-        watch: to be awaited while the call lasts; hands on pictures.
-        tapped: packets come straight from the network; False when aiortc's frames are used.
-        stats: of the source.
-        forget: hand on the next picture even if it looks like the last.
+        name: which of the two.
+        watch: await it for as long as the call lasts; it passes on pictures.
+        tapped: True if packets come straight from the network; False if aiortc's frames are used.
+        stats: the source's counters.
+        forget: makes the next picture pass even if it looks like the last.
     """
 
     name: SourceName
@@ -291,7 +288,7 @@ class Eye:
 
 
 def open_eye(receiver: RTCRtpReceiver, source: VideoSource) -> Eye:
-    """Take over a receiver's video, by the tap if it can be; after negotiation and before media flows."""
+    """Take over a receiver's video, through the tap if possible; call it after negotiation, before media flows."""
     tapped = tap_video(receiver, source.push)
     if tapped is None:
         pass_over_empty_packets(receiver)

@@ -13,7 +13,7 @@ from agent.emulator import Emulator, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import DEMO, running
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 "The type of the fixture `service`: takes settings, yields the page's address."
@@ -37,9 +37,9 @@ async def service_for(
 
 
 @asynccontextmanager
-async def dialled(agent: Agent, emulator: Emulator, **options: Any) -> AsyncIterator[Caller]:
-    """Call an agent; ``options`` are the caller's, see `dial`."""
-    async with service_for(emulator, agent, offline_demo=True) as url, dial(url, **options) as caller:
+async def call_agent(agent: Agent, emulator: Emulator, **options: Any) -> AsyncIterator[Caller]:
+    """Call an agent; ``options`` are the caller's, see `call_service`."""
+    async with service_for(emulator, agent, offline_demo=True) as url, call_service(url, **options) as caller:
         yield caller
 
 
