@@ -17,7 +17,7 @@ from agent.live.resumption import Recovery
 from agent.live.session import LiveSession
 
 MUCH_TIME_S = 10.0
-POLL_INTERVAL_S = 0.02
+QUIET_POINT_POLL_S = 0.02
 CLOSE_MARGIN_S = 1.0  # a session is left this long before the server closes it
 MAX_CLOSE_MARGIN_SHARE = 0.25  # of the time that the server gives
 MAX_CHANGE_S = 20.0  # a change of the agent takes effect by then
@@ -70,7 +70,7 @@ class Departure:
         while (left_s := deadline - self._clock()) > 0:
             if self._may_leave(exact=how == "go_away" and left_s > MUCH_TIME_S) and is_quiet():
                 break
-            await asyncio.sleep(POLL_INTERVAL_S)
+            await asyncio.sleep(QUIET_POINT_POLL_S)
         session.leave(how)
 
     def _may_leave(self, *, exact: bool) -> bool:
