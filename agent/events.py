@@ -376,7 +376,7 @@ class CodeRan:
 class TimedWord:
     """A word of the caller."""
 
-    text: str
+    text: str = field(repr=False)
     "The word."
     start_s: float | None
     "When it began, by the Live server's count; None if the server did not say."

@@ -61,7 +61,7 @@ FOLDERS = {
         ("agent.media",), needs=("aioice", "aiortc", "av", "pylibsrtp"), edge=("guard", "ice")
     ),
     "agent.dialog": Folder(),
-    "agent.live": Folder(needs=("google", "websockets"), edge=("link", "session", "uplink")),
+    "agent.live": Folder(needs=("google", "websockets"), edge=("connect", "link", "sender", "session", "uplink")),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
@@ -97,9 +97,9 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.dialects", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("calls", "offer", "peer", "watch"),
+        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -122,12 +122,12 @@ FOLDERS = {
     "signaling.phone": Folder(
         ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "stream", "telephone"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),
         needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
-        edge=("call", "caller", "camera", "dial", "keyboard"),
+        edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
     "signaling.command": Folder(
         (

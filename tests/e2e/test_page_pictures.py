@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
 from playwright.async_api import Route, expect
 
 from tests.support.browser import (
@@ -15,25 +12,11 @@ from tests.support.browser import (
     complaints_of,
     final_turns,
     join,
+    picture,
     take_screenshot,
     type_to_agent,
 )
 from tests.support.process import serving
-
-
-def picture(path: Path, width: int, height: int, *, noise: bool) -> Path:
-    """Write a picture of the file's type: with noise it is large, without it small."""
-    pixels = np.full((height, width, 3), 90, np.uint8)
-    if noise:
-        pixels = np.random.default_rng(1).integers(0, 255, pixels.shape, np.uint8)
-    codec, pixel_format = ("png", "rgb24") if path.suffix == ".png" else ("mjpeg", "yuvj420p")
-    context = av.CodecContext.create(codec, "w")
-    assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt = width, height, pixel_format
-    context.framerate = Fraction(1)
-    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pixel_format)
-    path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)]))
-    return path
 
 
 async def test_attached_pictures_are_seen(chromium: BrowserFactory, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ async def test_the_agent_is_killed(place: Place) -> None:
 async def test_the_gateway_goes_and_comes_back(
     place: Place, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sip, "RETRY_FIRST_S", 0.2)
+    monkeypatch.setattr(sip, "MIN_RETRY_S", 0.2)
     loop = asyncio.get_running_loop()
     async with (
         phones.kamailio(place.folder / "kamailio", place.ports),

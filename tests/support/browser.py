@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +122,28 @@ async def take_screenshot(page: Page, folder: Path, name: str) -> None:
     target = Path(SCREENSHOTS) if SCREENSHOTS else folder
     await page.screenshot(path=target / f"{name}.png")
     assert (target / f"{name}.png").stat().st_size > 10_000
+
+
+async def tell(page: Page, **data: Any) -> None:
+    """Have the page receive a server-message; the page was opened with KEEP_CHANNEL."""
+    message = json.dumps({"label": "rtvi-ai", "type": "server-message", "id": "1", "data": data})
+    await page.evaluate("(m) => channel.dispatchEvent(new MessageEvent('message', {data: m}))", message)
+
+
+async def expect_agent(page: Page, state: str) -> None:
+    await expect(page.locator("#agent-state")).to_have_attribute("data-state", state, timeout=ANSWER_MS)
+
+
+def picture(path: Path, width: int, height: int, *, noise: bool) -> Path:
+    """Write a picture of the file's type: with noise it is large, without it small."""
+    pixels = np.full((height, width, 3), 90, np.uint8)
+    if noise:
+        pixels = np.random.default_rng(1).integers(0, 255, pixels.shape, np.uint8)
+    codec, pixel_format = ("png", "rgb24") if path.suffix == ".png" else ("mjpeg", "yuvj420p")
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = width, height, pixel_format
+    context.framerate = Fraction(1)
+    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pixel_format)
+    path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)]))
+    return path

@@ -23,7 +23,7 @@ HEAD = """# What a call survives
 What can go wrong with the Live API, what the caller notices and what the operator sees. This page is generated from
 the tests (`python -m tests.survival.registry > docs/faults.md`), which run against the local Live server with its
 [fault script](faults-script.md), through the real SDK, and listen to what the caller hears. Events go to the client
-(see [events](events.md)); the word after an event is its sort, by which `talkspurt_events_total` counts it (see
+(see [events](events.md)); the word after an event is its kind, by which `talkspurt_events_total` counts it (see
 [metrics](metrics.md)). Log lines are excerpts of the service's own.
 """
 
@@ -38,7 +38,7 @@ class Row:
     Attributes:
         fault: what goes wrong.
         caller: what the caller notices.
-        events: types of messages to the client, each with its sort if it has sorts: ``session-lost network``.
+        events: types of messages to the client, each followed by its kind if it has one: ``session-lost network``.
         log: part of a log line.
         metric: a metric that is not zero.
     """
@@ -135,9 +135,9 @@ def _own_type(message: dict[str, Any]) -> str:
 
 
 def _was_told(event: str, told: set[str], counted: set[str]) -> bool:
-    kind, _, sort = event.partition(" ")
-    name = f'talkspurt_events_total{{event="{kind.replace("-", "_")}",sort="{sort}"}}'
-    return kind in told and (not sort or name in counted)
+    message_type, _, kind = event.partition(" ")
+    name = f'talkspurt_events_total{{event="{message_type.replace("-", "_")}",kind="{kind}"}}'
+    return message_type in told and (not kind or name in counted)
 
 
 def page() -> str:

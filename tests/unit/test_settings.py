@@ -81,7 +81,7 @@ def test_the_environment_beats_the_file(toml: WriteToml, monkeypatch: pytest.Mon
         ("stun:::1", "write stun:HOST or stun:HOST:PORT"),
         ("stun:host:0", "1 to 65535"),
         ("stun:host:65536", "1 to 65535"),
-        ("stun:[::g]", "no IPv6 address"),
+        ("stun:[::g]", "not an IPv6 address"),
         ("stun:host?transport=udp", "no ?transport"),
         ("turn:host:3478", "TURN needs credentials"),
     ],

@@ -18,7 +18,8 @@ from agent.call.call import Call
 from agent.emulator import running_emulator
 from agent.emulator.faults.kinds import Fault
 from agent.live.client import live_client
-from agent.media.video import Jpeg, encode_jpeg
+from agent.media.video import encode_jpeg
+from agent.picture import Shown
 from agent.settings import Settings
 from tests.support.service import emulator_endpoint
 from tests.support.talk import Talk, emulating, talking_to
@@ -96,7 +97,7 @@ async def test_a_yes_is_wanted_before_the_door_opens() -> None:
         return "open"
 
     async with calling(Agent(tools=[open_door])) as talk:
-        assert "ask whether you shall" in await talk.use_tool('call open_door {"number": 3}')
+        assert "ask whether to go ahead" in await talk.use_tool('call open_door {"number": 3}')
         assert opened == []
         for said, told in (("maybe", "not clearly said yes"), ("no", "did not say yes"), ("hello", "ask whether")):
             await talk.ask(said)
@@ -159,7 +160,7 @@ async def test_the_example_that_interprets() -> None:
 async def test_the_example_with_pictures() -> None:
     async with calling(example("vision")) as talk:
         frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 90, dtype=np.uint8), format="rgb24")
-        talk.call.see(Jpeg("camera", *encode_jpeg(frame, 768)))
+        talk.call.see(Shown("camera", encode_jpeg(frame, 768)))
         await talk.until(events.PictureSent)
         talk.call.type_text("what do you see")
         await talk.until(events.TurnCompleted)
@@ -172,7 +173,7 @@ async def test_the_receptionist() -> None:
     async with calling(example("receptionist"), caller="+4930123456") as talk:
         assert "2027-01-04" in await talk.use_tool('call free_slots {"day": "2027-01-04"}')
         booking = 'call book {"day": "2027-01-04", "at": "14:00", "name": "Ada"}'
-        assert "ask whether you shall" in await talk.use_tool(booking)
+        assert "ask whether to go ahead" in await talk.use_tool(booking)
         await talk.ask("yes")
         assert "Booked for Ada: Monday, 04 January, 14:00" in await talk.use_tool(booking)
         assert "14:00" not in await talk.use_tool('call free_slots {"day": "2027-01-04"}')

@@ -13,7 +13,7 @@ from agent import Agent, events
 from agent.author.hooks import Hooks
 from agent.call.hooks import MAX_WAITING, CallHooks, HookCounts
 from agent.errors import ConfigError
-from agent.tools.context import Spoken
+from agent.spoken import Spoken
 from tests.support.fake_call import FakeCall, let_pass, run, settle
 
 ENDED = events.CallEnded("hung_up", "The caller hung up.", "caller")
@@ -207,11 +207,11 @@ def needs_three(_call: Any, _what: Any, _more: Any) -> None: ...
 @pytest.mark.parametrize(
     ("name", "hook", "words"),
     [
-        ("on_call_started", two, "on_call_started is called with \\(call\\)"),
-        ("on_call_ended", one, "on_call_ended is called with \\(call, ended\\)"),
-        ("on_transcript", needs_three, "on_transcript is called with \\(call, spoken\\)"),
-        ("on_event", one, "test_hooks.py, line .*: one: on_event is called with \\(call, event\\)"),
-        ("on_event", 7, "on_event wants a function, not int"),
+        ("on_call_started", two, "on_call_started must take \\(call\\)"),
+        ("on_call_ended", one, "on_call_ended must take \\(call, ended\\)"),
+        ("on_transcript", needs_three, "on_transcript must take \\(call, spoken\\)"),
+        ("on_event", one, "test_hooks.py, line .*: one: on_event must take \\(call, event\\)"),
+        ("on_event", 7, "on_event must be a function, not int"),
     ],
 )
 def test_what_cannot_be_a_hook_is_refused(name: str, hook: Any, words: str) -> None:

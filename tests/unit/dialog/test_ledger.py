@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.ledger import MAX_KEPT_IDS, MAX_NOTE_CHARS, Entry, Ledger, Verdict, note_of
+from agent.dialog.ledger import MAX_ENDED_IDS, MAX_NOTE_CHARS, Entry, Ledger, Verdict, note_of
 
 
 def opened(ledger: Ledger, call_id: str, name: str = "look_up", **arguments: object) -> Entry:
@@ -136,9 +136,9 @@ def test_the_end_of_the_call_ends_everything() -> None:
 
 def test_memory_is_bounded() -> None:
     ledger = Ledger()
-    for number in range(MAX_KEPT_IDS + 1):
+    for number in range(MAX_ENDED_IDS + 1):
         ledger.finish(opened(ledger, f"c{number}").key)
-    assert verdict(ledger, f"c{MAX_KEPT_IDS}") == "ignore"
+    assert verdict(ledger, f"c{MAX_ENDED_IDS}") == "ignore"
     assert verdict(ledger, "c1") == "ignore"
     assert verdict(ledger, "c0") == "run"
 

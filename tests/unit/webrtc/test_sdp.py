@@ -8,20 +8,16 @@ from agent.errors import OfferError
 from signaling.webrtc.sdp import (
     KEYS_CLOCKS_HZ,
     MAX_MEDIA_SECTIONS,
-    OPUS_WISHES,
     Codec,
-    Fragment,
     MediaSection,
-    TrickledCandidate,
     fitting_clocks_hz,
     key_clocks_hz,
     media_sections,
-    parse_fragment,
     shown,
     usable_candidate,
-    with_keys,
-    with_opus_wishes,
 )
+from signaling.webrtc.sdp_edits import OPUS_WISHES, with_keys, with_opus_wishes
+from signaling.webrtc.trickle import Fragment, TrickledCandidate, parse_fragment
 from tests.support.http import CHROMIUM_OFFER
 
 SESSION = ["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]

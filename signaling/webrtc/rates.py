@@ -1,7 +1,7 @@
-"""How much a client may send in a call beside its media. Pure.
+"""How much a client may send in a call besides its media. Pure.
 
-Whatever it sends costs the model's tokens or our time, so each kind has a bucket of its own. No honest client meets
-them: people type a line in seconds, and pages tell of what is clicked.
+Whatever it sends costs tokens or processor time, so each kind has a bucket of its own. Honest clients never reach
+the limits: people take seconds to type a line, and pages only report what was clicked.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from agent.bucket import Bucket
 
 Kind = Literal["messages", "texts", "notes", "characters", "pictures", "marks"]
 LIMITS: dict[Kind, tuple[float, float]] = {
-    "messages": (20, 100),  # of any kind on the data channel, readable or not
-    "texts": (2, 20),  # typed, and questions about pictures
-    "notes": (5, 50),  # whatever else the model is told
-    "characters": (2000, 128 << 10),  # of texts and notes
-    "pictures": (1, 24),  # sent, or asked for beside the usual ones
-    "marks": (5, 40),  # of push-to-talk
+    "messages": (20, 100),  # all messages on the data channel, readable or not
+    "texts": (2, 20),  # typed text, and questions about pictures
+    "notes": (5, 50),  # anything else that the model is told
+    "characters": (2000, 128 << 10),  # in texts and notes
+    "pictures": (1, 24),  # pictures sent, or requested in addition to the usual ones
+    "marks": (5, 40),  # push-to-talk marks
 }
-"""A second, and at once."""
+"""For each kind, how many per second and how many at once."""
 ROUNDING_S = 1e-6
-ANSWERED_REFUSALS = (100, 1000)  # what comes faster is refused without a word
+ANSWERED_REFUSALS = (100, 1000)
+"""How many refusals are answered per second and at once; further ones are silent."""
 
 
 class TooFastError(Exception):
     """A client sends more than it may.
 
     Args:
-        kind: of what.
+        kind: what it sends too much of.
         wait_s: seconds after which it may go on.
     """
 
@@ -37,29 +38,29 @@ class TooFastError(Exception):
         per_s, burst = LIMITS[kind]
         self.retry_after_s = max(1, math.ceil(wait_s))
         super().__init__(
-            f"too many {kind}: {per_s:g} a second are taken, and {burst:g} at once; "
+            f"too many {kind}: at most {per_s:g} per second, and {burst:g} at once, are allowed; "
             f"try again in {self.retry_after_s} s"
         )
 
 
 class Rates:
-    """What one call's client may still send."""
+    """How much one call's client may still send."""
 
     def __init__(self) -> None:
         self.refused = 0
-        "Messages and requests that were too much."
+        "Messages and requests that exceeded a limit."
         self._buckets = {kind: Bucket(*limit) for kind, limit in LIMITS.items()}
         self._refusals = Bucket(*ANSWERED_REFUSALS)
 
     def take(self, now: float, **amounts: float) -> None:
-        """Take note of what a client sends: all of it, or nothing.
+        """Take what a client sends from the buckets: all of it, or nothing.
 
         Args:
             now: monotonic seconds.
-            amounts: by `Kind`.
+            amounts: how much, keyed by `Kind`.
 
         Raises:
-            TooFastError: it is more than it may be; it is counted.
+            TooFastError: it exceeds a limit; this is counted.
         """
         self.check(now, **amounts)
         for kind, bucket in self._buckets.items():
@@ -67,7 +68,7 @@ class Rates:
                 bucket.take(amounts[kind], now)
 
     def check(self, now: float, **amounts: float) -> None:
-        """As `take`, but take nothing yet."""
+        """Check as `take` does, without taking anything."""
         for kind, bucket in self._buckets.items():
             wait_s = bucket.wait_s(amounts.get(kind, 0), now)
             if wait_s > ROUNDING_S:
@@ -75,5 +76,5 @@ class Rates:
                 raise TooFastError(kind, wait_s)
 
     def may_answer(self, now: float) -> bool:
-        """Say whether the client is to be told that something was refused."""
+        """Return True if the client should be told that something was refused."""
         return self._refusals.take(1, now)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.bucket import Bucket
-from signaling.dialects.rates import LIMITS, Rates, TooFastError
 from signaling.dialects.requests import COSTS, MAX_PICTURES, MAX_TEXT_CHARS, REQUESTS
+from signaling.webrtc.rates import LIMITS, Rates, TooFastError
 
 ACTS: dict[str, dict[str, float]] = {
     "type": {"texts": 1, "characters": 200},
