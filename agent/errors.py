@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+LiveFault = Literal["operator", "live", "network"]
+"""Whose fault the end of a Live session was: a key, a model, a setting or a quota; the Live server; the network."""
+
 
 class AgentError(Exception):
     """Base of every error that talkspurt raises on purpose."""
@@ -43,31 +46,17 @@ class OfferError(AgentError):
 
 
 class LiveError(AgentError):
-    """The Gemini Live session failed.
+    """The Gemini Live session failed; `agent.live.endings` says how.
 
     Args:
-        detail: one sentence saying what happened and whose fault it was.
-        fault: ``operator`` (key, model, setting, quota), ``live`` (the Live server) or ``network``.
-        code: the WebSocket close code or HTTP status, when there was one.
-        reason: the server's own words, if it gave a reason.
-        during_setup: the server had not confirmed the session yet.
+        detail: one sentence saying what happened.
+        fault: see `LiveFault`.
     """
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        fault: Literal["operator", "live", "network"],
-        code: int | None = None,
-        reason: str = "",
-        during_setup: bool = False,
-    ) -> None:
+    def __init__(self, detail: str, *, fault: LiveFault) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.fault: Literal["operator", "live", "network"] = fault
-        self.code = code
-        self.reason = reason
-        self.during_setup = during_setup
+        self.fault: LiveFault = fault
 
 
 class LiveRefused(LiveError):

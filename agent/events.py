@@ -13,6 +13,9 @@ from typing import Any, Literal
 Fault = Literal["caller", "agent", "operator", "live", "network"]
 """Whose doing the end of a call was; ``operator`` is a setting, a key or a shutdown, ``live`` the Live server."""
 
+AgentState = Literal["connecting", "listening", "thinking", "speaking"]
+"""What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
+
 LimitKind = Literal["budget", "idle", "max_duration", "daily_budget", "daily_minutes"]
 """What may end a call by itself; see `agent.dialog.limits`."""
 
@@ -37,6 +40,14 @@ class AgentReady:
     "True if the caller has to mark where they begin and end to speak: nobody else listens for it."
     session_id: str | None = None
     "What the Live server calls the session, for its logs; None if it gave no id."
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStateChanged:
+    """The agent does something else from now on; before the first of these it is ``connecting``."""
+
+    state: AgentState
+    "What it does."
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +376,7 @@ class CodeRan:
 class TimedWord:
     """A word of the caller."""
 
-    text: str
+    text: str = field(repr=False)
     "The word."
     start_s: float | None
     "When it began, by the Live server's count; None if the server did not say."
@@ -418,6 +429,7 @@ class CallEnded:
 
 Event = (
     AgentReady
+    | AgentStateChanged
     | CallerStartedSpeaking
     | CallerStoppedSpeaking
     | CallerTranscribed

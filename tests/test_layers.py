@@ -13,46 +13,140 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+ASKS = frozenset(  # for the time, for chance, for anything outside the process
+    {
+        "asyncio", "concurrent", "datetime", "logging", "os", "pathlib", "random", "secrets", "select", "shutil",
+        "signal", "socket", "subprocess", "tempfile", "threading", "time",
+    }
+)  # fmt: skip
+ALL = ("*",)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The rule of one folder; folders inside it have rules of their own.
+
+    Attributes:
+        knows: folders of ours that its files may import, besides itself and the ground floor.
+        needs: packages of others that they may import.
+        edge: the files that may ask for time, chance and I/O; every other file is pure. `ALL` if every file may.
+    """
+
+    knows: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    edge: tuple[str, ...] = ()
+
+
+GROUND_FLOOR = "agent"
+PUBLIC_FACE = "agent"  # what agents' files import, from all over the package
 DOMAINS = ("agent.media", "agent.dialog", "agent.live", "agent.tools")
-PURE = (
-    *(
-        "agent.media.fir",
-        "agent.media.rtp",
-        "agent.media.reorder",
-        "agent.media.chunker",
-        "agent.media.playout",
-        "agent.media.level",
-        "agent.media.dtmf",
+CALL = ("agent.call", "agent.author", *DOMAINS)
+FOLDERS = {
+    "agent": Folder(
+        needs=("annotated_types", "pydantic", "pydantic_core", "pydantic_settings"),
+        edge=("clock", "isolate", "settings"),
     ),
-    *("agent.media.downlink", "agent.media.throttle", "agent.live.wire", "agent.live.config", "agent.live.models"),
-    *(
-        "agent.tools.schema",
-        "agent.tools.arguments",
-        "signaling.dialects.shorten",
-        "signaling.dialects.mask",
-        "signaling.dialects.rates",
-        "agent.redact",
+    "agent.author": Folder(("agent.tools",), edge=("load",)),
+    "agent.call": Folder(
+        ("agent.author", *DOMAINS),
+        needs=("pydantic",),
+        edge=("call", "hooks", "limits", "stats", "tool_calls"),
     ),
-    *(
-        "agent.live.resumption",
-        "agent.live.replay",
-        "agent.live.refusals",
-        "agent.tools.declare",
-        "agent.dialog",
-        "agent.events",
+    "agent.media": Folder(
+        ("agent.media.tap",),
+        needs=("aiortc", "av", "cffi", "numpy", "scipy"),
+        edge=("inbound", "track", "video"),
     ),
-    *(
-        "agent.errors",
-        "agent.unicode",
-        "agent.call.kept",
-        "agent.call.shown",
-        "agent.call.drawn",
-        "agent.overload",
-        "agent.bucket",
-        "signaling.webrtc.sdp",
+    "agent.media.tap": Folder(
+        ("agent.media",), needs=("aioice", "aiortc", "av", "pylibsrtp"), edge=("guard", "ice")
     ),
-    *("signaling.webrtc.candidates", "signaling.webrtc.pending"),
-)
+    "agent.dialog": Folder(),
+    "agent.live": Folder(needs=("google", "websockets"), edge=("connect", "link", "sender", "session", "uplink")),
+    "agent.tools": Folder(
+        needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
+    ),
+    # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
+    "agent.emulator": Folder(
+        ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("aiohttp", "cryptography", "numpy", "typer", "uvloop"),
+        edge=ALL,
+    ),
+    "agent.emulator.wire": Folder(),
+    "agent.emulator.faults": Folder(
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("numpy",),
+        edge=("hooks", "schedule", "script"),
+    ),
+    "agent.emulator.model": Folder(
+        ("agent.emulator.wire",),
+        needs=("av", "numpy", "pocketsphinx"),
+        edge=("answers", "render_pack", "speech", "transcribe", "turn", "voice"),
+    ),
+    "signaling": Folder(
+        (
+            *CALL,
+            "agent.media.tap",
+            "signaling.command",
+            "signaling.dialects",
+            "signaling.http",
+            "signaling.phone",
+            "signaling.process",
+            "signaling.webrtc",
+        ),
+        needs=("aiohttp",),
+        edge=("app", "offline", "prices"),
+    ),
+    "signaling.webrtc": Folder(
+        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
+        needs=("aiortc",),
+        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
+    ),
+    "signaling.http": Folder(
+        (
+            "agent.call",
+            "agent.media",
+            "agent.media.tap",
+            "signaling.dialects",
+            "signaling.phone",
+            "signaling.process",
+            "signaling.webrtc",
+        ),
+        needs=("aiohttp", "aiortc", "prometheus_client"),
+        edge=("assets", "connections", "ice", "kept_calls", "metrics", "origins", "problem", "tokens"),
+    ),
+    "signaling.dialects": Folder(
+        ("agent.call", "agent.media", "signaling.http", "signaling.webrtc"),
+        needs=("aiortc",),
+        edge=("channel", "rtvi"),
+    ),
+    "signaling.phone": Folder(
+        ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
+        needs=("aiohttp", "aiortc"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
+    ),
+    "signaling.client": Folder(
+        ("agent.media", "signaling.webrtc"),
+        needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
+        edge=("call", "caller", "camera", "dial", "files", "keyboard"),
+    ),
+    "signaling.command": Folder(
+        (
+            "agent.author",
+            "agent.emulator",
+            "agent.live",
+            "agent.media",
+            "agent.media.tap",
+            "signaling",
+            "signaling.client",
+            "signaling.http",
+            "signaling.phone",
+            "signaling.process",
+        ),
+        needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
+        edge=("cli", "doctor"),
+    ),
+    "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
+}
 MAY_CATCH_EVERYTHING = (
     "agent.isolate",
     "agent.author.load",
@@ -71,10 +165,14 @@ class Module:
     Attributes:
         name: dotted.
         tree: parsed.
+        folder: where it is, dotted.
+        file: its own name.
     """
 
     name: str
     tree: ast.Module
+    folder: str
+    file: str
 
     @cached_property
     def imports(self) -> set[str]:
@@ -95,11 +193,18 @@ def load(package: str) -> list[Module]:
     for path in sorted((ROOT / package).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        modules.append(Module(name, ast.parse(path.read_text(encoding="utf-8"))))
+        folder = ".".join(parts[:-1])
+        modules.append(Module(name, ast.parse(path.read_text(encoding="utf-8")), folder, parts[-1]))
     return modules
 
 
 MODULES = load("agent") + load("signaling")
+FOLDER_OF = {module.name: module.folder for module in MODULES}
+
+
+def folder_of(name: str) -> str:
+    """Return the folder of the module that an import of ours names: ``a.b``, or ``a.b.what_is_in_it``."""
+    return FOLDER_OF.get(name) or FOLDER_OF[name.rpartition(".")[0]]
 
 
 def under(name: str, *packages: str) -> bool:
@@ -147,79 +252,52 @@ def test_imports_are_absolute() -> None:
     assert found(lambda name: name.startswith(".")) == []
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
-def test_the_four_domains_never_import_each_other(domain: str) -> None:
-    others = tuple(other for other in DOMAINS if other != domain)
-    assert found(importing(*others), inside=(domain,)) == []
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_each_file_keeps_to_the_rule_of_its_folder(module: Module) -> None:
+    if module.name == PUBLIC_FACE:
+        return
+    assert module.folder in FOLDERS, f"{module.folder} has no rule in FOLDERS: which folders may it know?"
+    rule = FOLDERS[module.folder]
+    known = {GROUND_FLOOR, module.folder, *rule.knows}
+    ours = {folder_of(name) for name in module.imports if under(name, "agent", "signaling")}
+    assert ours - known == set(), "a folder that it must not know"
+    others = {name.split(".")[0] for name in module.imports} - {"agent", "signaling", *sys.stdlib_module_names}
+    assert others - set(rule.needs) == set(), "a package that this folder does without"
+    if not (rule.edge == ALL or module.file in rule.edge):
+        asked = {name.split(".")[0] for name in module.imports} & ASKS
+        assert asked == set(), "it is pure: let it take the time, or what it reads, as an argument"
 
 
-def test_domains_know_nothing_of_the_call_that_joins_them() -> None:
-    assert (
-        found(
-            importing(
-                "agent.call.call",
-                "agent.call.tool_calls",
-                "agent.author.agent",
-                "agent.author.load",
-                "agent.call.stats",
-                "agent.emulator",
-            ),
-            inside=DOMAINS,
-        )
-        == []
-    )
+def test_what_stands_at_the_edge_has_to() -> None:
+    """Each file that a rule excepts is there and asks for something."""
+    asking = {
+        f"{module.folder}.{module.file}" for module in MODULES if {n.split(".")[0] for n in module.imports} & ASKS
+    }
+    excepted = {f"{name}.{file}" for name, rule in FOLDERS.items() if rule.edge != ALL for file in rule.edge}
+    assert excepted - asking == set()
 
 
-def test_dialog_needs_only_the_standard_library() -> None:
-    ours = ("agent.dialog", "agent.events", "agent.errors", "agent.clock")
-    assert (
-        found(lambda n: n.split(".")[0] not in sys.stdlib_module_names and not under(n, *ours), inside=ours) == []
-    )
+def test_the_four_domains_never_import_each_other() -> None:
+    assert [(one, other) for one in DOMAINS for other in DOMAINS if other in FOLDERS[one].knows] == []
 
 
-def test_the_agent_knows_no_signaling() -> None:
-    assert found(importing("signaling"), inside=("agent",)) == []
-
-
-def test_http_is_for_signaling_and_the_emulator() -> None:
-    assert found(importing("aiohttp"), outside=("signaling", "agent.emulator")) == []
-
-
-def test_the_sdk_is_for_the_live_domain() -> None:
-    assert found(importing("google", "websockets"), outside=("agent.live",)) == []
-
-
-def test_webrtc_is_for_media_and_signaling() -> None:
-    assert found(importing("aiortc", "aioice", "pylibsrtp"), outside=("agent.media", "signaling")) == []
-
-
-def test_av_is_for_media_and_signaling_and_the_emulators_voice() -> None:
-    assert found(importing("av"), outside=("agent.media", "signaling", "agent.emulator")) == []
-
-
-def test_the_emulator_is_started_by_signaling_only() -> None:
-    """The emulator stands for a server on the other end of a wire: it shares no code with what it tests."""
-    assert found(importing("agent.emulator"), inside=("agent",), outside=("agent.emulator",)) == []
-    assert found(importing("agent.live", "agent.call.call", "agent.dialog"), inside=("agent.emulator",)) == []
-
-
-def test_pure_modules_ask_for_no_time_and_no_input() -> None:
-    asking = ("asyncio", "time", "datetime", "random", "secrets", "socket", "threading", "os", "pathlib", "logging")
-    assert found(importing(*asking), inside=PURE) == []
+def test_each_rule_is_used() -> None:
+    """A rule names only folders that are imported and packages that are needed."""
+    for name, rule in FOLDERS.items():
+        imports = {imported for module in MODULES if module.folder == name for imported in module.imports}
+        assert set(rule.knows) - {folder_of(i) for i in imports if under(i, "agent", "signaling")} == set(), name
+        assert set(rule.needs) - {i.split(".")[0] for i in imports} == set(), name
 
 
 def test_only_the_clock_reads_the_clock() -> None:
     assert found(importing("time"), inside=("agent",), outside=("agent.clock", "agent.emulator")) == []
 
 
-TAPS = ("agent.media.tap",)
-
-
-def test_aiortcs_private_names_are_for_the_taps() -> None:
+def test_private_names_of_aiortc_are_for_the_taps() -> None:
     seen = [
         f"{module.name}:{node.lineno}"
         for module in MODULES
-        if not under(module.name, *TAPS)
+        if not under(module.name, "agent.media.tap")
         for node in ast.walk(module.tree)
         if (isinstance(node, ast.Constant) and isinstance(node.value, str) and MANGLED.match(node.value))
         or (isinstance(node, ast.Attribute) and MANGLED.match(node.attr))
@@ -231,7 +309,7 @@ def test_private_attributes_are_used_by_their_owner() -> None:
     """Of another object only what a class in the same file defines."""
     seen = []
     for module in MODULES:
-        if under(module.name, *TAPS):
+        if under(module.name, "agent.media.tap"):
             continue
         own = {name for node in ast.walk(module.tree) for name in private_names(node)}
         seen += [
@@ -358,5 +436,17 @@ def test_nothing_is_raised_while_a_group_is_handled() -> None:
         for handler in handling.handlers
         for node in ast.walk(handler)
         if isinstance(node, ast.Raise)
+    ]
+    assert seen == []
+
+
+def test_no_test_module_imports_another_one() -> None:
+    """What several tests share lies in tests/support."""
+    shared = re.compile(r"^tests\..*\b(test_\w+|conftest)\b")
+    seen = [
+        f"{module.name}: {name}"
+        for module in load("tests")
+        for name in sorted(module.imports)
+        if shared.match(name)
     ]
     assert seen == []

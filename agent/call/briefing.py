@@ -11,7 +11,8 @@ from agent.dialog.asides import Role, context_note
 from agent.dialog.transcript import Transcript
 from agent.live.link import LiveLink
 from agent.live.uplink import Note
-from agent.media.video import Eye, Jpeg
+from agent.media.video import Eye
+from agent.picture import Shown
 from agent.tools.declare import Tool
 from agent.unicode import valid_text
 
@@ -45,7 +46,7 @@ class Briefing:
         self._tools = tools
         self._eyes = eyes
         self._clock = clock
-        self._shown: dict[str, Jpeg] = {}  # the newest picture by source
+        self._shown: dict[str, Shown] = {}  # the newest picture by source
         self._before: tuple[str | None, list[Tool]] | None = (
             None  # what the agent was when a session was last set up
         )
@@ -104,14 +105,14 @@ class Briefing:
             return None
         return self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}.")
 
-    def saw(self, jpeg: Jpeg) -> None:
+    def saw(self, shown: Shown) -> None:
         """Keep the newest picture of a source."""
-        self._shown[jpeg.source] = jpeg
+        self._shown[shown.source] = shown
 
-    def pictures(self, source: str | None = None) -> list[Jpeg]:
+    def pictures(self, source: str | None = None) -> list[Shown]:
         """Return the newest picture of a source that is on, or of each."""
         off = {eye.name for eye in self._eyes if self._clock() - eye.stats.packet_at > SHOWN_S}
-        return [jpeg for name, jpeg in self._shown.items() if source in (None, name) and name not in off]
+        return [shown for name, shown in self._shown.items() if source in (None, name) and name not in off]
 
     def look_again(self, source: str | None = None) -> list[str]:
         """Send the next picture of a source, or of each, even if it looks like the last; return which are on."""

@@ -15,16 +15,16 @@ import logging
 import math
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from agent import events
 from agent.bucket import Bucket
 from agent.call.briefing import Briefing
 from agent.call.drawn import Drawn
-from agent.call.kept import MAX_TURN_CHARS, KeptCall, KeptTurn, newest
+from agent.call.kept import MAX_TURN_CHARS, KeptCall, newest
 from agent.call.limits import NO_PURSE, CallLimits
-from agent.call.shown import Aside, shown, timed
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides, ToolCalls
 from agent.clock import Clock, monotonic, unix
@@ -37,7 +37,7 @@ from agent.dialog.held import State as HeldState
 from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad, entry_text
 from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.dialog.response import ResponseTimer
-from agent.dialog.transcript import Revision, Transcript
+from agent.dialog.transcript import Transcribed, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
 from agent.errors import LiveError, LiveRefused, MediaError
@@ -46,8 +46,8 @@ from agent.live import wire
 from agent.live.config import vad_silence_s
 from agent.live.link import LinkPorts, LiveLink, Replaced
 from agent.live.models import answer_timeout_s, ignores_speech, rules_of
-from agent.live.session import LiveClient, Opening, Said
-from agent.live.uplink import ActivityMark, Audio, Image, Note, Picture, ToolResult, TypedText
+from agent.live.session import LiveClient, Opening
+from agent.live.uplink import ActivityMark, Audio, Note, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.downlink import VoiceReader
 from agent.media.fir import Pcm
@@ -55,11 +55,11 @@ from agent.media.inbound import Ear
 from agent.media.level import HANGOVER_S, SpeechLevel, is_audible
 from agent.media.playout import Playout
 from agent.media.preroll import Preroll
-from agent.media.still import Still
 from agent.media.track import AgentVoiceTrack
-from agent.media.video import Eye, Jpeg
+from agent.media.video import Eye
+from agent.picture import Picture, Shown
 from agent.settings import Settings
-from agent.tools.context import Spoken
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
 from agent.unicode import valid_json, valid_text
 
@@ -83,7 +83,6 @@ FAREWELL_S = 15.0  # that an agent who hangs up may still take to say goodbye
 
 T = TypeVar("T")
 Observer = Callable[[events.Event], None]
-State = Literal["connecting", "listening", "thinking", "speaking"]
 
 
 class Call:
@@ -136,7 +135,7 @@ class Call:
         "How long the caller waits for answers."
         self.transcript = Transcript()
         for turn in kept.turns if kept is not None else ():
-            self.transcript.restore(turn.speaker, turn.text, noted=turn.noted)
+            self.transcript.restore(turn)
         self.ready: events.AgentReady | None = None
         "Set once the Live session is set up."
         self.ended: events.CallEnded | None = None
@@ -180,6 +179,7 @@ class Call:
         self._hurried = hurried
         self._clock = clock
         self._observers: list[Observer] = []
+        self._told_state: events.AgentState = "connecting"
         self.observer_errors = 0
         "How often an observer failed; the others were told all the same."
         self._turns = Turns()
@@ -243,7 +243,7 @@ class Call:
         return self._clock() - self._began
 
     @property
-    def state(self) -> State:
+    def state(self) -> events.AgentState:
         """What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
         if self.ready is None:
             return "connecting"
@@ -264,10 +264,7 @@ class Call:
             kept_at=unix(),
             model=self.model,
             turns=newest(
-                [
-                    KeptTurn(speaker=turn.speaker, text=turn.text[:MAX_TURN_CHARS], noted=turn.noted)
-                    for turn in self.transcript.in_order()
-                ]
+                [replace(turn.said, text=turn.said.text[:MAX_TURN_CHARS]) for turn in self.transcript.in_order()]
             ),
             instructions=self.briefing.instructions,
             open_tools=tuple(self.tools.running[:100]),
@@ -334,7 +331,7 @@ class Call:
         self.tools.let_go()
         self._limits.let_go()
 
-    def type_text(self, text: str, *, run_immediately: bool = True, pictures: Sequence[Still] = ()) -> None:
+    def type_text(self, text: str, *, run_immediately: bool = True, pictures: Sequence[Picture] = ()) -> None:
         """Pass on what the caller typed.
 
         Args:
@@ -347,9 +344,9 @@ class Call:
             LiveLost: the Live server has stopped reading.
         """
         text = valid_text(text)
-        images = [Image(still.mime_type, still.data) for still in pictures]
+        images = list(pictures)
         if run_immediately and not images and not self._typed_sees:
-            images = [Image("image/jpeg", jpeg.data) for jpeg in self.briefing.pictures()]
+            images = [shown.picture for shown in self.briefing.pictures()]
         self.live.uplink.put(TypedText(text, tuple(images)))
         self.caller_spoke_at = self._clock()
         for revision in self.transcript.typed(text):
@@ -358,6 +355,7 @@ class Call:
             self._interrupt()
         self.response.caller_typed(self.caller_spoke_at)
         self._watchdog.caller_asked(self._clock())
+        self._tell_state()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
@@ -376,6 +374,16 @@ class Call:
     def _emit(self, event: events.Event) -> None:
         if self.ended is not None:  # nothing follows the end
             return
+        self._hand_out(event)
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        state = self.state
+        if state != self._told_state and not self._end.done():
+            self._told_state = state
+            self._hand_out(events.AgentStateChanged(state))
+
+    def _hand_out(self, event: events.Event) -> None:
         for observer in self._observers:
             what = f"call {self.call_id}: an observer of {type(event).__name__}"
             level = logging.WARNING if self.observer_errors < LOGGED_OBSERVER_ERRORS else logging.DEBUG
@@ -470,13 +478,14 @@ class Call:
         except LiveError as error:
             self._lose_live(error)
 
-    def see(self, jpeg: Jpeg) -> None:
+    def see(self, shown: Shown) -> None:
         """Take what the caller shows now."""
-        self.briefing.saw(jpeg)
-        self.live.uplink.put(Picture(jpeg.source, jpeg.width, jpeg.height, jpeg.data))
+        self.briefing.saw(shown)
+        self.live.uplink.put(shown)
 
-    def _picture_sent(self, picture: Picture) -> None:
-        self._emit(events.PictureSent(picture.source, picture.width, picture.height, len(picture.jpeg_bytes)))
+    def _picture_sent(self, shown: Shown) -> None:
+        picture = shown.picture
+        self._emit(events.PictureSent(shown.source, picture.width, picture.height, len(picture.data)))
 
     # model to caller
 
@@ -543,9 +552,8 @@ class Call:
         handle = None if kept is None else kept.fresh_handle(model, unix())
         return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
 
-    def _history(self, complete_only: bool) -> list[Said]:
-        turns = self.transcript.history(self._told_turns if complete_only else None)
-        return [Said(speaker, text) for speaker, text in turns]
+    def _history(self, complete_only: bool) -> list[Spoken]:
+        return self.transcript.history(self._told_turns if complete_only else None)
 
     def _is_quiet(self) -> bool:
         busy = self._turns.open or self.tools.open or self._floor.taken or self._watchdog.owed
@@ -600,16 +608,16 @@ class Call:
                 self.tools.handle_came()
             case wire.Usage():
                 self._limits.bill(fact)
-            case wire.Thought() | wire.Sources() | wire.Code() | wire.CodeResult() | wire.Picture():
-                self._show(fact)
+            case Picture():
+                self._picture_made(fact)
+            case events.AgentThought() | events.SourcesFound() | events.CodeWritten() | events.CodeRan():
+                self._tell_aside(fact)
 
-    def _show(self, fact: Aside | wire.Picture) -> None:
-        if isinstance(fact, wire.Picture):
-            self._picture_made(fact)
-        elif self._wants_thoughts or not isinstance(fact, wire.Thought):
-            self._emit(shown(fact))
+    def _tell_aside(self, fact: wire.Told) -> None:
+        if self._wants_thoughts or not isinstance(fact, events.AgentThought):
+            self._emit(fact)
 
-    def _picture_made(self, made: wire.Picture) -> None:
+    def _picture_made(self, made: Picture) -> None:
         self._output_arrived()
         picture = self.drawn.take(made)
         if picture is None:
@@ -624,7 +632,7 @@ class Call:
         self._watchdog.words_came(self._clock())
         self._emit_revision(self.transcript.add("caller", heard.text))
         if heard.words:
-            self._emit(timed(heard.words))
+            self._emit(events.CallerWordsTimed(heard.words))
         if heard.finished:
             self._emit_revision(self.transcript.finish("caller"))
 
@@ -668,6 +676,7 @@ class Call:
         if speaks:
             self._interrupt(told=False)
             self.response.forget()
+            self._tell_state()
         return speaks
 
     def _interrupt(self, *, told: bool = True) -> None:
@@ -742,28 +751,9 @@ class Call:
         if response is not None:
             self._emit(events.AgentResponded(generation, round(response.seconds * 1000), response.typed))
 
-    def _emit_revision(self, revision: Revision | None) -> None:
-        match revision:
-            case None:
-                pass
-            case Revision(speaker="caller"):
-                self._emit(
-                    events.CallerTranscribed(
-                        revision.turn_id, revision.revision, revision.text, revision.final, revision.typed
-                    )
-                )
-            case Revision():
-                self._emit(
-                    events.AgentTranscribed(
-                        revision.turn_id,
-                        revision.revision,
-                        revision.text,
-                        revision.final,
-                        revision.interrupted,
-                        revision.unheard_text,
-                        revision.estimated,
-                    )
-                )
+    def _emit_revision(self, revision: Transcribed | None) -> None:
+        if revision is not None:
+            self._emit(revision)
 
     # the agent's own doing
 
@@ -788,12 +778,16 @@ class Call:
 
     def spoken(self) -> tuple[Spoken, ...]:
         """Return what was said so far, as tools see it."""
-        return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns if not turn.noted)
+        return tuple(turn.said for turn in self.transcript.turns if not turn.said.noted)
 
     def caller_turns(self) -> list[tuple[str, str]]:
         """Return what the caller said and typed so far: the id and the words of each turn, open ones too."""
         turns = self.transcript.in_order()
-        return [(turn.turn_id, turn.text) for turn in turns if turn.speaker == "caller" and not turn.noted]
+        return [
+            (turn.turn_id, turn.said.text)
+            for turn in turns
+            if turn.said.speaker == "caller" and not turn.said.noted
+        ]
 
     def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None:
         """Have the model know something that is not part of the transcript; see `Briefing.note`, and `say`."""
@@ -808,7 +802,7 @@ class Call:
 
     def picture(self, source: str | None) -> bytes | None:
         """Return the JPEG of what the caller shows now, from that source or from any."""
-        return next((jpeg.data for jpeg in self.briefing.pictures(source)), None)
+        return next((shown.picture.data for shown in self.briefing.pictures(source)), None)
 
     def _greet(self) -> None:
         """Once per call, whatever becomes of the Live session."""
@@ -883,6 +877,7 @@ class Call:
         self._attempt(self.live.uplink.put, item)
         if owed:
             self._watchdog.caller_asked(self._clock())
+            self._tell_state()
 
     def _attempt(self, put: Callable[[T], None], item: T) -> None:
         """Queue something for the model; the call ends if its server has stopped reading."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from agent import events
-from agent.live import wire
+from agent.picture import Picture
 
 MIME_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 """What a browser shows and cannot run; SVG is a program."""
@@ -26,7 +26,7 @@ class Drawn:
         self.refused = 0
         self._kept: OrderedDict[int, events.AgentShowedPicture] = OrderedDict()
 
-    def take(self, picture: wire.Picture) -> events.AgentShowedPicture | None:
+    def take(self, picture: Picture) -> events.AgentShowedPicture | None:
         """Keep a picture; return the event that tells of it, None if it is refused."""
         if picture.mime_type not in MIME_TYPES or len(picture.data) > MAX_PICTURE_BYTES:
             self.refused += 1

@@ -9,8 +9,9 @@ from google import genai
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.oauth2 import service_account
 
-from agent.errors import ConfigError, LiveLost, LiveRefused
+from agent.errors import ConfigError
 from agent.live.config import LiveEndpoint, http_options
+from agent.live.endings import MAX_REASON_CHARS, Ending, How
 from agent.settings import Settings
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -60,12 +61,8 @@ def _service_account(settings: Settings) -> tuple[service_account.Credentials | 
     return credentials, credentials.project_id
 
 
-def no_token(error: GoogleAuthError) -> LiveLost | LiveRefused:
-    """Say why Google gave no access token, which the SDK asks for as it connects to Vertex AI."""
-    reason = str(error.args[0] if error.args else error)[:200]
-    if isinstance(error, TransportError):
-        return LiveLost(f"Google cannot be asked for an access token: {reason}", fault="network")
-    return LiveRefused(
-        f"Google gave no access token for Vertex AI: {reason}; check TALKSPURT_VERTEX_CREDENTIALS_FILE",
-        fault="operator",
-    )
+def no_token(error: GoogleAuthError) -> Ending:
+    """Return why there is no access token; the SDK asks Google for one as it connects to Vertex AI."""
+    reason = str(error.args[0] if error.args else error)[:MAX_REASON_CHARS]
+    how: How = "token_unreachable" if isinstance(error, TransportError) else "no_token"
+    return Ending(how, during_setup=True, reason=reason)

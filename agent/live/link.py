@@ -25,15 +25,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.clock import Clock
-from agent.errors import LiveError, LiveRefused
+from agent.errors import LiveError
 from agent.events import RefusedInput
 from agent.live import wire
+from agent.live.endings import INVALID_PAYLOAD, Ending, How, Step, error_of, row_of
 from agent.live.models import rules_of
 from agent.live.pulse import Pulse
-from agent.live.refusals import REFUSED_CODE, Content, Refusals, Told
+from agent.live.refusals import Content, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
-from agent.live.resumption import Move, Recovery, Step, is_forgotten
-from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
+from agent.live.resumption import Move, Recovery, is_forgotten
+from agent.live.session import LiveClient, LiveSession, Opening, SessionPorts
 from agent.live.uplink import (
     BYTES_PER_S,
     AgentChange,
@@ -41,12 +42,13 @@ from agent.live.uplink import (
     Item,
     Note,
     Nudge,
-    Picture,
     ToolResult,
     TypedText,
     Uplink,
 )
+from agent.picture import Picture, Shown
 from agent.settings import Settings
+from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ CLOSING_SHARE = 0.25  # of a shorter time
 MAX_ID_CHARS = 200
 CHANGE_S = 20.0  # that an agent may still be who it was
 AFRESH = Opening()
-OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, wire.Picture)
+OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, Picture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,12 @@ class LinkPorts:
 
     on_ready: Callable[[], None]
     on_fact: Callable[[wire.Fact], None]
-    on_picture: Callable[[Picture], None]
+    on_picture: Callable[[Shown], None]
     on_ending: Callable[[float], None]
     on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
     on_replaced: Callable[[Replaced], None]
     on_forgotten: Callable[[], None]
-    history: Callable[[bool], Sequence[Said]]
+    history: Callable[[bool], Sequence[Spoken]]
     is_quiet: Callable[[], bool]
     on_refused: Callable[[RefusedInput, str], None] = lambda _what, _reason: None
 
@@ -168,7 +170,7 @@ class LiveLink:
         self._recovery = Recovery(settings.recovery_s, rng.uniform)
         self._ring = ReplayRing()
         self._refusals = Refusals()
-        self._refused_in_a_row = 0  # sessions that ended with `REFUSED_CODE`, and not one turn between them
+        self._refused_in_a_row = 0  # sessions closed for an invalid payload, with no turn between them
         self._confirmed = (settings, declarations)  # what the server last took as a set-up, or would take
         if instructions is not None:
             self._settings = settings.model_copy(update={"system_instruction": instructions})
@@ -176,7 +178,6 @@ class LiveLink:
         self._opening = opening
         self._ended_at = 0.0
         self._connecting_at = 0.0
-        self._rebuild = False
         self._swap: asyncio.Task[None] | None = None
         self._generates = False  # the model, a turn that is not complete
         self._context_tokens = 0  # of the latest turn
@@ -197,9 +198,10 @@ class LiveLink:
             LiveLost: no session could be had within the time that `recovery_s` allows.
         """
         while True:
-            loss = await self._hold_session()
+            ending = await self._hold_session()
             self._ended_at = self._clock()
-            move = self._move_on() if loss is None else self._move_after(loss)
+            loss = error_of(ending)
+            move = self._move_on(ending) if loss is None else self._move_after(ending, loss)
             self._ports.on_ended(loss, self.uplink.take_tool_results())
             await asyncio.sleep(move.delay_s)
             within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
@@ -226,11 +228,10 @@ class LiveLink:
             nudge: what that one is told after all that it is sent again; it is nudged once, whatever waits.
         """
         if self._session is not None:
-            self._rebuild = rebuild
             self.uplink.drop_nudge()
             if nudge is not None:
                 self._ring.nudge(Nudge(nudge))
-            self._session.leave()
+            self._session.leave("discarded" if rebuild else "left")
 
     def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
         """Change the instructions, the tools, or both; None leaves them.
@@ -248,15 +249,16 @@ class LiveLink:
         if rules_of(self._settings.model).agent_change:
             self.uplink.put(AgentChange(instructions, declarations))
         elif self._session is not None and self._swap is None:
-            leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S, choosy=False)
+            deadline = self._clock() + CHANGE_S
+            leaving = self._leave_in_time(self._session, "left", deadline, choosy=False)
             self._swap = asyncio.create_task(leaving, name="live-swap")
 
     def answer_completed(self) -> None:
         """Note that the model has given a whole answer: no other session is to give it again."""
         self._ring.answer_completed()
 
-    async def _hold_session(self) -> LiveError | None:
-        """Run one session; return why it was lost, None if it was left on purpose."""
+    async def _hold_session(self) -> Ending:
+        """Run one session; return how it ended."""
         ports = SessionPorts(
             self.uplink,
             self._ring,
@@ -276,66 +278,56 @@ class LiveLink:
         self._refusals.session_began()
         if self._changed:
             self._refusals.sent([AgentChange(None, None)], self._clock())
-        self._rebuild = self._generates = False
+        self._generates = False
         self._connecting_at = self._clock()
         try:
-            await session.run(self._opening)
+            return await session.run(self._opening)
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None)  # noqa: B904  as below: the frames of the task group hold it, and it them
-        except LiveError as error:
-            error.__context__ = None  # what it drags along holds itself, and the connection with its buffers
-            return error.with_traceback(None)
+            raise error.with_traceback(None)  # noqa: B904  the frames of the task group hold it, and it them
         finally:
             self._session = None
             self.uplink.hold()
             if self._swap is not None:
                 self._swap.cancel()
                 self._swap = None
-        return None
 
-    def _move_on(self) -> Move:
+    def _move_on(self, ending: Ending) -> Move:
         """Go on after a session that was left on purpose."""
         delay_s = self._recovery.left(self._clock())
-        step = Step.REBUILD if self._rebuild else Step.RESUME
+        step = row_of(ending).step
         logger.info("a Live session was left on purpose, next: %s", step)
-        if self._rebuild:
+        if step is Step.REBUILD:
             self._recovery.poison()
         return Move(step, delay_s)
 
-    def _move_after(self, loss: LiveError) -> Move:
+    def _move_after(self, ending: Ending, loss: LiveError) -> Move:
         """Decide how to go on after a loss; raise it if no session will come."""
-        blamed = loss.code == REFUSED_CODE and self._blame(loss)
-        move = self._recovery.lost(
-            "setup" if loss.during_setup and not blamed else "running",
-            loss.code,
-            loss.reason,
-            self._clock(),
-            resumed=self._opening.handle is not None and not blamed,
-            final=isinstance(loss, LiveRefused) and loss.code is None,
-            reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
-            took_s=self._clock() - self._connecting_at if loss.during_setup else 0.0,
-        )
+        now = self._clock()
+        took_s = now - self._connecting_at if ending.during_setup else 0.0
+        if ending.closed_with(INVALID_PAYLOAD):
+            ending = replace(ending, input_refused=self._blame(ending))
+        move = self._recovery.lost(ending, now, resumed=self._opening.handle is not None, took_s=took_s)
         if move.step is Step.GIVE_UP:
             raise loss
         logger.info("a Live session ended, next: %s in %.2f s: %s", move.step, move.delay_s, loss.detail)
         return move
 
-    def _blame(self, loss: LiveError) -> bool:
+    def _blame(self, ending: Ending) -> bool:
         """Find out what the server has refused; return whether it was something that was sent, and no handle."""
-        self._refused_in_a_row += not loss.during_setup
+        self._refused_in_a_row += not ending.during_setup
         fresh = self._opening.handle is None
         refused = self._refusals.closed()
         whats: set[RefusedInput] = {_what(content) for content in refused}
         if refused:
             self._refuse(refused)
-        elif loss.during_setup:
+        elif ending.during_setup:
             return fresh and self._changed
         elif fresh and self._refused_in_a_row > 1 and _audio_s(self._opening.replay):
             self._ring.drop(lambda item: isinstance(item, Audio))
             whats = {"speech"}
         for what in sorted(whats):
             logger.warning("the Live server has refused something twice, and is not sent it again: %s", what)
-            self._ports.on_refused(what, loss.reason)
+            self._ports.on_refused(what, ending.reason)
         return bool(whats)
 
     def _refuse(self, contents: Sequence[Content]) -> None:
@@ -359,7 +351,7 @@ class LiveLink:
         settings, declarations = self._confirmed
         return self._settings is not settings or self._declarations is not declarations
 
-    def _history(self, *, complete_only: bool) -> list[Said]:
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
         return [
             said for said in self._ports.history(complete_only) if not self._refusals.is_refused(Told(said.text))
         ]
@@ -449,15 +441,15 @@ class LiveLink:
             return
         self._ports.on_ending(time_left_s)
         deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
-        self._swap = asyncio.create_task(
-            self._leave_in_time(self._session, deadline, choosy=True), name="live-swap"
-        )
+        leaving = self._leave_in_time(self._session, "go_away", deadline, choosy=True)
+        self._swap = asyncio.create_task(leaving, name="live-swap")
 
-    async def _leave_in_time(self, session: LiveSession, deadline: float, *, choosy: bool) -> None:
+    async def _leave_in_time(self, session: LiveSession, how: How, deadline: float, *, choosy: bool) -> None:
         """Ends once the session was left: at a quiet point or at the deadline.
 
         Args:
             session: what is left.
+            how: why, as its ending says.
             deadline: by the clock.
             choosy: let go of no silence while there is plenty of time. Over a slow line that takes all of it: no
                 handle is exact there, because silence is sent all the time.
@@ -466,7 +458,7 @@ class LiveLink:
             if self._may_leave(choosy=choosy and left_s > PLENTY_S):
                 break
             await asyncio.sleep(POLL_S)
-        session.leave()
+        session.leave(how)
 
     def _may_leave(self, *, choosy: bool) -> bool:
         ring = self._ring

@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 from agent.live.uplink import AgentChange, Note, ToolResult, TypedText
 
-REFUSED_CODE = 1007
 PAUSE_S = 0.4  # rule 2: longer than a message and the close that follows it take
 CROSSING_S = 0.2  # a turn's end that comes sooner after something was sent says nothing of it
 HISTORY_PARTS = 8  # rule 4
@@ -71,7 +70,7 @@ class Refusals:
                 self._suspects.pop(_key(content), None)
 
     def closed(self) -> tuple[Content, ...]:
-        """Note that the server has closed the session with `REFUSED_CODE`.
+        """Note that the server has closed the session with 1007.
 
         Returns:
             What is refused by rule 2, and not sent again; empty if that is not known yet.

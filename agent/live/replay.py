@@ -33,10 +33,10 @@ from agent.live.uplink import (
     Item,
     Note,
     Nudge,
-    Picture,
     ToolResult,
     TypedText,
 )
+from agent.picture import Shown
 
 MAX_SPEECH_S = 30.0
 MAX_WITH_SILENCE_S = 5.0  # beyond it, silence goes
@@ -96,7 +96,7 @@ class ReplayRing:
 
         Nor is a change of the agent: it is part of the next session's set-up.
         """
-        if isinstance(item, Picture | ToolResult | AgentChange):
+        if isinstance(item, Shown | ToolResult | AgentChange):
             return
         if isinstance(item, Nudge):
             self._forget_nudge()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import LiveLost
+from agent.picture import Picture, Shown
 
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
@@ -32,19 +33,11 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """A picture that belongs to a text or to a tool's result: ``image/jpeg`` or ``image/png``."""
-
-    mime_type: str
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class TypedText:
     """Text of the caller, and what it is about."""
 
     text: str = field(repr=False)
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    images: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,7 @@ class ToolResult:
     response: dict[str, Any] = field(repr=False)
     scheduling: str | None = None
     will_continue: bool = False
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    images: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +75,7 @@ class Note:
     text: str = field(repr=False)
     wants_reply: bool = False
     result: ToolResult | None = None
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    images: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +83,6 @@ class Nudge:
     """The caller waits for an answer; a newer one takes the place of one that is not answered yet."""
 
     text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What the caller shows: JPEG."""
-
-    source: str
-    width: int
-    height: int
-    jpeg_bytes: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +105,7 @@ class AgentChange:
     declarations: Sequence[Mapping[str, Any]] | None = field(repr=False)
 
 
-Item = Audio | TypedText | Note | Nudge | ToolResult | Picture | ActivityMark | AgentChange
+Item = Audio | TypedText | Note | Nudge | ToolResult | Shown | ActivityMark | AgentChange
 
 
 class Uplink:
@@ -134,7 +117,7 @@ class Uplink:
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
         self._items: deque[Audio | TypedText | Note | Nudge | ToolResult | ActivityMark | AgentChange] = deque()
-        self._pictures: dict[str, Picture] = {}  # by source
+        self._pictures: dict[str, Shown] = {}  # by source
         self._audio_bytes = 0
         self._bound_bytes = MAX_QUEUED_BYTES
         self._held = False
@@ -147,7 +130,7 @@ class Uplink:
         Raises:
             LiveLost: far too much besides audio waits: the server has stopped reading.
         """
-        if isinstance(item, Picture):
+        if isinstance(item, Shown):
             self.replaced_pictures += self._pictures.pop(item.source, None) is not None
             self._pictures[item.source] = item
             self._filled.set()

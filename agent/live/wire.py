@@ -14,6 +14,8 @@ from typing import Any
 
 from google.genai import types
 
+from agent.events import AgentThought, CodeRan, CodeWritten, Source, SourcesFound, TimedWord
+from agent.picture import Picture
 from agent.unicode import valid_json, valid_text
 
 DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
@@ -43,68 +45,12 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
-    """A summary of what the model thinks; never spoken."""
-
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A web page that the model found; the address begins with http:// or https://."""
-
-    title: str
-    uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What the model searched for, and found."""
-
-    queries: tuple[str, ...] = field(repr=False)
-    found: tuple[Source, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """The model has written a program, which the server runs."""
-
-    language: str
-    code: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class CodeResult:
-    """What came of the program."""
-
-    outcome: str
-    output: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture that the model made: untrusted."""
-
-    mime_type: str
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of the caller and when it was said, in seconds by the server's count."""
-
-    text: str = field(repr=False)
-    start_s: float | None
-    end_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class InputTranscript:
     """Words of the caller; ``words`` only if their times were asked for."""
 
     text: str = field(repr=False)
     finished: bool
-    words: tuple[Word, ...] = field(default=(), repr=False)
+    words: tuple[TimedWord, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +133,13 @@ class Usage:
     "The server's sum, of which it leaves the thoughts out now and then; nothing is reckoned from it."
 
 
+Told = AgentThought | SourcesFound | CodeWritten | CodeRan
+"""What changes nothing in the call, and is only told: it is an event already."""
+
 Fact = (
     Speech
     | Text
-    | Thought
-    | Sources
-    | Code
-    | CodeResult
+    | Told
     | Picture
     | InputTranscript
     | OutputTranscript
@@ -256,18 +202,18 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
         if mime_type.startswith("audio/"):
             yield Speech(blob.data, _rate_hz(mime_type))
         elif mime_type.startswith("image/"):
-            yield Picture(mime_type.partition(";")[0].strip(), blob.data)
+            yield Picture(blob.data, mime_type.partition(";")[0].strip())
     if part.text:
         text = valid_text(part.text)
-        yield Thought(text) if part.thought else Text(text)
+        yield AgentThought(text) if part.thought else Text(text)
     if part.executable_code is not None:
-        yield Code(_word(part.executable_code.language), valid_text(part.executable_code.code or ""))
+        yield CodeWritten(_word(part.executable_code.language), valid_text(part.executable_code.code or ""))
     if part.code_execution_result is not None:
         result = part.code_execution_result
-        yield CodeResult(_word(result.outcome), valid_text(result.output or ""))
+        yield CodeRan(_word(result.outcome), valid_text(result.output or ""))
 
 
-def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
+def _sources(grounding: types.GroundingMetadata) -> Iterator[SourcesFound]:
     """Yield each address once, and none that a browser should not open."""
     titles: dict[str, str] = {}
     for chunk in grounding.grounding_chunks or ():
@@ -280,12 +226,13 @@ def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
         :MAX_SOURCES
     ]
     if found or queries:
-        yield Sources(queries, found)
+        yield SourcesFound(queries, found)
 
 
-def _words(words: Iterable[types.WordInfo]) -> tuple[Word, ...]:
+def _words(words: Iterable[types.WordInfo]) -> tuple[TimedWord, ...]:
     return tuple(
-        Word(valid_text(word.word or ""), _seconds(word.start_offset), _seconds(word.end_offset)) for word in words
+        TimedWord(valid_text(word.word or ""), _seconds(word.start_offset), _seconds(word.end_offset))
+        for word in words
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
 from agent.errors import MediaError
+from agent.picture import Picture
 
 MAX_STILL_BYTES = 4 << 20
 MAX_STILL_PX = 4096
@@ -14,17 +14,7 @@ _JPEG = b"\xff\xd8\xff"
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that contain the size
 
 
-@dataclass(frozen=True, slots=True)
-class Still:
-    """A JPEG or PNG."""
-
-    mime_type: str
-    width: int
-    height: int
-    data: bytes = field(repr=False)
-
-
-def read_still(data: bytes) -> Still:
+def read_still(data: bytes) -> Picture:
     """Read a picture's header only; decoding the rest is up to the model.
 
     Raises:
@@ -37,7 +27,7 @@ def read_still(data: bytes) -> Still:
         raise MediaError("a picture is neither a JPEG nor a PNG")
     if not 1 <= min(size) <= max(size) <= MAX_STILL_PX:
         raise MediaError(f"a picture has {size[0]}x{size[1]} pixels; each side must have 1 to {MAX_STILL_PX}")
-    return Still(mime_type, *size, data)
+    return Picture(data, mime_type, *size)
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:

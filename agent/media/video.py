@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -29,8 +29,8 @@ from agent.media.keyframe import Assembler, Part, is_key_frame, starts_frame
 from agent.media.tap.guard import pass_over_empty_packets
 from agent.media.tap.video import VideoTap, tap_video
 from agent.media.throttle import Throttle
+from agent.picture import Picture, Shown, SourceName
 
-SourceName = Literal["camera", "screen"]
 Thumbnail = NDArray[np.int16]
 
 DECODERS = {"vp8": "vp8", "h264": "h264"}  # by the codec's name in SDP; FFmpeg's own, which respect max_pixels
@@ -41,16 +41,6 @@ THUMBNAIL_PX = (64, 48)
 # less; a blinking cursor or a few new letters on a shared screen by more.
 CHANGED_PIXEL = 12
 CHANGED_MEAN = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Jpeg:
-    """A picture from the caller: JPEG, full range, 4:2:0."""
-
-    source: SourceName
-    width: int
-    height: int
-    data: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -121,8 +111,8 @@ def differ(one: Thumbnail, other: Thumbnail) -> bool:
     return bool(apart.max() > CHANGED_PIXEL or apart.mean() > CHANGED_MEAN)
 
 
-def encode_jpeg(frame: av.VideoFrame, max_px: int) -> tuple[int, int, bytes]:
-    """Return width, height and JPEG of a picture scaled to ``max_px``; made from YUV, not by way of RGB."""
+def encode_jpeg(frame: av.VideoFrame, max_px: int) -> Picture:
+    """Return a JPEG (full range, 4:2:0) scaled to ``max_px``; made from YUV, not by way of RGB."""
     width, height = fitting(frame.width, frame.height, max_px)
     scaled = frame.reformat(width, height, "yuvj420p", interpolation="AREA")
     scaled.pts = 0
@@ -133,13 +123,13 @@ def encode_jpeg(frame: av.VideoFrame, max_px: int) -> tuple[int, int, bytes]:
     context.thread_count = 1
     context.qmin = context.qmax = JPEG_QUANTISER
     packets = [*context.encode(scaled), *context.encode(None)]
-    return width, height, b"".join(bytes(packet) for packet in packets)
+    return Picture(b"".join(bytes(packet) for packet in packets), "image/jpeg", width, height)
 
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
     thumbnail: Thumbnail | None
-    jpeg: tuple[int, int, bytes] | None  # None if unchanged
+    jpeg: Picture | None  # None if unchanged
 
 
 def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | None, skip: bool) -> _Looked:
@@ -186,7 +176,7 @@ class VideoSource:
         fps: float,
         max_px: int,
         skip_unchanged: bool,
-        see: Callable[[Jpeg], None],
+        see: Callable[[Shown], None],
         worker: Executor,
         clock: Clock,
     ) -> None:
@@ -275,7 +265,7 @@ class VideoSource:
             self.stats.unchanged += 1
             return
         self.stats.pictures += 1
-        self._see(Jpeg(self.name, *looked.jpeg))
+        self._see(Shown(self.name, looked.jpeg))
 
 
 @dataclass(frozen=True, slots=True)

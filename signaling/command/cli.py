@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.author.load import load_agent
-from agent.emulator.command import main as emulator_main
+from agent.emulator.command import emulate
 from agent.errors import ConfigError, OfferError
 from agent.redact import shown_url, without_secrets
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
-from signaling.client.call import Outcome, TranscriptView, hold_call, read_sound, read_state
+from signaling.client.call import Outcome, hold_call
 from signaling.client.camera import FileCamera
 from signaling.client.dial import follow_call, service_client
+from signaling.client.files import read_sound, read_state
 from signaling.client.keyboard import Keyboard
+from signaling.client.transcript import TranscriptView
 from signaling.command.doctor import examine
 from signaling.command.flags import with_settings
 from signaling.process.audit import audit_to
@@ -94,20 +96,7 @@ def doctor(settings: Settings) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def emulate(
-    port: Annotated[int, typer.Option(help="TCP port on loopback; 0 picks a free one.")] = 8443,
-    pace: Annotated[float, typer.Option(help="How fast speech is sent, as a multiple of real time.")] = 2.0,
-    speech_recognition: Annotated[bool, typer.Option(help="Use pocketsphinx, if it is installed.")] = True,
-    faults: Annotated[Path | None, typer.Option(help="Fault script: what goes wrong, and when.")] = None,
-) -> None:
-    """Run the local Live API server alone; it prints its address and certificate as one line of JSON."""
-    arguments = ["--port", str(port), "--pace", str(pace)]
-    if not speech_recognition:
-        arguments.append("--no-speech-recognition")
-    if faults is not None:
-        arguments += ["--faults", str(faults)]
-    raise typer.Exit(emulator_main(arguments))
+app.command()(emulate)
 
 
 @app.command()

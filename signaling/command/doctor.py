@@ -24,7 +24,7 @@ from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint, running
-from signaling.client.dial import LOOK_S, follow_call, service_client
+from signaling.client.dial import STATE_POLL_S, follow_call, service_client
 from signaling.http.assets import WEB_FOLDER
 from signaling.http.tokens import check_exposure
 from signaling.phone.callees import SWITCHES, callees_of
@@ -183,7 +183,7 @@ async def _call_itself(http: aiohttp.ClientSession, user: str) -> Finding:
             break
         if "not registered yet" not in line:
             return Finding("bad", "phone line", line)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(STATE_POLL_S)
     async with aclosing(follow_call(http, {"to": user})) as states:
         async for state in states:
             if state["state"] == "answered":

@@ -11,7 +11,7 @@ from aiortc.exceptions import InvalidStateError
 
 from agent.isolate import isolated
 from signaling.dialects.shorten import shortened
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.leg import ClientLeg
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ class TextChannel:
     """Reads and writes the messages of one dialect.
 
     Args:
-        leg: the call; its ``told`` counts messages that were shortened or dropped.
+        leg: the call; its ``messages`` counts those that were shortened or dropped.
         channel: the client's data channel.
     """
 
-    def __init__(self, leg: Leg, channel: RTCDataChannel) -> None:
+    def __init__(self, leg: ClientLeg, channel: RTCDataChannel) -> None:
         self._leg = leg
         self._channel = channel
 
@@ -37,7 +37,7 @@ class TextChannel:
 
         def came(data: str | bytes) -> None:
             if not isolated(what, lambda: take(data)):
-                self._leg.told.failed += 1
+                self._leg.messages.failed += 1
 
         self._channel.on("message", came)
 
@@ -50,33 +50,33 @@ class TextChannel:
         """
         if self._channel.readyState != "open":
             return
-        max_bytes, told = self._leg.max_message_bytes, self._leg.told
+        max_bytes, counts = self._leg.max_message_bytes, self._leg.messages
         if len(text) * 4 > max_bytes and len(text.encode()) > max_bytes:
             short = shortened(text, max_bytes)
             if short is None:
-                told.dropped += 1
+                counts.dropped += 1
                 return
             text = short
-            told.shortened += 1
+            counts.shortened += 1
         waiting_bytes = self._channel.bufferedAmount + len(text.encode())
         if waiting_bytes > MAX_BUFFERED_BYTES + (max_bytes if last else 0):
-            told.dropped += 1
+            counts.dropped += 1
             return
         try:
             self._channel.send(text)
         except (InvalidStateError, ValueError, ConnectionError) as error:
-            told.dropped += 1
+            counts.dropped += 1
             logger.warning(
                 "call %s: a message to the client was not sent: %s", self._leg.call.call_id, type(error).__name__
             )
 
     async def flush(self) -> None:
         """Wait a moment for written messages to be sent."""
-        told = self._leg.told
-        if told.dropped or told.shortened:
+        counts = self._leg.messages
+        if counts.dropped or counts.shortened:
             logger.warning(
                 "call %s: %d messages to the client were dropped and %d were shortened",
-                *(self._leg.call.call_id, told.dropped, told.shortened),
+                *(self._leg.call.call_id, counts.dropped, counts.shortened),
             )
         if self._channel.readyState != "open" or self._channel.bufferedAmount == 0:
             return

@@ -20,11 +20,11 @@ from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.mask import redacted
-from signaling.dialects.rates import TooFastError
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.http.info import CALLS_PATH, call_info
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.rates import TooFastError
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
@@ -46,13 +46,15 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
 "Types of the messages that have no data."
 
 
-def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
+def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
     text = TextChannel(leg, channel)
     talk = _Talk(leg, text)
     text.read(talk.message_came)
     leg.last_words.append(text.flush)
     leg.call.observe(talk.event_came)
+    if leg.call.ready is not None:  # what the agent does was told before anybody listened
+        talk.event_came(events.AgentStateChanged(leg.call.state))
     if leg.call.ended is not None:  # it ended before the channel was open
         talk.event_came(leg.call.ended)
 
@@ -65,7 +67,7 @@ def _version() -> str:
 class _Talk:
     """The conversation on one channel."""
 
-    def __init__(self, leg: Leg, channel: TextChannel) -> None:
+    def __init__(self, leg: ClientLeg, channel: TextChannel) -> None:
         self._leg = leg
         self._call = leg.call
         self._channel = channel
@@ -214,7 +216,7 @@ class _Talk:
             return
         if len(self._waiting) == MAX_MESSAGES_BEFORE_READY:
             self._waiting.popleft()
-            self._leg.told.dropped += 1
+            self._leg.messages.dropped += 1
         self._waiting.append(message)
 
 
@@ -245,6 +247,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
         case events.AgentShowedPicture():
             return [("server-message", _picture(event))]
+        case events.AgentStateChanged(state):
+            return [("server-message", {"type": "agent-state", "state": state})]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (

@@ -10,7 +10,7 @@ WEB_FOLDER = Path(__file__).parents[2] / "web"
 
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; "
+        "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
         "style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
         "frame-ancestors 'none'"
     ),

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from agent import unicode
 from agent.errors import OfferError
-from signaling.dialects.rates import TooFastError
+from signaling.webrtc.rates import TooFastError
 
 JSON_TYPE = "application/json"
 

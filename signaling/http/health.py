@@ -20,11 +20,11 @@ def routes(calls: Calls, phone: SipLine | None = None) -> list[web.RouteDef]:
         return web.json_response({"status": "ok"})
 
     async def ready(_request: web.Request) -> web.Response:
-        status = "draining" if calls.draining else "full" if calls.full else "ready"
-        if status == "ready" and calls.overload.active:
+        status = "draining" if calls.admission.draining else "full" if calls.admission.full else "ready"
+        if status == "ready" and calls.admission.overload.active:
             status = "overloaded"
         outage = phone.outage if phone is not None else None
-        if calls.outage() is not None or outage is not None:
+        if calls.admission.outage() is not None or outage is not None:
             status = "unavailable"
         body = {"status": status, "calls": len(calls)}
         if phone is not None:

@@ -100,7 +100,9 @@ class _CallsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("talkspurt_calls", "Running calls.", len(self._calls))
-        yield GaugeMetricFamily("talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.pending)
+        yield GaugeMetricFamily(
+            "talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.admission.pending
+        )
         yield GaugeMetricFamily("talkspurt_tasks", "Tasks in the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
@@ -112,7 +114,7 @@ class _CallsCollector(Collector):
         yield GaugeMetricFamily(
             "talkspurt_overloaded",
             "1 while calls are refused because the event loop is late.",
-            self._calls.overload.active,
+            self._calls.admission.overload.active,
         )
         yield CounterMetricFamily("talkspurt_calls_started", "Accepted calls.", self._calls.started)
         ended = CounterMetricFamily("talkspurt_calls_ended", "Ended calls, by reason.", labels=["reason"])
@@ -122,13 +124,13 @@ class _CallsCollector(Collector):
         refused = CounterMetricFamily(
             "talkspurt_offers_refused", "Offers answered 503, by reason.", labels=["reason"]
         )
-        for reason, count in self._calls.refused.items():
+        for reason, count in self._calls.admission.refused.items():
             refused.add_metric([reason], count)
         yield refused
         yield CounterMetricFamily(
             "talkspurt_calls_given_up",
             "Calls that were ended before they connected, to make room for others.",
-            self._calls.made_room,
+            self._calls.admission.made_room,
         )
         ignored = CounterMetricFamily(
             "talkspurt_candidates_ignored",
@@ -151,7 +153,7 @@ class _CallsCollector(Collector):
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
 
     def _budgets(self) -> Iterator[Metric]:
-        now, budgets = monotonic(), self._calls.budgets
+        now, budgets = monotonic(), self._calls.admission.budgets
         refused = CounterMetricFamily(
             "talkspurt_budget_refusals", "Calls refused because a daily limit is used up.", labels=["limit"]
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.phones import DEPLOY, free_ports, listens, needs, program, until
+from tests.support.phones import DEPLOY, assert_refuses_secret, free_ports, listens, needs, program, until
 
 RUN = str(DEPLOY / "janus" / "run.sh")
 
@@ -23,13 +22,7 @@ RUN = str(DEPLOY / "janus" / "run.sh")
     ],
 )
 def test_a_secret_that_is_none_stops_it(tmp_path: Path, secret: str | None, said: str) -> None:
-    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
-    if secret is not None:
-        environment["JANUS_SECRET"] = secret
-    ended = subprocess.run([RUN], env=environment, capture_output=True, text=True, timeout=5, check=False)
-    assert ended.returncode == 2, ended
-    assert said in ended.stderr
-    assert not list(tmp_path.iterdir())
+    assert_refuses_secret(RUN, tmp_path, "JANUS_SECRET", secret, said)
 
 
 @needs("janus")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.e2e.conftest import BrowserFactory, serving
 from tests.support.answers import faults, sections_of
+from tests.support.browser import BrowserFactory
+from tests.support.process import serving
 
 CALL = """async ({configuration, sections, munge}) => {
     const pc = new RTCPeerConnection(configuration);

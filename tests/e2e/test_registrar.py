@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import phones
-from tests.e2e.phones import Ports, needs
+from tests.support import phones
+from tests.support.phones import Ports, needs
 
 pytestmark = needs("kamailio")
 

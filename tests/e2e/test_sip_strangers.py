@@ -17,9 +17,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import phones
-from tests.e2e.phones import Ports, Program, needs
-from tests.e2e.sip_client import FLOOD, SipClient, branch_of, flood, header, headers, is_final, reply, sip_client
+from tests.support import phones
+from tests.support.phones import Ports, Program, needs
+from tests.support.sip_client import (
+    FLOOD,
+    SipClient,
+    branch_of,
+    flood,
+    header,
+    headers,
+    is_final,
+    reply,
+    sip_client,
+)
 
 pytestmark = needs("kamailio")
 

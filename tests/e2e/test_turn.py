@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ import pytest
 from aioice import stun, turn
 from aioice.ice import get_host_addresses
 
-from tests.e2e.phones import DEPLOY, free_ports, listens, needs, program, until
+from tests.support.phones import DEPLOY, assert_refuses_secret, free_ports, listens, needs, program, until
 
 pytestmark = needs("turnserver")
 SECRET = "the-secret-of-the-tests"
@@ -146,10 +145,4 @@ async def test_the_bare_configuration_lets_nobody_in(tmp_path: Path, secret: str
     ],
 )
 def test_a_secret_that_is_none_stops_it(tmp_path: Path, secret: str | None, said: str) -> None:
-    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
-    if secret is not None:
-        environment["TURN_SECRET"] = secret
-    ended = subprocess.run([RUN], env=environment, capture_output=True, text=True, timeout=5, check=False)
-    assert ended.returncode == 2, ended
-    assert said in ended.stderr
-    assert not list(tmp_path.iterdir())
+    assert_refuses_secret(RUN, tmp_path, "TURN_SECRET", secret, said)

@@ -17,7 +17,8 @@ from agent import events
 from agent.call.call import Call
 from agent.settings import Settings
 from agent.tools.function import as_tool
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.candidates import CandidateGate
+from signaling.webrtc.leg import ClientLeg
 
 ROUNDS = 6  # of the loop, in which what one piece causes has happened
 
@@ -150,7 +151,11 @@ class HeldCall:
             settings=SETTINGS,
             tools=(WEATHER,),
         )
-        self.leg = Leg(self.call, None, None, ufrags=frozenset(), etag="", wants_events=True)
+        no_peer: Any = None
+        gate = CandidateGate((), Counter())
+        self.leg = ClientLeg(
+            self.call, no_peer, SETTINGS, etag="", ufrags=frozenset(), gate=gate, opens_channel=True
+        )
         self.call.observe(self._note)
         self.running = asyncio.ensure_future(self.call.run(None))
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from signaling.http import connections
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory
 
 HALF = b"POST /whip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Ty"
 BODYLESS = (

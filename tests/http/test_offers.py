@@ -10,13 +10,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import ServiceFactory
 from tests.support.answers import faults, sections_of
+from tests.support.http import SDP, SECURITY
+from tests.support.service import ServiceFactory
 
 OFFERS = {
     path.stem: path.read_bytes().decode() for path in (Path(__file__).parent.parent / "data/offers").iterdir()
 }
-SDP = {"Content-Type": "application/sdp"}
 
 
 @pytest.fixture
@@ -72,9 +72,6 @@ async def test_a_clients_offer_is_answered_section_by_section(http: aiohttp.Clie
 
 
 SESSION = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE 0 1\n"
-SECURITY = (
-    f"a=ice-ufrag:abcd\na=ice-pwd:{'p' * 24}\na=fingerprint:sha-256 {':'.join(['AB'] * 32)}\na=setup:actpass\n"
-)
 AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:0\na=sendrecv\na=rtcp-mux\na=rtpmap:111 opus/48000/2\n" + SECURITY
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:1\na=sendonly\na=rtcp-mux\na=rtpmap:96 VP8/90000\n" + SECURITY
 DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:1\na=sctp-port:5000\n" + SECURITY

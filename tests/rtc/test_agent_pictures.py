@@ -11,7 +11,7 @@ import pytest
 from agent.call.drawn import MAX_KEPT, MAX_PICTURE_BYTES
 from agent.emulator import Raw, Reply, Say, Turn, message
 from signaling.dialects.rtvi import MAX_INLINE_PICTURE_BYTES
-from tests.survival.line import Line, on_line
+from tests.support.line import Line, on_line
 
 SMALL = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 LARGE = b"\xff\xd8\xff" + bytes(300_000)

@@ -11,8 +11,8 @@ from aiortc.rtcsctptransport import RTCSctpTransport
 
 from agent.media.tap import sctp as tap_sctp
 from agent.media.tap.sctp import MAX_MESSAGE_BYTES, MAX_STREAMS
-from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
+from signaling.client.caller import Caller, call_service
+from tests.support.service import ServiceFactory
 
 
 async def closed_for(caller: Caller, caplog: pytest.LogCaptureFixture, objection: str) -> None:
@@ -32,7 +32,7 @@ async def closed_for(caller: Caller, caplog: pytest.LogCaptureFixture, objection
 async def test_a_message_beyond_the_announced_limit(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         sctp: Any = caller.pc.sctp
         sctp._remote_max_message_size = 0
@@ -44,7 +44,7 @@ async def test_a_message_beyond_the_announced_limit(
 async def test_a_message_a_little_beyond_the_limit(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         sctp: Any = caller.pc.sctp
         sctp._remote_max_message_size = 0
@@ -55,7 +55,7 @@ async def test_a_message_a_little_beyond_the_limit(
 async def test_endless_fragments(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         monkeypatch.setattr(aiortc.rtcsctptransport, "USERDATA_MAX_LENGTH", 10)
         monkeypatch.setattr(
@@ -66,7 +66,7 @@ async def test_endless_fragments(
 
 
 async def test_many_channels(service: ServiceFactory, caplog: pytest.LogCaptureFixture) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for number in range(MAX_STREAMS + 5):
             caller.pc.createDataChannel(f"another-{number}")
@@ -80,7 +80,7 @@ async def test_the_largest_message_arrives_however_many_come(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two in three are cut by packets that get lost and come again."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         lose_every_seventh(caller.pc.sctp)
         head, tail = '{"label":"rtvi-ai","type":"no-such-type","id":"', '"}'

@@ -12,12 +12,12 @@ from agent.call.call import Call
 from agent.emulator import Emulator
 from agent.errors import GatewayError, ToolError
 from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling.phone import telephone as phone
 from signaling.phone.callees import callees_of
 from signaling.phone.telephone import phone_tools
+from tests.support.service import emulator_endpoint
 
 
 class Handset:
@@ -44,7 +44,7 @@ class Handset:
 
 @pytest.fixture
 async def call(emulator: Emulator) -> Call:
-    client = live_client(LiveEndpoint("key", emulator.url, str(emulator.ca_file)), Settings())
+    client = live_client(emulator_endpoint(emulator), Settings())
     return Call("c1", client=client, settings=Settings())
 
 

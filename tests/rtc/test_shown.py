@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.emulator import Raw, Reply, Say, Turn, message
-from tests.survival.line import on_line
+from tests.support.line import on_line
 
 ANSWER = "It is sunny."
 

@@ -10,8 +10,7 @@ import pytest
 
 from agent import Agent, CallContext, events, tool
 from agent.events import ReportLevel
-from tests.rtc.test_briefing import FAST
-from tests.survival.line import Line, on_line
+from tests.support.line import FAST, Line, on_line
 
 ASKED, ANSWERED = "4711", "the answer is 42"
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.author.agent import Agent
 from agent.emulator import Say, Turn
-from agent.emulator.faults.script import (
+from agent.emulator.faults.kinds import (
     Close,
     DropTcp,
     Fault,
@@ -18,10 +18,9 @@ from agent.emulator.faults.script import (
     WithholdHandles,
 )
 from agent.emulator.model import phrases
-from tests.survival.line import Line, on_line
+from tests.support.line import QUICK, Line, on_line
 from tests.survival.registry import survives
 
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 TOLD = ("session-lost live", "session-replaced rebuilt", "context-rebuilt")
 
 

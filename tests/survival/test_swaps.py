@@ -1,4 +1,4 @@
-"""A call outlives its Live sessions: what the model hears, what the caller hears, over goAways and losses."""
+"""Sessions that are replaced: what the model hears and what the caller hears meanwhile."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.emulator.faults.script import DropTcp, ForgetContext, GoAway
-from tests.survival.line import on_line, talkspurts_s
+from agent.emulator.faults.kinds import DropTcp, ForgetContext, GoAway
+from tests.support.line import on_line, talkspurts_s
 from tests.survival.registry import survives
 
 

@@ -2,9 +2,9 @@
 
 What is left of a closed connection is kept alive by reference cycles: functions that replace methods (in the other
 taps) refer to their owner, aiortc's listeners to the connection they belong to, aioice's candidate pairs and
-pending checks to their socket, a cancelled check to the frames in which it was cancelled, and pyOpenSSL's
-verification to itself. Without this, some hundred objects per call, with all their buffers, would wait for Python's
-collector.
+pending checks to their socket, a cancelled check to the frames in which it was cancelled, data channels whose
+opening was never sent to their association, and pyOpenSSL's verification to itself. Without this, some hundred
+objects per call, with all their buffers, would wait for Python's collector.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from aiortc import RTCPeerConnection
 
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_CHANNELS = ("_data_channels", "_data_channel_queue")
 
 
 def let_go(pc: RTCPeerConnection) -> None:
@@ -31,6 +32,9 @@ def let_go(pc: RTCPeerConnection) -> None:
         transports.add(pc.sctp.transport)
         pc.sctp.remove_all_listeners()
         _give_methods_back(pc.sctp)
+        for channels in (getattr(pc.sctp, name, None) for name in _CHANNELS):
+            if channels is not None:
+                channels.clear()
     for transport in transports:
         _let_go_of_transport(transport)
 

@@ -24,6 +24,10 @@ def ended(outcome: str) -> dict[str, Any]:
 
 EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.AgentReady("gemini-live-x", offline_demo=False), []),
+    (
+        events.AgentStateChanged("thinking"),
+        [("server-message", {"type": "agent-state", "state": "thinking"})],
+    ),
     (events.CallerStartedSpeaking(), [("user-started-speaking", None)]),
     (events.CallerStoppedSpeaking(), [("user-stopped-speaking", None)]),
     (events.AgentStartedSpeaking(1), [("bot-started-speaking", None)]),

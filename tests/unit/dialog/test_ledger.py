@@ -68,7 +68,7 @@ def test_a_storm_is_refused_and_passes() -> None:
     assert verdict(ledger, "c4") == "run"
 
 
-def test_what_outlives_its_session_is_told_as_a_note() -> None:
+def test_what_survives_its_session_is_told_as_a_note() -> None:
     ledger = Ledger()
     entry = opened(ledger, "c1")
     ledger.session_replaced()

@@ -145,6 +145,7 @@ def test_another_format_is_refused() -> None:
         FrameInlet().push(made, 0.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     st.sampled_from([8_000, 16_000, 24_000, 44_100, 48_000]),
