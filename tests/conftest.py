@@ -1,21 +1,15 @@
-"""The service and the emulator, running for real; shared by the tests that cross a network."""
+"""What holds for every test. Imports neither the service nor the emulator, which would cost unit tests seconds."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
 
-from agent.emulator import Emulator, running_emulator
-from tests.support.service import ServiceFactory, service_for
-
 hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
-hypothesis.settings.register_profile("quick", max_examples=10, deadline=None)  # for `make unit`
+hypothesis.settings.register_profile("quick", max_examples=10, deadline=None, database=None)  # for `make unit`
 hypothesis.settings.load_profile("thorough")
 
 
@@ -33,20 +27,3 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, empty_folder: Pat
     for name in ("GEMINI_API_KEY", "SSL_CERT_FILE", *google, *own):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(empty_folder)
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    """The local Live server, without speech recognition."""
-    async with running_emulator(speech_recognition=False) as running_one:
-        yield running_one
-
-
-@pytest.fixture
-def service(emulator: Emulator) -> ServiceFactory:
-    """Start a service that talks to the emulator: ``async with service(max_calls=1) as url``."""
-
-    def start(**settings: Any) -> AbstractAsyncContextManager[str]:
-        return service_for(emulator, offline_demo=True, **settings)
-
-    return start

@@ -23,10 +23,12 @@ from agent.call.tool_calls import ToolCalls
 from agent.clock import unix
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
-from agent.live.link import LinkPorts, LiveLink, Replaced
-from agent.live.sender import Said
+from agent.live.link import LiveLink
+from agent.live.ports import LinkPorts, Replaced
 from agent.live.session import LiveClient, Opening
-from agent.live.uplink import Item, Picture, ToolResult, Uplink
+from agent.live.uplink import Item, ToolResult, Uplink
+from agent.picture import Shown
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
@@ -194,15 +196,14 @@ class Sessions:
             self._tools.replace(self._setup.tools)
         self._ports.act([events.InputRefused(what, reason)])
 
-    def _picture_sent(self, picture: Picture) -> None:
-        self._ports.act(
-            [events.PictureSent(picture.source, picture.width, picture.height, len(picture.jpeg_bytes))]
-        )
+    def _picture_sent(self, shown: Shown) -> None:
+        picture = shown.picture
+        self._ports.act([events.PictureSent(shown.source, picture.width, picture.height, len(picture.data))])
 
     def _opening(self, kept: KeptCall | None) -> Opening:
         """Begin from where an earlier call was: by its handle, else by what was said in it."""
         handle = None if kept is None else kept.fresh_handle(self._own.settings.model, unix())
         return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
 
-    def _history(self, *, complete_only: bool) -> list[Said]:
-        return [Said(speaker, text) for speaker, text in self._conversation.history(complete_only=complete_only)]
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
+        return self._conversation.history(complete_only=complete_only)

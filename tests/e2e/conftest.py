@@ -11,6 +11,9 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from tests.support.browser import FLAGS, BrowserFactory, why_no_browser
+from tests.support.service import emulator, service
+
+__all__ = ["emulator", "service"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.settings import Settings
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.http.ice import check_media_addresses
 from signaling.webrtc import sdp
 from signaling.webrtc.candidates import MAX_CANDIDATES
@@ -140,14 +140,14 @@ async def test_a_server_that_never_answers_delays_no_answer(service: ServiceFact
             began = loop.time()
             await offered(http, OFFER)
             assert loop.time() - began < 3
-            async with dial(url) as caller:
+            async with call_service(url) as caller:
                 await caller.message("bot-ready")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.3"])
 async def test_media_is_waited_for_where_the_setting_says(service: ServiceFactory, address: str) -> None:
     """A caller with other addresses of this machine still reaches it."""
-    async with service(media_addresses=[address]) as url, dial(url) as caller:
+    async with service(media_addresses=[address]) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         answer = caller.pc.remoteDescription.sdp
         hosts = {line.split()[4] for line in answer.splitlines() if line.startswith("a=candidate:")}
@@ -155,6 +155,6 @@ async def test_media_is_waited_for_where_the_setting_says(service: ServiceFactor
 
 
 def test_addresses_of_other_machines_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot wait for media on 192\.0\.2\.1: .*this machine"):
+    with pytest.raises(ConfigError, match=r"cannot receive media on 192\.0\.2\.1: .*this machine"):
         check_media_addresses(Settings(media_addresses=["127.0.0.1", "192.0.2.1"]))
     check_media_addresses(Settings(media_addresses=["127.0.0.1"]))

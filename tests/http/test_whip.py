@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.http import CHROMIUM_OFFER, FRAGMENT, SDP, problem
 from tests.support.service import ServiceFactory
 
@@ -71,7 +71,7 @@ async def test_hang_up(http: aiohttp.ClientSession) -> None:
 async def test_hanging_up_a_call_whose_connection_was_just_closed(service: ServiceFactory) -> None:
     """Clients close the peer connection and then send DELETE; the service may have noticed the first by then."""
     async with service() as url, aiohttp.ClientSession() as http:
-        async with dial(url, hang_up=False) as caller:
+        async with call_service(url, hang_up=False) as caller:
             await caller.message("bot-ready")
         assert caller.location is not None
         await gone(http, caller.location)

@@ -20,7 +20,7 @@ from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap.guard import MAX_SOURCES
 from agent.media.tap.sctp import guard_channels
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.raw_peers import LOUD, NEW_SSRC, OPUS, send_as_anybody, talking
 from tests.support.service import ServiceFactory
 
@@ -83,7 +83,7 @@ async def test_what_anybody_can_send_ends_no_call(way: str, monkeypatch: pytest.
 
 async def test_a_whole_call_survives_them(service: ServiceFactory, emulator: Emulator) -> None:
     """The service itself guards its calls, counts what it drops, and hears on."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         transport: Any = caller.pc.getSenders()[0].transport
         for data in BY_ANYBODY.values():

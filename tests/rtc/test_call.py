@@ -19,7 +19,7 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.peer import close_peer
 from tests.support.service import ServiceFactory, service_for
 from tests.support.tones import peak_hz, rms, tone
@@ -28,7 +28,7 @@ STORY = "tell me a long story"
 
 
 async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         ready = await caller.message("bot-ready")
         assert ready["about"]["offline_demo"] is True
         caller.type("what is twelve plus thirty")
@@ -43,7 +43,7 @@ async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
 
 async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFactory) -> None:
     """Also while a tool runs, and to a client whose channel opened once the session was set up."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
         await caller.message("bot-output", lambda data: "degrees" in data["text"])
@@ -59,7 +59,7 @@ async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFact
 
 async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emulator) -> None:
     """The tone arrives as that tone, and as much time arrives as has passed."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(1000, 48_000, 2.0))
         await caller.microphone.played()
@@ -74,7 +74,7 @@ async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emu
 
 
 async def test_interruption_by_voice(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -93,7 +93,7 @@ async def test_interruption_by_voice(service: ServiceFactory) -> None:
 
 async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
     """What was queued is not heard: the line is silent until the next answer."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -108,7 +108,7 @@ async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
 
 
 async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(tool_reports="full") as url, dial(url) as caller:
+    async with service(tool_reports="full") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
         called = await caller.message("llm-function-call-in-progress")
@@ -122,21 +122,21 @@ async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, e
 
 async def test_hang_up_by_the_caller_ends_the_session(service: ServiceFactory, emulator: Emulator) -> None:
     async with service() as url:
-        async with dial(url) as caller:
+        async with call_service(url) as caller:
             await caller.message("bot-ready")
         await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
 
 
 async def test_a_caller_who_just_leaves(service: ServiceFactory, emulator: Emulator) -> None:
     """No DELETE: the closed DTLS connection ends the call."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         await caller.pc.close()
         await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
 
 
 async def test_hang_up_over_the_data_channel(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.send("disconnect-bot")
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
@@ -148,7 +148,7 @@ async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator
     async with AsyncExitStack() as stack:
         stopping = AsyncExitStack()
         url = await stopping.enter_async_context(service())
-        caller = await stack.enter_async_context(dial(url, hang_up=False))
+        caller = await stack.enter_async_context(call_service(url, hang_up=False))
         await caller.message("bot-ready")
         await stopping.aclose()
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
@@ -180,7 +180,7 @@ async def _ending(hooks: type[Hooks], **changes: Any) -> tuple[dict[str, Any], d
     async with (
         running_emulator(hooks=hooks) as emulator,
         service_for(emulator, **changes) as url,
-        dial(url, hang_up=False) as caller,
+        call_service(url, hang_up=False) as caller,
     ):
         if hooks is Losing:
             await caller.message("bot-ready")
@@ -211,7 +211,7 @@ async def test_set_up_has_a_time_limit() -> None:
 
 async def test_a_server_that_is_not_there() -> None:
     endpoint = LiveEndpoint("test-key", "https://127.0.0.1:9")
-    async with running(Settings(port=0, recovery_s=0), endpoint) as url, dial(url, hang_up=False) as caller:
+    async with running(Settings(port=0, recovery_s=0), endpoint) as url, call_service(url, hang_up=False) as caller:
         farewell = await caller.message("server-message")
         assert farewell["reason"] == "live_lost"
         assert farewell["fault"] == "network"
@@ -230,7 +230,11 @@ async def test_all_parts_of_a_message_are_heard_at_any_rate(rate_hz: int) -> Non
     def script(_turn: Turn) -> tuple[Raw, ...]:
         return (Raw(message("audio", {"serverContent": content})),)
 
-    async with running_emulator(on_turn=script) as emulator, service_for(emulator) as url, dial(url) as caller:
+    async with (
+        running_emulator(on_turn=script) as emulator,
+        service_for(emulator) as url,
+        call_service(url) as caller,
+    ):
         await caller.message("bot-ready")
         caller.type("play")
         await caller.message("bot-stopped-speaking")
@@ -264,7 +268,7 @@ async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
     async with (
         running_emulator(on_turn=script, hooks=LateChunks) as emulator,
         service_for(emulator) as url,
-        dial(url) as caller,
+        call_service(url) as caller,
     ):
         await caller.message("bot-ready")
         caller.type("story")
@@ -289,7 +293,7 @@ def band_power(pcm: Pcm, frequency_hz: float) -> float:
 
 async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emulator) -> None:
     """A WHIP publisher (sendonly) is heard, though it will not hear the agent."""
-    async with service() as url, dial(url, listens=False) as caller:
+    async with service() as url, call_service(url, listens=False) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(500, 48_000, 0.5))
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 8000)
@@ -297,7 +301,7 @@ async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emula
 
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722"])
 async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: str) -> None:
-    async with service() as url, dial(url, codec=codec) as caller:
+    async with service() as url, call_service(url, codec=codec) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(1000, 48_000, 1.0))
         await caller.microphone.played()
@@ -312,7 +316,7 @@ async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: 
 
 
 async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for text in (
             "",
@@ -355,7 +359,7 @@ async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFact
 
 async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, emulator: Emulator) -> None:
     """The caller's machine is gone: no packet comes any more, and nobody said goodbye."""
-    async with service(ice_grace_s=1.0) as url, dial(url, hang_up=False) as caller:
+    async with service(ice_grace_s=1.0) as url, call_service(url, hang_up=False) as caller:
         await caller.message("bot-ready")
         transport = caller.pc.getSenders()[0].transport.transport
         await transport._connection.close()  # the sockets only: no DTLS alert leaves
@@ -381,7 +385,7 @@ async def test_a_tool_that_is_cancelled_at_once_is_reported() -> None:
     async with (
         running_emulator(hooks=CancellingAtOnce) as emulator,
         service_for(emulator) as url,
-        dial(url) as caller,
+        call_service(url) as caller,
     ):
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")

@@ -34,7 +34,7 @@ from agent.media.inbound import PacketInlet
 from agent.media.tap.ice import GuardedProtocol
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import VideoSource
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
@@ -92,20 +92,20 @@ async def delete_while_connecting(url: str) -> None:
 
 
 async def connect_and_hang_up(url: str) -> None:
-    async with dial(url):
+    async with call_service(url):
         pass
 
 
 async def talk_and_leave(url: str) -> None:
     """In the middle of the agent's speech, without a DELETE."""
-    async with dial(url, hang_up=False) as caller:
+    async with call_service(url, hang_up=False) as caller:
         await caller.message("bot-ready")
         caller.type("tell me a long story")
         await caller.message("bot-started-speaking")
 
 
 async def use_a_tool_and_leave(url: str) -> None:
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Rome")
         await caller.message("llm-function-call-started")
@@ -188,7 +188,7 @@ async def test_whatever_way_it_ended(service: ServiceFactory, stage: Callable[[s
 
 async def talk_and_hang_up(url: str, codec: str) -> None:
     """With a camera that is off."""
-    async with dial(url, codec=codec, videos=[Camera()]) as caller:
+    async with call_service(url, codec=codec, videos=[Camera()]) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Rome")
         await caller.message("bot-started-speaking")

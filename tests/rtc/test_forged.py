@@ -14,7 +14,7 @@ import pytest
 
 from agent.media.tap import arrivals as tap_arrivals
 from agent.media.tap import audio as tap
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.service import ServiceFactory
 
 GRACE_S = 1.5
@@ -86,7 +86,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("_way")
 async def test_forged_packets_keep_no_dead_call(service: ServiceFactory) -> None:
-    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, dial(url) as caller:
+    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         send, ssrc = silence(caller)
         assert caller.location is not None
@@ -97,7 +97,7 @@ async def test_forged_packets_keep_no_dead_call(service: ServiceFactory) -> None
 @pytest.mark.usefixtures("_way")
 async def test_forged_packets_end_no_call(service: ServiceFactory) -> None:
     """Whoever has the address only cannot hang up for the caller either."""
-    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, dial(url) as caller:
+    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         [sender] = caller.pc.getSenders()
         pair = sender.transport.transport._connection._nominated[1]
@@ -112,7 +112,7 @@ async def test_what_the_caller_signed_keeps_the_call(service: ServiceFactory, sp
     async with (
         service(ice_grace_s=2 * GRACE_S) as url,
         aiohttp.ClientSession() as http,
-        dial(url, speaks=speaks) as caller,
+        call_service(url, speaks=speaks) as caller,
     ):
         await caller.message("bot-ready")
         assert caller.location is not None
@@ -123,7 +123,7 @@ async def test_another_aiortc_is_watched_by_its_own_counters(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tap_arrivals, "_RTP", "_no_such_name")
-    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, dial(url) as caller:
+    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         assert caller.location is not None
         assert not await has_ended(http, caller.location, within_s=2 * GRACE_S)

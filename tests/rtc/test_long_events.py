@@ -12,7 +12,7 @@ from agent import Agent, CallContext, events
 from agent.emulator import Emulator
 from signaling.client import caller as headless
 from signaling.client.caller import Caller
-from tests.support.service import dialled
+from tests.support.service import call_agent
 from tests.support.talk import calling
 
 WORD = "größer "
@@ -55,7 +55,7 @@ async def test_a_long_event_is_shortened_and_the_next_ones_arrive(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, line: str, max_bytes: int, words: int
 ) -> None:
     announce(monkeypatch, line)
-    async with dialled(Agent(tools=[shout]), emulator) as caller:
+    async with call_agent(Agent(tools=[shout]), emulator) as caller:
         await caller.message("bot-ready")
         caller.type(f'call shout {{"words": {words}}}')
         assert await app_event(caller, "small") == {"n": 1}
@@ -79,7 +79,7 @@ async def test_a_client_that_takes_more_is_told_all(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:
     announce(monkeypatch, f"a=max-message-size:{size}\r\n")
-    async with dialled(Agent(tools=[shout]), emulator) as caller:
+    async with call_agent(Agent(tools=[shout]), emulator) as caller:
         await caller.message("bot-ready")
         caller.type('call shout {"words": 9000}')
         assert (await app_event(caller, "shout"))["text"] == WORD * 9000

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from signaling.webrtc.rates import LIMITS
 from tests.support.line import FAST, Line, on_line
 from tests.support.pictures import blue_jpeg
@@ -87,7 +87,7 @@ async def still_there(line: Line) -> None:
 
 
 async def test_what_cannot_be_read_counts_too(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for number in range(FLOOD):
             caller.send_text(json.dumps({"label": "other", "id": f"flood-{number}"}))

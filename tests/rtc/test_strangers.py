@@ -20,7 +20,7 @@ from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap.ice import MAGIC_COOKIE
 from signaling.client import caller as headless
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.service import ServiceFactory, service_for
 
 LENGTHS_BYTES = (1, 2, 4, 12, 19, 20, 28, 100)
@@ -83,7 +83,7 @@ def _sweeps_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def talk_while_swept(url: str) -> None:
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         for seed in range(6, 10):
             sweep(caller.pc.remoteDescription.sdp, seed)

@@ -19,7 +19,8 @@ from agent.call.setup import AgentSetup
 from agent.emulator import running_emulator
 from agent.emulator.faults.kinds import Fault
 from agent.live.client import live_client
-from agent.media.video import Jpeg, encode_jpeg
+from agent.media.video import encode_jpeg
+from agent.picture import Shown
 from agent.settings import Settings
 from tests.support.service import emulator_endpoint
 from tests.support.talk import Talk, emulating, talking_to
@@ -153,7 +154,9 @@ async def test_the_example_that_interprets() -> None:
         await talk.emulator.wait_for(lambda: "between Italian and Japanese" in session.instruction)
         assert "German" not in session.instruction
         assert [sent.data for sent in talk.all(events.AppEventSent)] == [["Italian", "Japanese"]]
-        assert "one and the same" in await talk.use_tool('call interpret_between {"one": "Thai", "other": "thai"}')
+        assert "Both languages are the same" in await talk.use_tool(
+            'call interpret_between {"one": "Thai", "other": "thai"}'
+        )
         assert "wrong arguments: other" in await talk.use_tool(
             'call interpret_between {"one": "Thai", "other": ""}'
         )
@@ -163,7 +166,7 @@ async def test_the_example_that_interprets() -> None:
 async def test_the_example_with_pictures() -> None:
     async with calling(example("vision")) as talk:
         frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 90, dtype=np.uint8), format="rgb24")
-        talk.call.see(Jpeg("camera", *encode_jpeg(frame, 768)))
+        talk.call.see(Shown("camera", encode_jpeg(frame, 768)))
         await talk.until(events.PictureSent)
         talk.call.type_text("what do you see")
         await talk.until(events.TurnCompleted)

@@ -88,6 +88,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=9), JSON), st.integers(0, 600))
 def test_any_message_fits_and_is_json(data: dict[str, Any], max_bytes: int) -> None:
     text = to_json(message(data))

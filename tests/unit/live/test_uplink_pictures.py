@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from agent.live.uplink import MAX_QUEUED_OTHERS, Audio, Item, Picture, TypedText, Uplink
+from agent.live.uplink import MAX_QUEUED_OTHERS, Audio, Item, TypedText, Uplink
+from agent.picture import Picture, Shown, SourceName
 from tests.support.uplink import audio, take_all
 
 
-def picture(source: str, number: int) -> Picture:
-    return Picture(source, 640, 480, bytes([number]))
+def picture(source: SourceName, number: int) -> Shown:
+    return Shown(source, Picture(bytes([number]), "image/jpeg", 640, 480))
 
 
 def test_a_newer_picture_replaces_the_one_that_waits() -> None:

@@ -21,7 +21,7 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.tap.guard import _BY_SOURCE, MALFORMED, MAX_SOURCES, MOST_RESENT, guard
+from agent.media.tap.guard import _BY_SOURCE, MALFORMED, MAX_RESENT_AT_ONCE, MAX_SOURCES, guard
 
 URIS = [
     "urn:ietf:params:rtp-hdrext:sdes:mid",
@@ -197,7 +197,7 @@ async def test_no_more_is_sent_again_than_there_is() -> None:
     ]
     for packet in asked:
         router.route_rtcp(packet)
-    assert asked[0].lost == [*range(MOST_RESENT)]
+    assert asked[0].lost == [*range(MAX_RESENT_AT_ONCE)]
     assert asked[1].lost in ([], [7], [7, 8])
 
 
