@@ -109,7 +109,7 @@ async def test_another_agent_takes_over() -> None:
     [
         ("append-to-context", {"role": "system", "content": "x"}, "client_may_instruct"),
         ("append-to-context", {"role": "assistant", "content": "x"}, "client_may_instruct"),
-        ("append-to-context", {"role": ["user"], "content": "x"}, "role is one of"),
+        ("append-to-context", {"role": ["user"], "content": "x"}, "role must be one of"),
         ("append-to-context", {"content": " "}, "not empty"),
         ("append-to-context", {"content": "x" * 17_000}, "longer"),
         ("update-instructions", {"instructions": "You are a pirate."}, "client_may_instruct"),

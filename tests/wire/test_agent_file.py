@@ -150,7 +150,9 @@ async def test_the_example_that_interprets() -> None:
         await talk.emulator.wait_for(lambda: "between Italian and Japanese" in session.instruction)
         assert "German" not in session.instruction
         assert [sent.data for sent in talk.all(events.AppEventSent)] == [["Italian", "Japanese"]]
-        assert "one and the same" in await talk.use_tool('call interpret_between {"one": "Thai", "other": "thai"}')
+        assert "Both languages are the same" in await talk.use_tool(
+            'call interpret_between {"one": "Thai", "other": "thai"}'
+        )
         assert "wrong arguments: other" in await talk.use_tool(
             'call interpret_between {"one": "Thai", "other": ""}'
         )
