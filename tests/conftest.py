@@ -1,4 +1,4 @@
-"""What holds for every test. Imports neither the service nor the emulator, which would cost unit tests seconds."""
+"""What holds for every test. It imports neither service nor emulator, which would cost unit tests seconds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ hypothesis.settings.load_profile("thorough")
 
 @pytest.fixture(scope="session")
 def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all tests: a folder per test would cost the unit tests seconds."""
+    """One folder for all tests: one per test would cost the unit tests seconds."""
     return tmp_path_factory.mktemp("empty")
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
-    """A developer's own key or settings must not leak into a test."""
+    """Keep a developer's own key and settings out of the tests."""
     own = [name for name in os.environ if name.startswith("TALKSPURT_")]
     google = [name for name in os.environ if name.startswith("GOOGLE_")]
     for name in ("GEMINI_API_KEY", "SSL_CERT_FILE", *google, *own):

@@ -50,7 +50,20 @@ FOLDERS = {
     "agent.call": Folder(
         ("agent.author", *DOMAINS),
         needs=("pydantic",),
-        edge=("call", "hooks", "limits", "stats", "tool_calls"),
+        edge=(
+            "briefing",
+            "call",
+            "farewell",
+            "greeting",
+            "hearing",
+            "hooks",
+            "limits",
+            "observers",
+            "sessions",
+            "speaking",
+            "stats",
+            "tool_calls",
+        ),
     ),
     "agent.media": Folder(
         ("agent.media.tap",),
@@ -122,9 +135,9 @@ FOLDERS = {
         edge=("channel", "rtvi"),
     ),
     "signaling.phone": Folder(
-        ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.dialog", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),

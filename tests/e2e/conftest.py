@@ -1,4 +1,4 @@
-"""Chromium and the service as its user starts it: its own process, no key, the emulator behind it."""
+"""Chromium, and a service for tests that run one in their own process."""
 
 from __future__ import annotations
 

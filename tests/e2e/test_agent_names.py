@@ -1,4 +1,4 @@
-"""An agent's file may be called what it likes, and so may the files beside it."""
+"""An agent's file may have any name, and so may the files beside it."""
 
 from __future__ import annotations
 

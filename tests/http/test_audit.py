@@ -1,4 +1,4 @@
-"""The audit log says who called and who was refused, and not a word more."""
+"""The audit log says who called and who was refused, and nothing else."""
 
 from __future__ import annotations
 

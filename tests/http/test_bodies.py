@@ -1,4 +1,4 @@
-"""Whatever body a stranger sends, in whatever charset it claims to be: a 4xx says why, and never a 500."""
+"""Any body from a stranger, in any charset, gets a 4xx that says why, and never a 500."""
 
 from __future__ import annotations
 

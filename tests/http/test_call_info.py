@@ -1,4 +1,4 @@
-"""`GET` of a call: how it goes, and no word of what was said in it."""
+"""`GET` of a call says how it is going, and nothing of what was said in it."""
 
 from __future__ import annotations
 

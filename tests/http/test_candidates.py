@@ -1,4 +1,4 @@
-"""An offer is no UDP scanner: where checks go, to how many addresses, and what many candidates cost."""
+"""An offer cannot be used to scan networks: where checks go, to how many addresses, and what candidates cost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def trickled(http: aiohttp.ClientSession, call: tuple[str, str], lines: st
 
 
 async def is_checked(http: aiohttp.ClientSession, victim: socket.socket, *, expected: bool) -> bool:
-    """Say whether a check comes; if none is expected, well after a further call was answered."""
+    """Return whether a check arrives; if none is expected, wait until well after another call was answered."""
     loop = asyncio.get_running_loop()
     if not expected:
         await offered(http, OFFER)
@@ -95,7 +95,7 @@ async def test_checks_go_to_this_machines_private_address_by_a_setting_only(serv
 async def test_so_many_candidates_are_taken_over_offer_and_patches(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each one more is sorted into all others, so sixty kilobytes of them must not all be."""
+    """Each new candidate is sorted into all others, so sixty kilobytes of them must not all be kept."""
     added: list[int] = []
     sort = aioice.ice.sort_candidate_pairs
 
@@ -132,7 +132,7 @@ def test_a_fragment_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_server_that_never_answers_delays_no_answer(service: ServiceFactory) -> None:
-    """aioice itself would wait for it for five seconds."""
+    """aioice alone would wait five seconds for it."""
     loop = asyncio.get_running_loop()
     with closing(listener()) as silent:
         servers = [f"stun:127.0.0.1:{silent.getsockname()[1]}"]

@@ -1,4 +1,4 @@
-"""What a call holds is given to holders of the server key, and to nobody else; a call goes on from it."""
+"""A call's state is given to holders of the server key only, and another call can go on from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AUTHORISED = {"Authorization": f"Bearer {KEY}"}
 
 
 async def ask(caller: Caller, text: str) -> str:
-    """Type something, and return what the agent says to it."""
+    """Type something and return what the agent answers."""
     after = len(caller.messages)
     caller.type(text)
     said = await caller.message(
@@ -45,7 +45,7 @@ async def state_of(caller: Caller) -> dict[str, Any]:
 
 
 async def kept_call(url: str) -> dict[str, Any]:
-    """Make a call in which a name is told; return what is kept of it."""
+    """Make a call in which the caller gives a name; return the state that is kept."""
     async with call_service(url, key=KEY) as caller:
         await caller.message("bot-ready")
         assert await ask(caller, "my name is Ada") == "Nice to meet you, Ada."
@@ -53,7 +53,7 @@ async def kept_call(url: str) -> dict[str, Any]:
 
 
 async def test_a_call_goes_on_from_what_was_kept(service: ServiceFactory, emulator: Emulator) -> None:
-    """Over the handle, and, where the model is another, over what was said."""
+    """It uses the handle or, with another model, what was said."""
     async with service(server_key=KEY) as url:
         state = await kept_call(url)
         async with call_service(url, key=KEY, state=json.dumps(state)) as caller:
@@ -98,7 +98,7 @@ async def test_the_command_goes_on_from_what_was_kept(
 
 
 def form(**parts: str) -> aiohttp.FormData:
-    """Return a form of files, as `curl -F name=@file` sends it."""
+    """Return a form with files, as `curl -F name=@file` sends it."""
     form = aiohttp.FormData()
     for name, body in parts.items():
         form.add_field(name, BytesIO(body.encode()), filename=name)

@@ -1,4 +1,4 @@
-"""From outside a call its agent is made to say something: by who may, and nobody else."""
+"""The agent is made to say something from outside its call, only by those who may."""
 
 from __future__ import annotations
 

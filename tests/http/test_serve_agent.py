@@ -1,4 +1,4 @@
-"""The command with an agent's file: what cannot work ends it with exit code 2 and one line."""
+"""`serve` with an agent's file that cannot work ends with exit code 2 and one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An agent's own file, heard by a real caller: greeting, events, and who hangs up when."""
+"""An agent's file in a call with a real caller: greeting, events, and who hangs up when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model is told beside the talk: other instructions, notes, first words, pictures with a question."""
+"""What the model is told besides speech: new instructions, notes, first words, pictures with a question."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_caller_who_is_first_is_answered_instead() -> None:
 
 @pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.1-flash-live-preview"])
 async def test_a_question_about_two_pictures_is_one_turn(model: str) -> None:
-    """In one content where the model takes that, else as if the pictures were shown and the question typed."""
+    """They go in one content if the model takes that, else as if the pictures were shown and the question typed."""
     pictures = [
         base64.b64encode(blue_jpeg(64, 48)).decode(),
         "data:image/jpeg;base64," + base64.b64encode(blue_jpeg(96, 48)).decode(),

@@ -42,7 +42,7 @@ async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
 
 
 async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFactory) -> None:
-    """Also while a tool runs, and to a client whose channel opened once the session was set up."""
+    """That includes tools, and clients whose channel opens after the session was set up."""
     async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
@@ -92,7 +92,7 @@ async def test_interruption_by_voice(service: ServiceFactory) -> None:
 
 
 async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
-    """What was queued is not heard: the line is silent until the next answer."""
+    """Queued speech is not heard: the line is silent until the next answer."""
     async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
@@ -128,7 +128,7 @@ async def test_hang_up_by_the_caller_ends_the_session(service: ServiceFactory, e
 
 
 async def test_a_caller_who_just_leaves(service: ServiceFactory, emulator: Emulator) -> None:
-    """No DELETE: the closed DTLS connection ends the call."""
+    """There is no DELETE: the closed DTLS connection ends the call."""
     async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         await caller.pc.close()
@@ -338,7 +338,7 @@ async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
 
 
 async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFactory) -> None:
-    """Only `.local` candidates, and the end of them said: the caller's own checks make the pair."""
+    """There are only `.local` candidates, and end-of-candidates: the caller's own checks make the pair."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     await pc.setLocalDescription(await pc.createOffer())
@@ -358,7 +358,7 @@ async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFact
 
 
 async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, emulator: Emulator) -> None:
-    """The caller's machine is gone: no packet comes any more, and nobody said goodbye."""
+    """The caller's machine disappears: no more packets come, and nobody said goodbye."""
     async with service(ice_grace_s=1.0) as url, call_service(url, hang_up=False) as caller:
         await caller.message("bot-ready")
         transport = caller.pc.getSenders()[0].transport.transport

@@ -1,4 +1,4 @@
-"""Clients that send more over a data channel than was announced: they lose it at once, and the call goes on."""
+"""Clients that send more over a data channel than announced lose it at once, and the call goes on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.service import ServiceFactory
 
 
 async def closed_for(caller: Caller, caplog: pytest.LogCaptureFixture, objection: str) -> None:
-    """Wait until the service has closed the channels, and see that it said why, once, and kept the call."""
+    """Wait until the service closes the channels; check that it said why, once, and kept the call."""
     channel = caller._channel
     await caller.message("bot-ready")
     assert channel.readyState == "open"
@@ -79,7 +79,7 @@ LARGEST_BYTES = 64 << 10  # that the dialect reads
 async def test_the_largest_message_arrives_however_many_come(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two in three are cut by packets that get lost and come again."""
+    """Two in three messages are interrupted by packets that are lost and sent again."""
     async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         lose_every_seventh(caller.pc.sctp)

@@ -1,4 +1,4 @@
-"""What the client can ask for beside talking: push-to-talk, and an agent that falls silent."""
+"""What a client can ask for: push-to-talk, and silence from the agent."""
 
 from __future__ import annotations
 

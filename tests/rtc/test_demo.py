@@ -1,4 +1,4 @@
-"""The offline demo in whole calls: what interrupts it, and that it answers what is said aloud."""
+"""The offline demo in whole calls: what interrupts it, and that it answers speech."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service as its own process, pointed at another Live server by the SDK's own environment."""
+"""The service as a process of its own, pointed at another Live server by the SDK's environment variables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_offline_the_demo_writes_if_it_is_told_to() -> None:
 
 
 async def test_an_untrusted_certificate_is_named(emulator: Emulator) -> None:
-    """The call ends with a word on what was wrong."""
+    """The call ends and says what was wrong."""
     environment = {"GOOGLE_API_KEY": "some-key", "GOOGLE_GEMINI_BASE_URL": emulator.url}
     async with (
         serving("--port", "0", **environment) as service,

@@ -1,4 +1,4 @@
-"""A caller who is gone is missed, whatever somebody else sends from the same address."""
+"""A caller who has gone is noticed, whatever somebody else sends from the same address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORGE_STEP_S = 0.05
 
 
 def forged(ssrc: int) -> Iterator[bytes]:
-    """Yield what looks like the caller's RTP, RTCP and DTLS, and is signed with nothing."""
+    """Yield what looks like the caller's RTP, RTCP and DTLS, but is not signed."""
     rng = random.Random(1)
     sequence = 0
     while True:
@@ -96,7 +96,7 @@ async def test_forged_packets_keep_no_dead_call(service: ServiceFactory) -> None
 
 @pytest.mark.usefixtures("_way")
 async def test_forged_packets_end_no_call(service: ServiceFactory) -> None:
-    """Whoever has the address only cannot hang up for the caller either."""
+    """Knowing the address is not enough to hang up for the caller either."""
     async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         [sender] = caller.pc.getSenders()
@@ -108,7 +108,7 @@ async def test_forged_packets_end_no_call(service: ServiceFactory) -> None:
 
 @pytest.mark.parametrize("speaks", [True, False])
 async def test_what_the_caller_signed_keeps_the_call(service: ServiceFactory, speaks: bool) -> None:
-    """Who only listens sends RTCP, every half second to second and a half."""
+    """A caller who only listens sends RTCP, every 0.5 to 1.5 s."""
     async with (
         service(ice_grace_s=2 * GRACE_S) as url,
         aiohttp.ClientSession() as http,

@@ -1,4 +1,4 @@
-"""An agent's hooks are told of a real call, in order, and none of them harms it."""
+"""An agent's hooks hear of a real call in order, and none of them can harm it."""
 
 from __future__ import annotations
 

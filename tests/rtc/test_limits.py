@@ -1,4 +1,4 @@
-"""Calls that reach a limit: what they took is told, the goodbye is heard, then they end."""
+"""Calls that reach a limit: usage is reported, the goodbye is heard, then the call ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def told(caller: Caller, kind: str, timeout_s: float = 10.0) -> dict[str, 
 
 
 def kinds(caller: Caller) -> list[str]:
-    """Types of messages, those that are the service's own by their own."""
+    """Return the types of the messages so far, those of server-messages by their own."""
     return [(m.get("data") or {}).get("type", m["type"]) for m in caller.messages]
 
 

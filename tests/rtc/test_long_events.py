@@ -1,4 +1,4 @@
-"""A client is told as much as it can take at once, and an observer that fails harms nobody."""
+"""A client is sent no more than it can take at once, and a failing observer harms nobody."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shout(ctx: CallContext, words: int) -> str:
 
 
 def announce(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """Have the caller's offer say this of the longest message that it takes."""
+    """Put this line about the longest message into the caller's offer."""
     offer = headless._offer
 
     async def offer_so(http: aiohttp.ClientSession, url: str, sdp: str, state: str | None) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Offers that never connect: they open no Live session, end no call, and keep nobody out for long."""
+"""Offers that never connect open no Live session, end no call, and keep nobody out for long."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_call_that_is_hung_up_is_not_pending(service: ServiceFactory) ->
 async def test_offers_that_are_negotiated_have_their_place(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty at once, which would all pass a look at the calls that run."""
+    """Twenty come at once, so each alone would still find room."""
     slow = RTCPeerConnection.setLocalDescription
 
     async def set_slowly(pc: RTCPeerConnection, *args: object) -> None:

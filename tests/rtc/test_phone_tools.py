@@ -1,4 +1,4 @@
-"""What the agent can do with a telephone: it hangs up when it has said goodbye, presses keys, transfers."""
+"""What the agent can do with a telephone: hang up after its goodbye, press keys, transfer."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_a_refused_transfer_is_told_to_the_model(call: Call) -> None:
 async def test_a_caller_is_transferred_to_allowed_telephones_only(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A caller can talk a model into much; a refusal does not wait for the agent's last word."""
+    """A caller can talk a model into a lot; a refusal does not wait for the agent's last word."""
     monkeypatch.setattr(farewell, "GOODBYE_S", 60.0)
     handset = Handset()
     transfer = tools(handset, call)["transfer"].function

@@ -1,4 +1,4 @@
-"""Pictures too large for the data channel go to the call's address, and none vanishes without a word."""
+"""Pictures too large for the data channel go to the call's URL, and none is lost silently."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUESTION = "what do you see"
 
 
 def padded(size_bytes: int) -> bytes:
-    """Return a JPEG of that length; a decoder stops at its end."""
+    """Return a JPEG padded to that length; a decoder stops at its end marker."""
     picture = blue_jpeg(96, 48)
     return picture + bytes(size_bytes - len(picture))
 

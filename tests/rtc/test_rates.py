@@ -1,4 +1,4 @@
-"""A client that floods its call is refused in words, and the call goes on."""
+"""A client that floods its call gets error messages, and the call goes on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answers(caller: Caller) -> list[dict[str, Any]]:
 
 
 async def flood(caller: Caller, kind: str, data: dict[str, Any]) -> list[str]:
-    """Send a message many times; return the words of the refusals."""
+    """Send a message many times; return the errors."""
     for number in range(FLOOD):
         caller.send(kind, data, message_id=f"flood-{number}")
     await caller.until(lambda: any(message.get("id") == f"flood-{FLOOD - 1}" for message in answers(caller)), 20)

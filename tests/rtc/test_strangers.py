@@ -1,4 +1,4 @@
-"""Datagrams from anybody to a call's media sockets: the call goes on, and the strangers are only counted."""
+"""Strangers send datagrams to a call's media sockets: the call goes on, and they are only counted."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_a_sweep_ends_no_call(service: ServiceFactory, monkeypatch: pytest
 
 @pytest.mark.usefixtures("_sweeps_while_connecting")
 def test_a_sweep_ends_no_call_on_uvloop() -> None:
-    """There an exception in a datagram's callback closes the socket."""
+    """In uvloop an exception in a datagram's callback closes the socket."""
 
     async def main() -> None:
         async with (

@@ -1,4 +1,4 @@
-"""Camera and screen from aiortc to the model: which pictures arrive, how often, and what the rest does not cost."""
+"""Camera and screen from aiortc to the model: which pictures arrive, how often, and that the rest costs nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.service import ServiceFactory
 
 
 def colour(picture: Rgb) -> str:
-    """Return the source whose background that is."""
+    """Return the source that has this background."""
     apart = {name: np.abs(picture[:40] - np.array(rgb)).mean() for name, rgb in (("camera", RED), ("screen", BLUE))}
     name = min(apart, key=lambda each: apart[each])
     assert apart[name] < 12
@@ -158,7 +158,7 @@ async def test_more_than_camera_and_screen_is_turned_down(service: ServiceFactor
 
 
 async def test_video_that_never_comes_costs_nothing(service: ServiceFactory, requests: list[int]) -> None:
-    """As the page offers it: two sections, nothing on them."""
+    """As the page offers it: two sections with nothing on them."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     pc.addTransceiver("video", direction="sendonly")

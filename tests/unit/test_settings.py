@@ -1,4 +1,4 @@
-"""Flags, then the environment, then the file; and a complaint says where the value came from."""
+"""Flags come first, then the environment, then the file; a complaint says where the value came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent's file asks for happens in a call: greeting, tools, saying, hanging up."""
+"""What an agent's file asks for happens in a call: greeting, tools, speech, hang-up."""
 
 from __future__ import annotations
 

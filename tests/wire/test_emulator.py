@@ -64,7 +64,7 @@ async def session(emulator: Emulator, **config: Any) -> AsyncIterator[AsyncSessi
 
 
 class Heard:
-    """One turn of the model's, summed up."""
+    """A summary of one turn of the model."""
 
     def __init__(self) -> None:
         self.said = ""

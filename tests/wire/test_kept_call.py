@@ -1,4 +1,4 @@
-"""A call goes on where another one was, by its handle or by what was said in it."""
+"""A call goes on where another one stopped, by its handle or by what was said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said while a tool is open takes no call back and loses no answer, on every model's rules."""
+"""What is said while a tool is open cancels no call and loses no answer, by every model's rules."""
 
 from __future__ import annotations
 

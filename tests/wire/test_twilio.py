@@ -1,4 +1,4 @@
-"""A carrier's media stream: what it may send, what it is sent, and who ends it. The test plays the carrier."""
+"""A carrier's media stream: what it may send, what it receives, and who ends it. The test is the carrier."""
 
 from __future__ import annotations
 

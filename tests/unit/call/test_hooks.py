@@ -1,4 +1,4 @@
-"""Hooks run in order, within bounds, and what they do wrong stays with them."""
+"""Hooks run in order and within bounds, and their failures harm nothing else."""
 
 from __future__ import annotations
 

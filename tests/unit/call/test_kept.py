@@ -1,4 +1,4 @@
-"""A kept call comes back from JSON as it was, and nothing else passes for one."""
+"""A kept call comes back from JSON unchanged, and nothing else passes for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is too long for the client is shortened, marked, and still JSON; all else arrives as it is."""
+"""Messages too long for the client are shortened, marked, and still JSON; all others are left as they are."""
 
 from __future__ import annotations
 

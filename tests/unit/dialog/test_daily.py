@@ -1,4 +1,4 @@
-"""What all calls come to in a day is counted to the cent, forgotten after a day, and charged to the right key."""
+"""The daily total is counted to the cent, forgotten after a day, and charged to the right key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model is told takes no tool call back, cuts no answer off, and is told all the same."""
+"""Messages for the model cancel no tool call, cut off no answer, and are still delivered."""
 
 from __future__ import annotations
 

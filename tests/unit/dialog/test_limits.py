@@ -1,4 +1,4 @@
-"""Limits warn once, say goodbye once, end once, whatever happens in between."""
+"""Limits warn once, say goodbye once and end the call once, whatever happens in between."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.asides import Role, context_note, say_request
+from agent.dialog.asides import NUDGE, Role, context_note, say_request
 from agent.emulator.model import phrases
 from agent.emulator.model.answers import DemoModel
 from agent.emulator.model.picture import picture_size
@@ -72,7 +72,7 @@ def test_a_note_may_be_answered_and_is_not_what_the_caller_said() -> None:
 
 @pytest.mark.parametrize(
     "aside",
-    ["(The caller is waiting for your answer and has heard nothing. Answer now, aloud.)", say_request("Good day.")],
+    [NUDGE, say_request("Good day.")],
 )
 def test_what_the_service_says_is_not_what_the_caller_said(aside: str) -> None:
     model = DemoModel(random.Random(1))

@@ -1,4 +1,4 @@
-"""A kept call is taken back as it was given out, and in no other way."""
+"""A kept call is accepted exactly as it was given out, and in no other form."""
 
 from __future__ import annotations
 

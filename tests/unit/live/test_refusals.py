@@ -1,4 +1,4 @@
-"""What the server refuses is found within two sessions, and nothing else is taken for it."""
+"""The message that the server refuses is found within two sessions, and no other is blamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session may have forgotten is sent again: every word at least once, in order, and no more than needed."""
+"""What a session may have forgotten is sent again: every word, in order, and no more than needed."""
 
 from __future__ import annotations
 

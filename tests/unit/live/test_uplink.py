@@ -1,4 +1,4 @@
-"""The queue to the model: bounded, in order, and nothing but old audio is ever dropped."""
+"""The queue to the model is bounded and in order, and drops nothing but old audio."""
 
 from __future__ import annotations
 

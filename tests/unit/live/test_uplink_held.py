@@ -1,4 +1,4 @@
-"""What the caller says while no session takes it waits, and goes out in order before the queue is short again."""
+"""What the caller says between sessions waits, and goes out in order before the queue is short again."""
 
 from __future__ import annotations
 

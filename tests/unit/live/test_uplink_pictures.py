@@ -1,4 +1,4 @@
-"""Pictures in the queue to the model: only the newest of each source, and never before anything else."""
+"""The queue to the model keeps the newest picture of each source, and sends everything else first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden messages of the Live server, parsed by the real SDK, become facts in the order to act on them."""
+"""Recorded messages of the Live server, parsed by the real SDK, become facts in the order to act on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speech is told from silence, clicks and steady noise by its level."""
+"""Speech is distinguished from silence, clicks and steady noise by its level."""
 
 from __future__ import annotations
 

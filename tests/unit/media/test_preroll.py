@@ -1,4 +1,4 @@
-"""The beginning of a speech whose mark comes late is kept, and nothing else."""
+"""If the mark comes late, the beginning of the speech is kept, and nothing else."""
 
 from __future__ import annotations
 

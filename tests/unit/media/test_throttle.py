@@ -1,4 +1,4 @@
-"""When a key frame is taken and when one is asked for; time is passed in."""
+"""When a key frame is taken, and when one is asked for."""
 
 from __future__ import annotations
 

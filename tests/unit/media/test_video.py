@@ -1,4 +1,4 @@
-"""Key frames to JPEG: sizes, colours, corrupt data, and what counts as unchanged. No loop."""
+"""Key frames become JPEGs: sizes, colours, corrupt data, and what counts as unchanged."""
 
 from __future__ import annotations
 

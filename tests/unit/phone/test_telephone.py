@@ -1,4 +1,4 @@
-"""What is known of a telephone is told as data, and where it can be sent is checked."""
+"""What is known of a telephone is told as data, and transfer targets are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps bad datagrams from ending a call: the contract with aiortc and aioice, and any bytes at all."""
+"""Bad datagrams do not end a call: the contract with aiortc and aioice, and any bytes at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the guard makes of SCTP chunks: as aiortc does, but to the end whatever they say, and for little."""
+"""The guard treats SCTP chunks as aiortc does, but always comes to an end, at little cost."""
 
 from __future__ import annotations
 
