@@ -11,53 +11,53 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Fault = Literal["caller", "agent", "operator", "live", "network"]
-"""Whose doing the end of a call was; ``operator`` is a setting, a key or a shutdown, ``live`` the Live server."""
+"""Who caused the end of a call; ``operator`` means a setting, a key or a shutdown, ``live`` the Live server."""
 
 AgentState = Literal["connecting", "listening", "thinking", "speaking"]
-"""What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
+"""What the agent is doing; ``thinking`` is from the caller's question until it is heard, and while a tool runs."""
 
 LimitKind = Literal["budget", "idle", "max_duration", "daily_budget", "daily_minutes"]
-"""What may end a call by itself; see `agent.dialog.limits`."""
+"""The limits that end a call; see `agent.dialog.limits`."""
 
 
 ENDS_BY_LIMIT = ("budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used")
-"""Reasons of a call's end that the operator has set."""
+"""Reasons for the end of a call that are limits set by the operator."""
 
 RefusedInput = Literal["text", "note", "tool_result", "history", "agent_change", "speech"]
-"""What the Live server may refuse: what was typed, what the model is told beside the talk, the result of a tool,
-what was said before, a change of the agent, what was said."""
+"""What the Live server may refuse: typed text, a note to the model, a tool's result, what was said before, a change
+of the agent, or speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentReady:
-    """The Live session was set up; what the caller says from now on is heard at once."""
+    """The Live session was set up; from now on the model hears the caller at once."""
 
     model: str
     "The model's name."
     offline_demo: bool
     "True if the model is the local emulator."
     marked_turns: bool = False
-    "True if the caller has to mark where they begin and end to speak: nobody else listens for it."
+    "True if the client must mark where the caller's turns begin and end, because nobody detects it."
     session_id: str | None = None
-    "What the Live server calls the session, for its logs; None if it gave no id."
+    "The Live server's id of the session, for questions to Google; None if it gave none."
 
 
 @dataclass(frozen=True, slots=True)
 class AgentStateChanged:
-    """The agent does something else from now on; before the first of these it is ``connecting``."""
+    """The agent's state changed; before the first of these events it is ``connecting``."""
 
     state: AgentState
-    "What it does."
+    "What it is doing now."
 
 
 @dataclass(frozen=True, slots=True)
 class CallerStartedSpeaking:
-    """The caller's voice rose above the noise (by level; it gates nothing)."""
+    """The caller's voice rose above the noise. This is determined by level, and gates nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerStoppedSpeaking:
-    """The caller has been quiet for the level meter's hangover."""
+    """The caller was quiet for the duration of the level meter's hangover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class CallerTranscribed:
     """Words of the caller were recognised, or typed."""
 
     turn_id: str
-    "Stable over all revisions of one turn."
+    "The same in all revisions of a turn."
     revision: int
     "Counts up from 1 within the turn."
     text: str
@@ -81,11 +81,11 @@ class AgentTranscribed:
     """Words of the agent arrived; they may not have been heard yet."""
 
     turn_id: str
-    "Stable over all revisions of one turn."
+    "The same in all revisions of a turn."
     revision: int
     "Counts up from 1 within the turn."
     text: str
-    "The turn's whole text so far; after an interruption, what was heard of it."
+    "The turn's whole text so far; after an interruption, the part that was heard."
     final: bool
     "True once per turn: no revision follows."
     interrupted: bool = False
@@ -93,7 +93,7 @@ class AgentTranscribed:
     unheard_text: str = ""
     "What was generated in an interrupted turn but not heard."
     estimated: bool = False
-    "True if where the text was cut is an estimate; the samples that were heard are exact in any case."
+    "True if the position at which the text was cut is an estimate; the number of heard samples is always exact."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ class AgentStartedSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class AgentResponded:
-    """The caller hears the agent answer: the first audible sample of the answer was sent."""
+    """The caller began to hear the agent's answer: its first audible sample was sent."""
 
     generation: int
     "The generation that is the answer."
     response_ms: int
-    "Since the caller's last loud frame arrived, or what they typed; see `agent.dialog.response`."
+    "Time since the caller's last loud frame, or what they typed, arrived; see `agent.dialog.response`."
     typed: bool
     "True if the caller had typed."
 
@@ -131,7 +131,7 @@ class AgentInterrupted:
     generation: int
     "The generation that was cut off."
     heard_samples: int
-    "Samples of it that were really sent."
+    "Samples of it that were sent."
     dropped_samples: int
     "Samples of it that were flushed or refused so far."
 
@@ -163,12 +163,12 @@ class TurnCompleted:
 
 
 ReportLevel = Literal["none", "name", "full"]
-"""What the caller is told of a tool call: that there is one, which tool it is, or arguments and result too."""
+"""What the caller is told of a tool call: only that it runs, which tool it is, or its arguments and result too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolReport:
-    """What the caller is told of a tool call; the agent's own file is told all."""
+    """What the caller is told of a tool call; the agent's own file is told everything."""
 
     level: ReportLevel = "name"
     "See `ReportLevel`."
@@ -181,13 +181,13 @@ class ToolCalled:
     """The model called a tool."""
 
     call_id: str
-    "Begins with the model's id, and is unique in the call."
+    "Begins with the model's id, and is unique within the call."
     name: str
     "The tool's name."
     arguments: Mapping[str, Any] = field(repr=False)
-    "As the model gave them: untrusted."
+    "As the model gave them; untrusted."
     report: ToolReport = ToolReport()
-    "What of this the caller is told."
+    "How much of this the caller is told."
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class ToolFinished:
     name: str
     "The tool's name."
     outcome: Literal["result", "error", "timeout", "unconfirmed", "cancelled"]
-    "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
+    "How it ended; ``unconfirmed`` means that it did not run, and the model is to ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
     report: ToolReport = ToolReport()
@@ -208,7 +208,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class PictureSent:
-    """A picture of what the caller shows was sent to the model."""
+    """A picture of what the caller is showing was sent to the model."""
 
     source: str
     "``camera`` or ``screen``."
@@ -229,25 +229,25 @@ class AgentShowedPicture:
     mime_type: str
     "``image/png``, ``image/jpeg``, ``image/webp`` or ``image/gif``."
     data: bytes = field(repr=False)
-    "The picture, as the model made it: untrusted."
+    "The picture, as the model made it; untrusted."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnding:
-    """The Live server announced that it will close the session; another one takes over before that."""
+    """The Live server announced that it will close the session; another one will take over before that."""
 
     time_left_s: float
-    "Seconds that the server gave."
+    "Seconds until then, as the server said."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLost:
-    """The Live session ended unexpectedly; another one is being sought."""
+    """The Live session ended unexpectedly; another one is being set up."""
 
     detail: str
-    "What happened, for a person."
+    "What happened, for people to read."
     fault: Fault
-    "Whose doing it was."
+    "Who caused it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,18 +255,18 @@ class SessionReplaced:
     """Another Live session took over."""
 
     resumed: bool
-    "True if the server restored the session's state; False if it is a fresh one."
+    "True if the server restored the session's state; False if it is a new session."
     outage_ms: int
     "How long there was no session. What the caller said meanwhile was kept."
     replayed_ms: int
     "How much of the caller's voice was sent again."
     session_id: str | None = None
-    "What the Live server calls it, for its logs; None if it gave no id."
+    "The Live server's id of the session, for questions to Google; None if it gave none."
 
 
 @dataclass(frozen=True, slots=True)
 class ContextRebuilt:
-    """A fresh session was told what was said so far, as heard; the model remembers the words only."""
+    """A new session was told what had been said and heard so far; the model only remembers the words."""
 
     turns: int
     "How many turns it was told."
@@ -274,50 +274,50 @@ class ContextRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class ContextLost:
-    """The session knows nothing of what was said: there is no transcript to tell it, or it was resumed without it.
+    """The session does not know what was said: there is no transcript to tell it, or it was resumed without it.
 
-    In the latter case a fresh session takes over, and `ContextRebuilt` follows.
+    In the latter case a new session takes over, and `ContextRebuilt` follows.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class InputRefused:
-    """The Live server refused something twice (close code 1007); it is not sent again, and the call goes on."""
+    """The Live server refused some input twice (close code 1007); it is not sent again, and the call goes on."""
 
     what: RefusedInput
-    "What it was."
+    "What it refused."
     reason: str
-    "The server's words on it."
+    "The server's own reason."
 
 
 @dataclass(frozen=True, slots=True)
 class AgentFellSilent:
-    """The caller waits for an answer that does not come; something is done about it."""
+    """The caller waited for an answer that did not come; the service took a step."""
 
     cause: Literal["no_answer", "empty_turn", "inaudible", "no_message"]
     "What was noticed."
     step: Literal["nudge", "resume", "rebuild", "apologise"]
-    "What is done: ask the model, resume the session, build a fresh one, or only say so."
+    "The step: nudge the model, resume the session, build a new one, or only tell the caller."
     reason: str | None
-    "The server's ``turnCompleteReason`` of the latest turn, if it gave one."
+    "The server's ``turnCompleteReason`` for the latest turn, if it gave one."
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """The Live server reported what a turn took; the figures are the call's so far."""
+    """The Live server reported the usage of a turn; the figures are the call's total so far."""
 
     tokens: Mapping[str, Mapping[str, int]]
     "By direction (``prompt``, ``response``) and modality (``TEXT``, ``AUDIO`` and so on; see docs/usage.md)."
     cost_usd: float | None
-    "What they cost by the price list; None if the model's price is not known."
+    "Their cost by the price list; None if the model's price is not known."
 
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """Most of a limit is used up; when all is, the agent says goodbye and the call ends."""
+    """Most of a limit is used up; when all of it is, the agent says goodbye and the call ends."""
 
     kind: LimitKind
-    "Which limit; of the daily ones, which are not the caller's, nobody is told."
+    "Which limit; never a daily one, since those are not the caller's business."
     used: float
     "How much of it is used: US dollars for ``budget``, seconds for the others."
     limit: float
@@ -326,15 +326,15 @@ class LimitNear:
 
 @dataclass(frozen=True, slots=True)
 class AgentThought:
-    """The model summed up what it thinks; the agent does not say it."""
+    """The model summarised its thoughts; the agent does not say this."""
 
     text: str = field(repr=False)
-    "A piece of the summary."
+    "A part of the summary."
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A web page that an answer rests on: untrusted."""
+    """A web page on which an answer is based; untrusted."""
 
     title: str
     "As the search named it."
@@ -369,7 +369,7 @@ class CodeRan:
     outcome: str
     "``ok``, ``failed`` or ``deadline_exceeded``."
     output: str = field(repr=False)
-    "What it wrote, or why it failed."
+    "What it printed, or why it failed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,14 +379,14 @@ class TimedWord:
     text: str = field(repr=False)
     "The word."
     start_s: float | None
-    "When it began, by the Live server's count; None if the server did not say."
+    "When it began, in seconds as the Live server counts them; None if it did not say."
     end_s: float | None
     "When it ended."
 
 
 @dataclass(frozen=True, slots=True)
 class CallerWordsTimed:
-    """The times of words that were transcribed just now."""
+    """The Live server gave the times of words that were just transcribed."""
 
     words: tuple[TimedWord, ...] = field(repr=False)
     "In order."
@@ -397,14 +397,14 @@ class AppEventSent:
     """A tool sent something to the caller's page or app."""
 
     name: str
-    "What it is."
+    "The event's name."
     data: Any = field(repr=False)
-    "What JSON can hold."
+    "A JSON value."
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """The caller pressed a key of the telephone. It may be part of a PIN: not for logs."""
+    """The caller pressed a key of the telephone. It may be part of a PIN, so do not log it."""
 
     key: str = field(repr=False)
     "One of ``0123456789*#ABCD``."
@@ -417,13 +417,13 @@ class CallEnded:
     reason: str
     "A short word: ``hung_up``, ``ice_lost``, ``live_refused``, ``budget_spent``, ``shutdown`` and so on."
     detail: str
-    "One sentence for a person."
+    "One sentence for people to read."
     fault: Fault
-    "Whose doing it was."
+    "Who caused it."
 
     @property
     def is_error(self) -> bool:
-        """True unless somebody simply hung up, or the call came to the end that was set for it."""
+        """True unless somebody simply hung up or the call reached a limit."""
         return self.reason not in ("hung_up", "caller_left", *ENDS_BY_LIMIT)
 
 
