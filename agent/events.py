@@ -11,53 +11,53 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Fault = Literal["caller", "agent", "operator", "live", "network"]
-"""Who caused the end of a call; ``operator`` means a setting, a key or a shutdown, ``live`` the Live server."""
+"""Who ended the call; ``operator`` stands for a setting, a key or a shutdown, ``live`` for the Live server."""
 
 AgentState = Literal["connecting", "listening", "thinking", "speaking"]
-"""What the agent is doing; ``thinking`` is from the caller's question until it is heard, and while a tool runs."""
+"""What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
 
 LimitKind = Literal["budget", "idle", "max_duration", "daily_budget", "daily_minutes"]
-"""The limits that end a call; see `agent.dialog.limits`."""
+"""The limits that can end a call; see `agent.dialog.limits`."""
 
 
 ENDS_BY_LIMIT = ("budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used")
-"""Reasons for the end of a call that are limits set by the operator."""
+"""The reasons of `CallEnded` that are limits set by the operator."""
 
 RefusedInput = Literal["text", "note", "tool_result", "history", "agent_change", "speech"]
-"""What the Live server may refuse: typed text, a note to the model, a tool's result, what was said before, a change
-of the agent, or speech."""
+"""What the Live server may refuse: a typed text, a note to the model, a tool's result, the history that a fresh
+session is told, a change of the agent, or the caller's voice."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentReady:
-    """The Live session was set up; from now on the model hears the caller at once."""
+    """The Live session was set up; what the caller says from now on is heard at once."""
 
     model: str
     "The model's name."
     offline_demo: bool
     "True if the model is the local emulator."
     marked_turns: bool = False
-    "True if the client must mark where the caller's turns begin and end, because nobody detects it."
+    "True if the client must mark where the caller begins and stops speaking: nothing else detects it."
     session_id: str | None = None
-    "The Live server's id of the session, for questions to Google; None if it gave none."
+    "The Live server's own name for the session; None if it gave none."
 
 
 @dataclass(frozen=True, slots=True)
 class AgentStateChanged:
-    """The agent's state changed; before the first of these events it is ``connecting``."""
+    """The agent does something else from now on; before the first of these it is ``connecting``."""
 
     state: AgentState
-    "What it is doing now."
+    "What it does."
 
 
 @dataclass(frozen=True, slots=True)
 class CallerStartedSpeaking:
-    """The caller's voice rose above the noise. This is determined by level, and gates nothing."""
+    """The caller's voice rose above the noise (by level; nothing depends on it)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerStoppedSpeaking:
-    """The caller was quiet for the duration of the level meter's hangover."""
+    """The caller has been quiet for the level meter's hangover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class CallerTranscribed:
     """Words of the caller were recognised, or typed."""
 
     turn_id: str
-    "The same in all revisions of a turn."
+    "Stable over all revisions of one turn."
     revision: int
     "Counts up from 1 within the turn."
     text: str
@@ -81,11 +81,11 @@ class AgentTranscribed:
     """Words of the agent arrived; they may not have been heard yet."""
 
     turn_id: str
-    "The same in all revisions of a turn."
+    "Stable over all revisions of one turn."
     revision: int
     "Counts up from 1 within the turn."
     text: str
-    "The turn's whole text so far; after an interruption, the part that was heard."
+    "The turn's whole text so far; after an interruption, what was heard of it."
     final: bool
     "True once per turn: no revision follows."
     interrupted: bool = False
@@ -93,7 +93,7 @@ class AgentTranscribed:
     unheard_text: str = ""
     "What was generated in an interrupted turn but not heard."
     estimated: bool = False
-    "True if the position at which the text was cut is an estimate; the number of heard samples is always exact."
+    "True if the place where the text was cut is an estimate; the samples that were heard are always exact."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ class AgentStartedSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class AgentResponded:
-    """The caller began to hear the agent's answer: its first audible sample was sent."""
+    """The agent is heard to answer: the first audible sample of the answer was sent."""
 
     generation: int
     "The generation that is the answer."
     response_ms: int
-    "Time since the caller's last loud frame, or what they typed, arrived; see `agent.dialog.response`."
+    "Since the caller's last loud frame or typed text arrived; see `agent.dialog.response`."
     typed: bool
     "True if the caller had typed."
 
@@ -163,7 +163,7 @@ class TurnCompleted:
 
 
 ReportLevel = Literal["none", "name", "full"]
-"""What the caller is told of a tool call: only that it runs, which tool it is, or its arguments and result too."""
+"""What the caller is told of a tool call: nothing, which tool it is, or the arguments and the result too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class ToolReport:
     level: ReportLevel = "name"
     "See `ReportLevel`."
     masked: frozenset[str] = frozenset()
-    "Names of fields whose values the caller never sees, in arguments and result, at any depth."
+    "Names of the fields whose values the caller never sees, in arguments and results, at any depth."
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,11 @@ class ToolCalled:
     """The model called a tool."""
 
     call_id: str
-    "Begins with the model's id, and is unique within the call."
+    "Begins with the model's id, and is unique in the call."
     name: str
     "The tool's name."
     arguments: Mapping[str, Any] = field(repr=False)
-    "As the model gave them; untrusted."
+    "As the model gave them: untrusted."
     report: ToolReport = ToolReport()
     "How much of this the caller is told."
 
@@ -199,7 +199,7 @@ class ToolFinished:
     name: str
     "The tool's name."
     outcome: Literal["result", "error", "timeout", "unconfirmed", "cancelled"]
-    "How it ended; ``unconfirmed`` means that it did not run, and the model is to ask the caller first."
+    "How it ended; ``unconfirmed``: it did not run, because the model must ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
     report: ToolReport = ToolReport()
@@ -208,7 +208,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class PictureSent:
-    """A picture of what the caller is showing was sent to the model."""
+    """A picture of what the caller shows was sent to the model."""
 
     source: str
     "``camera`` or ``screen``."
@@ -229,25 +229,25 @@ class AgentShowedPicture:
     mime_type: str
     "``image/png``, ``image/jpeg``, ``image/webp`` or ``image/gif``."
     data: bytes = field(repr=False)
-    "The picture, as the model made it; untrusted."
+    "The picture, as the model made it: untrusted."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnding:
-    """The Live server announced that it will close the session; another one will take over before that."""
+    """The Live server announced that it will close the session; another one will take over in time."""
 
     time_left_s: float
-    "Seconds until then, as the server said."
+    "Seconds that the server gave."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLost:
-    """The Live session ended unexpectedly; another one is being set up."""
+    """The Live session ended unexpectedly; another one is being sought."""
 
     detail: str
-    "What happened, for people to read."
+    "What happened, for a person."
     fault: Fault
-    "Who caused it."
+    "Whose fault it was."
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,18 +255,18 @@ class SessionReplaced:
     """Another Live session took over."""
 
     resumed: bool
-    "True if the server restored the session's state; False if it is a new session."
+    "True if the server restored the session's state; False if it is a fresh one."
     outage_ms: int
     "How long there was no session. What the caller said meanwhile was kept."
     replayed_ms: int
     "How much of the caller's voice was sent again."
     session_id: str | None = None
-    "The Live server's id of the session, for questions to Google; None if it gave none."
+    "The Live server's own name for the session; None if it gave none."
 
 
 @dataclass(frozen=True, slots=True)
 class ContextRebuilt:
-    """A new session was told what had been said and heard so far; the model only remembers the words."""
+    """A fresh session was told what was said so far, as it was heard; the model knows only the words."""
 
     turns: int
     "How many turns it was told."
@@ -274,50 +274,51 @@ class ContextRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class ContextLost:
-    """The session does not know what was said: there is no transcript to tell it, or it was resumed without it.
+    """The session knows nothing of what was said.
 
-    In the latter case a new session takes over, and `ContextRebuilt` follows.
+    Either there is no transcript to tell it; or it was resumed and has forgotten everything. In the latter case a
+    fresh session takes over, and `ContextRebuilt` follows.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class InputRefused:
-    """The Live server refused some input twice (close code 1007); it is not sent again, and the call goes on."""
+    """The Live server refused something twice (close code 1007); it is not sent again, and the call goes on."""
 
     what: RefusedInput
-    "What it refused."
+    "What it was."
     reason: str
-    "The server's own reason."
+    "The server's words."
 
 
 @dataclass(frozen=True, slots=True)
 class AgentFellSilent:
-    """The caller waited for an answer that did not come; the service took a step."""
+    """The caller waits for an answer that does not come; something is done about it."""
 
     cause: Literal["no_answer", "empty_turn", "inaudible", "no_message"]
     "What was noticed."
     step: Literal["nudge", "resume", "rebuild", "apologise"]
-    "The step: nudge the model, resume the session, build a new one, or only tell the caller."
+    "What is done: ask the model, resume the session, build a fresh one, or only apologise."
     reason: str | None
-    "The server's ``turnCompleteReason`` for the latest turn, if it gave one."
+    "The server's ``turnCompleteReason`` of the latest turn, if it gave one."
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """The Live server reported the usage of a turn; the figures are the call's total so far."""
+    """The Live server reported what a turn cost; the figures are those of the whole call so far."""
 
     tokens: Mapping[str, Mapping[str, int]]
     "By direction (``prompt``, ``response``) and modality (``TEXT``, ``AUDIO`` and so on; see docs/usage.md)."
     cost_usd: float | None
-    "Their cost by the price list; None if the model's price is not known."
+    "What they cost by the price list; None if the price of the model is not known."
 
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """Most of a limit is used up; when all of it is, the agent says goodbye and the call ends."""
+    """Most of a limit is used up; when it is reached, the agent says goodbye and the call ends."""
 
     kind: LimitKind
-    "Which limit; never a daily one, since those are not the caller's business."
+    "Which limit; never a daily one, which does not concern the caller."
     used: float
     "How much of it is used: US dollars for ``budget``, seconds for the others."
     limit: float
@@ -326,15 +327,15 @@ class LimitNear:
 
 @dataclass(frozen=True, slots=True)
 class AgentThought:
-    """The model summarised its thoughts; the agent does not say this."""
+    """The model summed up what it thinks, which the agent does not say."""
 
     text: str = field(repr=False)
-    "A part of the summary."
+    "A piece of the summary."
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A web page on which an answer is based; untrusted."""
+    """A web page that an answer rests on: untrusted."""
 
     title: str
     "As the search named it."
@@ -364,12 +365,12 @@ class CodeWritten:
 
 @dataclass(frozen=True, slots=True)
 class CodeRan:
-    """The program of `CodeWritten` has run."""
+    """The program of `CodeWritten` was run."""
 
     outcome: str
     "``ok``, ``failed`` or ``deadline_exceeded``."
     output: str = field(repr=False)
-    "What it printed, or why it failed."
+    "What it wrote, or why it failed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,14 +380,14 @@ class TimedWord:
     text: str = field(repr=False)
     "The word."
     start_s: float | None
-    "When it began, in seconds as the Live server counts them; None if it did not say."
+    "When it began, by the Live server's count; None if the server did not say."
     end_s: float | None
     "When it ended."
 
 
 @dataclass(frozen=True, slots=True)
 class CallerWordsTimed:
-    """The Live server gave the times of words that were just transcribed."""
+    """The times of the words that were transcribed just now."""
 
     words: tuple[TimedWord, ...] = field(repr=False)
     "In order."
@@ -397,14 +398,14 @@ class AppEventSent:
     """A tool sent something to the caller's page or app."""
 
     name: str
-    "The event's name."
+    "What kind of event it is."
     data: Any = field(repr=False)
-    "A JSON value."
+    "Anything that JSON can hold."
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """The caller pressed a key of the telephone. It may be part of a PIN, so do not log it."""
+    """The caller pressed a key of the telephone. It may be part of a PIN: do not log it."""
 
     key: str = field(repr=False)
     "One of ``0123456789*#ABCD``."
@@ -415,15 +416,15 @@ class CallEnded:
     """The call is over; nothing follows."""
 
     reason: str
-    "A short word: ``hung_up``, ``ice_lost``, ``live_refused``, ``budget_spent``, ``shutdown`` and so on."
+    "A short word such as ``hung_up``, ``ice_lost``, ``live_refused``, ``budget_spent`` or ``shutdown``."
     detail: str
-    "One sentence for people to read."
+    "One sentence for a person."
     fault: Fault
-    "Who caused it."
+    "Whose fault it was."
 
     @property
     def is_error(self) -> bool:
-        """True unless somebody simply hung up or the call reached a limit."""
+        """True unless somebody simply hung up, or the call reached a limit."""
         return self.reason not in ("hung_up", "caller_left", *ENDS_BY_LIMIT)
 
 

@@ -61,7 +61,9 @@ FOLDERS = {
         ("agent.media",), needs=("aioice", "aiortc", "av", "pylibsrtp"), edge=("guard", "ice")
     ),
     "agent.dialog": Folder(),
-    "agent.live": Folder(needs=("google", "websockets"), edge=("connect", "link", "sender", "session", "uplink")),
+    "agent.live": Folder(
+        needs=("google", "websockets"), edge=("connect", "departure", "link", "sender", "session", "uplink")
+    ),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),

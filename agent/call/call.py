@@ -44,8 +44,9 @@ from agent.errors import LiveError, LiveRefused, MediaError
 from agent.isolate import isolated
 from agent.live import wire
 from agent.live.config import vad_silence_s
-from agent.live.link import LinkPorts, LiveLink, Replaced
+from agent.live.link import LiveLink
 from agent.live.models import answer_timeout_s, ignores_speech, rules_of
+from agent.live.ports import LinkPorts, Replaced
 from agent.live.session import LiveClient, Opening
 from agent.live.uplink import ActivityMark, Audio, Note, ToolResult, TypedText
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker

@@ -1,7 +1,8 @@
-"""The Live server's messages as plain facts, in the order in which they are to be acted on.
+"""The Live server's messages as plain facts, in the order in which to act on them. Pure.
 
-One message may carry several: `interrupted` comes first, because audio in the same message belongs to the
-generation that it cuts, and the turn's end comes last, after what the turn cost. All parts of a message are read.
+One message may carry several: ``interrupted`` comes first, because audio in the same message belongs to the
+generation that was cut off, and the turn's end comes last, after what the turn cost. All parts of a message are
+read. What changes nothing in the call, and is only told, is an event already (`Told`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from agent.events import AgentThought, CodeRan, CodeWritten, Source, SourcesFoun
 from agent.picture import Picture
 from agent.unicode import valid_json, valid_text
 
-DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
-UNKNOWN_MODALITY = "UNKNOWN"  # of tokens that the server counts but does not break down
+DEFAULT_RATE_HZ = 24_000  # of the model's audio if the mime type names no rate
+UNKNOWN_MODALITY = "UNKNOWN"  # for tokens that the server counts but does not break down
 MAX_TOKENS = 2**31 - 1  # of one count
 MAX_SOURCES = 32  # of one answer
 MAX_TITLE_CHARS = 200
@@ -68,7 +69,7 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class GenerationComplete:
-    """All of the generation was sent."""
+    """The whole generation was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,11 @@ class Usage:
 
     Counts are per inference and not a running total of the session, although ``prompt`` grows from turn to turn:
     it is the whole context, old turns included, and all of it is billed anew each time (Google's best practices
-    of the Live API, on billing). So what a call costs is the sum over all usage that came, on whatever message it
-    came; operators who compared the three readings with their bills found only this one to agree.
+    for the Live API, on billing). So a call costs the sum over all usage that came, with whatever message;
+    operators who compared the three possible readings with their bills found that only this one agrees.
 
     Modalities are the server's words (``TEXT``, ``AUDIO``, ``IMAGE``, ``VIDEO``). The server's breakdown may be
-    missing, and the real one's of the prompt lacks some tens of tokens: what only the sum knows of is ``UNKNOWN``.
+    missing, and Google's breakdown of the prompt lacks some tens of tokens: what is only in the sum is ``UNKNOWN``.
     """
 
     prompt: Mapping[str, int]
@@ -126,15 +127,15 @@ class Usage:
     response: Mapping[str, int]
     "Tokens of the answer, by modality; neither thoughts nor transcripts are among them."
     thoughts_tokens: int = 0
-    "Tokens that the model thought with."
+    "Tokens that the model spent on thinking."
     tool_use_tokens: int = 0
     "Tokens of the server's own tools' prompts."
     total_tokens: int = 0
-    "The server's sum, of which it leaves the thoughts out now and then; nothing is reckoned from it."
+    "The server's sum, which sometimes leaves the thoughts out; nothing is calculated from it."
 
 
 Told = AgentThought | SourcesFound | CodeWritten | CodeRan
-"""What changes nothing in the call, and is only told: it is an event already."""
+"""What changes nothing in the call, and is only told."""
 
 Fact = (
     Speech
@@ -155,7 +156,7 @@ Fact = (
 
 
 def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
-    """Read one message; what this service has no use for is passed over."""
+    """Read one message; what this service has no use for is skipped."""
     content = message.server_content
     if content is not None:
         yield from _content_facts(content)
@@ -214,7 +215,7 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
 
 
 def _sources(grounding: types.GroundingMetadata) -> Iterator[SourcesFound]:
-    """Yield each address once, and none that a browser should not open."""
+    """Yield what was found: each address once, and none that a browser should not open."""
     titles: dict[str, str] = {}
     for chunk in grounding.grounding_chunks or ():
         uri = (chunk.web.uri or "") if chunk.web is not None else ""
@@ -237,7 +238,7 @@ def _words(words: Iterable[types.WordInfo]) -> tuple[TimedWord, ...]:
 
 
 def _word(choice: types.Language | types.Outcome | None) -> str:
-    """Return the server's word for one of its choices, without what all of them begin with."""
+    """Return one of the server's enum values in lower case, without the prefix that all of them have."""
     return "" if choice is None else choice.value.removeprefix("OUTCOME_").lower()
 
 
@@ -261,7 +262,7 @@ def _by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] 
 
 
 def _tokens(count: int | None) -> int:
-    """Return a count that can be one: the API's are of 32 bits, the SDK takes any."""
+    """Return a count within its bounds: the API's counts have 32 bits, but the SDK takes any number."""
     return min(max(count or 0, 0), MAX_TOKENS)
 
 
@@ -271,6 +272,6 @@ def _rate_hz(mime_type: str | None) -> int:
 
 
 def _seconds(duration: str | None) -> float | None:
-    """Read a protobuf duration such as ``9.5s``; the SDK hands it on as text."""
+    """Read a protobuf duration such as ``9.5s``, which the SDK hands on as text."""
     found = _SECONDS.match(duration or "")
     return float(found[1]) if found else None

@@ -17,7 +17,8 @@ from agent.emulator import Emulator, HookedSession, Hooks, Moment, ServerMessage
 from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
-from agent.live.link import LinkPorts, LiveLink
+from agent.live.link import LiveLink
+from agent.live.ports import LinkPorts
 from agent.live.uplink import AgentChange, Audio, TypedText
 from agent.settings import Settings
 from tests.support.line import tones_of

@@ -77,6 +77,7 @@ def test_an_empty_script_breaks_nothing(script: str) -> None:
         ('{"fault": "close", "at": []}', "close: at must be one of"),
         ('{"fault": "close", "after_s": -1}', "close: after_s must be seconds, not -1"),
         ('{"fault": "close", "after_s": "5"}', "close: after_s must be seconds"),
+        (f'{{"fault": "close", "after_s": {10**400}}}', "close: after_s must be seconds"),
         ('{"fault": "close", "after_s": NaN}', "close: after_s must be seconds"),
         ('{"fault": "close", "session": 0}', 'close: session must be 1 or more, or "every" or "fresh"'),
         ('{"fault": "close", "session": {}}', "close: session must be"),

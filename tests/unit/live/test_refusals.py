@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.live.refusals import CROSSING_S, MAX_KEYS, MAX_SENT_IMAGE_BYTES, UNTELLABLE, Content, Refusals, Told
+from agent.live.refusals import (
+    CROSSING_S,
+    MAX_KEYS,
+    MAX_SENT_IMAGE_BYTES,
+    REFUSED_RESPONSE,
+    Content,
+    Refusals,
+    Told,
+)
 from agent.live.uplink import AgentChange, Note, ToolResult, TypedText
 from agent.picture import Picture
 
@@ -119,7 +127,7 @@ def test_the_model_is_told_that_a_result_cannot_be_told() -> None:
     result = ToolResult("id1", "book", {"output": 1})
     closed_after(refusals, result)
     closed_after(refusals, result)
-    assert refusals.admit(ToolResult("id2", "book", {"output": 1})) == ToolResult("id2", "book", UNTELLABLE)
+    assert refusals.admit(ToolResult("id2", "book", {"output": 1})) == ToolResult("id2", "book", REFUSED_RESPONSE)
     assert refusals.admit(Note("told late", result=result)) is None
 
 
@@ -128,7 +136,7 @@ def test_a_picture_that_is_refused_goes_with_its_result() -> None:
     result = ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Picture(b"bad", "image/png"),))
     closed_after(refusals, result)
     closed_after(refusals, result)
-    assert refusals.admit(result) == ToolResult("id1", "look", UNTELLABLE)
+    assert refusals.admit(result) == ToolResult("id1", "look", REFUSED_RESPONSE)
 
 
 def test_a_history_with_suspects_is_told_in_parts() -> None:
