@@ -15,7 +15,7 @@ from agent.errors import ConfigError
 from agent.settings import Settings
 from signaling.client.caller import call_service
 from signaling.http.ice import check_media_addresses
-from signaling.webrtc import trickle
+from signaling.webrtc import sdp, trickle
 from signaling.webrtc.candidates import MAX_CANDIDATES
 from signaling.webrtc.trickle import parse_fragment
 from tests.support.http import FRAGMENT, OFFER, SDP, metric
@@ -120,7 +120,7 @@ async def test_so_many_candidates_are_taken_over_offer_and_patches(
 
 def test_a_fragment_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    usable = trickle.usable_candidate
+    usable = sdp.usable_candidate
 
     def count(value: str) -> str | None:
         read.append(value)
