@@ -23,6 +23,8 @@ def is_public(address: str) -> bool:
         read = _behind(ipaddress.ip_address(address))
     except ValueError:
         return False
+    if isinstance(read, ipaddress.IPv6Address) and read.is_site_local:  # RFC 3879
+        return False
     return read.is_global and not read.is_multicast and not read.is_reserved
 
 

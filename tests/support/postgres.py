@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PROGRAMS = Path("/usr/lib/postgresql")
 OWNER = "postgres"  # the server refuses to run as root
-START_TIMEOUT_S = 60
+TIMEOUT_S = 60
 MISSING = "no PostgreSQL here: deploy/system-packages.sh test installs it"
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=50")
+SETTINGS = ("fsync=off", "full_page_writes=off", "listen_addresses=", "max_connections=50")
+_WHO: dict[str, Any] = {
+    "user": OWNER if os.geteuid() == 0 else None,
+    "cwd": "/",
+    "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+}
 
 
 def programs() -> Path | None:
@@ -24,55 +33,89 @@ def programs() -> Path | None:
     return found[-1].parent if found else None
 
 
-@contextmanager
-def running_postgres(*, fast: bool = True) -> Iterator[Path]:
-    """Run a server; yields the folder of its socket.
+@dataclass
+class Postgres:
+    """A server that may be stopped and started again.
 
-    Args:
-        fast: nothing need be safe on the disk.
+    Attributes:
+        folder: of its data, its log and its socket.
+        programs: where its programs are.
+        databases: how many were made.
     """
+
+    folder: Path
+    programs: Path
+    databases: int = 0
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = [f"unix_socket_directories={self.folder}", *SETTINGS]
+        command = [self.programs / "postgres", "-D", self.folder / "data", *(f"--{each}" for each in options)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_WHO)
+        deadline = time.monotonic() + TIMEOUT_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it as a crash would: nobody is told, nothing is tidied up."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(TIMEOUT_S)
+            self._process = None
+
+    def new_database(self) -> str:
+        """Make an empty database; returns its URL."""
+        self.databases += 1
+        name = f"calls{self.databases}"
+        _run(self.programs / "createdb", "-h", self.folder, "-U", OWNER, name)
+        return f"postgresql://{OWNER}@/{name}?host={self.folder}"
+
+    def files_with(self, what: bytes) -> list[str]:
+        """Return the files of tables and indexes that hold these bytes, once all is in the files."""
+        _run(self.programs / "psql", "-h", self.folder, "-U", OWNER, "-c", "CHECKPOINT", "postgres")
+        files = (path for path in (self.folder / "data" / "base").rglob("*") if path.is_file())
+        return [path.name for path in files if what in path.read_bytes()]
+
+    def _answers(self) -> bool:
+        try:
+            _run(self.programs / "psql", "-h", self.folder, "-U", OWNER, "-c", "SELECT 1", "postgres")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Run a server of one's own, which need not keep anything safe on the disk."""
     there = programs()
     assert there is not None, MISSING
     folder = Path(tempfile.mkdtemp(prefix="talkspurt-pg-"))
+    server = Postgres(folder, there)
     try:
         if os.geteuid() == 0:
             owner = pwd.getpwnam(OWNER)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
-        data = folder / "data"
-        _run(there / "initdb", "-D", data, "-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
-        options = [f"-c unix_socket_directories={folder}", *(f"-c {each}" for each in FAST[0 if fast else 3 :])]
-        _run(there / "pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", " ".join(options), "start")
+        settings = ("-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
+        _run(there / "initdb", "-D", folder / "data", *settings)
+        server.start()
         try:
-            yield folder
+            yield server
         finally:
-            _run(there / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def new_database(folder: Path, name: str) -> Iterator[str]:
-    """Make a database; yields its URL."""
-    there = programs()
-    assert there is not None, MISSING
-    server = ("-h", str(folder), "-U", OWNER)
-    _run(there / "createdb", *server, name)
-    try:
-        yield f"postgresql://{OWNER}@/{name}?host={folder}"
-    finally:
-        _run(there / "dropdb", *server, "--force", name)
-
-
 def _run(*command: Path | str) -> None:
-    user = OWNER if os.geteuid() == 0 else None
     subprocess.run(
-        [str(part) for part in command],
+        command,
         check=True,
-        user=user,
-        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=START_TIMEOUT_S,
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        timeout=TIMEOUT_S,
+        **_WHO,
     )
