@@ -48,6 +48,7 @@ LOOK_S = 15.0  # for messages of other processes, and for what was not heard of
 SECRET_PREFIX = "whsec_"  # noqa: S105
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 FAILED_PAUSE_S = 5.0
+PRIVATE = "the receiver is in a private network, see webhook_allow_private"
 
 
 class Endpoint:
@@ -221,8 +222,8 @@ class Deliverer:
                     retry_after_s=read_retry_after(response.headers.get("Retry-After"), now),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a timeout is an OSError
-            cause = error.__cause__ if isinstance(error.__cause__, PrivateAddress) else error
-            return Outcome(error=str(cause) if isinstance(cause, PrivateAddress) else type(error).__name__)
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            return Outcome(error=PRIVATE if PRIVATE in str(cause) else type(error).__name__)
 
     async def _settle(self, row: Any, outcome: Outcome) -> None:
         """Note how an attempt went."""
@@ -252,19 +253,15 @@ class Deliverer:
             self._complaints.tell(f"webhooks: message {row['id']} was not delivered{last}", str(outcome))
 
 
-class PrivateAddress(OSError):
-    """The receiver's name leads to an address that is not of the public Internet."""
-
-
 def _public_socket(address: Any) -> socket.socket:
     """Return a socket for an address that was resolved, just before it is connected (aiohttp's `socket_factory`).
 
     Raises:
-        PrivateAddress: there shall be no connection to it.
+        OSError: it is none of the public Internet.
     """
     family, kind, protocol, _, where = address
     if not is_public(where[0]):
-        raise PrivateAddress("the receiver is in a private network; see webhook_allow_private")
+        raise OSError(PRIVATE)
     return socket.socket(family=family, type=kind, proto=protocol)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Awaitable, Mapping
 from functools import partial
@@ -14,6 +15,7 @@ from aiohttp import hdrs, web
 from agent.errors import OfferError
 from agent.events import Fault
 from agent.settings import Settings
+from signaling.history.complaints import Complaints
 from signaling.history.database import FAILURES
 from signaling.history.history import History
 from signaling.history.objects import NotStored, Stored, StoreError
@@ -21,6 +23,8 @@ from signaling.history.outbox import HISTORY_PATH, RECORDING_PATH
 from signaling.history.read import MAX_PAGE, Filters
 from signaling.history.record import CallState
 from signaling.http.tokens import want_key_holder
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PAGE = 50
 RETRY_AFTER_S = 5
@@ -48,6 +52,7 @@ T = TypeVar("T")
 
 def routes(settings: Settings, history: History) -> list[web.RouteDef]:
     """Return the routes of the history; docs/history.md describes them."""
+    complaints = Complaints(logger)
 
     async def show_page(request: web.Request) -> web.Response:
         want_key_holder(request, settings)
@@ -87,8 +92,14 @@ def routes(settings: Settings, history: History) -> list[web.RouteDef]:
         first = await _answer(anext(chunks))  # so that a store that fails is told with a status
         await response.prepare(request)
         await response.write(first)
-        async for chunk in chunks:
-            await response.write(chunk)
+        try:
+            async for chunk in chunks:
+                await response.write(chunk)
+        except StoreError as error:  # too late for a status: the client sees that it lacks something
+            complaints.tell("history: a recording could not be read to its end", error)
+            if request.transport is not None:
+                request.transport.abort()
+            return response
         await response.write_eof()
         return response
 

@@ -24,7 +24,8 @@ from agent.live.config import LiveEndpoint
 from agent.media.video import Jpeg, encode_jpeg
 from agent.settings import Settings
 
-EXAMPLES = sorted((Path(__file__).parent.parent.parent / "examples").glob("*.py"))
+FILES = sorted((Path(__file__).parent.parent.parent / "examples").glob("*.py"))
+EXAMPLES = [path for path in FILES if path.stem != "webhook_receiver"]  # which is no agent
 
 
 class Talk:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -251,9 +252,14 @@ async def test_a_receiver_that_is_gone_is_told_nothing_until_the_next_start(file
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1", "0.0.0.0"]
+    ("host", "why"),
+    [
+        *((host, deliver.PRIVATE) for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0")),
+        *((host, "InvalidUrl") for host in ("2130706433", "127.1")),
+        ("0x7f.1", deliver.PRIVATE),
+    ],
 )
-async def test_nothing_is_sent_into_a_private_network(file_url: str, host: str) -> None:
+async def test_nothing_is_sent_into_a_private_network(file_url: str, host: str, why: str) -> None:
     connections = 0
 
     async def note(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -276,7 +282,7 @@ async def test_nothing_is_sent_into_a_private_network(file_url: str, host: str) 
         for server in servers:
             server.close()
     assert connections == 0
-    assert "private network" in rows[0]["error"] or "ClientConnector" in rows[0]["error"]
+    assert why in rows[0]["error"]
 
 
 async def test_a_name_that_leads_into_a_private_network_is_not_followed(
@@ -393,11 +399,11 @@ async def test_kill_9_loses_no_message(file_url: str) -> None:
                 await process.wait()
     database = Database(file_url)
     async with database.read() as connection:
-        states = dict((await connection.execute(select(outbox.c.id, outbox.c.error))).tuples().all())
+        messages = set((await connection.execute(select(outbox.c.id))).scalars())
     await database.close()
     ended = [body["data"] for body in receiver.delivered.values() if body["type"] == "call.ended"]
     assert sorted(data["call_id"] for data in ended) == [f"rtc_{number:06}" for number in range(1, CALLS + 1)]
-    assert receiver.delivered.keys() == states.keys()
+    assert receiver.delivered.keys() == messages
     assert {data["state"] for data in ended} <= {"ended", "crashed"}
     assert sum(data["state"] == "crashed" for data in ended) <= 2 * KILLS
     assert sum(times > 1 for times in receiver.times.values()) <= 8 * KILLS  # those that were on their way
@@ -431,14 +437,12 @@ async def test_the_receiver_of_the_examples_takes_messages_and_nothing_else(file
             lines = []
             async with asyncio.timeout(30):
                 while len(lines) < 2:
-                    lines += [await process.stdout.readline()] if (process.stdout) else []
+                    lines.append(await process.stdout.readline())
                     lines = [line for line in lines if line.startswith(b"call.")]
             assert lines == [b"call.started rtc_000001\n", b"call.ended rtc_000001\n"]
             await settled(file_url)
         signed = Endpoint(receiver.url, [SECRET], allow_private=True)
         body = '{"type":"call.started","data":{"call_id":"forged"}}'
-        import time
-
         good = signed.headers("msg_1", body, time.time())
         old = signed.headers("msg_1", body, time.time() - 3600)
         async with aiohttp.ClientSession() as http:
