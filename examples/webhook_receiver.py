@@ -1,4 +1,4 @@
-"""Take what talkspurt tells of calls, by Standard Webhooks: `python examples/webhook_receiver.py whsec_... 9000`."""
+"""Take what talkspurt tells of calls (Standard Webhooks): `python examples/webhook_receiver.py whsec_... 9000`."""
 
 import sys
 

@@ -58,12 +58,20 @@ class Endpoint:
         url: of the receiver.
         secrets: to sign with, each ``whsec_`` and 24 to 64 bytes in base64; several while one replaces another.
         allow_private: it may be in a private network, and be asked without TLS.
+        delays_s: see `signaling.history.outbox.DELAYS_S`.
 
     Raises:
         ConfigError: URL or a secret cannot be used.
     """
 
-    def __init__(self, url: str, secrets: Sequence[str], *, allow_private: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        secrets: Sequence[str],
+        *,
+        allow_private: bool = False,
+        delays_s: tuple[float, ...] = DELAYS_S,
+    ) -> None:
         scheme = url.partition("://")[0].lower()
         if scheme != "https" and not (allow_private and scheme == "http"):
             raise ConfigError("webhook_url: it must begin with https://, or with http:// and webhook_allow_private")
@@ -71,6 +79,7 @@ class Endpoint:
             raise ConfigError("webhook_secret: there is none, so that nobody could tell who sends the messages")
         self.url = url
         self.allow_private = allow_private
+        self.delays_s = delays_s
         self._signers = [_signer(secret) for secret in secrets]
 
     def headers(self, message_id: str, body: str, now: float) -> dict[str, str]:
@@ -99,7 +108,6 @@ class Deliverer:
         worker: the process's name; no other that runs has it.
         endpoint: where they go.
         news: is set when a message was written.
-        delays_s: see `signaling.history.outbox.DELAYS_S`.
         clock: Unix seconds.
     """
 
@@ -109,8 +117,6 @@ class Deliverer:
         worker: str,
         endpoint: Endpoint,
         news: asyncio.Event,
-        *,
-        delays_s: tuple[float, ...] = DELAYS_S,
         clock: Clock = unix,
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -121,7 +127,6 @@ class Deliverer:
         self._worker = worker
         self._endpoint = endpoint
         self._news = news
-        self._delays_s = delays_s
         self._clock = clock
         self._random = random.Random()  # noqa: S311  it spreads attempts
         self._too_much = 0
@@ -229,7 +234,7 @@ class Deliverer:
         """Note how an attempt went."""
         now = self._clock()
         attempts = row["attempts"] + 1
-        step = next_step(attempts, outcome, self._random.uniform(-1, 1), self._delays_s)
+        step = next_step(attempts, outcome, self._random.uniform(-1, 1), self._endpoint.delays_s)
         if outcome.delivered:
             self._too_much = 0
         elif now >= self._quiet_until:  # else this one was on its way when the receiver said so before

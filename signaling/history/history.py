@@ -31,7 +31,7 @@ from signaling.history.database import FAILURES, Database
 from signaling.history.deliver import Deliverer, Endpoint
 from signaling.history.objects import Objects, StoreError
 from signaling.history.outbox import ended_message, recording_message, started_message
-from signaling.history.read import EVERY, Filters
+from signaling.history.read import EVERY, Filters, Found
 from signaling.history.record import CallEnd, CallStart, Recording, ToolUse, Turn
 from signaling.history.retention import keep_days
 from signaling.history.schema import SQLITE
@@ -132,8 +132,8 @@ class History:
 
     async def search(
         self, words: str, before: int | None = None, filters: Filters = EVERY, limit: int = 50
-    ) -> list[dict[str, Any]]:
-        """Return turns with these words, newest first; see `signaling.history.read.search`."""
+    ) -> Found:
+        """Find turns with these words, newest first; see `signaling.history.read.search`."""
         return await self._read(read.search(self._database, words, before, filters, limit))
 
     async def one(self, call_id: str) -> dict[str, Any] | None:
@@ -286,7 +286,7 @@ async def open_history(
         await _first_try(history, database)
         work = {"writing": history.write, "retention": lambda: keep_days(database, objects, retention_days, clock)}
         if endpoint is not None:
-            deliverer = Deliverer(database, worker, endpoint, history.announced, clock=clock)
+            deliverer = Deliverer(database, worker, endpoint, history.announced, clock)
             history.deliverer, work["webhooks"] = deliverer, deliverer.run
         for name, begin in work.items():
             tasks.append(asyncio.create_task(_keep_doing(history, name, begin), name=f"history-{name}"))

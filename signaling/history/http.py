@@ -59,9 +59,9 @@ def routes(settings: Settings, history: History) -> list[web.RouteDef]:
         query = _query(request)
         limit, filters = _limit(query), _filters(query)
         if "q" in query:
-            hits = await _answer(history.search(query["q"], _turn_cursor(query), filters, limit))
-            following = str(hits[-1]["id"]) if len(hits) == limit else None
-            return _json({"calls": _by_call(hits), "next": following})
+            found = await _answer(history.search(query["q"], _turn_cursor(query), filters, limit))
+            following = None if found.before is None else str(found.before)
+            return _json({"calls": _by_call(found.hits), "next": following})
         calls = await _answer(history.page(_call_cursor(query), filters, limit))
         following = f"{calls[-1]['started_ms']}.{calls[-1]['id']}" if len(calls) == limit else None
         return _json({"calls": calls, "next": following})
@@ -214,7 +214,7 @@ def _limit(query: Mapping[str, str]) -> int:
 
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query[name]
-    if not re.fullmatch("[0-9]{1,15}", text):
+    if not re.fullmatch("[0-9]{1,18}", text):
         raise _invalid(name, "a whole number")
     return int(text)
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, column, func, literal_column, or_, select, table, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    table,
+    tuple_,
+)
 
 from signaling.history.database import Database
 from signaling.history.record import CallState
-from signaling.history.schema import SQLITE, WORDS_INDEX, call, tool, turn
+from signaling.history.schema import SQLITE, TURNS_PER_MS, WORDS_INDEX, call, tool, turn
 from signaling.history.search import phrases_of
 
 MAX_PAGE = 500
+FEW = 300  # calls, whose turns can be looked through within some milliseconds
+LOOKED_AT = 10_000  # turns with the words, for one page of those that fit the filters
 DAY_MS = 86_400_000
 
 _SUMMARY = [each for each in call.c if each.name not in ("tokens", "stats", "marks")]
 _JSON = ("tokens", "stats", "marks")
-_fts = table(WORDS_INDEX, column("rowid"))
+_fts = table(WORDS_INDEX, column("rowid", Integer))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +61,17 @@ class Filters:
     since_ms: int | None = None
     until_ms: int | None = None
 
+    def equal(self) -> list[ColumnElement[bool]]:
+        """Return what a row of `call` must fulfil whenever it began."""
+        names = ("state", "direction", "reason", "fault", "caller", "callee")
+        found = [call.c[name] == getattr(self, name) for name in names if getattr(self, name) is not None]
+        if self.state is not None and self.state != "ended":
+            found.append(call.c.state != "ended")  # as the index has it
+        return found
+
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what a row of `call` must fulfil."""
-        equal = ("state", "direction", "reason", "fault", "caller", "callee")
-        found = [call.c[name] == getattr(self, name) for name in equal if getattr(self, name) is not None]
+        found = self.equal()
         if self.since_ms is not None:
             found.append(call.c.started_ms >= self.since_ms)
         if self.until_ms is not None:
@@ -78,38 +100,54 @@ async def page(
     return [_shown_call(row) for row in await _rows(database, wanted)]
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        hits: ``{"id", "turn_id", "speaker", "started_ms", "text", "call"}`` of each turn, newest first.
+        before: where the next page goes on; None if there is none. With filters a page may be short, or empty, and
+            yet not be the last: for each a bounded number of turns is looked at.
+    """
+
+    hits: list[dict[str, Any]]
+    before: int | None
+
+
 async def search(
     database: Database, words: str, before: int | None = None, filters: Filters = EVERY, limit: int = 50
-) -> list[dict[str, Any]]:
-    """Return turns with all these words, newest first, each with its call.
+) -> Found:
+    """Find turns with all these words, in the newest calls first.
 
     Args:
         database: where they are.
         words: as the user typed them; see `signaling.history.search`.
-        before: ``id`` of the last turn of the page before.
+        before: `Found.before` of the page before.
         filters: in which calls.
         limit: how many at most, up to `MAX_PAGE`.
-
-    Returns:
-        ``{"id", "turn_id", "speaker", "started_ms", "text", "call"}`` of each.
     """
-    phrases = phrases_of(words)
+    phrases = [" ".join(words) for words in phrases_of(words)]
+    limit = min(limit, MAX_PAGE)
     if not phrases:
-        return []
-    hit = (turn.c.id.label("hit"), turn.c.turn_id, turn.c.speaker, turn.c.started_ms.label("said_ms"), turn.c.text)
-    wanted = select(*hit, *_SUMMARY).join(call, call.c.id == turn.c.call_id).where(*filters.conditions())
-    wanted = _with_words(wanted, database.dialect, phrases, before).limit(min(limit, MAX_PAGE))
-    return [
-        {
-            "id": row["hit"],
-            "turn_id": row["turn_id"],
-            "speaker": row["speaker"],
-            "started_ms": row["said_ms"],
-            "text": row["text"],
-            "call": _shown_call(row),
-        }
-        for row in await _rows(database, wanted)
-    ]
+        return Found([], None)
+    span = _span(filters, before)
+    conditions = filters.equal()
+    if conditions and await _are_few(database, filters):
+        # Their turns are looked through, which is faster than to look up which turns with these words are theirs.
+        has = [literal(" ").concat(turn.c.words).concat(" ").like(f"% {phrase} %") for phrase in phrases]
+        hits = await _hits(
+            database, _turns().where(*filters.conditions(), *span(turn.c.id), *has), turn.c.id, limit
+        )
+        return Found(hits, hits[-1]["id"] if len(hits) == limit else None)
+    looked_at = LOOKED_AT if conditions else limit
+    with_words = _with_words(database.dialect, phrases, span).limit(looked_at).cte("with_words")
+    wanted = _turns().join(with_words, with_words.c.id == turn.c.id).where(*conditions)
+    hits = await _hits(database, wanted, with_words.c.id, limit)
+    if len(hits) == limit:
+        return Found(hits, hits[-1]["id"])
+    last = select(func.count().label("count"), func.min(with_words.c.id).label("last"))
+    (row,) = await _rows(database, last) if conditions else ({"count": 0, "last": None},)
+    return Found(hits, row["last"] if row["count"] == LOOKED_AT else None)
 
 
 async def one(database: Database, call_id: str) -> dict[str, Any] | None:
@@ -186,27 +224,68 @@ async def older_than(database: Database, before_ms: int, after: tuple[int, str],
     ]
 
 
-async def _rows(database: Database, wanted: Select[Any]) -> Sequence[Any]:
+async def _rows(database: Database, wanted: Executable) -> Sequence[Any]:
     async with database.read() as connection:
         rows: Sequence[Any] = (await connection.execute(wanted)).mappings().all()
         return rows
 
 
+def _span(filters: Filters, before: int | None) -> Callable[[ColumnElement[int]], list[ColumnElement[bool]]]:
+    """Return what the id of a turn must fulfil: it says when the call began."""
+
+    def conditions(turn_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        found = []
+        if filters.since_ms is not None:
+            found.append(turn_id >= filters.since_ms * TURNS_PER_MS)
+        if filters.until_ms is not None:
+            found.append(turn_id < filters.until_ms * TURNS_PER_MS)
+        if before is not None:
+            found.append(turn_id < before)
+        return found
+
+    return conditions
+
+
+async def _are_few(database: Database, filters: Filters) -> bool:
+    """Tell whether so few calls fit that all their turns can be looked through."""
+    fitting = select(call.c.id).where(*filters.conditions()).limit(FEW + 1).subquery()
+    (row,) = await _rows(database, select(func.count().label("count")).select_from(fitting))
+    return bool(row["count"] <= FEW)
+
+
+def _turns() -> Select[Any]:
+    hit = (turn.c.id.label("hit"), turn.c.turn_id, turn.c.speaker, turn.c.started_ms.label("said_ms"), turn.c.text)
+    return select(*hit, *_SUMMARY).join(call, call.c.id == turn.c.call_id)
+
+
+async def _hits(
+    database: Database, wanted: Select[Any], order: ColumnElement[int], limit: int
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": row["hit"],
+            "turn_id": row["turn_id"],
+            "speaker": row["speaker"],
+            "started_ms": row["said_ms"],
+            "text": row["text"],
+            "call": _shown_call(row),
+        }
+        for row in await _rows(database, wanted.order_by(order.desc()).limit(limit))
+    ]
+
+
 def _with_words(
-    wanted: Select[Any], dialect: str, phrases: Iterable[Sequence[str]], before: int | None
+    dialect: str, phrases: Sequence[str], span: Callable[[ColumnElement[int]], list[ColumnElement[bool]]]
 ) -> Select[Any]:
-    """Take only turns with all phrases, newest first."""
-    texts = [" ".join(words) for words in phrases]
+    """Select the ids of turns with all phrases, newest first."""
     if dialect == SQLITE:
-        match = literal_column(WORDS_INDEX).op("MATCH")(" ".join(f'"{each}"' for each in texts))
         rowid = _fts.c.rowid
-        wanted = wanted.join(_fts, rowid == turn.c.id).where(match).order_by(rowid.desc())
-    else:
-        rowid = turn.c.id
-        simple: ColumnElement[str] = literal_column("'simple'")
-        has = [func.to_tsvector(simple, turn.c.words).op("@@")(func.phraseto_tsquery(simple, t)) for t in texts]
-        wanted = wanted.where(and_(*has)).order_by(rowid.desc())
-    return wanted if before is None else wanted.where(rowid < before)
+        match = literal_column(WORDS_INDEX).op("MATCH")(" ".join(f'"{phrase}"' for phrase in phrases))
+        return select(rowid.label("id")).select_from(_fts).where(match, *span(rowid)).order_by(rowid.desc())
+    lexemes: ColumnElement[Any] = literal_column("turn.lexemes")
+    simple: ColumnElement[str] = literal_column("'simple'")
+    has = [lexemes.op("@@")(func.phraseto_tsquery(simple, phrase)) for phrase in phrases]
+    return select(turn.c.id).where(*has, *span(turn.c.id)).order_by(turn.c.id.desc())
 
 
 def _shown_call(row: Any) -> dict[str, Any]:

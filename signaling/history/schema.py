@@ -63,13 +63,21 @@ call = Table(
     Column("recording_lost_ms", BigInteger, nullable=False),
 )
 Index("call_newest", call.c.started_ms, call.c.id)
-for _filtered in ("state", "reason", "fault", "caller", "callee"):
+for _filtered in ("reason", "fault", "caller", "callee"):
     Index(f"call_by_{_filtered}", call.c[_filtered], call.c.started_ms, call.c.id)
+_unfinished = call.c.state != "ended"
+Index(
+    "call_unfinished", call.c.started_ms, call.c.id, sqlite_where=_unfinished, postgresql_where=_unfinished
+)  # nearly all others are ended, so that an index by state would only mislead
+
+TURNS_PER_MS = 1 << 16
+"""A turn's id is the start of its call in Unix milliseconds times this, and some more: so turns are in the order of
+their calls, and a span of time is a span of ids, for the full-text index too."""
 
 turn = Table(
     "turn",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, SQLITE), primary_key=True, autoincrement=True),
+    Column("id", BigInteger().with_variant(Integer, SQLITE), primary_key=True, autoincrement=False),
     Column("call_id", ForeignKey("call.id", ondelete="CASCADE"), nullable=False),
     Column("turn_id", Text, nullable=False),
     Column("speaker", Text, nullable=False),
@@ -139,7 +147,10 @@ _FULL_TEXT = {
         "CREATE TRIGGER turn_erased AFTER DELETE ON turn BEGIN "
         "INSERT INTO turn_words(turn_words, rowid, words) VALUES ('delete', old.id, old.words); END",
     ),
-    POSTGRESQL: ("CREATE INDEX turn_words ON turn USING gin (to_tsvector('simple', words))",),
+    POSTGRESQL: (
+        "ALTER TABLE turn ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (to_tsvector('simple', words)) STORED",
+        "CREATE INDEX turn_words ON turn USING gin (lexemes)",
+    ),
 }
 for _dialect, _statements in _FULL_TEXT.items():
     for _statement in _statements:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from signaling.history.database import Database
@@ -22,7 +22,7 @@ from signaling.history.record import (
     stored_number,
     stored_text,
 )
-from signaling.history.schema import call, erased, outbox, tool, turn
+from signaling.history.schema import TURNS_PER_MS, call, erased, outbox, tool, turn
 from signaling.history.search import words_of
 
 MAX_NAME_CHARS = 200  # of what an index holds
@@ -167,8 +167,14 @@ def start_of(row: Any) -> CallStart:
 
 async def _add(database: Database, connection: AsyncConnection, items: Sequence[Item]) -> None:
     """Insert turns, tool calls and messages; those that are there already are left as they are."""
+    turns = [_turn_row(i.call, i.fact) for i in items if isinstance(i.fact, Turn)]
+    if turns:
+        turns.sort(key=lambda row: row["first_id"])  # the full-text index takes ids best in their order
+        new = (
+            database.insert(turn).values(id=_next_id).on_conflict_do_nothing(index_elements=["call_id", "turn_id"])
+        )
+        await connection.execute(new, turns)
     for table, rows in (
-        (turn, [_turn_row(i.call.call_id, i.fact) for i in items if isinstance(i.fact, Turn)]),
         (tool, [_tool_row(i.call.call_id, i.fact) for i in items if isinstance(i.fact, ToolUse)]),
         (outbox, [_message_row(i.message) for i in items if i.message is not None]),
     ):
@@ -178,6 +184,17 @@ async def _add(database: Database, connection: AsyncConnection, items: Sequence[
 
 async def _change(connection: AsyncConnection, call_id: str, values: dict[str, Any]) -> None:
     await connection.execute(update(call).where(call.c.id == call_id).values(values))
+
+
+_first_id = bindparam("first_id", type_=BigInteger)
+_ids_of_that_ms = turn.alias("of_that_ms").c.id
+_next_id = (
+    select(func.coalesce(func.max(_ids_of_that_ms), _first_id) + 1)
+    .where(_ids_of_that_ms >= _first_id, _ids_of_that_ms < _first_id + TURNS_PER_MS)
+    .scalar_subquery()
+)
+"""Of a turn: the next one of the calls that began in the same millisecond. Should two processes take the same one,
+one of them writes its batch again."""
 
 
 def _outbox(database: Database) -> Any:
@@ -212,9 +229,10 @@ def _call_row(start: CallStart, worker: str) -> dict[str, Any]:
     }
 
 
-def _turn_row(call_id: str, said: Turn) -> dict[str, Any]:
+def _turn_row(start: CallStart, said: Turn) -> dict[str, Any]:
     return {
-        "call_id": call_id,
+        "first_id": start.started_ms * TURNS_PER_MS,
+        "call_id": start.call_id,
         "turn_id": _name(said.turn_id),
         "speaker": said.speaker,
         "started_ms": said.started_ms,

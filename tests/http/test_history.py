@@ -81,7 +81,7 @@ async def test_pages_lead_through_all_calls(client: Client, history: History) ->
     await keep(history)
     found, params = list[str](), {"limit": "5"}
     while True:
-        page = await asked(client, "/v1/history", **params)
+        page = await asked(client, "/v1/history", 200, **params)
         found += [each["id"] for each in page["calls"]]
         if page["next"] is None:
             break
@@ -190,7 +190,8 @@ async def test_part_of_a_recording(
 
 
 @pytest.mark.parametrize(
-    "ignored", [None, "bytes=", "bytes=a-b", "bytes=5-4", "bytes=0-1,5-6", "lines=0-5", "bytes=-", "0-5", "bytes=0-5x"]
+    "ignored",
+    [None, "bytes=", "bytes=a-b", "bytes=5-4", "bytes=0-1,5-6", "lines=0-5", "bytes=-", "0-5", "bytes=0-5x"],
 )
 async def test_a_recording_whole(client: Client, history: History, tmp_path: Path, ignored: str | None) -> None:
     """Also if what is asked for cannot be read, or is more than one part."""

@@ -46,16 +46,18 @@ class Postgres:
     folder: Path
     programs: Path
     databases: int = 0
-    _process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[Any] | None = None
 
     def start(self) -> None:
         options = [f"unix_socket_directories={self.folder}", *SETTINGS]
-        command = [self.programs / "postgres", "-D", self.folder / "data", *(f"--{each}" for each in options)]
+        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data")]
+        command += [f"--{each}" for each in options]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_WHO)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_WHO)
+        self._process = process
         deadline = time.monotonic() + TIMEOUT_S
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.05)
 

@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from agent.errors import ConfigError
 from signaling.history import history as keeper
-from signaling.history import retention, store
-from signaling.history.database import Database
+from signaling.history import read, retention, store
+from signaling.history.database import FAILURES, Database
 from signaling.history.history import History, open_history
 from signaling.history.objects import Objects, StoreError
 from signaling.history.outbox import started_message
@@ -69,9 +69,7 @@ async def test_all_of_a_call_is_kept(history: History) -> None:
     figures = {"turns": 2, "interruptions": 1, "cost_usd": 0.0123, "mos_in": 4.4, "mos_out": 4.1}
     tokens, stats = {"prompt": {"AUDIO": 2**40}}, {"heard_s": 12.5}
     history.ended(of, end(of, tokens=tokens, stats=stats, marks=marks, **figures))
-    history.recording(
-        of, Recording(state="stored", key="k.webm", duration_ms=42_000, size_bytes=2**33, lost_ms=20)
-    )
+    history.recording(of, Recording(state="stored", key="k.webm", duration_ms=42_000, size_bytes=2**33, lost_ms=20))
     await history.written()
     assert await history.one(of.call_id) == {
         "id": "rtc_000001",
@@ -194,16 +192,73 @@ async def test_calls_and_what_was_said_in_them_can_be_filtered(
     await history.written()
     expected = [f"rtc_{number:06}" for number in numbers]
     assert ids(await history.page(filters=filters)) == expected
-    assert [hit["call"]["id"] for hit in await history.search("words", filters=filters)] == expected
+    assert [hit["call"]["id"] for hit in (await history.search("words", filters=filters)).hits] == expected
 
 
 PIECES = (
-    *"hello Hello HELLO it's don't foo-bar foo bar café CAFÉ cafe naïve Grüße GRÜSSE straße".split(),
-    *"e-mail ann@example.com https://example.com/a?b=c 3.14 1e5 12ab ab12 1,000 №5 C++ a_b AND OR NOT NEAR".split(),
-    *"東京 東京タワー 京都 ราคา 서울 Αθήνα αθηνα Ёлка елка हिन्दी में עברית العربية ﬁn ² x² 🙂 - ' ( * : ^ \\".split(),
+    *[
+        "hello",
+        "Hello",
+        "HELLO",
+        "it's",
+        "don't",
+        "foo-bar",
+        "foo",
+        "bar",
+        "café",
+        "CAFÉ",
+        "cafe",
+        "naïve",
+        "Grüße",
+        "GRÜSSE",
+        "straße",
+    ],
+    *[
+        "e-mail",
+        "ann@example.com",
+        "https://example.com/a?b=c",
+        "3.14",
+        "1e5",
+        "12ab",
+        "ab12",
+        "1,000",
+        "№5",
+        "C++",
+        "a_b",
+        "AND",
+        "OR",
+        "NOT",
+        "NEAR",
+    ],
+    *[
+        "東京",
+        "東京タワー",
+        "京都",
+        "ราคา",
+        "서울",
+        "Αθήνα",
+        "αθηνα",
+        "Ёлка",
+        "елка",
+        "हिन्दी",
+        "में",
+        "עברית",
+        "العربية",
+        "ﬁn",
+        "²",
+        "x²",
+        "🙂",
+        "-",
+        "'",
+        "(",
+        "*",
+        ":",
+        "^",
+        "\\",
+    ],
     "\u0301",
     "İstanbul",
-    "ı",
+    "\u0131",  # without its dot
 )
 
 
@@ -220,7 +275,7 @@ async def test_every_database_finds_what_the_rules_say(history: History) -> None
     found_any = 0
     for query in queries:
         expected = {text for text in texts if has_all(words_of(text), phrases_of(query))}
-        found = {hit["text"] for hit in await history.search(query, limit=500)}
+        found = {hit["text"] for hit in (await history.search(query, limit=500)).hits}
         assert found == expected, query
         found_any += bool(found)
     assert found_any > 60
@@ -235,18 +290,50 @@ def has_all(words: list[str], phrases: list[list[str]]) -> bool:
 async def test_what_was_found_comes_in_pages_newest_first(history: History) -> None:
     await keep(history, 7)
     found, before = list[str](), None
-    while hits := await history.search("call number", before, limit=3):
-        found += [hit["call"]["id"] for hit in hits]
-        before = hits[-1]["id"]
+    while True:
+        page = await history.search("call number", before, limit=3)
+        found += [hit["call"]["id"] for hit in page.hits]
+        before = page.before
+        if before is None:
+            break
     assert found == [f"rtc_{number:06}" for number in range(7, 0, -1)]
-    assert await history.search(" ... ") == []
+    assert (await history.search(" ... ")).hits == []
+
+
+@pytest.mark.parametrize(("few", "looked_at"), [(1000, 10_000), (0, 10_000), (0, 7)])
+async def test_each_way_to_search_finds_the_same(
+    history: History, monkeypatch: pytest.MonkeyPatch, few: int, looked_at: int
+) -> None:
+    """With filters the calls that fit are looked through, or the turns that have the words, some at a time."""
+    monkeypatch.setattr(read, "FEW", few)
+    monkeypatch.setattr(read, "LOOKED_AT", looked_at)
+    chance, expected = random.Random(5), []
+    for number in range(60):
+        of = call(number, started_ms=BEGAN_MS + number // 2, caller=f"+49{number % 3}")
+        texts = [" ".join(chance.choices(PIECES, k=4)) for _ in range(2)]
+        for turn, text in enumerate(texts):
+            history.turn(of, said(text, f"turn-{turn}"))
+            if has_all(words_of(text), phrases_of("bar")):
+                expected += [text] if number % 3 == 1 and 10 <= number < 50 else []
+    await history.written()
+    filters = Filters(caller="+491", since_ms=BEGAN_MS + 5, until_ms=BEGAN_MS + 25)
+    found, before = list[str](), None
+    while True:
+        page = await history.search("bar", before, filters, limit=3)
+        assert len(page.hits) <= 3
+        found += [hit["text"] for hit in page.hits]
+        before = page.before
+        if before is None:
+            break
+    assert sorted(found) == sorted(expected)
+    assert len(found) >= 5
 
 
 async def test_what_was_not_heard_is_not_found(history: History) -> None:
     history.turn(call(), said("heard", speaker="agent", unheard="unheard", interrupted=True))
     await history.written()
-    assert len(await history.search("heard")) == 1
-    assert await history.search("unheard") == []
+    assert len((await history.search("heard")).hits) == 1
+    assert (await history.search("unheard")).hits == []
 
 
 async def test_a_batch_may_be_written_twice(url: str) -> None:
@@ -302,7 +389,7 @@ async def test_an_erased_call_is_nowhere_in_the_files(
     assert await history.erase(of.call_id) is True
     assert await files_with(url, SECRET_WORD, server) == []
     assert await files_with(url, SECRET_WORD[2:], server) == []  # an index may keep the rest of a word
-    assert await history.search(SECRET_WORD) == []
+    assert (await history.search(SECRET_WORD)).hits == []
     assert await history.one(of.call_id) is None
     assert await history.erase(of.call_id) is None
     assert len(await history.page(limit=500)) == 300
@@ -326,7 +413,7 @@ async def test_an_erased_call_does_not_come_back(history: History, tmp_path: Pat
     history.recording(of, Recording(state="stored", key="a/b.webm"))
     await history.written()
     assert ids(await history.page()) == [other.call_id]
-    assert [hit["call"]["id"] for hit in await history.search("after")] == [other.call_id]
+    assert [hit["call"]["id"] for hit in (await history.search("after")).hits] == [other.call_id]
     with pytest.raises(StoreError):
         await history.objects.look("a/b.webm")
 
@@ -442,7 +529,7 @@ async def test_processes_that_start_together_share_a_database(url: str) -> None:
     await asyncio.gather(*(work(name) for name in range(4)))
     async with open_history(url) as history:
         assert len(await history.page(limit=500)) == 200
-        assert len(await history.search("hello", limit=500)) == 200
+        assert len((await history.search("hello", limit=500)).hits) == 200
 
 
 async def test_tables_of_a_newer_version_are_left_alone(url: str) -> None:
@@ -496,10 +583,13 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     async def make() -> None:
         async with open_history(f"sqlite:///{tmp_path / 'calls.db'}") as history:
             await keep(history, 1)
-            assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
-            assert len(list(tmp_path.iterdir())) == 3  # with the log and its index
+            assert modes(tmp_path) == [0o600] * 3  # with the log and its index
 
     asyncio.run(make())
+
+
+def modes(folder: Path) -> list[int]:
+    return [path.stat().st_mode & 0o777 for path in folder.iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -548,7 +638,7 @@ async def test_a_database_that_is_down_loses_nothing() -> None:
                     await asyncio.to_thread(own.stop)
             await asyncio.sleep(0.1)
             assert history.waiting == 150
-            with pytest.raises(keeper.FAILURES):
+            with pytest.raises(FAILURES):
                 await history.page()
             await asyncio.to_thread(own.start)
             async with asyncio.timeout(60):

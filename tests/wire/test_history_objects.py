@@ -77,7 +77,7 @@ async def test_a_file_that_was_not_stored_whole_is_left(
 ) -> None:
     path = written(tmp_path, b"sound")
     with monkeypatch.context() as patched:
-        patched.setattr(objects_module.obstore, "head", lambda *_: {"size": 3})
+        patched.setattr("obstore.head", lambda *_: {"size": 3})
         with pytest.raises(StoreError, match="3 of 5 bytes"):
             await objects.move_in("k.webm", path)
     assert path.read_bytes() == b"sound"

@@ -27,7 +27,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from agent.errors import ConfigError
 from signaling.history import deliver
 from signaling.history.database import Database
-from signaling.history.deliver import Deliverer, Endpoint
+from signaling.history.deliver import Endpoint
 from signaling.history.history import History, open_history
 from signaling.history.record import Recording
 from signaling.history.schema import outbox
@@ -110,14 +110,9 @@ def answers(*statuses: int, then: int = 204, headers: dict[str, str] | None = No
     return answer
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Deliverer.__init__, "__kwdefaults__", Deliverer.__init__.__kwdefaults__ | {"delays_s": QUICK_S})
-
-
 @asynccontextmanager
 async def telling(url: str, receiver: Receiver, *, secrets: tuple[str, ...] = (SECRET,)) -> AsyncIterator[History]:
-    endpoint = Endpoint(receiver.url, secrets, allow_private=True)
+    endpoint = Endpoint(receiver.url, secrets, allow_private=True, delays_s=QUICK_S)
     async with open_history(url, endpoint=endpoint) as history:
         yield history
 
@@ -341,14 +336,12 @@ CALLS = 300
 KILLS = 15
 SERVICE = """
 import asyncio, sys
-from signaling.history import deliver
 from signaling.history.deliver import Endpoint
 from signaling.history.history import open_history
 from tests.support.history import call, end, said
 
 async def main(url, receiver, secret, calls):
-    deliver.Deliverer.__init__.__kwdefaults__["delays_s"] = (0.0, *[0.05] * 30)
-    endpoint = Endpoint(receiver, [secret], allow_private=True)
+    endpoint = Endpoint(receiver, [secret], allow_private=True, delays_s=(0.0, *[0.05] * 30))
     async with open_history(url, endpoint=endpoint) as history:
         newest = await history.page(limit=1)
         begun = int(newest[0]["id"].removeprefix("rtc_")) if newest else 0
@@ -434,7 +427,7 @@ async def test_the_receiver_of_the_examples_takes_messages_and_nothing_else(file
             of = call()
             history.started(of)
             history.ended(of, end(of))
-            lines = []
+            lines = list[bytes]()
             async with asyncio.timeout(30):
                 while len(lines) < 2:
                     lines.append(await process.stdout.readline())

@@ -165,7 +165,9 @@ def test_it_is_tried_again_after_the_delays_of_the_standard(outcome: Outcome) ->
 
 
 @given(st.integers(1, 9), st.floats(-1, 1), st.none() | st.floats(0, 1e9))
-def test_a_delay_is_never_shorter_than_the_receiver_asks(attempts: int, jitter: float, asked_s: float | None) -> None:
+def test_a_delay_is_never_shorter_than_the_receiver_asks(
+    attempts: int, jitter: float, asked_s: float | None
+) -> None:
     step = next_step(attempts, Outcome(status=503, retry_after_s=asked_s), jitter)
     assert 0.8 * DELAYS_S[attempts] <= step.wait_s or step.wait_s == asked_s
     assert step.wait_s >= min(asked_s or 0, MAX_RETRY_AFTER_S)

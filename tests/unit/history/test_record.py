@@ -99,7 +99,15 @@ def test_other_databases_are_refused(url: str, why: str) -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!", "whsec_" + "A" * 88, "whsec_é"],
+    [
+        "",
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_",
+        "whsec_c2hvcnQ=",
+        "whsec_!!!",
+        "whsec_" + "A" * 88,
+        "whsec_é",
+    ],
 )
 def test_a_secret_that_is_none_is_refused(secret: str) -> None:
     with pytest.raises(ConfigError, match="webhook_secret") as refused:

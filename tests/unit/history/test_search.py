@@ -16,7 +16,7 @@ from signaling.history.search import MAX_WORDS, phrases_of, words_of
         ("Grüße aus dem CAFÉ", ["grusse", "aus", "dem", "cafe"]),
         ("cafe\u0301", ["cafe"]),  # the accent by itself
         ("Αθήνα Ёлка", ["αθηνα", "елка"]),
-        ("ＡＢＣ ﬁn ²", ["abc", "fin", "2"]),  # full width, ligature, superscript
+        ("\uff21\uff22\uff23 ﬁn ²", ["abc", "fin", "2"]),  # full width, ligature, superscript
         ("हिन्दी में", ["हिन्दी", "में"]),  # vowel signs are no accents
         ("東京タワー", ["東", "京", "タ", "ワ", "ー"]),
         ("がぎ", ["が", "ぎ"]),  # a different letter, not an accent
