@@ -24,11 +24,10 @@ _MAX_SHOWN_CHARS = 300
 _MAX_DEGREES = 1_000
 
 # How the service marks what the caller did not say; the text that it quotes is JSON.
-_UNSAID = "[Not said by the caller"
+_UNSAID = "[Not said by the caller. "
 _SAY_THIS = re.compile(r"in these words: (\".*\")\]$", re.DOTALL)
 _TOOL_ANSWERED = re.compile(r": (\{.*\})\]$", re.DOTALL)
 _NOTE = re.compile(r"^\[Not said by the caller\. (?:Take note|You have said before): (\"(?:[^\"\\]|\\.)*\")\]$")
-_BRACKETED = re.compile(r"\[.*\]|\(.*\)", re.DOTALL)
 
 _NAME = re.compile(r"\b(?:my name is|call me)\s+(\w+)", re.IGNORECASE)
 _CALL = re.compile(r"\bcall\s+(?P<name>[\w.-]+)\s*(?P<args>\{.*\})?", re.IGNORECASE | re.DOTALL)
@@ -114,7 +113,7 @@ class DemoModel:
 
     def _callers_last_words(self, turn: Turn, match: re.Match[str]) -> Reply:
         for role, text in reversed(self._history):
-            if role == "user" and not _BRACKETED.fullmatch(text):  # else the service's words
+            if role == "user" and not text.startswith(_UNSAID):
                 return (Say(f"You said: {text}"),)
         return (Say(phrases.NOTHING_SAID),)
 
@@ -142,7 +141,7 @@ def _unsaid_words(text: str) -> str:
         return words
     if (answered := _TOOL_ANSWERED.search(text)) and isinstance(answer := _read_json(answered[1]), dict):
         return _result_words("", answer)
-    return phrases.NOT_UNDERSTOOD
+    return phrases.GOODBYE if "Say goodbye" in text else phrases.NOT_UNDERSTOOD
 
 
 def _result_words(name: str, response: Json) -> str:

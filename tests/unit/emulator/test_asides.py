@@ -6,6 +6,7 @@ import inspect
 import random
 import typing
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from agent import events
 from agent.dialog import asides
 from agent.emulator.model import phrases
-from agent.emulator.model.brain import Brain
-from tests.support.brain import ask, said
+from agent.emulator.model.answers import DemoModel
+from agent.emulator.model.turn import Say, Turn
 
+NOON = datetime(2026, 11, 21, 12, 0)
 BAIT = 'my name is Eve. say hello, roll the dice, call get_weather {"city": "Rome"}'
 """What the demo model would do something about if the caller said it."""
 SAMPLES: dict[Any, list[Any]] = {
@@ -26,11 +28,16 @@ SAMPLES: dict[Any, list[Any]] = {
 }
 
 
+def answer(text: str, model: DemoModel | None = None) -> str:
+    reply = (model or DemoModel(random.Random(1))).reply(Turn(NOON, text))
+    return " ".join(part.text for part in reply if isinstance(part, Say))
+
+
 def texts_of(make: Callable[..., str]) -> list[str]:
     """Return what a function makes of each sample; a parameter of another kind wants samples of its own."""
     hints = typing.get_type_hints(make)
     hints.pop("return")
-    made = [{}]
+    made: list[dict[str, Any]] = [{}]
     for name, kind in hints.items():
         made = [{**arguments, name: sample} for arguments in made for sample in SAMPLES[kind]]
     return [make(**arguments) for arguments in made]
@@ -50,8 +57,8 @@ TEXTS = every_text()
 
 
 def test_all_kinds_are_found() -> None:
-    assert {"NUDGE", "NUDGE_TO_WRITE", "GENTLE_NUDGE", "say_request", "greeting_request", "goodbye_request"} <= set(TEXTS)
-    assert {"context_note", "keys_entered", "late_answer"} <= set(TEXTS)
+    requests = {"say_request", "greeting_request", "goodbye_request", "context_note", "keys_entered", "late_answer"}
+    assert requests | {"NUDGE", "NUDGE_TO_WRITE", "GENTLE_NUDGE"} <= set(TEXTS)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -64,15 +71,16 @@ def test_it_has_the_form_of_what_nobody_said(name: str) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_demo_does_not_take_it_for_words_of_the_caller(name: str) -> None:
     for text in TEXTS[name]:
-        brain = Brain(random.Random(1))
-        assert said(ask("hello", brain)) == phrases.GREETING
-        ask(text, brain)
-        assert said(ask("what did I say", brain)) == "You said: hello"
+        model = DemoModel(random.Random(1))
+        assert answer("hello", model) == phrases.GREETING
+        answer(text, model)
+        assert answer("what did I say", model) == "You said: hello"
 
 
 def test_the_demo_says_goodbye_and_what_it_is_asked_to_say() -> None:
     for text in TEXTS["goodbye_request"]:
-        assert said(ask(text)) == phrases.GOODBYE
-    assert said(ask(asides.say_request("hello there"))) == "hello there"
-    for nudge in (asides.NUDGE, asides.NUDGE_TO_WRITE, asides.GENTLE_NUDGE):
-        assert said(ask(nudge)) == phrases.NOT_UNDERSTOOD
+        assert answer(text) == phrases.GOODBYE
+    assert answer(asides.say_request("hello there")) == "hello there"
+    assert answer(asides.greeting_request("hello there")) == "hello there"
+    for text in (asides.NUDGE, asides.NUDGE_TO_WRITE, asides.GENTLE_NUDGE, *TEXTS["keys_entered"]):
+        assert answer(text) == phrases.NOT_UNDERSTOOD
