@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep what the imports made out of pytest's last searches for garbage.
 
-    Only for unit tests: a service that finds frozen objects collects garbage by itself (`signaling.process.garbage`).
+    Not for other tests: a service that finds frozen objects collects garbage (`signaling.process.garbage`).
     """
     if all(item.path.is_relative_to(HERE) for item in session.items):
         gc.freeze()
