@@ -13,7 +13,7 @@ from tests.support.postgres import Postgres, running_postgres
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """One PostgreSQL for all tests; each has a database of its own in it."""
+    """One PostgreSQL for all tests; each finds it empty."""
     if postgres.programs() is None:
         pytest.skip(postgres.MISSING)
     with running_postgres() as running_one:
@@ -26,4 +26,4 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'calls.db'}"
     running_one: Postgres = request.getfixturevalue("server")
-    return running_one.new_database()
+    return running_one.empty_database()

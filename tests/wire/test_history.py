@@ -619,7 +619,7 @@ async def test_a_database_that_is_down_loses_nothing() -> None:
     """It is down when the service starts, and once more while calls run; they are not kept waiting."""
     loop = asyncio.get_running_loop()
     with running_postgres() as own:
-        url = own.new_database()
+        url = own.empty_database()
         own.stop()
         async with open_history(url) as history:
             slowest_s = 0.0
