@@ -21,8 +21,9 @@ check: .venv/test.done
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_layers.py tests/test_docs.py
 
+# Bytecode is written whatever the environment says: to rewrite all assertions anew takes seconds.
 unit: .venv/test.done
-	@$(BIN)/python -m pytest -q --hypothesis-profile=quick -m "not slow" tests/unit
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist worksteal --hypothesis-profile=quick -m "not slow" tests/unit
 
 SECONDS ?= 0
 fuzz: .venv/test.done

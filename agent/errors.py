@@ -1,4 +1,4 @@
-"""What can go wrong, by whose fault it is and what to do next.
+"""What can go wrong: each class says whose fault it is and what to do next.
 
 AgentError
 ├── ConfigError   the operator's setting: exit code 2, names the setting and where it came from
@@ -6,7 +6,7 @@ AgentError
 ├── LiveError     the Gemini Live session
 │   ├── LiveRefused   the server will not have this session: retrying does not help
 │   └── LiveLost      a working session went away: retrying may help
-├── ToolError     a tool's own failure: told to the model, not to the log body
+├── ToolError     a tool's own failure: told to the model, not to the log
 ├── MediaError    the media cannot be decoded or encoded
 └── GatewayError  the phone gateway is not there, or refuses
 """
@@ -14,6 +14,9 @@ AgentError
 from __future__ import annotations
 
 from typing import Literal
+
+LiveFault = Literal["operator", "live", "network"]
+"""Whose fault the end of a Live session was: a key, a model, a setting or a quota; the Live server; the network."""
 
 
 class AgentError(Exception):
@@ -43,35 +46,21 @@ class OfferError(AgentError):
 
 
 class LiveError(AgentError):
-    """The Gemini Live session failed.
+    """The Gemini Live session failed; `agent.live.endings` says how.
 
     Args:
-        detail: one sentence saying what happened and whose fault it was.
-        fault: ``operator`` (key, model, setting, quota), ``live`` (the Live server) or ``network``.
-        code: the WebSocket close code or HTTP status, when there was one.
-        reason: the server's own words, if it gave a reason.
-        during_setup: the server had not confirmed the session yet.
+        detail: one sentence saying what happened.
+        fault: see `LiveFault`.
     """
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        fault: Literal["operator", "live", "network"],
-        code: int | None = None,
-        reason: str = "",
-        during_setup: bool = False,
-    ) -> None:
+    def __init__(self, detail: str, *, fault: LiveFault) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.fault: Literal["operator", "live", "network"] = fault
-        self.code = code
-        self.reason = reason
-        self.during_setup = during_setup
+        self.fault: LiveFault = fault
 
 
 class LiveRefused(LiveError):
-    """The Live server refused the session for good: wrong key, model, setting or quota."""
+    """The Live server refused the session for good: the key, the model or a setting is wrong."""
 
 
 class LiveLost(LiveError):

@@ -1,8 +1,7 @@
-"""Every setting of the service, read in this one place.
+"""All settings of the service; this is the only place that reads them.
 
-Order: command-line flags (those that there are), then the environment, then a secret's own file, then
-``talkspurt.toml`` in the working directory, then the default. A setting ``port`` is ``--port``, ``TALKSPURT_PORT``
-or ``port = 8080``.
+Precedence: command-line flags, then environment variables, then a secret's own file, then ``talkspurt.toml`` in the
+working directory, then the default. The setting ``port`` is ``--port``, ``TALKSPURT_PORT`` or ``port = 8080``.
 """
 
 from __future__ import annotations
@@ -45,18 +44,18 @@ _STUN_REST = re.compile(r"(?:\[(?P<ipv6>[^\]]*)\]|[\w-]+(?:\.[\w-]+)*\.?)(?::(?P
 Sensitivity = Literal["high", "low"]
 
 GROUPS = {
-    "host": "Where the service listens",
-    "google_api_key": "Who answers",
-    "system_instruction": "What the agent is and may do",
-    "temperature": "How it generates",
-    "vad": "When the caller's turn begins and ends",
+    "host": "Listening and access",
+    "google_api_key": "Model and credentials",
+    "system_instruction": "The agent",
+    "temperature": "Generation",
+    "vad": "Turn detection",
     "input_transcription": "Transcripts",
     "compression_trigger_tokens": "The Live session",
-    "connect_timeout_s": "The call",
-    "budget_usd": "What a call may cost and how long it may last",
+    "connect_timeout_s": "Calls",
+    "budget_usd": "Cost and time limits",
     "janus_url": "Telephones",
 }
-"The headings of `talkspurt serve --help` and of docs/settings.md, by the first setting below each."
+"The headings in `talkspurt serve --help` and docs/settings.md, keyed by the first setting under each."
 
 
 class Settings(BaseSettings):
@@ -71,9 +70,11 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
     )
 
-    # where the service listens
-    host: str = Field("127.0.0.1", description="Address to listen on. Other than loopback wants a server key.")
-    port: int = Field(8080, ge=0, le=65535, description="TCP port of the page and the API; 0 takes any.")
+    # listening and access
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. Any other than loopback requires a server key."
+    )
+    port: int = Field(8080, ge=0, le=65535, description="TCP port of the page and the API; 0 picks a free one.")
     server_key: SecretStr | None = Field(
         None, min_length=16, description="Bearer token that clients must send; at least 16 characters."
     )
@@ -82,243 +83,263 @@ class Settings(BaseSettings):
         [], description="Origins of other sites whose pages may use the API, e.g. https://shop.example; * for all."
     )
     allowed_hosts: list[str] = Field(
-        [], description="Names under which the service may be asked, e.g. agent.example; * for any. See the docs."
+        [], description="Host names that requests may use, e.g. agent.example; * for any. See the docs."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
-    log_format: Literal["text", "json"] = Field("text", description="Lines of text, or one JSON object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level to log.")
+    log_format: Literal["text", "json"] = Field("text", description="Plain text, or one JSON object per line.")
     audit_file: str | None = Field(
-        None, min_length=1, description="File to write who called, dialled and was refused to; else it is logged."
+        None, min_length=1, description="File that records calls, dialling and refused requests; the log if unset."
     )
     max_connections: int = Field(
-        1000, ge=10, description="HTTP connections at once; beyond it those that are idle make room."
+        1000, ge=10, description="HTTP connections at once; beyond that, idle ones are closed to make room."
     )
 
-    # who answers
+    # model and credentials
     google_api_key: SecretStr | None = Field(
         None,
         min_length=1,
         validation_alias=AliasChoices("google_api_key", "GOOGLE_API_KEY", "GEMINI_API_KEY"),
-        description="Gemini API key, from GOOGLE_API_KEY. Without any credentials the local emulator answers.",
+        description="Gemini API key, from GOOGLE_API_KEY. With no credentials at all, the local emulator answers.",
     )
     vertex_project: str | None = Field(
-        None, min_length=1, description="Google Cloud project whose Vertex AI answers, instead of the Gemini API."
+        None, min_length=1, description="Google Cloud project; Vertex AI then answers instead of the Gemini API."
     )
-    vertex_location: str = Field("us-central1", min_length=1, description="Region of Vertex AI.")
+    vertex_location: str = Field("us-central1", min_length=1, description="Vertex AI region.")
     vertex_credentials_file: str | None = Field(
-        None, min_length=1, description="JSON file of a service account; without one, Google's default credentials."
+        None,
+        min_length=1,
+        description="JSON key file of a service account; if unset, Google's application default credentials.",
     )
     vertex_api_key: SecretStr | None = Field(
-        None, min_length=1, description="Key of Vertex AI in express mode, in place of a project."
+        None, min_length=1, description="Vertex AI API key (express mode), instead of a project."
     )
     model: str = Field("gemini-3.8-live", min_length=1, description="The Live model.")
     api_version: str | None = Field(
         None,
         pattern=r"^v\d+(alpha|beta)?\d*$",
-        description="Version of the Live API in the URL; v1beta if unset, v1beta1 at Vertex AI.",
+        description="Live API version in the URL; if unset, v1beta, or v1beta1 for Vertex AI.",
     )
 
-    # what the agent is and may do
-    system_instruction: str = Field(DEFAULT_INSTRUCTION, description="What the agent is told to be.")
-    audio_output: bool = Field(True, description="The agent speaks; otherwise it writes, which few models do.")
-    voice: str | None = Field(None, min_length=1, description="Name of a prebuilt voice; the model's own if unset.")
+    # the agent
+    system_instruction: str = Field(DEFAULT_INSTRUCTION, description="The agent's system instruction.")
+    audio_output: bool = Field(True, description="The agent speaks; if off, it writes, which few models support.")
+    voice: str | None = Field(
+        None, min_length=1, description="Name of a prebuilt voice; the model's default if unset."
+    )
     language: str | None = Field(
-        None, min_length=2, description="BCP 47 code, e.g. en-GB; the model's own choice if unset."
+        None, min_length=2, description="BCP 47 code, e.g. en-GB; if unset, the model chooses."
     )
     search: bool = Field(False, description="Let the model search with Google.")
-    code_execution: bool = Field(False, description="Let the model run code at Google's.")
+    code_execution: bool = Field(False, description="Let the model run code on Google's servers.")
     proactive_audio: bool | None = Field(
-        None, description="Let the model stay silent when it was not spoken to; the model's own way if unset."
+        None, description="Let the model stay silent when it is not spoken to; the model's default if unset."
     )
-    affective_dialog: bool = Field(False, description="Let the model answer the caller's tone of voice.")
+    affective_dialog: bool = Field(False, description="Let the model respond to the caller's tone of voice.")
 
-    # how it generates; what is unset is the model's own choice
-    temperature: float | None = Field(None, ge=0, le=2, description="Randomness of the choice of words.")
-    top_p: float | None = Field(None, ge=0, le=1, description="Probability of all tokens that are chosen among.")
-    top_k: int | None = Field(None, ge=1, le=1000, description="How many tokens are chosen among.")
-    max_output_tokens: int | None = Field(None, ge=1, le=65_536, description="Longest answer.")
-    presence_penalty: float | None = Field(None, ge=-2, le=2, description="Above 0: fewer words that came before.")
-    frequency_penalty: float | None = Field(
-        None, ge=-2, le=2, description="Above 0: fewer words that came often before."
+    # generation; the model's own default applies to whatever is unset
+    temperature: float | None = Field(None, ge=0, le=2, description="Randomness of the model's choice of words.")
+    top_p: float | None = Field(
+        None, ge=0, le=1, description="Choose among the likeliest tokens that together have this probability."
     )
-    candidate_count: int | None = Field(None, ge=1, le=8, description="Answers that the model drafts.")
+    top_k: int | None = Field(
+        None, ge=1, le=1000, description="Choose among this many of the likeliest tokens only."
+    )
+    max_output_tokens: int | None = Field(None, ge=1, le=65_536, description="Maximum length of an answer.")
+    presence_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Above 0, words that were used before become less likely."
+    )
+    frequency_penalty: float | None = Field(
+        None, ge=-2, le=2, description="Above 0, words become less likely the more often they were used."
+    )
+    candidate_count: int | None = Field(None, ge=1, le=8, description="Number of answers that the model drafts.")
     seed: int | None = Field(
-        None, ge=-(2**31), le=2**31 - 1, description="Start of the random numbers, to get similar answers again."
+        None, ge=-(2**31), le=2**31 - 1, description="Random seed; the same seed gives similar answers."
     )
     thinking_level: Literal["minimal", "low", "medium", "high"] | None = Field(
-        None, description="How much the model thinks first, where it has levels."
+        None, description="How much the model thinks before it answers, for models with thinking levels."
     )
     thinking_budget: int | None = Field(
         None,
         ge=-1,
         le=32_768,
-        description="How long the model thinks first, where it has a budget; 0 is off, -1 its own choice.",
+        description="Tokens to think with, for models with a thinking budget; 0 is off, -1 lets the model decide.",
     )
-    include_thoughts: bool = Field(False, description="Ask the model to send summaries of its thoughts too.")
+    include_thoughts: bool = Field(False, description="Ask the model for summaries of its thoughts too.")
 
-    # when the caller's turn begins and ends; what is unset is the Live server's own choice
+    # turn detection; the Live server's own default applies to whatever is unset
     vad: Literal["high", "medium", "low", "phone", "off"] | None = Field(
-        None, description="How readily speech is found and called finished; phone suits noisy lines."
+        None, description="Preset of the speech detector's sensitivity and times; phone suits noisy lines."
     )
-    vad_start_sensitivity: Sensitivity | None = Field(None, description="How readily sound is called speech.")
-    vad_end_sensitivity: Sensitivity | None = Field(None, description="How readily speech is called finished.")
-    vad_prefix_ms: int | None = Field(None, ge=0, le=10_000, description="Speech that it takes to begin a turn.")
-    vad_silence_ms: int | None = Field(None, ge=0, le=10_000, description="Silence that ends a turn.")
-    barge_in: bool = Field(True, description="Speaking interrupts the agent.")
+    vad_start_sensitivity: Sensitivity | None = Field(None, description="How readily sound is taken for speech.")
+    vad_end_sensitivity: Sensitivity | None = Field(None, description="How readily speech is taken to be over.")
+    vad_prefix_ms: int | None = Field(None, ge=0, le=10_000, description="How much speech begins a turn.")
+    vad_silence_ms: int | None = Field(None, ge=0, le=10_000, description="How much silence ends a turn.")
+    barge_in: bool = Field(True, description="Let the caller interrupt the agent by speaking.")
     turn_coverage: Literal["activity", "all_input", "activity_and_video"] | None = Field(
-        None, description="Which input is part of the caller's turn."
+        None, description="Which input belongs to the caller's turn."
     )
 
     # transcripts
     input_transcription: bool = Field(True, description="Ask for a transcript of the caller.")
     output_transcription: bool = Field(True, description="Ask for a transcript of the agent.")
     transcription_languages: list[str] = Field(
-        [], description="BCP 47 codes of what the caller may speak; found out by itself if empty."
+        [], description="BCP 47 codes of the languages the caller may speak; detected if empty."
     )
     transcription_vocabulary: list[str] = Field([], description="Names and terms that the caller may use.")
-    transcription_timestamps: bool = Field(False, description="Ask for the time of each word of the caller.")
+    transcription_timestamps: bool = Field(False, description="Ask for the time of each of the caller's words.")
 
     # the Live session
     compression_trigger_tokens: int = Field(
-        25_600, ge=5_000, le=128_000, description="Context size at which its oldest part is dropped."
+        25_600, ge=5_000, le=128_000, description="Context size at which the oldest part is dropped."
     )
     compression_target_tokens: int | None = Field(
-        None, ge=1, le=128_000, description="Context size to drop it to; half of the trigger if unset."
+        None, ge=1, le=128_000, description="Context size after that; half of the trigger if unset."
     )
     media_resolution: Literal["low", "medium", "high"] | None = Field(
-        None, description="How finely the model looks at pictures; finer ones cost more tokens."
+        None, description="Detail in which the model sees pictures; more detail costs more tokens."
     )
     answer_timeout_s: float = Field(
         6.0,
         ge=0,
-        description="Seconds after which a caller who got no answer is taken care of; 0 never does. "
-        "12 for models that think, unless it is set.",
+        description="Seconds that a caller waits for an answer before the service steps in; 0 for never. "
+        "12 for models that think, unless you set it.",
     )
     recovery_s: float = Field(
-        30.0, ge=0, description="Seconds within which a lost Live session must be running again, or the call ends."
+        30.0, ge=0, description="Seconds to get a lost Live session running again before the call ends."
     )
     setup_timeout_s: float = Field(
-        4.5, gt=0, le=120, description="Seconds that each attempt to set the Live session up may take."
+        4.5, gt=0, le=120, description="Seconds that each attempt to set up the Live session may take."
     )
-    ping_interval_s: float = Field(5.0, gt=0, description="Seconds between WebSocket pings to the server.")
+    ping_interval_s: float = Field(5.0, gt=0, description="Seconds between WebSocket pings to the Live server.")
     ping_timeout_s: float = Field(
-        60.0, gt=0, description="Seconds to wait for a pong; the real service answers as late as 30 s."
+        60.0, gt=0, description="Seconds to wait for a pong; the real service may take up to 30 s."
     )
     close_timeout_s: float = Field(
         1.0, gt=0, le=10, description="Seconds to wait for the server's close frame when hanging up."
     )
 
-    # the call
+    # calls
     connect_timeout_s: float = Field(
-        30.0, gt=0, description="Seconds from the answer until media must flow, or the call ends."
+        30.0, gt=0, description="Seconds from the SDP answer within which media must flow, or the call ends."
     )
     ice_grace_s: float = Field(
-        15.0, gt=0, description="Seconds without any packet from the caller after which the call ends."
+        15.0, gt=0, description="Seconds without a packet from the caller after which the call ends."
     )
     max_calls: int = Field(100, ge=1, description="Calls at once; further offers are answered 503.")
     max_pending_calls: int | None = Field(
-        None, ge=1, description="Of them those that are not connected yet; half of max_calls, or 10, if unset."
+        None, ge=1, description="How many of them may not be connected yet; if unset, half, but at least 10."
     )
     overload_lag_ms: float = Field(
         40.0,
         gt=0,
-        description="Lag of the event loop, over about 2 s, above which further offers are answered 503.",
+        description="Event-loop lag, averaged over about 2 s, above which further offers are answered 503.",
     )
     drain_timeout_s: float = Field(
-        5.0, ge=0, description="Seconds that running calls get to end by themselves on SIGTERM."
+        5.0, ge=0, description="Seconds that running calls get to end on their own after SIGTERM."
     )
     initial_message: str | None = Field(
-        None, min_length=1, description="Said to the model as the caller's first words, so that it speaks first."
+        None, min_length=1, description="Sent to the model as the caller's first words, so that it speaks first."
     )
     initial_message_delay_s: float = Field(
-        0.0, ge=0, le=60, description="Seconds from the first media until then; not at all if the caller was first."
+        0.0,
+        ge=0,
+        le=60,
+        description="Seconds from the first media until it is sent; it is not sent if the caller is first.",
     )
     client_may_instruct: bool = Field(
         False,
-        description="The caller's page may change what the agent is told to be, and tell it what nobody said.",
+        description="Let the caller's page change the instructions and tell the model things that nobody said.",
     )
     tool_reports: Literal["none", "name", "full"] = Field(
-        "name", description="What callers are told of tool calls: nothing but that, the tool, or all it was asked."
+        "name", description="What callers are told of a tool call: only that it runs, which tool it is, or all."
     )
     tool_masked_fields: list[str] = Field(
-        [], description="Names of arguments and of fields in results that callers are never told."
+        [], description="Names of argument and result fields whose values callers are never told."
     )
     video_fps: float = Field(
         1.0,
         ge=0,
         le=5,
-        description="Pictures a second of camera and of screen that the model gets at most; 0 turns video off.",
+        description="Maximum pictures per second from camera and screen each; 0 turns video off.",
     )
-    video_max_px: int = Field(768, ge=64, le=4096, description="Longest side of a picture; larger ones are scaled.")
-    video_skip_unchanged: bool = Field(
-        True, description="Send a picture only if it looks different from the one sent last."
+    video_max_px: int = Field(
+        768, ge=64, le=4096, description="Longest side of a picture; larger ones are scaled down."
     )
+    video_skip_unchanged: bool = Field(True, description="Skip a picture that looks like the last one sent.")
     ice_servers: list[str] = Field([], description="STUN URLs for callers and service, e.g. stun:host:3478.")
     media_addresses: list[str] = Field(
-        [], description="This machine's addresses on which media is waited for; all but loopback if empty."
+        [], description="Addresses of this machine on which to receive media; all but loopback if empty."
     )
     candidate_networks: list[str] = Field(
-        [], description="Private networks of callers to which checks may be sent, e.g. 10.0.0.0/8. See the docs."
+        [],
+        description="Private networks of callers that may be sent ICE checks, e.g. 10.0.0.0/8. See the docs.",
     )
 
-    # what a call may cost and how long it may last
+    # cost and time limits
     budget_usd: float | None = Field(
-        None, gt=0, description="US dollars that one call may cost; the agent then says goodbye. No limit if unset."
+        None,
+        gt=0,
+        description="Maximum cost of one call in US dollars; the agent then says goodbye. No limit if unset.",
     )
-    price_file: str | None = Field(None, description="TOML file with prices of your own; see docs/usage.md.")
+    price_file: str | None = Field(None, description="TOML file with your own prices; see docs/usage.md.")
     idle_timeout_s: float = Field(
-        600.0, ge=0, description="Seconds for which nobody speaks or types, after which the call ends; 0 for never."
+        600.0, ge=0, description="Seconds without anyone speaking or typing after which the call ends; 0 for never."
     )
     max_duration_s: float = Field(
-        3600.0, ge=0, description="Seconds that a call may last; the agent then says goodbye. 0 for any length."
+        3600.0, ge=0, description="Maximum seconds of a call; the agent then says goodbye. 0 for no limit."
     )
     daily_budget_usd: float | None = Field(
-        None, gt=0, description="US dollars that all calls of the last 24 hours may cost. No limit if unset."
+        None, gt=0, description="Maximum cost of all calls within 24 hours in US dollars. No limit if unset."
     )
     daily_minutes: float | None = Field(
-        None, gt=0, description="Minutes that all calls of the last 24 hours may last, together."
+        None, gt=0, description="Maximum minutes of all calls together within 24 hours. No limit if unset."
     )
     key_daily_budget_usd: float | None = Field(
-        None, gt=0, description="As daily_budget_usd, for the calls that came with the server key."
+        None, gt=0, description="Like daily_budget_usd, for calls made with the server key."
     )
     key_daily_minutes: float | None = Field(
-        None, gt=0, description="As daily_minutes, for the calls that came with the server key."
+        None, gt=0, description="Like daily_minutes, for calls made with the server key."
     )
 
     # telephones
     janus_url: str | None = Field(
-        None, pattern=r"^wss?://", description="WebSocket of the Janus gateway; without one no phone is served."
+        None, pattern=r"^wss?://", description="WebSocket URL of the Janus gateway; if unset, SIP is off."
     )
     janus_secret: SecretStr | None = Field(None, min_length=1, description="The gateway's api_secret.")
     sip_user: str = Field(
-        "sip:agent@localhost", pattern=r"^sips?:[^@:\s]+@[^@\s]+$", description="Address of the agent's phone line."
+        "sip:agent@localhost",
+        pattern=r"^sips?:[^@:\s]+@[^@\s]+$",
+        description="SIP address of the agent's phone line.",
     )
     sip_password: SecretStr | None = Field(
-        None, min_length=1, description="The line's password at the registrar; without one it registers nowhere."
+        None, min_length=1, description="The line's password at the registrar; if unset, it does not register."
     )
     sip_proxy: str | None = Field(
-        None, pattern=r"^sips?:\S+$", description="Registrar and way out of the line, e.g. sip:127.0.0.1:5060."
+        None,
+        pattern=r"^sips?:\S+$",
+        description="The line's registrar and outbound proxy, e.g. sip:127.0.0.1:5060.",
     )
-    sip_lines: int = Field(4, ge=1, le=200, description="Phone calls at once; further callers hear busy.")
-    dial: bool = Field(False, description="Let clients with the server key have the agent call telephones.")
+    sip_lines: int = Field(4, ge=1, le=200, description="Phone calls at once; further callers get a busy signal.")
+    dial: bool = Field(False, description="Let clients with the server key make the agent call telephones.")
     dial_allowed: list[str] = Field(
-        [], description="What it may call: numbers such as +4930*, addresses such as sip:*@pbx.example; * for all."
+        [], description="Numbers (+4930*) and addresses (sip:*@pbx.example) that it may call; * for all."
     )
-    transfer: bool = Field(False, description="Let the agent hand telephone callers over to other telephones.")
-    transfer_allowed: list[str] = Field([], description="Where to: as for dial_allowed.")
-    send_dtmf: bool = Field(False, description="Let the agent press keys on telephone calls.")
+    transfer: bool = Field(False, description="Let the agent transfer telephone callers to other telephones.")
+    transfer_allowed: list[str] = Field([], description="Where it may transfer them, as in dial_allowed.")
+    send_dtmf: bool = Field(False, description="Let the agent press keys in telephone calls.")
     twilio_auth_token: SecretStr | None = Field(
-        None, min_length=1, description="Auth token that a carrier signs with; without one /twilio answers nobody."
+        None, min_length=1, description="Token that the carrier signs with; if unset, /twilio refuses all requests."
     )
     twilio_url: str | None = Field(
         None,
         pattern=r"^wss?://",
-        description="URL of /twilio as the carrier knows it; else the request's.",
+        description="URL of /twilio as the carrier knows it; if unset, made from the request's host.",
     )
 
     @field_validator("system_instruction", "initial_message", "transcription_vocabulary", mode="before")
     @classmethod
     def _valid_unicode(cls, told: Any) -> Any:
-        """What the model is told; a name that is no valid text is refused instead."""
+        """Make what the model is told valid Unicode. Names are not mended: a bad one is refused."""
         return valid_json(told)
 
     @field_validator("ice_servers")
@@ -343,40 +364,40 @@ class Settings(BaseSettings):
             raise ValueError("must not be blank")
         return value
 
-    _flags: Mapping[str, str] = PrivateAttr({})  # the flags that were typed, by the name of the setting they set
-    _agents: frozenset[str] = PrivateAttr(frozenset())  # names of the settings that the agent's file set
+    _flags: Mapping[str, str] = PrivateAttr({})  # flags as typed, keyed by the setting they set
+    _agents: frozenset[str] = PrivateAttr(frozenset())  # settings that the agent's file set
 
     @property
     def most_pending(self) -> int:
-        """How many calls may be not connected yet."""
+        """How many calls may be waiting to connect."""
         if self.max_pending_calls is not None:
             return min(self.max_pending_calls, self.max_calls)
         return min(max(self.max_calls // 2, 10), self.max_calls)
 
     def source(self, name: str) -> str:
-        """Say where the value of a setting came from, to begin a complaint about it with."""
+        """Return where a setting's value came from, for the beginning of an error message."""
         if name in self._agents:
             return f"the agent's {name}"
         return _source(name, self._flags) if name in self.model_fields_set else f"default of {name}"
 
     def stated(self, name: str) -> str:
-        """Say where a setting got which value, as it was written there: ``flag --vad = 'off'``."""
+        """Return a setting's source and its value as it was written there: ``flag --vad = 'off'``."""
         value = getattr(self, name)
         if not isinstance(value, bool):
             return f"{self.source(name)} = {_shown(name, value)}"
         if name in self._flags:
-            return self.source(name)  # the flag says it: --barge-in or --no-barge-in
+            return self.source(name)  # the flag itself tells the value: --barge-in or --no-barge-in
         return f"{self.source(name)} = {str(value).lower()}"
 
     def of_agent(self, own: Mapping[str, Any]) -> Settings:
-        """Return these settings with those that an agent's file sets in their place."""
+        """Return a copy in which the settings of an agent's file replace these."""
         settings = self.model_copy(update=own)
         settings._agents = self._agents | frozenset(own)
         return settings
 
     @property
     def at_vertex(self) -> bool:
-        """True if Vertex AI answers, and not the Gemini API or the local emulator."""
+        """True if Vertex AI answers, not the Gemini API or the local emulator."""
         return bool(self.vertex_project or self.vertex_credentials_file or self.vertex_api_key)
 
     @classmethod
@@ -388,7 +409,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then secrets in files of their own, then the TOML file."""
+        """Return the sources in order of precedence: flags, environment, files of single secrets, TOML file."""
         return init_settings, env_settings, SecretFiles(settings_cls), TomlConfigSettingsSource(settings_cls)
 
 
@@ -397,19 +418,19 @@ def _stun_url(url: str) -> str:
     scheme, _, rest = url.partition(":")
     match = _STUN_REST.fullmatch(rest)
     if scheme.lower() in ("turn", "turns"):
-        why = "TURN needs credentials, for which there is no setting; name STUN servers only"
+        why = "TURN needs credentials, for which there is no setting; use STUN servers only"
     elif scheme.lower() not in ("stun", "stuns"):
         why = "it does not begin with stun: or stuns:"
     elif rest.startswith("//"):
-        why = "there are no slashes in it"
+        why = "STUN URLs have no slashes"
     elif "?" in rest:
-        why = "it has no ?transport"
+        why = "STUN URLs have no ?transport"
     elif match is None:
         why = "write stun:HOST or stun:HOST:PORT"
     elif match["port"] and not 0 < int(match["port"]) < 1 << 16:
         why = "the port must be 1 to 65535"
     elif match["ipv6"] and not _is_ipv6(match["ipv6"]):
-        why = "what stands in brackets is no IPv6 address"
+        why = "the part in brackets is not an IPv6 address"
     else:
         return f"{scheme.lower()}:{rest}"
     raise _wrong("{url} is not the URL of a STUN server: {why}", url=repr(url), why=why)
@@ -434,10 +455,10 @@ def _wrong(message: LiteralString, **parts: str) -> PydanticCustomError:
 
 
 class SecretFiles(PydanticBaseSettingsSource):
-    """Secrets in files of their own, as containers and systemd hand them over; see `secret_file`."""
+    """Secrets in files of their own, as containers and systemd provide them; see `secret_file`."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the secret of a setting, its name, and that it is not JSON."""
+        """Return a setting's secret and name, and False because it is not JSON."""
         path = secret_file(field_name)
         if path is None:
             return None, field_name, False
@@ -448,21 +469,21 @@ class SecretFiles(PydanticBaseSettingsSource):
             raise ConfigError(f"{_source(field_name, {})}: {path} cannot be read: {reason}") from None
 
     def __call__(self) -> dict[str, Any]:
-        """Return the secrets that lie in files, by setting."""
+        """Return the secrets that are in files, keyed by setting."""
         found = {name: self.get_field_value(Settings.model_fields[name], name)[0] for name in secret_settings()}
         return {name: value for name, value in found.items() if value is not None}
 
 
 def secret_settings() -> list[str]:
-    """Return the names of the settings that nobody may see."""
+    """Return the names of the settings that hold secrets."""
     return [name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)]
 
 
 def secret_file(name: str) -> Path | None:
     """Return the file that holds a secret, or None.
 
-    For ``server_key`` that is the one that ``TALKSPURT_SERVER_KEY_FILE`` names, else ``server_key`` in the unit's
-    credentials directory (systemd.exec(5), LoadCredential).
+    For ``server_key`` this is the file that ``TALKSPURT_SERVER_KEY_FILE`` names, or else ``server_key`` in the
+    unit's credentials directory (systemd.exec(5), LoadCredential).
     """
     for variable in _variables(name):
         if path := os.environ.get(f"{variable}_FILE"):
@@ -476,12 +497,12 @@ def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, st
     """Read the settings.
 
     Args:
-        flags: what the command line set, by setting name; None values count as unset.
-        typed: the flags that set them as they were typed, by setting name, for complaints; where it is missing the
-            setting's own flag is named.
+        flags: values from the command line, keyed by setting; None counts as unset.
+        typed: the flags as they were typed, keyed by setting, for error messages; defaults to the setting's own
+            flag.
 
     Raises:
-        ConfigError: a value is not acceptable; the message names the setting, the value's source and the rule.
+        ConfigError: a value is not allowed; the message names the setting, the value's source and what is allowed.
     """
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     named = {name: flag_of(name, value) for name, value in given.items()} | dict(typed or {})
@@ -498,10 +519,10 @@ def load_settings(flags: Mapping[str, Any] | None = None, typed: Mapping[str, st
         raise ConfigError(f"{TOML_FILE} cannot be read: {error.strerror}") from None
     except RecursionError:
         raise ConfigError(f"a list in {TOML_FILE} or in the environment is nested too deeply") from None
-    except SettingsError as error:  # its cause says what is wrong with the JSON of a list
+    except SettingsError as error:  # a list that is not JSON; the cause says what is wrong with it
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "settings")
         raise ConfigError(f"{_source(name, named)}: expected a JSON list: {error.__cause__}") from None
-    except ValueError as error:  # a number of thousands of digits, for one
+    except ValueError as error:  # for example a number with thousands of digits
         raise ConfigError(f"{TOML_FILE} cannot be used: {error}") from None
     settings._flags = named
     _check_together(settings)
@@ -514,7 +535,7 @@ def flag_of(name: str, value: object = None) -> str:
 
 
 def allowed(name: str) -> str:
-    """Say which values a setting may have; "" if its type says it all."""
+    """Return a description of the values that a setting may have; "" if its type says enough."""
     field = Settings.model_fields[name]
     choices = [word for kind in (field.annotation, *get_args(field.annotation)) for word in _words(kind)]
     if choices:
@@ -536,14 +557,14 @@ def allowed(name: str) -> str:
 
 
 def _words(kind: object) -> tuple[str, ...]:
-    """Return the words of a Literal; none for any other type."""
+    """Return the strings of a Literal; empty for any other type."""
     return tuple(word for word in get_args(kind) if isinstance(word, str))
 
 
 def _refuse_empty_keys(given: Mapping[str, Any]) -> None:
-    """Refuse an empty variable for what strangers are held against; elsewhere an empty one counts as unset.
+    """Refuse empty variables for secrets that authenticate strangers; any other empty variable counts as unset.
 
-    ``TALKSPURT_SERVER_KEY=$KEY`` without a KEY would leave a door open, or shut, that was meant to be locked.
+    ``TALKSPURT_SERVER_KEY=$KEY`` with KEY unset would otherwise let everybody in, or nobody.
     """
     for name in ("server_key", "twilio_auth_token"):
         for variable in _variables(name):
@@ -552,7 +573,7 @@ def _refuse_empty_keys(given: Mapping[str, Any]) -> None:
 
 
 def _check_together(settings: Settings) -> None:
-    """Refuse settings that contradict each other, each with where it came from."""
+    """Refuse settings that contradict each other; the messages say where each came from."""
     trigger, target = settings.compression_trigger_tokens, settings.compression_target_tokens
     if trigger is not None and target is not None and target >= trigger:
         too_high = settings.stated("compression_target_tokens")
@@ -579,7 +600,7 @@ def _complaint(item: Any, flags: Mapping[str, str]) -> str:
 
 
 def _shown(name: str, value: object) -> str:
-    """Return a value as it may be printed: addresses without the secrets that they may hold."""
+    """Return a value in printable form, without the secrets that addresses may contain."""
     name = next((each for each in Settings.model_fields if name in (each, *_variables(each))), name)
     is_address = name.endswith(("_url", "_user", "_proxy", "_servers", "_origins"))
     if not is_address:
@@ -588,9 +609,9 @@ def _shown(name: str, value: object) -> str:
 
 
 def unknown_variables() -> list[str]:
-    """Say which variables look like settings and are none; one sentence each, for the log.
+    """Return a sentence for the log about each variable that looks like a setting but is not one.
 
-    They are not refused: Kubernetes, for one, puts variables of its own under the name of a service.
+    They are not refused because Kubernetes, for example, sets variables that begin with the name of a service.
     """
     known = {variable for name in Settings.model_fields for variable in _variables(name)}
     known |= {f"{variable}_FILE" for name in secret_settings() for variable in _variables(name)}
@@ -602,21 +623,21 @@ def unknown_variables() -> list[str]:
 
 
 def _no_such(name: str) -> str:
-    if name == "text_output":  # it has a flag of this name
+    if name == "text_output":  # there is a flag of this name
         return "there is no setting called text_output; set audio_output to false"
     close = get_close_matches(name, Settings.model_fields, n=1, cutoff=0.7)
     return f"there is no setting called {name}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _range(name: str, item: Any) -> str:
-    """Return the allowed values, unless pydantic's own message lists them."""
+    """Return the allowed values in parentheses; "" if pydantic's own message lists them."""
     name = next((each for each in Settings.model_fields if name in (each, *_variables(each))), "")
     values = allowed(name) if name and item["type"] != "literal_error" else ""
     return f" (allowed: {values})" if values else ""
 
 
 def _source(name: str, flags: Mapping[str, str]) -> str:
-    """Say where the value of a setting came from."""
+    """Return where the value of a setting came from."""
     if name in flags:
         return f"flag {flags[name]}"
     wanted = _variables(name) if name in Settings.model_fields else (name.upper(),)
@@ -629,7 +650,7 @@ def _source(name: str, flags: Mapping[str, str]) -> str:
 
 
 def _variables(name: str) -> tuple[str, ...]:
-    """Return the environment variables that can hold a setting."""
+    """Return the environment variables that can set a setting."""
     field = Settings.model_fields.get(name)
     alias = field.validation_alias if field is not None else None
     if isinstance(alias, AliasChoices):

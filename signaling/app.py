@@ -1,4 +1,4 @@
-"""The service put together: routes, the agent that answers, and an orderly end."""
+"""Put the service together: its routes, the agent that answers, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -36,24 +36,26 @@ from signaling.http.origins import add_cors, origin_middleware, origins_of
 from signaling.http.problem import MAX_BODY_BYTES, problem_middleware
 from signaling.http.tokens import check_exposure
 from signaling.offline import emulator_process
-from signaling.phone import stream as twilio
+from signaling.phone import twilio
 from signaling.phone.sip_line import SipLine
+from signaling.phone.telephone import check_tool_names
 from signaling.prices import load_prices
 from signaling.process.descriptors import raise_limit
 from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import Agent, Door
+from signaling.webrtc.offer import Answering, Negotiator
 from signaling.webrtc.peer import note_closed_connects
 
 logger = logging.getLogger(__name__)
 
-# The media path makes no cycles; Python's 700 would have it searched all the time. See `signaling.process.garbage`.
+# The media path makes no reference cycles: with Python's 700 the collector would run all the time, for nothing.
+# See `signaling.process.garbage`.
 GC_THRESHOLDS = (10_000, 20, 50)
 
 
 DEMO = Definition(tools=(WEATHER,))
-"The agent that answers when no file says another."
+"The agent that answers if no file defines another."
 
 Outage = Callable[[], str | None]
 
@@ -63,22 +65,22 @@ def _no_outage() -> None:
 
 
 def build_app(
-    settings: Settings, agent: Agent, calls: Calls, metrics: Metrics, connections: Connections
+    settings: Settings, answering: Answering, calls: Calls, metrics: Metrics, connections: Connections
 ) -> web.Application:
-    """Return the application; the caller owns ``calls`` and ends them."""
+    """Return the application; the caller of this function owns ``calls`` and ends them."""
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    door = Door(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
-    app.add_routes(whip.routes(settings, door, calls))
+    negotiator = Negotiator(settings, answering, calls, {rtvi.LABEL: rtvi.speak_rtvi})
+    app.add_routes(whip.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
     if settings.janus_url is not None:
-        phone = SipLine(settings, door)
-        app.cleanup_ctx.append(phone.serve)  # ended after the calls were
+        phone = SipLine(settings, negotiator)
+        app.cleanup_ctx.append(phone.serve)  # ends after the calls
         app.add_routes(phone_api.routes(settings, phone, calls))
-    app.add_routes(twilio.routes(settings, door, calls))
+    app.add_routes(twilio.routes(settings, negotiator, calls))
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
     app.add_routes(assets.routes())
@@ -88,10 +90,10 @@ def build_app(
 
 @asynccontextmanager
 async def endpoint(settings: Settings) -> AsyncIterator[tuple[LiveEndpoint, Outage]]:
-    """Decide who answers: Gemini with credentials, the emulator's own process without.
+    """Choose the Live server: Gemini if there are credentials, else the emulator in a process of its own.
 
     Yields:
-        Where the Live server is, and a function that says why it cannot be used now, or None.
+        The endpoint, and a function that says why it cannot be used now, or None.
     """
     gemini = endpoint_of(settings)
     if gemini is not None:
@@ -105,17 +107,17 @@ async def endpoint(settings: Settings) -> AsyncIterator[tuple[LiveEndpoint, Outa
 async def running(
     settings: Settings, live: LiveEndpoint, outage: Outage = _no_outage, definition: Definition = DEMO
 ) -> AsyncIterator[str]:
-    """Run the service; yields the page's address. Ends every call on exit.
+    """Run the service; yield the page's address. Every call is ended on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, the prices cannot be used, or a tool or
-            a hook of the agent cannot.
+        ConfigError: the address cannot be listened on, or the prices, a tool or a hook cannot be used.
     """
     settings = definition.settings(settings)
     own, hooks = definition.declared_tools(), definition.hooks()
     async with mcp_tools(definition.mcp_servers, [tool.name for tool in own]) as mcp:
         tools = [*own, *mcp]
         check_names(tools)
+        check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
         async with _serving(settings, live, outage, tools, definition.greeting, hooks) as address:
             yield address
@@ -136,11 +138,11 @@ async def _serving(
     note_closed_connects(asyncio.get_running_loop())
     calls = Calls(settings, outage, hooks)
     client = live_client(live, settings)
-    agent = Agent(client, tools, live.offline_demo, prices, greeting)
+    answering = Answering(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()
     metrics = Metrics(calls, connections, strangers_errors)
-    app = build_app(settings, agent, calls, metrics, connections)
+    app = build_app(settings, answering, calls, metrics, connections)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     assert runner.server is not None
@@ -160,7 +162,7 @@ async def _serving(
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
-                "choose another with --port or TALKSPURT_PORT"
+                "choose another port with --port or TALKSPURT_PORT"
             ) from None
         yield _address(runner)
     finally:
@@ -180,7 +182,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
         definition: the agent that answers.
 
     Raises:
-        ConfigError: a setting, or the agent, does not allow it.
+        ConfigError: a setting or the agent cannot be used.
     """
     check_exposure(settings)
     raise_limit()
@@ -196,22 +198,22 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
             logger.info("calls are answered by %s%s", settings.model, " at Vertex AI" if live.vertex else "")
         for doubt in (*unknown_variables(), *doubts(definition.settings(settings), offline=live.offline_demo)):
             logger.warning("%s", doubt)
-        _say_what_is_missing()
-        # What start-up made stays: a full collection over it would stop the loop for some 70 ms.
+        _warn_what_is_missing()
+        # Objects made at start-up stay: a full collection over them would stop the loop for some 70 ms.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         logger.info("talkspurt is ready: open %s", address)
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)  # a second signal does not wait for the calls
+            loop.remove_signal_handler(number)  # a second signal ends the process at once
         logger.info("shutting down: draining calls for up to %g s", settings.drain_timeout_s)
 
 
-def _say_what_is_missing() -> None:
+def _warn_what_is_missing() -> None:
     reason = tap.why_not()
     if reason is not None:
-        logger.warning("lost packets will delay callers: aiortc cannot be tapped: %s", reason)
+        logger.warning("lost packets will delay what callers say: aiortc cannot be tapped: %s", reason)
     reason = tap_ice.why_not()
     if reason is not None:
         logger.warning("anybody can end a call with one datagram: aioice cannot be guarded: %s", reason)

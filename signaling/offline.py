@@ -1,4 +1,4 @@
-"""The local emulator as a process of its own, for a service without an API key."""
+"""The local emulator in its own process, for a service without an API key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
-# It finds its modules where this process does, and not in the working directory: an agent.py may lie there.
+# The emulator searches the same paths as this process, not the working directory, where an agent.py may be.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
     "from agent.emulator.command import main; sys.exit(main())"
@@ -26,10 +26,10 @@ _PROGRAM = (
 
 @asynccontextmanager
 async def emulator_process() -> AsyncIterator[tuple[LiveEndpoint, Callable[[], str | None]]]:
-    """Run the emulator on a free port of loopback; it ends with this context, or with this process.
+    """Run the emulator on a free loopback port; it ends with this context or with this process.
 
     Yields:
-        Where it is, and a function that says why it is not there any more, or None while it is.
+        Its endpoint, and a function that returns None while it runs and otherwise says that it has ended.
 
     Raises:
         ConfigError: it did not start.
@@ -45,23 +45,23 @@ async def emulator_process() -> AsyncIterator[tuple[LiveEndpoint, Callable[[], s
         "--exit-with-parent",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the service, which drains its calls first
+        start_new_session=True,  # Ctrl-C must reach the service only, which drains its calls first
     )
     try:
         live = await _endpoint(process)
-        mourner = asyncio.create_task(_report_death(process), name="emulator-watch")
+        watcher = asyncio.create_task(_report_exit(process), name="emulator-watch")
         try:
             yield live, lambda: None if process.returncode is None else "The local emulator has ended."
         finally:
-            mourner.cancel()
+            watcher.cancel()
     finally:
         await _stop(process)
 
 
-async def _report_death(process: asyncio.subprocess.Process) -> None:
-    """Ends when the process does, which nobody asked it to, or is cancelled before it is asked."""
+async def _report_exit(process: asyncio.subprocess.Process) -> None:
+    """Log an unexpected exit of the process; cancelled before the process is stopped on purpose."""
     code = await process.wait()
-    logger.error("the local emulator has ended with code %d: no call can be answered; restart the service", code)
+    logger.error("the local emulator exited with code %d: no call can be answered; restart the service", code)
 
 
 async def _endpoint(process: asyncio.subprocess.Process) -> LiveEndpoint:
@@ -72,11 +72,11 @@ async def _endpoint(process: asyncio.subprocess.Process) -> LiveEndpoint:
         told = json.loads(line)
         return LiveEndpoint("offline-demo", told["url"], told["ca_file"], offline_demo=True)
     except (TimeoutError, ValueError, KeyError):
-        raise ConfigError("the local emulator did not start; its messages above say why") from None
+        raise ConfigError("the local emulator did not start; see its messages above") from None
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Close its standard input, which ends it; kill it if that takes too long."""
+    """End the process by closing its standard input; kill it if that takes too long."""
     if process.returncode is None:
         assert process.stdin is not None
         process.stdin.close()

@@ -1,4 +1,4 @@
-"""Read the operator's price file, and say what has no price."""
+"""Read the operator's price file, and report a model without a price."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ logger = logging.getLogger(__name__)
 
 
 def load_prices(settings: Settings) -> Prices:
-    """Return the prices that this service goes by: those it knows, and the operator's in front of them.
+    """Return the prices that this service uses: the operator's own, and the known ones for all other models.
 
     Raises:
-        ConfigError: the file cannot be used, or there is a budget and no price to hold it against.
+        ConfigError: the file cannot be used, or there is a budget but no price to check it against.
     """
     prices = {**KNOWN, **_own(settings.price_file)}
     if price_of(prices, settings.model) is None:
         budgets = ("budget_usd", "daily_budget_usd", "key_daily_budget_usd")
         for name in (name for name in budgets if getattr(settings, name) is not None):
             raise ConfigError(
-                f"{name} cannot be kept: there is no price for the model {settings.model}; "
-                "name one in TALKSPURT_PRICE_FILE"
+                f"{settings.source(name)}: cannot be enforced: there is no price for the model {settings.model}; "
+                "add one to the file that price_file names"
             )
-        logger.warning("calls have no cost: there is no price for the model %s", settings.model)
+        logger.warning("the cost of calls is not known: there is no price for the model %s", settings.model)
     return prices
 
 
@@ -36,6 +36,6 @@ def _own(name: str | None) -> Prices:
     try:
         text = Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"cannot read the price file {name}: {reason}; see TALKSPURT_PRICE_FILE") from None
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"price_file: {name} cannot be read: {reason}") from None
     return parse_prices(text, name)

@@ -50,7 +50,20 @@ FOLDERS = {
     "agent.call": Folder(
         ("agent.author", *DOMAINS),
         needs=("pydantic",),
-        edge=("call", "hooks", "limits", "stats", "tool_calls"),
+        edge=(
+            "briefing",
+            "call",
+            "farewell",
+            "greeting",
+            "hearing",
+            "hooks",
+            "limits",
+            "observers",
+            "sessions",
+            "speaking",
+            "stats",
+            "tool_calls",
+        ),
     ),
     "agent.media": Folder(
         ("agent.media.tap",),
@@ -61,21 +74,28 @@ FOLDERS = {
         ("agent.media",), needs=("aioice", "aiortc", "av", "pylibsrtp"), edge=("guard", "ice")
     ),
     "agent.dialog": Folder(),
-    "agent.live": Folder(needs=("google", "websockets"), edge=("link", "session", "uplink")),
+    "agent.live": Folder(
+        needs=("google", "websockets"), edge=("connect", "departure", "link", "sender", "session", "uplink")
+    ),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
-        ("agent.emulator.faults", "agent.emulator.model"),
-        needs=("aiohttp", "cryptography", "numpy", "uvloop"),
+        ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("aiohttp", "cryptography", "numpy", "typer", "uvloop"),
         edge=ALL,
     ),
-    "agent.emulator.faults": Folder(("agent.emulator", "agent.emulator.model"), needs=("numpy",), edge=ALL),
+    "agent.emulator.wire": Folder(),
+    "agent.emulator.faults": Folder(
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("numpy",),
+        edge=("hooks", "schedule", "script"),
+    ),
     "agent.emulator.model": Folder(
-        ("agent.emulator",),
+        ("agent.emulator.wire",),
         needs=("av", "numpy", "pocketsphinx"),
-        edge=("brain", "mouth", "render_pack", "speech", "transcribe", "voice"),
+        edge=("answers", "render_pack", "speech", "transcribe", "turn", "voice"),
     ),
     "signaling": Folder(
         (
@@ -92,9 +112,9 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.dialects", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("calls", "offer", "peer", "watch"),
+        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -115,14 +135,14 @@ FOLDERS = {
         edge=("channel", "rtvi"),
     ),
     "signaling.phone": Folder(
-        ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.dialog", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "stream", "telephone"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),
         needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
-        edge=("call", "caller", "camera", "dial", "keyboard"),
+        edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
     "signaling.command": Folder(
         (
@@ -436,5 +456,17 @@ def test_nothing_is_raised_while_a_group_is_handled() -> None:
         for handler in handling.handlers
         for node in ast.walk(handler)
         if isinstance(node, ast.Raise)
+    ]
+    assert seen == []
+
+
+def test_no_test_module_imports_another_one() -> None:
+    """What several tests share lies in tests/support."""
+    shared = re.compile(r"^tests\..*\b(test_\w+|conftest)\b")
+    seen = [
+        f"{module.name}: {name}"
+        for module in load("tests")
+        for name in sorted(module.imports)
+        if shared.match(name)
     ]
     assert seen == []

@@ -5,10 +5,11 @@
  * A call that is `ended` or `failed` is over for good; a new one is a new object.
  */
 
+import { emit } from "./dom.js";
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
-import { isLimitEnd } from "./state.js";
+import { isLimitEnd, isQuietEnd } from "./state.js";
 import { MAX_FPS } from "./video.js";
 
 /** @typedef {import("./rtvi.js").Message} Message */
@@ -17,8 +18,8 @@ import { MAX_FPS } from "./video.js";
 /** @typedef {{from: "caller" | "service" | "page", type: string, data?: unknown}} LogEntry */
 
 /**
- * The offer's m-lines. The service tells them apart by their place, so the order is fixed; they are there with or
- * without a track. The bit rates leave room for a key frame a second: the agent looks at nothing else.
+ * The offer's m-lines, each present with or without a track. The service tells them apart by their order, so it is
+ * fixed. The bit rates leave room for a key frame a second, the only frames that the agent looks at.
  * @type {{name: string, kind: "audio" | "video", direction: RTCRtpTransceiverDirection, maxBitrate?: number}[]}
  */
 const LINES = [
@@ -30,15 +31,14 @@ const LINES = [
 const TRICKLE_MS = 50;
 const READY_TIMEOUT_MS = 20_000;
 const FAREWELL_MS = 1500;
-const UPLOAD_TIMEOUT_S = 60;
+const PICTURES_TIMEOUT_S = 60;
 
 export class Call extends EventTarget {
   /** @type {RTCPeerConnection | null} */
   pc = null;
   /** @type {CallState} */
   state = "idle";
-  /** The service's URL of this call: trickle and hang-up go there. */
-  /** @type {URL | null} */
+  /** The call's address at the service, for trickling and hanging up. @type {URL | null} */
   #url = null;
   #etag = "";
   /** @type {RTCDataChannel | null} */
@@ -50,7 +50,7 @@ export class Call extends EventTarget {
   #trickling = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #readyTimer;
-  /** @type {StateChange | null} What the service said last about the end; told when the channel closes. */
+  /** @type {StateChange | null} The last thing the service said about the end; shown when the channel closes. */
   #farewell = null;
 
   get over() {
@@ -58,7 +58,7 @@ export class Call extends EventTarget {
   }
 
   /**
-   * Resolves when the service accepted the offer; the call is `connected` later, at bot-ready.
+   * Resolves once the service has accepted the offer. The call is `connected` later, at bot-ready.
    * @param {Record<string, MediaStreamTrack | null>} tracks by the name of their m-line
    * @throws {Problem} the service refused; the state is then `failed`
    */
@@ -106,14 +106,14 @@ export class Call extends EventTarget {
       if (this.state !== "connecting") return;
       const joined = pc.connectionState === "connected";
       this.#finish("failed", joined ? "agent_silent" : "no_route", "The call did not connect", joined
-        ? "The service answered, but the agent did not get ready."
+        ? "The service answered, but the agent did not become ready."
         : "The service answered, but no audio path to it was found. A firewall may block UDP.");
     }, READY_TIMEOUT_MS);
     void this.#trickle();
     await this.#limit();
   }
 
-  /** Limits what video may cost, before there is any: not every camera can capture as slowly as it is asked to. */
+  /** Limits the bit and frame rate of video before any is sent: not every camera can capture as slowly as it is asked to. */
   async #limit() {
     for (const { name, maxBitrate } of LINES) {
       const sender = this.#transceiver(name)?.sender;
@@ -122,7 +122,7 @@ export class Call extends EventTarget {
     }
   }
 
-  /** @returns {Promise<RTCIceServer[]>} none when the service has none to offer */
+  /** @returns {Promise<RTCIceServer[]>} empty if the service offers none */
   async #iceServers() {
     try {
       const body = await (await request("v1/ice-servers", {}, 4)).json();
@@ -137,7 +137,7 @@ export class Call extends EventTarget {
 
   /** @param {RTCIceCandidate | null} candidate */
   #onCandidate(candidate) {
-    // The empty string is Firefox's end of one m-line's candidates; null ends them all.
+    // Firefox ends the candidates of each m-line with an empty string; null ends them all.
     if (candidate === null) this.#gathered = true;
     else if (candidate.candidate) {
       this.#candidates.push({ mid: candidate.sdpMid ?? "0", candidate: candidate.candidate });
@@ -145,7 +145,7 @@ export class Call extends EventTarget {
     if (this.#url) void this.#trickle();
   }
 
-  /** Sends what was gathered, a batch at a time and one request at a time, until the end was sent. */
+  /** Sends the candidates gathered so far in batches, one request at a time, until their end has been sent. */
   async #trickle() {
     const pc = this.pc;
     if (this.#trickling || !pc || !this.#url) return;
@@ -205,7 +205,7 @@ export class Call extends EventTarget {
    * Asks about pictures, which the data channel could not carry.
    * @param {string} content the question
    * @param {Blob[]} pictures
-   * @throws {Problem} they were refused, or there is no call
+   * @throws {Problem} the service refused them, or there is no call
    */
   async ask(content, pictures) {
     if (!this.#url || this.over) throw new Problem(0, "There is no call", "The pictures were not sent.");
@@ -214,7 +214,22 @@ export class Call extends EventTarget {
     for (const picture of pictures) form.append("pictures", picture, "picture");
     this.#log("caller", "pictures", { content, pictures: pictures.map(({ type, size }) => ({ type, size })) });
     const url = new URL(`${this.#url.pathname}/pictures`, this.#url);
-    await request(url, { method: "POST", body: form }, UPLOAD_TIMEOUT_S);
+    await request(url, { method: "POST", body: form }, PICTURES_TIMEOUT_S);
+  }
+
+  /**
+   * Fetches a picture that the model made.
+   * @param {number} number
+   * @param {string} path what the event says of its address: untrusted, so it is compared and not requested
+   * @returns {Promise<Blob>}
+   * @throws {Problem} the service has it no longer
+   * @throws {Error} the path is wrong, or the call is over
+   */
+  async picture(number, path) {
+    const url = this.#url && new URL(`${this.#url.pathname}/pictures/${number}`, this.#url);
+    if (!url || this.over) throw new Error("The call is over.");
+    if (!isSamePicture(path, url)) throw new Error("Its address is not that of a picture of this call.");
+    return (await request(url, { redirect: "error" }, PICTURES_TIMEOUT_S)).blob();
   }
 
   /** @param {Message} message */
@@ -235,7 +250,7 @@ export class Call extends EventTarget {
   }
 
   /**
-   * The service said that the call is over. Its channel closes next; if it forgets to, we do.
+   * The service said that the call is over. It closes the channel next; if it does not, we do.
    * @param {string} reason
    * @param {string} detail
    */
@@ -244,7 +259,7 @@ export class Call extends EventTarget {
     this.#farewell = {
       state: this.#ready ? "ended" : "failed",
       reason,
-      title: !this.#ready ? "The call did not connect" : isLimitEnd(reason) ? "The call reached a limit" : "The call ended",
+      title: this.#ready ? endTitle(reason, detail) : "The call did not connect",
       detail: detail || this.#farewell?.detail || reason,
     };
     if (!first) return;
@@ -271,7 +286,7 @@ export class Call extends EventTarget {
 
   /**
    * @param {string} name name of the m-line
-   * @param {MediaStreamTrack | null} track takes the place of the present one, without renegotiation
+   * @param {MediaStreamTrack | null} track replaces the present one without renegotiation
    */
   async replaceTrack(name, track) {
     if (!this.over) await this.#transceiver(name)?.sender.replaceTrack(track);
@@ -279,7 +294,7 @@ export class Call extends EventTarget {
 
   /**
    * @param {string} name name of an m-line that we send on
-   * @returns {boolean} false until the service accepted that m-line in its answer, and if it did not
+   * @returns {boolean} true once the service has accepted that m-line in its answer
    */
   carries(name) {
     return ["sendonly", "sendrecv"].includes(this.#transceiver(name)?.currentDirection ?? "");
@@ -339,8 +354,29 @@ export class Call extends EventTarget {
    * @param {unknown} detail
    */
   #emit(name, detail) {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+    emit(this, name, detail);
   }
+}
+
+/**
+ * @param {string} reason
+ * @param {string} detail a sentence of the service
+ */
+function endTitle(reason, detail) {
+  if (isLimitEnd(reason)) return "The call reached a limit";
+  return isQuietEnd(reason) && detail ? detail.replace(/\.$/, "") : "The service ended the call";
+}
+
+/**
+ * @param {string} path
+ * @param {URL} url of the picture, by the call's own address: .../{call}/pictures/{number}
+ * @returns {boolean} false for another host, call or number; the path before them may have been rewritten by a proxy
+ */
+export function isSamePicture(path, url) {
+  if (!path || !URL.canParse(path, url)) return false;
+  const named = new URL(path, url);
+  const end = url.pathname.split("/").slice(-3).join("/");
+  return named.origin === url.origin && !named.search && !named.hash && named.pathname.endsWith(`/${end}`);
 }
 
 /**
@@ -356,9 +392,9 @@ async function limit(sender, maxBitrate) {
 }
 
 /**
- * Leaves the time of sending out of the offer, where the browser can (Chromium, Safari). From it aiortc estimates how
- * much may be sent, and takes two pictures a second for a slow network: 60 kbit/s, too few to read a screen by.
- * Without it the browser goes by the loss that is reported back, and pictures are sharp after a few seconds.
+ * Leaves the abs-send-time extension out of the offer where the browser allows it (Chromium, Safari). aiortc estimates
+ * the bandwidth from it and takes two pictures a second for a slow network: 60 kbit/s, at which a screen is unreadable.
+ * Without it the browser relies on reported loss, and pictures are sharp after a few seconds.
  * @param {any} transceiver newer than TypeScript's types
  */
 function withoutSendTime(transceiver) {

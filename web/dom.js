@@ -1,4 +1,4 @@
-/** Finding and making elements. Text always goes in as text, never as markup. */
+/** Elements and events of the page. Text always goes in as text, never as markup. */
 
 /**
  * @template {Element} T
@@ -24,4 +24,24 @@ export function make(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
+}
+
+/**
+ * Dispatches a CustomEvent.
+ * @param {EventTarget} target
+ * @param {string} name
+ * @param {unknown} [detail]
+ */
+export function emit(target, name, detail) {
+  target.dispatchEvent(new CustomEvent(name, { detail }));
+}
+
+/**
+ * Calls `listener` with the detail of each event that `emit` dispatches.
+ * @param {EventTarget} target
+ * @param {string} name
+ * @param {(detail: any) => void} listener
+ */
+export function listen(target, name, listener) {
+  target.addEventListener(name, (event) => listener(event instanceof CustomEvent ? event.detail : undefined));
 }

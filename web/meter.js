@@ -1,7 +1,21 @@
-/** Loudness of a stream, for the eye. */
+/** Meters of loudness. They share one AudioContext, which browsers allow only after a click. */
 
 const FLOOR_DB = -62;
 const CEILING_DB = -14;
+
+/** @type {AudioContext | null} */
+let context = null;
+
+/** To be called on a click, before a stream is attached. */
+export function wakeMeters() {
+  context ??= new AudioContext();
+  void context.resume();
+}
+
+/** Releases the audio hardware while nothing is measured. */
+export function restMeters() {
+  void context?.suspend();
+}
 
 export class Meter {
   /** @type {MediaStreamAudioSourceNode | null} */
@@ -11,19 +25,16 @@ export class Meter {
   #samples = new Float32Array(1024);
   #shown = 0;
 
-  /**
-   * @param {AudioContext} context
-   * @param {MediaStream | null} stream null: silence
-   */
-  attach(context, stream) {
+  /** @param {MediaStream | null} stream null: silence */
+  attach(stream) {
     this.#source?.disconnect();
     this.#source = this.#analyser = null;
-    if (!stream?.getAudioTracks().length) return;
+    if (!context || !stream?.getAudioTracks().length) return;
     const analyser = new AnalyserNode(context, { fftSize: this.#samples.length });
     try {
       this.#source = context.createMediaStreamSource(stream);
     } catch {
-      return; // Firefox, when the device has another sampling rate: no meter is better than no call
+      return; // Firefox, if the device has another sampling rate: better no meter than no call
     }
     this.#source.connect(analyser); // and no further: the audio element plays it
     this.#analyser = analyser;

@@ -1,4 +1,4 @@
-/** The picture in the middle: a soft disc with five bars, moved by whoever is speaking. */
+/** The orb: a soft disc with five bars that move with the voice of whoever is speaking. */
 
 const BARS = 5;
 const STILL = [0.3, 0.62, 1, 0.62, 0.3];
@@ -7,7 +7,7 @@ export class Orb {
   #canvas;
   #pen;
   #still = matchMedia("(prefers-reduced-motion: reduce)");
-  /** Loudness of the last frames, newest first; the outer bars show older ones. */
+  /** Levels of the last frames, newest first; the outer bars show older ones. */
   #recent = new Array(16).fill(0);
 
   /** @param {HTMLCanvasElement} canvas */
@@ -19,7 +19,7 @@ export class Orb {
   /**
    * @param {number} nowMs
    * @param {number} level 0..1
-   * @param {import("./state.js").AgentState} state
+   * @param {import("./state.js").AgentState | null} state null outside a call
    */
   draw(nowMs, level, state) {
     const pen = this.#pen;
@@ -34,7 +34,7 @@ export class Orb {
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, size, size);
     pen.translate(size / 2, size / 2);
-    // The colour is CSS's business (state, scheme, transitions).
+    // CSS chooses the colour: by state and scheme, with transitions.
     const style = getComputedStyle(this.#canvas);
     const t = this.#still.matches ? 0 : nowMs / 1000;
     pen.fillStyle = style.color;
@@ -70,13 +70,13 @@ export class Orb {
    * @param {number} size
    * @param {number} bar
    * @param {number} t
-   * @param {import("./state.js").AgentState} state
+   * @param {import("./state.js").AgentState | null} state null outside a call
    */
   #bar(pen, size, bar, t, state) {
     const middle = Math.abs(bar - 2);
     let share = STILL[bar] ?? 0.3;
     if (t > 0 && state === "thinking") share = 0.34 + 0.22 * Math.sin(t * 4.2 - bar * 0.9);
-    else if (t > 0 && state !== "idle") share *= 0.3 + 0.85 * (this.#recent[middle * 4] ?? 0);
+    else if (t > 0 && state !== null) share *= 0.3 + 0.85 * (this.#recent[middle * 4] ?? 0);
     const width = size * 0.034;
     const height = Math.max(width, size * 0.3 * share);
     pen.beginPath();

@@ -1,7 +1,7 @@
-/** What the page says about the call and the agent: tables and one transition function. Pure. */
+/** The states of call and agent, and what the page says of them. Pure. */
 
 /** @typedef {"idle" | "connecting" | "connected" | "reconnecting" | "ended" | "failed"} CallState */
-/** @typedef {"idle" | "listening" | "thinking" | "speaking" | "interrupted"} AgentState */
+/** @typedef {"connecting" | "listening" | "thinking" | "speaking"} AgentState as the service tells it: docs/events.md */
 
 /** @type {Record<CallState, string>} */
 export const CALL_WORDS = {
@@ -13,63 +13,36 @@ export const CALL_WORDS = {
   failed: "Call failed",
 };
 
-/** @type {Record<Exclude<AgentState, "idle">, string>} */
+/** @type {Record<AgentState, string>} */
 const AGENT_WORDS = {
+  connecting: "Connecting…",
   listening: "Listening",
   thinking: "Thinking",
   speaking: "Speaking",
-  interrupted: "Interrupted",
 };
 
 /**
- * @param {AgentState} agent
+ * @param {AgentState | null} agent null until the service has said so
  * @param {CallState} call
- * @returns {string} the headline of the page: what the agent does, or the call's state while no agent is there
+ * @returns {string} the headline of the page: what the agent does, or the call's state if no agent can be reached
  */
-export function agentWords(agent, call) {
-  if (agent !== "idle" && call !== "reconnecting") return AGENT_WORDS[agent];
-  return call === "idle" ? "Ready when you are" : CALL_WORDS[call];
+export function headline(agent, call) {
+  if (call === "idle") return "Ready when you are";
+  return agent && call === "connected" ? AGENT_WORDS[agent] : CALL_WORDS[call];
 }
-
-/** How long a state lasts on its own, in ms, before the agent is taken to be listening again. */
-/** @type {Partial<Record<AgentState, number>>} */
-export const HOLD_MS = {
-  interrupted: 1200,
-  // A cough looks like a turn to the level meter, and no answer follows it. Not while a tool runs: that takes its time.
-  thinking: 12000,
-};
 
 /**
- * @param {AgentState} state
- * @param {string} type type of the RTVI message that came
- * @returns {AgentState}
+ * @param {unknown} value of the service's `agent-state`
+ * @returns {value is AgentState}
  */
-export function nextAgentState(state, type) {
-  switch (type) {
-    case "bot-ready":
-      return "listening";
-    case "bot-started-speaking":
-      return "speaking";
-    case "bot-interrupted":
-      return "interrupted";
-    case "bot-stopped-speaking":
-      // Comes with the interruption too, before or after it: the word stays readable.
-      return state === "speaking" ? "listening" : state;
-    case "user-started-speaking":
-      return state === "thinking" ? "listening" : state;
-    case "user-stopped-speaking":
-    case "bot-llm-started":
-    case "llm-function-call-started":
-      return state === "speaking" ? state : "thinking";
-    default:
-      return state;
-  }
+export function isAgentState(value) {
+  return typeof value === "string" && Object.hasOwn(AGENT_WORDS, value);
 }
 
-/** Ends that are nobody's fault: the page says so quietly, without a banner. */
+/** Ends that need no banner: the caller knows. */
 const QUIET_ENDS = new Set(["hung_up", "caller_left"]);
 
-/** Ends that were set for the call. */
+/** Ends that the operator has set: no error. */
 const LIMIT_ENDS = new Set(["budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used"]);
 
 /** @param {string} reason */

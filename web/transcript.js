@@ -1,4 +1,4 @@
-/** What both sides said: turns are replaced in place while they grow; tools are cards between them. */
+/** What both sides said: turns are replaced in place while they grow; between them are tool calls, sources and pictures. */
 
 import { make } from "./dom.js";
 import { text } from "./rtvi.js";
@@ -13,11 +13,12 @@ export class Transcript {
   #tools = new Map();
   /** Typed turns the service has not confirmed yet, oldest first. @type {string[]} */
   #typed = [];
-  #calls = 0;
+  /** True once the caller has interrupted the agent, in any call. */
+  interrupted = false;
 
   /**
-   * @param {HTMLElement} list shows the turns; not a live region, partials would chatter
-   * @param {HTMLElement} announcer live region that is given the final texts
+   * @param {HTMLElement} list shows the turns; not a live region: unfinished turns would be read again and again
+   * @param {HTMLElement} announcer live region that is given the finished turns
    * @param {HTMLElement} latest button that leads back to the newest turn
    */
   constructor(list, announcer, latest) {
@@ -29,9 +30,10 @@ export class Transcript {
     new ResizeObserver(() => latest.hidden && this.#follow()).observe(list);
   }
 
-  /** A new call: earlier ones stay readable, above a line. */
+  /** A new call begins: earlier ones stay above a line. */
   begin() {
-    if (this.#calls++ && this.list.querySelector("[data-turn], [data-tool]")) {
+    const last = this.list.lastElementChild;
+    if (last && !last.classList.contains("divider")) {
       this.list.append(make("li", { class: "divider" }, "New call"));
     }
     this.#turns.clear();
@@ -39,12 +41,7 @@ export class Transcript {
     this.#typed = [];
   }
 
-  /** True while a tool of this call runs. */
-  get toolRunning() {
-    return [...this.#tools.values()].some((card) => card.dataset.state === "running");
-  }
-
-  /** The call is over: nothing grows any more. */
+  /** The call is over: what is unfinished stays so. */
   finish() {
     for (const { row } of this.#turns.values()) row.dataset.final = "true";
     for (const card of this.#tools.values()) if (card.dataset.state === "running") setToolState(card, "cancelled");
@@ -69,7 +66,7 @@ export class Transcript {
   }
 
   /**
-   * Shows typed words at once; the service's echo of them takes this turn over.
+   * Shows typed words at once. The service's echo of them then replaces this turn in place.
    * @param {string} id the message's id
    * @param {string} words
    */
@@ -97,7 +94,9 @@ export class Transcript {
     const final = data.spoken_status === "completed" || data.interrupted === true;
     const id = text(data.segment_id) || "agent";
     const turn = this.#revise(id, "agent", data, text(data.text), unheard, final, false);
-    if (turn && data.interrupted === true) turn.row.dataset.interrupted = "true";
+    if (data.interrupted !== true) return;
+    this.interrupted = true;
+    if (turn) turn.row.dataset.interrupted = "true";
   }
 
   /**
@@ -112,7 +111,7 @@ export class Transcript {
   #revise(id, speaker, data, words, unheard, final, typed) {
     const revision = Number(data.revision ?? 0);
     const known = this.#turns.get(id);
-    if (!known && !words && !unheard) return undefined; // a noise that became no words
+    if (!known && !words && !unheard) return undefined; // a noise without words
     const turn = known ?? this.#turn(id, speaker, typed);
     if (revision < turn.revision) return undefined;
     turn.revision = revision;
@@ -150,14 +149,19 @@ export class Transcript {
     turn.body.replaceChildren(words);
     if (unheard) {
       const gap = words && !/\s$/.test(words) && !/^\s/.test(unheard) ? " " : "";
-      turn.body.append(gap, make("del", { title: "Not heard: you interrupted" }, unheard));
+      turn.body.append(gap, make("del", { title: "You interrupted before this was spoken" }, unheard));
     }
     if (final && !wasFinal && words) {
       const who = turn.row.dataset.speaker === "agent" ? "Agent" : "You";
-      this.announcer.append(make("p", {}, `${who}: ${words}`));
-      while (this.announcer.childElementCount > 3) this.announcer.firstElementChild?.remove();
+      this.#announce(`${who}: ${words}`);
     }
     if (follow) this.#follow();
+  }
+
+  /** @param {string} words */
+  #announce(words) {
+    this.announcer.append(make("p", {}, words));
+    while (this.announcer.childElementCount > 3) this.announcer.firstElementChild?.remove();
   }
 
   /**
@@ -166,7 +170,7 @@ export class Transcript {
    */
   #onTool(type, data) {
     const id = text(data.tool_call_id);
-    if (!id) return; // "-started" names no call yet; "-in-progress" follows at once
+    if (!id) return; // "-started" has no call id yet; "-in-progress" follows at once
     let card = this.#tools.get(id);
     if (!card) {
       card = make("li", { class: "tool", "data-tool": id },
@@ -181,7 +185,7 @@ export class Transcript {
     put(card, ".tool-arguments", pretty("Asked", data.arguments));
     if (type === "llm-function-call-stopped") {
       put(card, ".tool-result", pretty("Answered", data.result));
-      // The result itself is told only if the service is set to; the outcome always is.
+      // The result comes only with the setting `tool_reports` full; the outcome always does, but for `none`.
       const failed = data.outcome === "error" || data.outcome === "timeout";
       setToolState(card, data.cancelled === true ? "cancelled" : failed ? "failed" : "done");
     }
@@ -194,7 +198,26 @@ export class Transcript {
     if (links.length) this.#add(make("li", { class: "sources" }, make("span", { class: "speaker" }, "Sources"), ...links));
   }
 
-  /** @param {string} id of a request the service could not carry out */
+  /** @returns {HTMLElement} a row in which a picture of the agent's will be shown */
+  addPicture() {
+    const row = make("li", { class: "turn picture", "data-speaker": "agent" }, make("span", { class: "speaker" }, "Agent"),
+      make("p", { class: "hint" }, "Loading the picture…"));
+    this.#add(row);
+    return row;
+  }
+
+  /**
+   * @param {HTMLElement} row
+   * @param {HTMLImageElement | string} content the picture, or a sentence that says why there is none
+   */
+  fillPicture(row, content) {
+    const follow = this.latest.hidden;
+    row.lastElementChild?.replaceWith(typeof content === "string" ? make("p", { class: "hint" }, content) : content);
+    if (typeof content !== "string") this.#announce("Agent sent a picture.");
+    if (follow) this.#follow();
+  }
+
+  /** @param {string} id of a request that the service could not carry out */
   refused(id) {
     if (!this.#typed.includes(id)) return;
     this.#typed = this.#typed.filter((one) => one !== id);

@@ -1,4 +1,4 @@
-"""What an agent is, as its file says it."""
+"""An agent, as its file defines it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Agent:
     """An agent.
 
     Attributes:
-        instructions: what it is told to be; None leaves it to the setting `system_instruction`.
-        voice: a prebuilt voice; None leaves it to the setting `voice`.
+        instructions: its system instruction; None means the setting `system_instruction`.
+        voice: a prebuilt voice; None means the setting `voice`.
         greeting: what it says first, once the caller can hear it; None lets the caller begin.
-        tools: what the model may call: plain functions, or with options through `tool`.
+        tools: functions that the model may call; `tool` adds options to one.
         mcp_servers: programs whose tools the model may call too.
-        on_call_started: called with the call, a `CallContext`, when one begins; this and the others are functions,
-            plain or async, that run beside the call.
+        on_call_started: called with the call, a `CallContext`, when it begins. This and the other hooks are plain
+            or async functions, and run alongside the call.
         on_call_ended: called with the call and its `agent.events.CallEnded`.
-        on_transcript: called with the call and each turn of either side once it is final, a `Spoken`.
-        on_event: called with the call and whatever happens in it, see `agent.events`.
+        on_transcript: called with the call and each final turn of either side, a `Spoken`.
+        on_event: called with the call and each event in it, see `agent.events`.
     """
 
     instructions: str | None = None
@@ -43,17 +43,17 @@ class Agent:
     on_event: Hook | None = None
 
     def hooks(self) -> Hooks:
-        """Return what it wants to be told.
+        """Return its hooks.
 
         Raises:
-            ConfigError: a hook cannot be called as hooks are; the message names it.
+            ConfigError: a hook does not take the arguments that it is called with; the message names it.
         """
         hooks = Hooks(self.on_call_started, self.on_call_ended, self.on_transcript, self.on_event)
         hooks.check()
         return hooks
 
     def declared_tools(self) -> list[Tool]:
-        """Return its own tools, in order.
+        """Return its tools, in order.
 
         Raises:
             ConfigError: a function cannot be a tool; the message names file, function and reason.
@@ -61,28 +61,28 @@ class Agent:
         return declared(self.tools)
 
     def settings(self, general: Settings) -> Settings:
-        """Return the service's settings with what this agent says of itself."""
+        """Return the service's settings with this agent's own in their place."""
         instructions = None if self.instructions is None else valid_text(self.instructions)
         own = {"system_instruction": instructions, "voice": self.voice}
         return general.of_agent({name: value for name, value in own.items() if value is not None})
 
 
 def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
-    """Return tools with all that the model has to know of them.
+    """Return tools with everything that the model has to know about them.
 
     Raises:
         ConfigError: a function cannot be a tool; the message names file, function and reason.
     """
     if callable(tools):
-        raise ConfigError("Agent(tools=...): give a list of functions, not a function")
+        raise ConfigError("Agent(tools=...): give a list of functions, not a single function")
     return [tool if isinstance(tool, Tool) else as_tool(tool) for tool in tools]
 
 
 def check_names(tools: Sequence[Tool]) -> None:
-    """Refuse two tools of one name.
+    """Refuse two tools with the same name.
 
     Raises:
-        ConfigError: there are.
+        ConfigError: a name occurs twice.
     """
     seen: set[str] = set()
     for tool in tools:

@@ -1,4 +1,4 @@
-"""What an agent wants to be told of its calls. See docs/agents.md; `agent.call.hooks` runs it."""
+"""The hooks by which an agent follows its calls. See docs/agents.md; `agent.call.hooks` runs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.errors import ConfigError
 from agent.tools.function import place_of
 
 Hook = Callable[..., Any]
-_TAKES = {
+_PARAMETERS = {
     "on_call_started": ("call",),
     "on_call_ended": ("call", "ended"),
     "on_transcript": ("call", "spoken"),
@@ -21,13 +21,13 @@ _TAKES = {
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What an agent wants to be told; each a function, plain or async, or None.
+    """An agent's hooks; each is a plain or async function, or None.
 
     Attributes:
         on_call_started: takes the call, a `CallContext`.
         on_call_ended: takes the call and its `CallEnded`.
-        on_transcript: takes the call and a turn that is final, a `Spoken`.
-        on_event: takes the call and any event but `AppEventSent`, which is the agent's own doing.
+        on_transcript: takes the call and a final turn, a `Spoken`.
+        on_event: takes the call and any event except `AppEventSent`, which the agent itself causes.
     """
 
     on_call_started: Hook | None = None
@@ -39,22 +39,22 @@ class Hooks:
         return any(getattr(self, each.name) is not None for each in fields(self))
 
     def check(self) -> None:
-        """Refuse what cannot be called as hooks are.
+        """Refuse hooks that do not take the arguments they are called with.
 
         Raises:
-            ConfigError: the message names the hook, and its file.
+            ConfigError: the message names the hook and its file.
         """
         for each in fields(self):
             hook = getattr(self, each.name)
             if hook is None:
                 continue
             if not callable(hook):
-                raise ConfigError(f"{each.name} wants a function, not {type(hook).__name__}")
+                raise ConfigError(f"{each.name} must be a function, not {type(hook).__name__}")
             try:
-                inspect.signature(hook).bind(*_TAKES[each.name])
+                inspect.signature(hook).bind(*_PARAMETERS[each.name])
             except (TypeError, ValueError):
-                wanted = f"{each.name} is called with ({', '.join(_TAKES[each.name])})"
-                raise ConfigError(f"{place_of(hook)}: {wanted}, which it does not take") from None
+                arguments = ", ".join(_PARAMETERS[each.name])
+                raise ConfigError(f"{place_of(hook)}: {each.name} must take ({arguments})") from None
 
 
 NO_HOOKS = Hooks()

@@ -1,4 +1,4 @@
-"""Read an agent's file, or a file of functions. It is the operator's own code, so whatever it raises is told."""
+"""Load an agent's file, or a file of functions. It is the operator's code, so whatever it raises is reported."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DEFAULT_NAME = "agent"
 
 
 def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -> Agent:
-    """Return the agent that the command line names; all its functions are tools by then.
+    """Return the agent that the command line names, with all its functions made into tools.
 
     Args:
         where: ``FILE.py`` or ``FILE.py:NAME``; None for the demo.
-        function_files: files whose public functions are tools too.
+        function_files: files whose public functions become tools too.
         demo: the agent that answers when no file is given.
 
     Raises:
@@ -32,7 +32,7 @@ def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -
     """
     agent = demo if where is None else _agent_in(where)
     tools = agent.declared_tools()
-    agent.hooks()  # refuses what cannot be one
+    agent.hooks()  # checks them
     for path in function_files:
         tools += import_functions(path)
     check_names(tools)
@@ -43,7 +43,7 @@ def import_functions(path: Path) -> list[Tool]:
     """Return a tool for each public function that a file defines.
 
     Raises:
-        ConfigError: the file cannot be loaded, has no such function, or one cannot be a tool.
+        ConfigError: the file cannot be loaded, defines no public function, or one that cannot be a tool.
     """
     module = _run(path)
     functions = [
@@ -52,7 +52,7 @@ def import_functions(path: Path) -> list[Tool]:
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     ]
     if not functions:
-        raise ConfigError(f"{path}: it defines no public function, so there is no tool in it")
+        raise ConfigError(f"{path}: it defines no public functions to use as tools")
     return [as_tool(function) for function in functions]
 
 
@@ -70,21 +70,21 @@ def _agent_in(where: str) -> Agent:
 
 
 def _what_it_is(name: str, value: object) -> str:
-    """Say what stands where an agent should."""
+    """Describe what was found in place of an agent."""
     if not name:
         return "a name is missing after the colon"
     if value is None:
         return f"there is no `{name}` in it"
     if value is Agent:
-        return f"`{name}` is not an Agent, but the class itself"
-    return f"`{name}` is not an Agent, but of type {type(value).__name__}"
+        return f"`{name}` is not an Agent but the class itself"
+    return f"`{name}` is not an Agent but of type {type(value).__name__}"
 
 
 def _run(path: Path) -> ModuleType:
-    """Import a file. Its neighbours can be imported by name, unless something installed has the same one.
+    """Import a file. It can import the files beside it, unless an installed module has the same name.
 
-    What is installed comes first because this process goes on importing: a neighbour called ``json.py``, or the
-    file itself if it is called ``agent.py``, must stand in nobody's way.
+    Installed modules come first because this process goes on importing: a file called ``json.py`` beside the
+    agent's, or the agent's own file if it is called ``agent.py``, must not hide them.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: it is a folder; name a file in it")
@@ -94,7 +94,7 @@ def _run(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and forward references look their module up
+    sys.modules[spec.name] = module  # dataclasses and forward references look up their module
     folder = path.resolve().parent
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
@@ -109,17 +109,17 @@ def _run(path: Path) -> ModuleType:
 
 
 def _hidden_neighbour(error: BaseException, folder: Path) -> str:
-    """Say so if an import found something installed where a file of that name lies beside the agent's."""
+    """Return a hint if an import found an installed module while a file of that name is beside the agent's."""
     if not isinstance(error, ImportError) or error.name is None:
         return ""
     neighbour = folder / f"{error.name.partition('.')[0]}.py"
     if not neighbour.is_file() or error.path == str(neighbour):
         return ""
-    return f"; {neighbour.name} beside it was not looked at, because an installed module has this name: rename it"
+    return f"; {neighbour.name} beside it was not used because an installed module has the same name: rename it"
 
 
 def _line(error: BaseException, path: Path) -> str:
-    """Say in which line of the file it happened, as far as that is known."""
+    """Return the line of the file in which it happened, or "" if that is not known."""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f", line {error.lineno}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]

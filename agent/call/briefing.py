@@ -1,87 +1,64 @@
-"""What the model is told of a call beside what is said in it: who to be, what to know, what there is to see."""
+"""What the model is told of a call beside what is said in it, in an order that it can take.
+
+Notes of the agent's own code and of the service, the greeting, and how tools ended. What would take back a tool
+call waits (`agent.dialog.held`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from typing import Protocol
 
-from agent.call.kept import KeptCall
-from agent.call.tool_calls import ToolCalls
-from agent.clock import Clock
-from agent.dialog.asides import Role, context_note
-from agent.dialog.transcript import Transcript
-from agent.live.link import LiveLink
-from agent.live.uplink import Note
-from agent.media.video import Eye, Jpeg
-from agent.tools.declare import Tool
+from agent.call.conversation import Conversation
+from agent.call.ports import CallPorts
+from agent.dialog.asides import Role, context_note, greeting_request, say_request
+from agent.dialog.held import Held
+from agent.dialog.held import State as HeldState
+from agent.live.uplink import Note, ToolResult
 from agent.unicode import valid_text
 
-SHOWN_S = 3.0  # without a packet of it, a camera or screen counts as off
+logger = logging.getLogger(__name__)
+
+
+class AwaitedTools(Protocol):
+    """Whether tools run, and whether the model waits for one; `ToolCalls`."""
+
+    @property
+    def open(self) -> bool: ...
+    @property
+    def awaited(self) -> bool: ...
 
 
 class Briefing:
-    """Brief the model of one call; what was told once survives the sessions that it was told to.
+    """Brief the model of one call.
 
     Args:
-        live: leads to the model.
-        transcript: of the call; notes are part of what a fresh session is told.
-        tools: of the call.
-        eyes: where the caller is seen; read whenever there is something to look at.
-        clock: monotonic seconds.
+        ports: to the call.
+        conversation: what goes on.
+        tools: what runs.
+        awaits_tools: the model waits for a tool that does not say whether it is to be waited for.
     """
 
     def __init__(
-        self,
-        live: LiveLink,
-        transcript: Transcript,
-        tools: ToolCalls,
-        eyes: Sequence[Eye],
-        *,
-        clock: Clock,
+        self, ports: CallPorts, conversation: Conversation, tools: AwaitedTools, *, awaits_tools: bool
     ) -> None:
-        self.instructions: str | None = None
-        "What the agent was told to be in the course of the call; None if that is as it was set up."
-        self._live = live
-        self._transcript = transcript
+        self._ports = ports
+        self._clock = ports.clock
+        self._conversation = conversation
         self._tools = tools
-        self._eyes = eyes
-        self._clock = clock
-        self._shown: dict[str, Jpeg] = {}  # the newest picture by source
-        self._before: tuple[str | None, list[Tool]] | None = (
-            None  # what the agent was when a session was last set up
-        )
+        self._awaits_tools = awaits_tools
+        self._held: Held[tuple[Note, bool]] = Held()  # notes, and whether the caller is owed what follows
 
-    def change_agent(self, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> None:
-        """Have the agent be somebody else from now on: in this session if the model can, else in another one.
+    def say(self, text: str) -> None:
+        """Have the agent say something: now, or as soon as that takes back no tool call."""
+        self._tell(Note(say_request(valid_text(text)), wants_reply=True))
 
-        Args:
-            instructions: what it is told to be; None leaves it.
-            tools: what it may call, in place of all that it could; None leaves them.
+    def greet(self, text: str) -> None:
+        """Have the agent begin the call."""
+        self._tell(Note(greeting_request(valid_text(text)), wants_reply=True))
 
-        Raises:
-            LiveLost: the Live server has stopped reading.
-        """
-        if self._before is None:
-            self._before = (self.instructions, self._tools.offered)
-        if instructions is not None:
-            self.instructions = instructions = valid_text(instructions)
-        if tools is not None:
-            self._tools.replace(tools)
-        declarations = None if tools is None else [tool.declaration() for tool in tools]
-        self._live.change_agent(instructions, declarations)
-
-    def change_confirmed(self) -> None:
-        """Note that a session was set up with the agent as it is."""
-        self._before = None
-
-    def undo_change(self) -> None:
-        """Have the agent be what it was when a session was last set up: the Live server refuses what it is now."""
-        if self._before is not None:
-            self.instructions, tools = self._before
-            self._tools.replace(tools)
-            self._before = None
-
-    def note(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> Note:
-        """Make something part of the history that is not part of the transcript; return what to tell the model.
+    def add_to_context(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
+        """Have the model know something: it becomes part of the history, but not of the transcript.
 
         Args:
             text: what it is.
@@ -89,34 +66,61 @@ class Briefing:
             run_immediately: it is to answer now.
         """
         told = context_note(valid_text(text), role)
-        self._transcript.note(told)
-        return Note(told, wants_reply=run_immediately)
+        self._conversation.transcript.note(told)
+        self._tell(Note(told, wants_reply=run_immediately), owed=run_immediately)
 
-    def restore(self, kept: KeptCall) -> Note | None:
-        """Go on from an earlier call, with its instructions; whatever ran there has no result here.
+    def tell_of_tool(self, item: ToolResult | Note, awaited: bool | None) -> None:
+        """Tell the model how a tool ended, or how far it is; see `agent.call.tool_calls.Tell`."""
+        if isinstance(item, Note):
+            self._conversation.tool_answered(silent=not item.wants_reply)
+            self._tell(item)
+            return
+        if not item.will_continue:
+            silent = item.scheduling == "SILENT"
+            if awaited is None and self._awaits_tools:
+                awaited = True
+            self._conversation.tool_answered(silent=silent)
+            turn_open = self._conversation.turn_open
+            self._held.tool_answered(self._clock(), silent=silent, awaited=awaited, turn_open=turn_open)
+        self._ports.send(item)
 
-        Returns:
-            What the model is to be told of that; None if nothing ran.
-        """
-        self._before = (None, self._tools.offered)
-        self.instructions = kept.instructions
-        if not kept.open_tools:
-            return None
-        return self.note(f"These tools were cut off and have no result: {', '.join(kept.open_tools)}.")
+    def tell_waiting(self) -> None:
+        """Tell what has waited long enough; to be called after each turn of the model, and twice a second."""
+        for note, owed in self._held.take(self._state(), self._clock()) if self._held.waiting else ():
+            self._tell_now(note, owed=owed)
 
-    def saw(self, jpeg: Jpeg) -> None:
-        """Keep the newest picture of a source."""
-        self._shown[jpeg.source] = jpeg
+    def tool_called(self) -> None:
+        """Note that the model called a tool."""
+        self._held.tool_called()
 
-    def pictures(self, source: str | None = None) -> list[Jpeg]:
-        """Return the newest picture of a source that is on, or of each."""
-        off = {eye.name for eye in self._eyes if self._clock() - eye.stats.packet_at > SHOWN_S}
-        return [jpeg for name, jpeg in self._shown.items() if source in (None, name) and name not in off]
+    def turn_completed(self) -> None:
+        """Note that the model's turn is complete."""
+        self._held.turn_completed(self._clock())
 
-    def look_again(self, source: str | None = None) -> list[str]:
-        """Send the next picture of a source, or of each, even if it looks like the last; return which are on."""
-        found = [eye for eye in self._eyes if source in (None, eye.name)]
-        on = [eye for eye in found if self._clock() - eye.stats.packet_at <= SHOWN_S]
-        for eye in on:
-            eye.forget()
-        return [eye.name for eye in on]
+    def session_ended(self) -> None:
+        """Note that the turn that was open will not be completed."""
+        self._held.session_ended()
+
+    def _tell(self, note: Note, *, owed: bool = False) -> None:
+        """Tell the model something, or have it wait; ``owed``: the caller waits for what follows."""
+        now = self._clock()
+        if not self._held.must_wait(self._state(), now):
+            self._tell_now(note, owed=owed)
+        elif not self._held.put((note, owed), now, wants_reply=note.wants_reply):
+            logger.warning(
+                "call %s: a note to the model is dropped: too many wait for a tool to end", self._ports.call_id
+            )
+
+    def _tell_now(self, note: Note, *, owed: bool) -> None:
+        if owed:
+            self._conversation.asked(self._clock())
+        self._ports.send(note)
+
+    def _state(self) -> HeldState:
+        conversation, tools = self._conversation, self._tools
+        return HeldState(
+            awaits_tool=tools.awaited,
+            tool_runs=tools.open,
+            turn_open=conversation.turn_open,
+            caller_first=conversation.floor.taken or (conversation.answer_owed and not tools.open),
+        )

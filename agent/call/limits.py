@@ -8,22 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
 from contextlib import suppress
 
 from agent import events
-from agent.clock import Clock
+from agent.call.farewell import Farewell
+from agent.call.ports import CallPorts
 from agent.dialog.budget import Meter
 from agent.dialog.daily import Purse
-from agent.dialog.limits import End, Limits, SayGoodbye, Step
-from agent.isolate import ignore
+from agent.dialog.limits import Limits, SayGoodbye
 from agent.live.uplink import Note
 from agent.live.wire import Usage
 from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DAILY_LOOK_S = 2.0
+DAILY_CHECK_INTERVAL_S = 2.0
 NO_PURSE = Purse()
 
 
@@ -31,42 +30,30 @@ class CallLimits:
     """Keep one call within its limits.
 
     Args:
+        ports: to the call.
         settings: name the limits.
         meter: adds up what the call costs.
-        tell: queues something for the model; must not raise.
-        emit: tells the call's observers.
-        hang_up: ends the call, see `Call.hang_up`.
-        clock: monotonic seconds.
+        farewell: waits until the goodbye was heard.
         purse: what the call is charged to besides.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        meter: Meter,
-        *,
-        tell: Callable[[Note], None],
-        emit: Callable[[events.Event], None],
-        hang_up: Callable[[str, str, events.Fault], None],
-        clock: Clock,
-        purse: Purse = NO_PURSE,
+        self, ports: CallPorts, settings: Settings, meter: Meter, farewell: Farewell, *, purse: Purse
     ) -> None:
+        self._ports = ports
+        self._clock = ports.clock
         self._purse = purse
-        self._charged_at = clock()
+        self._charged_at = self._clock()
         self._meter = meter
-        self._tell = tell
-        self._emit = emit
-        self._hang_up = hang_up
-        self._clock = clock
+        self._farewell = farewell
         self._moved = asyncio.Event()
         self._limits = Limits(
             budget_usd=settings.budget_usd,
             idle_timeout_s=settings.idle_timeout_s,
             max_duration_s=settings.max_duration_s,
-            now=clock(),
-            writes=not settings.audio_output,
+            now=self._clock(),
             reached=purse.reached,
-            look_s=DAILY_LOOK_S if purse.limited else math.inf,
+            check_interval_s=DAILY_CHECK_INTERVAL_S if purse.limited else math.inf,
         )
 
     def bill(self, usage: Usage) -> None:
@@ -83,7 +70,7 @@ class CallLimits:
             self._purse.charge(self._clock(), usd=float(cost - (before or 0)))
         spent = self._meter.total()
         cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
-        self._emit(events.UsageReported(spent.by_direction(), cost_usd))
+        self._ports.act([events.UsageReported(spent.by_direction(), cost_usd)])
         self._limits.spent(spent.cost_usd)
         self._moved.set()
 
@@ -92,10 +79,6 @@ class CallLimits:
         self._limits.note(event, self._clock())
         if self._limits.closing:
             self._moved.set()
-
-    def let_go(self) -> None:
-        """Forget the call, which is over."""
-        self._tell = self._emit = self._hang_up = ignore
 
     async def keep(self) -> None:
         """Bring the call to its end when a limit is reached; ends with the call."""
@@ -109,8 +92,11 @@ class CallLimits:
             self._charge_time()
             self._moved.clear()
             for step in self._limits.steps(self._clock()):
-                self._take(step)
-            wait_s = self._limits.next_look_s(self._clock())
+                if isinstance(step, SayGoodbye):
+                    await self._say_goodbye(step)
+                else:
+                    self._ports.act([step])
+            wait_s = self._limits.next_check_s(self._clock())
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if wait_s == math.inf else wait_s):
                     await self._moved.wait()
@@ -120,12 +106,8 @@ class CallLimits:
         self._purse.charge(now, seconds=now - self._charged_at)
         self._charged_at = now
 
-    def _take(self, step: Step) -> None:
-        match step:
-            case events.LimitNear():
-                self._emit(step)
-            case SayGoodbye(note):
-                logger.info("a limit is reached; the agent is told to say goodbye")
-                self._tell(Note(note, wants_reply=True))
-            case End(reason, detail):
-                self._hang_up(reason, detail, "operator")
+    async def _say_goodbye(self, step: SayGoodbye) -> None:
+        logger.info("a limit is reached; the agent is told to say goodbye")
+        self._ports.send(Note(step.note, wants_reply=True))
+        await self._farewell.heard("reply")
+        self._ports.hang_up(step.reason, step.detail, "operator")

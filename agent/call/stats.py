@@ -125,7 +125,7 @@ def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) ->
 
 
 def notable(event: events.Event) -> tuple[str, str] | None:
-    """Return an event's name and what sort of it this was, if an operator counts it."""
+    """Return an event's name and its kind, or None for an event that is not counted."""
     match event:
         case events.AgentFellSilent(step=step):
             return "agent_fell_silent", step

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -20,14 +21,15 @@ from agent import events
 from agent.author.agent import check_names, declared
 from agent.bucket import Bucket
 from agent.clock import Clock, monotonic
-from agent.dialog.asides import Role
+from agent.dialog.asides import Role, late_answer
 from agent.dialog.confirm import REQUESTS, Confirmations
-from agent.dialog.ledger import Entry, Ledger, note_of
+from agent.dialog.ledger import Entry, Ledger
 from agent.errors import MediaError, ToolError
 from agent.isolate import ignore
-from agent.live.uplink import Image, Note, ToolResult
+from agent.live.uplink import Note, ToolResult
 from agent.media.still import read_still
-from agent.tools.context import Spoken
+from agent.picture import Picture
+from agent.spoken import Spoken
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.runner import MAX_ANSWER_CHARS, Outcome, ToolAnswer, check_answer, run_tool
 from agent.tools.scheduled import Scheduled, unscheduled
@@ -53,9 +55,11 @@ class Host(Protocol):
 
     call_id: str
     caller: str | None
-    caller_spoke_at: float
-    "When the caller last began to say or typed something, by the call's clock."
     asides: Asides
+
+    @property
+    def caller_spoke_at(self) -> float:
+        """When the caller last began to say or typed something, by the call's clock."""
 
     def spoken(self) -> tuple[Spoken, ...]: ...
     def caller_turns(self) -> Sequence[tuple[str, str]]: ...
@@ -75,13 +79,36 @@ class Asides:
         self.app_events = Bucket(*APP_EVENTS)
 
 
+Tell = Callable[[ToolResult | Note, bool | None], None]
+"""Queues something for the model, and must not raise: an answer, and whether the model has waited for it (None if
+nobody knows); progress; or a note."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """What a call that is open was when it was made, whatever the agent may call by now.
+
+    Attributes:
+        tool: what was called; None if there is no such tool.
+        report: what the caller is told of it.
+    """
+
+    tool: Tool | None
+    report: events.ToolReport
+
+    @property
+    def awaited(self) -> bool | None:
+        """Whether the model waits for its answer; None if that is left to the model."""
+        return None if self.tool is None or self.tool.behavior is None else self.tool.behavior == "BLOCKING"
+
+
 class ToolCalls:
     """Run what the model calls.
 
     Args:
         tools: what was declared.
         host: the call.
-        tell: queues something for the model; must not raise.
+        tell: see `Tell`.
         emit: tells the call's observers.
         report: what the caller is told of tools that say nothing else.
         transcribed: the words of the caller come, so that a yes can be read.
@@ -94,7 +121,7 @@ class ToolCalls:
         tools: Sequence[Tool],
         host: Host,
         *,
-        tell: Callable[[ToolResult | Note], None],
+        tell: Tell,
         emit: Callable[[events.Event], None],
         report: events.ToolReport = NAMES_ONLY,
         transcribed: bool = True,
@@ -104,7 +131,7 @@ class ToolCalls:
         self._scheduled = scheduled
         self._warned = False  # that it is not
         self._report = report
-        self._reports: dict[str, events.ToolReport] = {}  # by the entry's key, of open calls
+        self._called: dict[str, _Called] = {}  # by the entry's key, of open calls
         self._tools = {tool.name: tool for tool in tools}
         self._host: Host | None = host
         self._tell = tell
@@ -120,8 +147,8 @@ class ToolCalls:
         verdict, entry = self._ledger.open(call_id, name, arguments)
         match verdict:
             case "run":
-                report = self._reports[entry.key] = self._report_of(name)
-                self._emit(events.ToolCalled(entry.key, name, arguments, report))
+                called = self._called[entry.key] = _Called(self._tools.get(name), self._report_of(name))
+                self._emit(events.ToolCalled(entry.key, name, arguments, called.report))
                 answer = self._ledger.answered_before(entry)
                 if answer is None:
                     self._run(entry)
@@ -130,8 +157,9 @@ class ToolCalls:
             case "refuse":
                 if self._ledger.refused == 1:
                     logger.warning("a tool call is refused, because too many are open; more may follow")
-                refusal = ToolAnswer("error", {"error": TOO_MANY})
-                self._tell_model("answer" if call_id else "note", call_id, name, refusal)
+                refused = _Called(self._tools.get(name), self._report_of(name))
+                refusal = self._scheduled_as(refused, ToolAnswer("error", {"error": TOO_MANY}))
+                self._tell_model("answer" if call_id else "note", call_id, name, refusal, refused.awaited)
             case "ignore":
                 logger.warning("a tool call is ignored: its id was used before")
             case "take_over":
@@ -143,11 +171,6 @@ class ToolCalls:
             entry = self._ledger.cancel(call_id)
             if entry is not None:
                 self._stop(entry)
-
-    @property
-    def offered(self) -> list[Tool]:
-        """What the model may call."""
-        return list(self._tools.values())
 
     @property
     def names(self) -> list[str]:
@@ -171,12 +194,7 @@ class ToolCalls:
     @property
     def awaited(self) -> bool:
         """True while the model waits for an answer, as it may for any tool that is not declared NON_BLOCKING."""
-        return any(self.waited_for(entry.name) is not False for entry in self._ledger.of_this_session)
-
-    def waited_for(self, name: str) -> bool | None:
-        """Say whether the model waits for a tool before it goes on; None if that is left to the model."""
-        tool = self._tools.get(name)
-        return None if tool is None or tool.behavior is None else tool.behavior == "BLOCKING"
+        return any(self._called[entry.key].awaited is not False for entry in self._ledger.of_this_session)
 
     def session_replaced(self, unsent: Sequence[ToolResult]) -> None:
         """Go on for another Live session, which knows none of the ids so far; see `Ledger`.
@@ -186,14 +204,14 @@ class ToolCalls:
         """
         queued = {result.call_id for result in unsent}
         lost = [
-            self._result(entry.call_id, entry.name, answer)
+            _result(entry.call_id, entry.name, answer)
             for entry, answer in self._ledger.session_replaced()
             if entry.call_id not in queued
         ]
         for result in (*unsent, *lost):
             note = late_note(result)
             if note is not None:
-                self._tell(note)
+                self._tell(note, None)
 
     def turn_completed(self) -> None:
         """Note that the model has made use of the answers so far."""
@@ -223,7 +241,7 @@ class ToolCalls:
         return bare if name not in self._tools and bare in self._tools else name
 
     def _run(self, entry: Entry) -> None:
-        tool = self._tools.get(entry.name)
+        tool = self._called[entry.key].tool
         if tool is None:
             self._finish(entry, ToolAnswer("error", {"error": f"there is no tool called {entry.name}"}))
             return
@@ -254,13 +272,17 @@ class ToolCalls:
 
     def _finish(self, entry: Entry, answer: ToolAnswer) -> None:
         """Tell the model how a call ended, unless it has ended before."""
+        called = self._called.get(entry.key)
+        if called is None:
+            return
+        answer = self._scheduled_as(called, answer)
         telling, call_id = self._ledger.finish(entry.key, answer)
         if telling != "nothing":
-            self._tell_model(telling, call_id, entry.name, answer)
+            self._tell_model(telling, call_id, entry.name, answer, called.awaited)
             self._emit_end(entry, answer.outcome, answer.response)
 
     def _emit_end(self, entry: Entry, outcome: Outcome | Literal["cancelled"], response: Any = None) -> None:
-        report = self._reports.pop(entry.key)
+        report = self._called.pop(entry.key).report
         self._emit(events.ToolFinished(entry.key, entry.name, outcome, response, report))
 
     def _report_of(self, name: str) -> events.ToolReport:
@@ -269,15 +291,21 @@ class ToolCalls:
             return self._report
         return events.ToolReport(tool.report or self._report.level, self._report.masked.union(tool.masked))
 
-    def _tell_model(self, telling: Literal["answer", "note"], call_id: str, name: str, answer: ToolAnswer) -> None:
-        result = self._result(call_id, name, answer)
+    def _tell_model(
+        self,
+        telling: Literal["answer", "note"],
+        call_id: str,
+        name: str,
+        answer: ToolAnswer,
+        awaited: bool | None,
+    ) -> None:
+        result = _result(call_id, name, answer)
         told = late_note(result) if telling == "note" else result
         assert told is not None, "a result is no progress"
-        self._tell(told)
+        self._tell(told, awaited)
 
-    def _result(self, call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
-        scheduling = self._scheduling(self._tools.get(name), answer.scheduling)
-        return ToolResult(call_id, name, answer.response, scheduling=scheduling, images=_images(answer))
+    def _scheduled_as(self, called: _Called, answer: ToolAnswer) -> ToolAnswer:
+        return replace(answer, scheduling=self._scheduling(called.tool, answer.scheduling))
 
     def _scheduling(self, tool: Tool | None, own: Scheduling | None) -> Scheduling | None:
         """Return an answer's own scheduling, else its tool's; none for a model that refuses the field."""
@@ -311,9 +339,8 @@ class ToolCalls:
         if telling == "answer" and tool.behavior == "NON_BLOCKING":
             plain, own = unscheduled(value)
             scheduling = self._scheduling(tool, own)
-            self._tell(
-                ToolResult(call_id, entry.name, {"progress": plain}, scheduling=scheduling, will_continue=True)
-            )
+            told = ToolResult(call_id, entry.name, {"progress": plain}, scheduling=scheduling, will_continue=True)
+            self._tell(told, None)
 
 
 def late_note(result: ToolResult) -> Note | None:
@@ -324,14 +351,18 @@ def late_note(result: ToolResult) -> Note | None:
     if result.will_continue:
         return None
     return Note(
-        note_of(result.name, result.response),
+        late_answer(result.name, result.response),
         wants_reply=result.scheduling != "SILENT",
         result=result,
         images=result.images,
     )
 
 
-def _images(answer: ToolAnswer) -> tuple[Image, ...]:
+def _result(call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
+    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, images=_images(answer))
+
+
+def _images(answer: ToolAnswer) -> tuple[Picture, ...]:
     """Return an answer's pictures.
 
     Raises:
@@ -340,7 +371,7 @@ def _images(answer: ToolAnswer) -> tuple[Image, ...]:
     if len(answer.pictures) > MAX_PICTURES or sum(map(len, answer.pictures)) > MAX_PICTURE_BYTES:
         limits = f"{MAX_PICTURES} pictures of {MAX_PICTURE_BYTES >> 20} MiB together"
         raise MediaError(f"a tool may return {limits} at most")
-    return tuple(Image(still.mime_type, still.data) for still in map(read_still, answer.pictures))
+    return tuple(map(read_still, answer.pictures))
 
 
 def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:

@@ -1,4 +1,4 @@
-"""What callers say when they agree, refuse, or put off, by language; for `agent.dialog.assent`. Data."""
+"""What callers say when they agree, refuse or put off, by language; data for `agent.dialog.assent`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """Words and phrases of one language, or of close ones, with commas between them."""
+    """Words and phrases of one language, or of closely related ones, separated by commas."""
 
     yes: str
-    "With it a yes may begin."
+    "A yes may begin with one of these."
     weak: str
-    "It is a yes alone, or among others."
+    "These are a yes only alone, or with others of their kind."
     no: str
     off: str
-    "It puts off, sets a condition, or asks."
+    "These put off, set a condition, or ask."
 
 
-# What is in every language's way, whichever the assent was in.
+# These refuse or put off in every language, whichever language the assent was in.
 EVERY_NO = """no, nope, nah, nay, not, never, don't, do not, dont, doesn't, didn't, won't, wouldn't, can't, cannot,
     shouldn't, isn't, aren't, wasn't, nein, nicht, nee, nej, nei, niet, non, nao, nie, niemals, nooit, jamais, nunca,
     cancel, abort, stop, stopp, forget it, never mind, nevermind, rather not, refuse, disagree,

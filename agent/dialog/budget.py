@@ -1,9 +1,9 @@
-"""What a call has used and what that costs. Pure.
+"""How many tokens a call has used and what they cost. Pure.
 
 Rules:
-  1. Every turn is billed in full, its context too; a call's cost is the sum over its turns.
-  2. It never shrinks.
-  3. A model without a known price has no cost; its tokens are counted all the same.
+  1. Every turn is billed in full, including its context; a call's cost is the sum over its turns.
+  2. The cost never decreases.
+  3. Without a known price for the model there is no cost, but tokens are still counted.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from agent.dialog.prices import THOUGHTS, TOOL_USE, Direction, ModelPrice
 
 @dataclass(slots=True)
 class Spent:
-    """What one call, or many, came to."""
+    """The tokens and cost of one call, or of many."""
 
     tokens: Counter[tuple[Direction, str]] = field(default_factory=Counter)
-    "By direction and modality, ``THOUGHTS`` of the response and ``TOOL_USE`` of the prompt among the latter."
+    "By direction and modality, including ``THOUGHTS`` in the response and ``TOOL_USE`` in the prompt."
     cost_usd: Decimal | None = None
     "None while nothing had a price."
 
     def add(self, other: Spent) -> None:
-        """Add another's to this."""
+        """Add the tokens and cost of another."""
         self.tokens.update(other.tokens)
         if other.cost_usd is not None:
             self.cost_usd = (self.cost_usd or Decimal(0)) + other.cost_usd
@@ -40,11 +40,11 @@ class Spent:
 
 
 class Meter:
-    """Add up the turns of one call.
+    """Adds up the turns of one call.
 
     Args:
-        price: its model's price; None if it is not known.
-        before: what an earlier call had used that this one goes on from.
+        price: the model's price; None if it is not known.
+        before: what the earlier call that this one continues had used.
     """
 
     def __init__(self, price: ModelPrice | None, before: Spent | None = None) -> None:
@@ -53,7 +53,7 @@ class Meter:
         self._before = Spent() if before is None else before
 
     def total(self) -> Spent:
-        """Return what both calls have used: what limits and callers count."""
+        """Return what this call and the one before it used together, which is what limits and callers see."""
         total = Spent()
         total.add(self._before)
         total.add(self.spent)
@@ -67,7 +67,7 @@ class Meter:
         thoughts_tokens: int = 0,
         tool_use_tokens: int = 0,
     ) -> None:
-        """Add one turn's tokens, by modality; see `agent.live.wire.Usage`."""
+        """Add one turn's tokens, keyed by modality; see `agent.live.wire.Usage`."""
         turn: Counter[tuple[Direction, str]] = Counter()
         for modality, tokens in prompt.items():
             turn["prompt", modality] += tokens

@@ -1,13 +1,14 @@
 """Which tool calls the caller has said yes to. Pure.
 
 Rules:
-  1. The first call of a tool that wants a yes is not carried out; the model is told to ask the caller.
-  2. The same call again, with the same arguments, is carried out if the caller has begun to say something since,
-     not too much time has passed, and a clear yes (`agent.dialog.assent`) is the last that was said to it. Silence
-     is none, nor is what was said before the model was told to ask, or after it was told to ask for something else.
-  3. A no since then ends the matter: the next call begins anew. After a doubt, a yes that came before it is none.
-  4. A yes is good for one time.
-  5. Where no words of the caller come, because they are not transcribed, the model alone judges what was said.
+  1. The first call of a tool that requires a yes is not carried out; the model is told to ask the caller.
+  2. When the model repeats the call with the same arguments, it is carried out if the caller has begun to say
+     something since, not too much time has passed, and the caller's last words on it are a clear yes
+     (`agent.dialog.assent`). Silence is not a yes, nor are words from before the model was told to ask, or from
+     after it was told to ask about something else.
+  3. A no ends the matter: the next call starts again at rule 1. A doubt cancels a yes that came before it.
+  4. A yes is valid once.
+  5. If the caller's words are not transcribed, the model alone judges what was said.
 """
 
 from __future__ import annotations
@@ -18,29 +19,29 @@ from typing import Any, Literal
 
 from agent.dialog.assent import assent
 
-WITHIN_S = 120.0
-MAX_ASKED = 16
-TOGETHER_S = 3.0  # what is asked for so quickly is asked for in one sentence
+YES_EXPIRES_AFTER_S = 120.0
+MAX_OPEN_QUESTIONS = 16
+SAME_SENTENCE_S = 3.0  # calls that come within this time are asked about in one sentence
 
 Given = Literal["yes", "asked", "no", "unclear", "unheard"]
-"""``asked``: the caller is to be asked. ``unheard``: the caller spoke, and what was said is not known yet."""
+"""``asked``: the model is to ask the caller. ``unheard``: the caller spoke, but the words are not known yet."""
 
 REQUESTS: dict[Given, str] = {
     "asked": (
-        "Not done yet. Tell the caller what you are about to do and ask whether you shall. "
+        "Not done yet. Tell the caller what you are about to do and ask whether to go ahead. "
         "Only if the caller says yes, call again with the same arguments."
     ),
-    "no": "Not done: the caller did not say yes to it. Do not call this again unless the caller asks for it again.",
+    "no": "Not done: the caller did not say yes. Do not call this again unless the caller asks for it again.",
     "unclear": (
-        "Not done yet: the caller has not clearly said yes. Ask again, for a clear yes or no. "
+        "Not done yet: the caller has not clearly said yes. Ask again for a clear yes or no. "
         "Only if the caller says yes, call again with the same arguments."
     ),
 }
 REQUESTS["unheard"] = REQUESTS["unclear"]
-"What the model is told in the answer's place."
+"What the model is told instead of a result."
 
 Turns = Sequence[tuple[str, str]]
-"""The caller's turns, oldest first: a name of each, and its words so far."""
+"""The caller's turns, oldest first: the name of each, and its words so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,15 @@ class _Asked:
     name: str
     arguments: Mapping[str, Any] = field(repr=False)
     at: float
-    turn: str  # the caller's newest, "" if there was none
-    length: int  # of its words
+    turn: str  # name of the caller's newest turn at that time; "" if there was none
+    length: int  # characters of its words at that time
 
 
 class Confirmations:
-    """What the caller was, or is to be, asked.
+    """The questions that the caller was asked, or is to be asked.
 
     Args:
-        transcribed: words of the caller come.
+        transcribed: whether the caller's words are transcribed.
     """
 
     def __init__(self, *, transcribed: bool = True) -> None:
@@ -66,20 +67,20 @@ class Confirmations:
     def given(
         self, name: str, arguments: Mapping[str, Any], turns: Turns, *, caller_spoke_at: float, now: float
     ) -> Given:
-        """Say whether a call may be carried out; if it was not asked for yet, it is from now on.
+        """Return whether a call may be carried out; a call that is new is remembered as asked about.
 
         Args:
             name: the tool.
             arguments: its arguments, checked.
-            turns: of the caller.
-            caller_spoke_at: when the caller last began to say or typed something, in monotonic seconds.
+            turns: the caller's turns.
+            caller_spoke_at: when the caller last began to speak, or typed something, in monotonic seconds.
             now: monotonic seconds.
         """
-        self._asked = [asked for asked in self._asked if now - asked.at <= WITHIN_S]
+        self._asked = [asked for asked in self._asked if now - asked.at <= YES_EXPIRES_AFTER_S]
         same = next((asked for asked in self._asked if (asked.name, asked.arguments) == (name, arguments)), None)
         if same is None:
             turn, words = turns[-1] if turns else ("", "")
-            self._asked = [*self._asked, _Asked(name, arguments, now, turn, len(words))][-MAX_ASKED:]
+            self._asked = [*self._asked, _Asked(name, arguments, now, turn, len(words))][-MAX_OPEN_QUESTIONS:]
             return "asked"
         if caller_spoke_at <= same.at:
             return "asked"
@@ -92,8 +93,8 @@ class Confirmations:
         return given
 
     def _next(self, asked: _Asked) -> _Asked | None:
-        """Return what the caller was asked next, if not in the same sentence."""
-        return next((each for each in self._asked if each.at > asked.at + TOGETHER_S), None)
+        """Return the next question that was not part of the same sentence."""
+        return next((each for each in self._asked if each.at > asked.at + SAME_SENTENCE_S), None)
 
     def _judge(self, said: Sequence[str]) -> Given:
         if not said:
@@ -109,7 +110,7 @@ class Confirmations:
 
 
 def said_between(turns: Turns, after: _Asked, before: _Asked | None) -> list[str]:
-    """Return what the caller said after one question, and before the next if there is one; no empty words."""
+    """Return what the caller said after one question and before the next, if there is one; without empty texts."""
     first, cut = _position(turns, after, 0)
     last, end = (len(turns), 0) if before is None else _position(turns, before, len(turns))
     said = []
@@ -122,7 +123,7 @@ def said_between(turns: Turns, after: _Asked, before: _Asked | None) -> list[str
 
 
 def _position(turns: Turns, asked: _Asked, otherwise: int) -> tuple[int, int]:
-    """Return where the caller was when something was asked: which turn, and how many characters of it."""
+    """Return how far the caller's words went when something was asked: the turn, and the characters in it."""
     numbers = (number for number, (name, _) in enumerate(turns) if name == asked.turn)
     number = next(numbers, None)
     return (otherwise if asked.turn else 0, 0) if number is None else (number, asked.length)

@@ -1,11 +1,12 @@
-"""What calls may come to within a day, in money and in minutes: all together, and those of each key. Pure.
+"""Daily limits on the cost and the minutes of calls: of all calls together, and of those made with each key. Pure.
 
 Rules:
-  1. A day is rolling: what was used more than 24 hours ago counts no more. It is reckoned in steps of `STEP_S`.
-  2. A call is charged to the account of all and to that of its key, if it came with one: money with each turn that
-     is billed, time as it passes.
-  3. An account is used up once its money or its minutes are. No call begins then, and those that are charged to it
-     end as they do at their own limits.
+  1. The day is a rolling one: what was used more than 24 hours ago no longer counts. It is measured in steps of
+     `STEP_S`.
+  2. A call is charged to the account of all calls and, if it came with a key, to that key's account: money with
+     each turn that is billed, time as it passes.
+  3. An account is used up as soon as its money or its minutes are. No call can then begin, and running calls that
+     are charged to it end as they do at their own limits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Literal
 
 DAY_S = 86_400.0
 STEP_S = 600.0
-TOTAL = "total"  # the account of all calls
+TOTAL = "total"
+"Name of the account of all calls."
 
 DailyLimit = Literal["daily_budget", "daily_minutes"]
 
@@ -26,11 +28,11 @@ class RollingDay:
     """How much of something was used within the last 24 hours."""
 
     def __init__(self) -> None:
-        self._steps: deque[tuple[int, float]] = deque()  # number and amount, oldest first
+        self._steps: deque[tuple[int, float]] = deque()  # number and amount of each step, oldest first
         self._used = 0.0
 
     def add(self, amount: float, now: float) -> None:
-        """Take note of what was used."""
+        """Record an amount that was used."""
         number = int(now // STEP_S)
         if self._steps and self._steps[-1][0] == number:
             amount += self._steps.pop()[1]
@@ -39,16 +41,16 @@ class RollingDay:
         self._used = sum(amount for _, amount in self._steps)
 
     def used(self, now: float) -> float:
-        """Return how much it is."""
+        """Return the amount used within the last 24 hours."""
         self._forget(now)
         return self._used
 
     def below_in_s(self, limit: float, now: float) -> float:
-        """Return in how many seconds it will be less than a limit, if nothing is added; 0 if it is."""
+        """Return the seconds until the amount is below a limit, if nothing is added; 0 if it already is."""
         if self.used(now) < limit:
             return 0.0
         for index, (number, _) in enumerate(self._steps, start=1):
-            # The sum is built as `used` builds it: by subtraction it would differ in the last place.
+            # Summed in the same way as `used`: subtraction would give a result that differs in the last digit.
             if sum(amount for _, amount in islice(self._steps, index, None)) < limit:
                 return _forgotten_at(number) - now
         return DAY_S
@@ -63,17 +65,17 @@ class RollingDay:
 
 
 def _forgotten_at(number: int) -> float:
-    """Return when a step counts no more: once all of it is a day old."""
+    """Return when a step no longer counts: once all of it is a day old."""
     return (number + 1) * STEP_S + DAY_S
 
 
 class Account:
-    """What is charged to one key, or to all calls.
+    """The account of one key, or of all calls.
 
     Args:
-        name: a key's, or `TOTAL`.
-        budget_usd: what may be spent a day; None if there is no limit.
-        minutes: how long its calls may last a day, together; None if there is no limit.
+        name: the key's name, or `TOTAL`.
+        budget_usd: what may be spent per day; None for no limit.
+        minutes: how long its calls together may last per day; None for no limit.
     """
 
     def __init__(self, name: str, budget_usd: float | None, minutes: float | None) -> None:
@@ -84,22 +86,22 @@ class Account:
         self._seconds = RollingDay()
 
     def charge(self, usd: float, seconds: float, now: float) -> None:
-        """Take note of what a call came to."""
+        """Record what a call cost and how long it took."""
         if usd:
             self._usd.add(usd, now)
         if seconds:
             self._seconds.add(seconds, now)
 
     def usd(self, now: float) -> float:
-        """Return what was spent within a day."""
+        """Return what was spent within the last 24 hours."""
         return self._usd.used(now)
 
     def used_minutes(self, now: float) -> float:
-        """Return how long its calls lasted within a day."""
+        """Return how long its calls lasted within the last 24 hours."""
         return self._seconds.used(now) / 60
 
     def reached(self, now: float) -> DailyLimit | None:
-        """Return which limit is used up; None if none is."""
+        """Return the limit that has been reached; None if none has."""
         if self.budget_usd is not None and self.usd(now) >= self.budget_usd:
             return "daily_budget"
         if self.minutes is not None and self.used_minutes(now) >= self.minutes:
@@ -107,7 +109,7 @@ class Account:
         return None
 
     def free_in_s(self, now: float) -> float:
-        """Return in how many seconds there will be something left again, if no call runs meanwhile."""
+        """Return the seconds until something is left again, if no call runs until then."""
         usd_s = 0.0 if self.budget_usd is None else self._usd.below_in_s(self.budget_usd, now)
         minutes_s = 0.0 if self.minutes is None else self._seconds.below_in_s(self.minutes * 60, now)
         return max(usd_s, minutes_s)
@@ -117,7 +119,7 @@ class Purse:
     """The accounts that one call is charged to.
 
     Args:
-        accounts: without any, nothing is limited.
+        accounts: if there are none, nothing is limited.
     """
 
     def __init__(self, accounts: Sequence[Account] = ()) -> None:
@@ -125,20 +127,20 @@ class Purse:
 
     @property
     def limited(self) -> bool:
-        """True if anything is kept account of."""
+        """True if there is any account."""
         return bool(self._accounts)
 
     def charge(self, now: float, *, usd: float = 0.0, seconds: float = 0.0) -> None:
-        """Charge what the call has come to since the last time."""
+        """Charge what the call has used since the last charge."""
         for account in self._accounts:
             account.charge(usd, seconds, now)
 
     def reached(self, now: float) -> DailyLimit | None:
-        """Return which limit is used up; None if none is."""
+        """Return the limit that has been reached; None if none has."""
         return next((limit for account in self._accounts if (limit := account.reached(now)) is not None), None)
 
     def free_in_s(self, now: float) -> float:
-        """Return in how many seconds a call may begin, if none runs meanwhile."""
+        """Return the seconds until a call may begin, if none runs until then."""
         return max((account.free_in_s(now) for account in self._accounts), default=0.0)
 
 
@@ -146,10 +148,10 @@ class Budgets:
     """The accounts of a service.
 
     Args:
-        budget_usd: see `Account`; of all calls.
-        minutes: see `Account`; of all calls.
-        key_budget_usd: see `Account`; of the calls of each key.
-        key_minutes: see `Account`; of the calls of each key.
+        budget_usd: see `Account`; for all calls.
+        minutes: see `Account`; for all calls.
+        key_budget_usd: see `Account`; for the calls of each key.
+        key_minutes: see `Account`; for the calls of each key.
     """
 
     def __init__(
@@ -161,18 +163,18 @@ class Budgets:
         key_minutes: float | None = None,
     ) -> None:
         self.refused: Counter[DailyLimit] = Counter()
-        "Calls that did not begin."
+        "Calls that were refused, by limit."
         self.accounts: dict[str, Account] = {}
-        "By name; none where nothing is limited."
+        "By name; empty if nothing is limited."
         if budget_usd is not None or minutes is not None:
             self.accounts[TOTAL] = Account(TOTAL, budget_usd, minutes)
         self._of_key = (key_budget_usd, key_minutes)
 
     def purse(self, key: str | None) -> Purse:
-        """Return what a call is charged to.
+        """Return the accounts that a call is charged to.
 
         Args:
-            key: names the key that it came with, one of the operator's; None if it came without.
+            key: the name of the operator's key that it came with; None if it came without one.
         """
         if key is not None and self._of_key != (None, None):
             self.accounts.setdefault(key, Account(key, *self._of_key))

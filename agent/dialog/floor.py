@@ -1,31 +1,31 @@
-"""Whether the caller has the floor: by the level of their voice, or by their own word. Pure.
+"""Whether the caller has the floor, by the level of their voice or by their own marks. Pure.
 
 Rules:
-  1. Usually the level of the caller's voice says so. It gates nothing: the Live server finds the turns itself.
-  2. Where the Live server's detector is off, only the caller's marks say so (push-to-talk), and no level.
+  1. Usually the level of the caller's voice decides. It gates nothing: the Live server detects turns itself.
+  2. If the Live server's detector is off (push-to-talk), only the caller's marks decide, not the level.
 """
 
 from __future__ import annotations
 
 
 class Floor:
-    """The caller's floor.
+    """Tracks whether the caller has the floor.
 
     Args:
-        marked: rule 2 holds.
+        marked: whether rule 2 applies.
     """
 
     def __init__(self, *, marked: bool) -> None:
         self.marked = marked
         self.taken = False
-        "True while the caller has it."
+        "True while the caller has the floor."
 
     def level(self, speaking: bool) -> bool:
-        """Take note of the level; return True if the floor was taken or given up by it."""
+        """Note the level; return True if this took or gave up the floor."""
         return not self.marked and self._change(speaking)
 
     def mark(self, starts: bool) -> bool:
-        """Take note of the caller's mark; return True if the floor was taken or given up by it."""
+        """Note the caller's mark; return True if this took or gave up the floor."""
         return self.marked and self._change(starts)
 
     def _change(self, taken: bool) -> bool:

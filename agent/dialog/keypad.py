@@ -31,8 +31,3 @@ class Keypad:
         """Return the entry that has ended, None if there is none."""
         entry, self._entry = self._entry, ""
         return entry or None
-
-
-def entry_text(entry: str) -> str:
-    """Say an entry to the model."""
-    return f"(The caller pressed these keys of the telephone: {' '.join(entry)})"

@@ -1,21 +1,22 @@
-"""Which tool calls are open, and that each of them ends exactly once.
+"""Tracks which tool calls are open, and makes sure that each ends exactly once.
 
 Rules:
-  1. A call is open from `open` until its one end: it finished (result, error or timeout), or it was cancelled. What
-     ends it first counts; whatever comes later changes nothing and is not told to the model.
-  2. The model's ids belong to a Live session. An id that comes again in the same session, open or ended, is
-     ignored: the answer to the first is the answer.
-  3. With too many calls open a further one is refused. It ends there and then, and is answered with an error, so
-     that the model does not wait for it.
+  1. A call is open from `open` until it finishes (result, error or timeout) or is cancelled. Whichever comes first
+     counts; anything later has no effect and is not told to the model.
+  2. The model's ids belong to a Live session. If an id comes again in the same session, whether its call is open or
+     has ended, it is ignored: the answer to the first call is the answer.
+  3. If too many calls are open, a further one is refused. It ends at once and is answered with an error, so that
+     the model does not wait for it.
   4. Nothing is sent for a cancelled call. Only the session that made a call can cancel it.
-  5. When the session is replaced its ids are dead. Calls that are still open go on; their end is told as a note,
-     their progress no more. A call without an id could not be answered either, so it is treated in the same way.
-  6. The new session may ask again for what is still running (same tool, same arguments): it takes that call over,
-     and gets its end under the new id, instead of having the work done twice.
-  7. So may it for what has finished in a turn that the session's end cut off, or since then: the new session knows
-     nothing of it and gets the same answer, once.
-  8. A session that is resumed from a handle knows the calls that were open when it came, and does not ask again. If
-     such a one was answered in a turn that the session's end cut off, the answer is told as a note.
+  5. When the session is replaced, its ids are dead. Calls that are still open continue; their end is told as a
+     note, their progress no longer. A call without an id could not be answered either, so it is treated in the same
+     way.
+  6. The new session may make a call again that is still running (same tool, same arguments). It then takes over
+     that call and gets its end under the new id, and the work is not done twice.
+  7. The same is true for a call that finished in a turn that the session's end cut off, or since then: the new
+     session does not know about it and gets the same answer, once.
+  8. A session that is resumed from a handle knows the calls that were open when the handle came, and does not make
+     them again. If one of them was answered in a turn that the session's end cut off, the answer is told as a note.
 
 | state     | open again (2) | progress          | finished            | cancelled (4) | session replaced |
 | --------- | -------------- | ----------------- | ------------------- | ------------- | ---------------- |
@@ -26,15 +27,13 @@ Rules:
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MAX_OPEN = 16
-MAX_KEPT_IDS = 1024  # of ended calls
-MAX_NOTE_CHARS = 4000
+MAX_ENDED_IDS = 1024
 
 Verdict = Literal["run", "refuse", "ignore", "take_over"]
 Telling = Literal["answer", "note", "nothing"]
@@ -46,8 +45,8 @@ class Entry:
     """A tool call in the ledger.
 
     Attributes:
-        key: names it within the whole call, whatever the sessions; for tasks and events.
-        call_id: the model's id, good in the session that made the call.
+        key: identifies it throughout the call, across sessions; for tasks and events.
+        call_id: the model's id, valid in the session that made the call.
         name: the tool's name, as the model gave it.
         arguments: as the model gave them.
     """
@@ -59,10 +58,10 @@ class Entry:
 
 
 class Ledger:
-    """The tool calls of one call, over all its Live sessions.
+    """The tool calls of one call, across all its Live sessions.
 
     Args:
-        max_open: calls that may be open at once (rule 3).
+        max_open: how many may be open at once (rule 3).
     """
 
     def __init__(self, max_open: int = MAX_OPEN) -> None:
@@ -70,34 +69,34 @@ class Ledger:
         "Calls that were refused because too many were open."
         self._max_open = max_open
         self._count = 0
-        self._open: dict[str, Entry] = {}  # by key
-        self._ids: dict[str, str] = {}  # keys by the session's ids, of open calls
-        self._ended_ids: OrderedDict[str, None] = OrderedDict()  # of this session
-        self._answers: list[tuple[Entry, Any]] = []  # of this turn
-        self._cut_off: list[tuple[Entry, Any]] = []  # of a turn that ended with its session, and of orphans
-        self._known: set[str] = set()  # keys of calls that were open when the newest handle came
+        self._open: dict[str, Entry] = {}  # keyed by Entry.key
+        self._ids: dict[str, str] = {}  # this session's ids of open calls, and their keys
+        self._ended_ids: OrderedDict[str, None] = OrderedDict()  # this session's ids of ended calls
+        self._answers: list[tuple[Entry, Any]] = []  # answers in the current turn
+        self._cut_off: list[tuple[Entry, Any]] = []  # answers in a turn that ended with its session, and of orphans
+        self._known: set[str] = set()  # keys of the calls that were open when the newest handle came
 
     @property
     def open_calls(self) -> tuple[Entry, ...]:
-        """All that is open, orphans too, oldest first."""
+        """All open calls, including orphans, oldest first."""
         return tuple(self._open.values())
 
     @property
     def of_this_session(self) -> tuple[Entry, ...]:
-        """What is open of the session that there is; only that can be cancelled by it (rule 4)."""
+        """The open calls of the current session, the only ones that it can cancel (rule 4)."""
         return tuple(entry for entry in self._open.values() if self._has_live_id(entry))
 
     def open(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> tuple[Verdict, Entry]:
-        """Take in a call of the model.
+        """Record a call that the model made.
 
         Args:
             call_id: the model's id; empty if it gave none.
             name: the tool.
-            arguments: what JSON can hold.
+            arguments: JSON values.
 
         Returns:
-            What is to be done, and the call: ``run`` it; ``refuse`` it, which is its end, with an error under its
-            id; ``ignore`` it; or ``take_over``: it runs already, under the entry's key.
+            What to do, and the entry: ``run`` it; ``refuse`` it, which ends it, with an error under its id;
+            ``ignore`` it; or ``take_over`` the call that is already running under the entry's key.
         """
         if call_id and (call_id in self._ids or call_id in self._ended_ids):
             return "ignore", Entry("", call_id, name, arguments)
@@ -118,14 +117,14 @@ class Ledger:
         return "run", entry
 
     def progress(self, key: str) -> tuple[Telling, str]:
-        """Say how, and under which id, progress is told (rules 1 and 5)."""
+        """Return how, and under which id, to tell the model of progress (rules 1 and 5)."""
         entry = self._open.get(key)
         if entry is None or not self._has_live_id(entry):
             return "nothing", ""
         return "answer", entry.call_id
 
     def finish(self, key: str, answer: Any = None) -> tuple[Telling, str]:
-        """End a call with a result, an error or a timeout; say how, and under which id, the model is told.
+        """End a call with a result, an error or a timeout; return how, and under which id, to tell the model.
 
         Args:
             key: the entry's.
@@ -135,7 +134,7 @@ class Ledger:
         if entry is None:
             return "nothing", ""
         if not self._has_live_id(entry):
-            if entry.call_id:  # else it has had no session of its own to outlive
+            if entry.call_id:  # a call without an id never belonged to a session
                 self._cut_off = [*self._cut_off[1 - self._max_open :], (entry, answer)]
             return "note", ""
         self._answers = [*self._answers[1 - self._max_open :], (entry, answer)]
@@ -143,7 +142,7 @@ class Ledger:
         return "answer", entry.call_id
 
     def answered_before(self, entry: Entry) -> Any:
-        """Return the answer of a call that the session before had got already; None if there was none (rule 7)."""
+        """Return the answer that an earlier session got to the same call; None if there is none (rule 7)."""
         for number, (before, answer) in enumerate(self._cut_off):
             if (before.name, before.arguments) == (entry.name, entry.arguments):
                 del self._cut_off[number]
@@ -151,16 +150,16 @@ class Ledger:
         return None
 
     def turn_completed(self) -> None:
-        """Note that the model has made use of the answers."""
+        """Note that the model has used the answers."""
         self._answers.clear()
         self._cut_off.clear()
 
     def handle_came(self) -> None:
-        """Note that from now on a session may be resumed that knows what is open (rule 8)."""
+        """Note that a session resumed from now on knows the calls that are open (rule 8)."""
         self._known = {entry.key for entry in self._open.values() if self._has_live_id(entry)}
 
     def cancel(self, call_id: str) -> Entry | None:
-        """End a call that the model takes back; return it if it was open."""
+        """End a call that the model cancels; return it if it was open."""
         key = self._ids.get(call_id)
         if key is None:
             return None
@@ -168,14 +167,14 @@ class Ledger:
         return self._open.pop(key)
 
     def abandon(self) -> tuple[Entry, ...]:
-        """End all that is open, because there is nobody left to tell; return it."""
+        """End and return all open calls, because nobody is left to be told of them."""
         abandoned = self.open_calls
         self._open.clear()
         self._ids.clear()
         return abandoned
 
     def session_replaced(self) -> list[tuple[Entry, Any]]:
-        """Declare dead all ids so far (rule 5); return the answers to tell as notes, with their calls (rule 8)."""
+        """Invalidate all ids so far (rule 5); return the answers to tell as notes, with their calls (rule 8)."""
         self._ids.clear()
         self._ended_ids.clear()
         lost = [(entry, answer) for entry, answer in self._answers if entry.key in self._known]
@@ -195,37 +194,5 @@ class Ledger:
             return
         self._ids.pop(call_id, None)
         self._ended_ids[call_id] = None
-        if len(self._ended_ids) > MAX_KEPT_IDS:
+        if len(self._ended_ids) > MAX_ENDED_IDS:
             self._ended_ids.popitem(last=False)
-
-
-def note_of(name: str, answer: Mapping[str, Any]) -> str:
-    """Write what the model is told of a tool's end that cannot be answered under its id any more.
-
-    Args:
-        name: the tool.
-        answer: what would have been the response; what JSON can hold.
-
-    Returns:
-        One line, marked as no word of the caller, with JSON inside; `MAX_NOTE_CHARS` characters at most.
-    """
-    head = (
-        f"[Not said by the caller: the answer of the tool {json.dumps(name[:100])}, which you called before the "
-        "connection was renewed: "
-    )
-    tail = "]"
-    room = MAX_NOTE_CHARS - len(head) - len(tail)
-    told = json.dumps(answer, ensure_ascii=False)
-    if len(told) > room:
-        told = _shortened(told, room)
-    return f"{head}{told}{tail}"
-
-
-def _shortened(told: str, room: int) -> str:
-    """Return JSON of at most ``room`` characters that holds the beginning of a longer text."""
-    length = room
-    while True:
-        short = json.dumps({"cut_off_after": length, "beginning": told[:length]}, ensure_ascii=False)
-        if len(short) <= room:
-            return short
-        length = min(length - 1, length * room // len(short))

@@ -4,7 +4,7 @@ Rules:
   1. At 80 % of a limit it is said that it is near, once; of the idle one again after every sign of life.
   2. When one is reached, the sentence that is being said, the answer that is owed, and tools with what is said of
      their answers are waited for, 10 s at most.
-  3. Then the model is told to say goodbye. The call ends when that was heard to its end, or 10 s later.
+  3. Then the model is told to say goodbye, and the call ends once that was heard (`agent.dialog.goodbye`).
   4. What is reached stays reached: from then on no other limit counts, and nothing takes the end back.
   5. What all calls may come to within a day (`agent.dialog.daily`) is a limit of each that runs; nothing is said of
      it before it is reached.
@@ -19,18 +19,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from agent import events
+from agent.dialog.asides import goodbye_request
 
 NEAR_SHARE = 0.8
 QUIET_WAIT_S = 10.0
-GOODBYE_S = 10.0
 
-_WHY: dict[events.LimitKind, str] = {
-    "budget": "its budget is spent",
-    "idle": "nobody has spoken for a long while",
-    "max_duration": "it has lasted as long as it may",
-    "daily_budget": "what all calls together may cost in a day is spent",
-    "daily_minutes": "all calls together have lasted as long as they may in a day",
-}
 _REASONS: dict[events.LimitKind, tuple[str, str]] = {
     "budget": ("budget_spent", "The call's budget is spent."),
     "idle": ("idle", "Nobody spoke for too long."),
@@ -42,29 +35,20 @@ _REASONS: dict[events.LimitKind, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SayGoodbye:
-    """Tell the model to say goodbye.
+    """Tell the model to say goodbye, and end the call once that was heard.
 
     Attributes:
-        note: what to tell it.
-    """
-
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """End the call.
-
-    Attributes:
-        reason: see `events.CallEnded`.
+        note: what to tell the model.
+        reason: of the call's end, see `events.CallEnded`.
         detail: one sentence for a person.
     """
 
+    note: str
     reason: str
     detail: str
 
 
-Step = events.LimitNear | SayGoodbye | End
+Step = events.LimitNear | SayGoodbye
 """What is to be done now; a `events.LimitNear` is to be told."""
 
 
@@ -76,9 +60,8 @@ class Limits:
         idle_timeout_s: how long nobody may speak.
         max_duration_s: how long it may last.
         now: when it began.
-        writes: the agent is not heard.
         reached: says at a moment which limit is reached that is not this call's alone (rule 5).
-        look_s: how often to ask that.
+        check_interval_s: how often to ask that.
     """
 
     def __init__(
@@ -88,31 +71,27 @@ class Limits:
         idle_timeout_s: float,
         max_duration_s: float,
         now: float,
-        writes: bool = False,
         reached: Callable[[float], events.LimitKind | None] = lambda _now: None,
-        look_s: float = math.inf,
+        check_interval_s: float = math.inf,
     ) -> None:
         self._shared_reached = reached
-        self._look_s = look_s
+        self._check_interval_s = check_interval_s
         self._budget_usd = budget_usd
         self._idle_timeout_s = idle_timeout_s
         self._max_duration_s = max_duration_s
         self._began = now
-        self._writes = writes
         self._active_at = now
         self._cost_usd = 0.0
         self._near: set[events.LimitKind] = set()  # of which it was said
         self._reached: events.LimitKind | None = None
-        self._deadline = math.inf  # of waiting for quiet, then of the goodbye
-        self._ended = False
+        self._deadline = math.inf  # of waiting for quiet
+        self._done = False  # the goodbye was asked for
         self._caller_speaks = False
         self._agent_speaks = False
         self._open_tools: set[str] = set()
-        self._generation = 0
         self._generating = False
         self._owed = False  # the caller said something that was not answered yet
         self._tool_ended = False  # and nothing was said of it yet
-        self._goodbye: _Goodbye | None = None
 
     @property
     def closing(self) -> bool:
@@ -139,9 +118,8 @@ class Limits:
             case events.ToolFinished(call_id=call_id, outcome=outcome):
                 self._open_tools.discard(call_id)
                 self._tool_ended = self._tool_ended or outcome != "cancelled"
-            case events.GenerationStarted(generation):
-                self._generation, self._generating, self._owed = generation, True, False
-                self._tool_ended = False
+            case events.GenerationStarted():
+                self._generating, self._owed, self._tool_ended = True, False, False
             case events.TurnCompleted() | events.AgentInterrupted():
                 self._generating = self._tool_ended = False
             case events.GenerationCompleted() | events.AgentReady():
@@ -150,26 +128,18 @@ class Limits:
                 return
         self._active_at = now
         self._near.discard("idle")
-        if self._goodbye is not None:
-            self._goodbye.note(event)
 
     def steps(self, now: float) -> Iterator[Step]:
         """Yield what is to be done now, in order."""
         if self._reached is None:
             yield from self._look(now)
-        if self._reached is None or self._ended:
-            return
-        if self._goodbye is None and (self._quiet() or now >= self._deadline):
-            self._deadline = now + GOODBYE_S
-            self._goodbye = _Goodbye(self._generation, speaks=self._agent_speaks, writes=self._writes)
-            yield SayGoodbye(_note(self._reached))
-        elif self._goodbye is not None and (self._goodbye.heard or now >= self._deadline):
-            self._ended = True
-            yield End(*_REASONS[self._reached])
+        if self._reached is not None and not self._done and (self._quiet() or now >= self._deadline):
+            self._done = True
+            yield SayGoodbye(goodbye_request(self._reached), *_REASONS[self._reached])
 
-    def next_look_s(self, now: float) -> float:
+    def next_check_s(self, now: float) -> float:
         """Return for how long there will be no step, unless something happens that `note` or `spent` is told of."""
-        if self._ended:
+        if self._done:
             return math.inf
         if self._reached is not None:
             return max(0.0, self._deadline - now)
@@ -178,7 +148,7 @@ class Limits:
             for kind, used, limit in self._used(now)
             if kind != "budget"
         ]
-        return min(self._look_s, max(0.0, min(waits, default=math.inf)))
+        return min(self._check_interval_s, max(0.0, min(waits, default=math.inf)))
 
     def _look(self, now: float) -> Iterator[events.LimitNear]:
         for kind, used, limit in self._used(now):
@@ -209,39 +179,3 @@ class Limits:
     def _quiet(self) -> bool:
         speaks = self._caller_speaks or self._generating or self._agent_speaks
         return not (speaks or self._owed or self._tool_ended or self._open_tools)
-
-
-class _Goodbye:
-    """Whether the first generation after another one was heard to its end."""
-
-    def __init__(self, after: int, *, speaks: bool, writes: bool) -> None:
-        self._after = after
-        self._speaks = speaks
-        self._writes = writes
-        self._complete = False
-        self._sounded = False
-
-    @property
-    def heard(self) -> bool:
-        return self._complete and (self._sounded or self._writes) and not self._speaks
-
-    def note(self, event: events.Event) -> None:
-        match event:
-            case events.GenerationCompleted(generation) | events.TurnCompleted(generation):
-                self._complete = self._complete or generation > self._after
-            case events.AgentStartedSpeaking():
-                self._speaks = True
-            case events.AgentStoppedSpeaking(generation):
-                # What was said before may still have played: it is named by the newest speech that was queued.
-                self._speaks = False
-                self._sounded = self._sounded or generation > self._after
-            case events.AgentInterrupted(generation) if generation > self._after:
-                self._after = generation  # what comes next will do
-                self._complete = self._sounded = False
-
-
-def _note(kind: events.LimitKind) -> str:
-    return (
-        f"[Note from the service, not from the caller: the call ends now, because {_WHY[kind]}. "
-        "Say goodbye in one short sentence, in the language of the conversation.]"
-    )

@@ -1,10 +1,10 @@
 """What tokens cost, as data with a date. Prices are US dollars per million tokens, by direction and modality.
 
 A modality without a price of its own is priced like this:
-  * ``THOUGHTS`` and ``TOOL_USE`` are text of their direction: the answer's, the prompt's.
-  * All others (``UNKNOWN`` ones, new ones) cost as much as the dearest of their direction: a budget is rather kept
-    too early than overrun because the server says too little.
-Money is `Decimal`: sums are exact, in whatever order they are added.
+  * ``THOUGHTS`` cost as much as the response's text, ``TOOL_USE`` as much as the prompt's text.
+  * All others (``UNKNOWN`` ones, new ones) cost as much as the most expensive modality of their direction: it is
+    better to end a call early than to overrun a budget because the server says too little.
+Money is `Decimal`, so that sums are exact in whatever order they are added.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from agent.errors import ConfigError
 Direction = Literal["prompt", "response"]
 
 MILLION = 1_000_000
-THOUGHTS = "THOUGHTS"  # in the response
-TOOL_USE = "TOOL_USE"  # in the prompt
+THOUGHTS = "THOUGHTS"
+"Modality of the response: tokens that the model thought with."
+TOOL_USE = "TOOL_USE"
+"Modality of the prompt: what the server's own tools read."
 _TEXT_LIKE = (THOUGHTS, TOOL_USE)
 _FILE_KEYS = ("as_of", "source", "models")
 
@@ -31,10 +33,10 @@ class ModelPrice:
     """What one model's tokens cost.
 
     Attributes:
-        as_of: the day on which the price was read, ISO 8601.
-        source: where.
-        prompt: US dollars per million tokens of the context, by modality; TEXT is among them.
-        response: the same of the answer.
+        as_of: the day on which the price was looked up, ISO 8601.
+        source: where it was looked up.
+        prompt: US dollars per million tokens of the context, by modality, including TEXT.
+        response: the same for the answer.
     """
 
     as_of: str
@@ -43,14 +45,14 @@ class ModelPrice:
     response: Mapping[str, Decimal]
 
     def cost_usd(self, direction: Direction, modality: str, tokens: int) -> Decimal:
-        """Return what so many tokens cost, exactly."""
+        """Return the exact cost of a number of tokens."""
         prices = self.prompt if direction == "prompt" else self.response
         price = prices["TEXT"] if modality in _TEXT_LIKE else prices.get(modality, max(prices.values()))
         return tokens * price / MILLION
 
 
 Prices = Mapping[str, ModelPrice]
-"""By the model's name, without what stands before its last slash."""
+"""Keyed by the model's name, without anything before its last slash."""
 
 
 def _usd(**prices: str) -> dict[str, Decimal]:
@@ -76,11 +78,11 @@ KNOWN: Prices = {
     "gemini-2.5-flash-native-audio-preview-12-2025": _2_5,
     "gemini-live-2.5-flash-native-audio": _2_5,
 }
-"""The prices that this version was made with."""
+"""The prices known when this version was made."""
 
 
 def price_of(prices: Prices, model: str) -> ModelPrice | None:
-    """Look a model up, by its name or its resource name (``models/...``); None if its price is not known."""
+    """Look up a model by its name or resource name (``models/...``); None if its price is not known."""
     return prices.get(model.rpartition("/")[2])
 
 
@@ -89,23 +91,23 @@ def parse_prices(text: str, name: str) -> Prices:
 
     Args:
         text: TOML.
-        name: what messages call it.
+        name: the file's name, for error messages.
 
     Raises:
-        ConfigError: names the key and what it may hold.
+        ConfigError: the message names the key and what it must contain.
     """
     try:
         told = tomllib.loads(text, parse_float=Decimal)
-    except (ValueError, ArithmeticError) as error:  # numbers that are too long are among them
+    except (ValueError, ArithmeticError) as error:  # also raised for numbers that are too long
         raise ConfigError(f"{name} is not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{name} is nested too deeply") from None
     unknown = [key for key in told if key not in _FILE_KEYS]
     models = told.get("models")
     if unknown or not isinstance(models, dict) or not models:
-        wrong = f"there is no {unknown[0]}" if unknown else "it names no model"
+        wrong = f"unknown key {unknown[0]}" if unknown else "it has no model"
         raise ConfigError(
-            f"{name}: {wrong}; it holds as_of, source and [models.NAME.prompt], [models.NAME.response]"
+            f"{name}: {wrong}; expected as_of, source, [models.NAME.prompt] and [models.NAME.response]"
         )
     as_of, source = str(told.get("as_of", "unknown")), str(told.get("source", name))
     return {
@@ -124,12 +126,12 @@ def _model_price(told: Any, where: str, as_of: str, source: str) -> ModelPrice:
 
 def _by_modality(told: Any, where: str) -> dict[str, Decimal]:
     if not isinstance(told, dict) or "TEXT" not in told:
-        raise ConfigError(f"{where} must hold US dollars per million tokens by modality, TEXT among them")
+        raise ConfigError(f"{where} must hold US dollars per million tokens by modality, including TEXT")
     return {modality: _price(price, f"{where}.{modality}") for modality, price in told.items()}
 
 
 def _price(told: Any, where: str) -> Decimal:
     number = isinstance(told, int | Decimal) and not isinstance(told, bool) and Decimal(told).is_finite()
     if not number or not 0 <= told < MILLION:
-        raise ConfigError(f"{where} must be US dollars per million tokens, such as 0.75")
+        raise ConfigError(f"{where} must be US dollars per million tokens, for example 0.75")
     return Decimal(told)

@@ -1,17 +1,17 @@
-"""How long the caller waits for the agent: the one figure that page, metrics and a call's record show. Pure.
+"""How long the caller waits for the agent: the figure that the page, the metrics and a call's record show. Pure.
 
 Rules:
-  1. It runs from the end of what the caller said, as it arrived here, to the first audible sample of the answer
-     that is sent. The end is the last frame that is loud enough to be speech; the speaking events come 0.6 s later.
-     It is found by level, so noise shifts it: a faint last syllable beneath loud noise counts as silence.
-  2. What was typed counts from its arrival.
-  3. A caller who marks their turns (push-to-talk) has finished with the last loud frame between the marks; with the
-     end mark, if no frame was loud.
-  4. An answer is a generation that began after the caller had finished. What the agent was saying already, and goes
-     on to say while the caller talks or after it, is none; nor is a generation that begins in the middle of the
-     caller's words.
-  5. A generation that was cut off before anything of it was heard has answered nothing: the caller waits on.
-  6. A question has one answer, within `ANSWERS_WITHIN_S`: what the agent says later it says for another reason.
+  1. It is the time from the end of what the caller said, as it arrived here, to the first audible sample of the
+     answer that is sent. The end is the last frame that is loud enough to be speech; the speaking events come 0.6 s
+     later. It is found by level, so noise shifts it: a faint last syllable below loud noise counts as silence.
+  2. For typed text the time begins when it arrives.
+  3. A caller who marks turns (push-to-talk) has finished with the last loud frame between the marks, or with the
+     end mark if no frame was loud.
+  4. An answer is a generation that begins after the caller has finished. Speech that the agent had already begun,
+     and continues during or after the caller's words, is not an answer, nor is a generation that begins in the
+     middle of the caller's words.
+  5. A generation that is cut off before any of it is heard answers nothing: the caller keeps waiting.
+  6. A question has one answer, which comes within `MAX_WAIT_S`: what the agent says later has another reason.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-STILL_SPEAKING_S = 0.06  # a loud frame was less than this ago: the caller is in the middle of a word
-ANSWERS_WITHIN_S = 30.0
-MAX_UNHEARD = 8  # generations that wait to be heard; usually it is one
+STILL_SPEAKING_S = 0.06  # if a loud frame was less than this ago, the caller is in the middle of a word
+MAX_WAIT_S = 30.0
+MAX_UNHEARD_GENERATIONS = 8  # usually there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Response:
 
     Attributes:
         seconds: how long the caller had waited for it.
-        typed: the caller had typed, not spoken.
+        typed: whether the caller had typed instead of spoken.
     """
 
     seconds: float
@@ -54,10 +54,10 @@ class ResponseTimer:
         "Answers that were timed."
         self.last_s: float | None = None
         "How long the newest one took; None before the first."
-        self._asked_at: float | None = None  # when what no generation has begun to answer was said or typed
-        self._typed = False  # it was
-        self._whole = False  # it is known to have ended: it was typed, or its end was marked
-        self._answers: deque[_Answer] = deque(maxlen=MAX_UNHEARD)  # not heard yet, by generation
+        self._asked_at: float | None = None  # when the newest unanswered words were said or typed
+        self._typed = False  # they were typed
+        self._whole = False  # they are known to be complete: typed, or their end was marked
+        self._answers: deque[_Answer] = deque(maxlen=MAX_UNHEARD_GENERATIONS)  # not heard yet, oldest first
 
     def caller_spoke(self, now: float) -> None:
         """A loud frame of the caller's speech arrived."""
@@ -70,7 +70,7 @@ class ResponseTimer:
         self._typed = self._whole = True
 
     def turn_marked(self, now: float, *, starts: bool) -> None:
-        """The caller marked where they begin or end to speak."""
+        """The caller marked the beginning or end of a turn."""
         if starts:
             self._asked_at = None
         else:
@@ -85,22 +85,22 @@ class ResponseTimer:
             self._answers.append(_Answer(generation, asked_at, self._typed))
 
     def generations_cut(self) -> None:
-        """All that was not heard yet was cut off."""
+        """Everything that had not been heard yet was cut off."""
         if self._answers and self._asked_at is None:
             self._asked_at, self._typed, self._whole = self._answers[-1].asked_at, self._answers[-1].typed, True
         self._answers.clear()
 
     def forget(self) -> None:
-        """The caller wants no answer to what they said so far."""
+        """The caller no longer wants an answer to what they said."""
         self._asked_at = None
         self._answers.clear()
 
     def heard(self, generation: int, now: float) -> Response | None:
-        """The first audible sample of a generation is sent; return the figure, if it is an answer."""
+        """The first audible sample of a generation was sent; return the figure if it is an answer."""
         answer = None
         while self._answers and self._answers[0].generation <= generation:
             answer = self._answers.popleft()
-        if answer is None or now - answer.asked_at > ANSWERS_WITHIN_S:
+        if answer is None or now - answer.asked_at > MAX_WAIT_S:
             return None
         self.count += 1
         self.last_s = now - answer.asked_at

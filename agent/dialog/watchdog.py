@@ -1,26 +1,27 @@
-"""Notice an agent that owes an answer and does not give one, and say what to try next.
+"""Notice when the agent owes the caller an answer and does not give one, and decide what to try next.
 
 Rules:
-  1. An answer is owed for what the caller typed, and for words of the caller that the model transcribed; without
-     transcripts, for half a second of speech. A cough owes nothing.
-  2. What the caller can hear pays the debt, or read where the agent writes; so does an interruption, which is
-     followed by new words. Sound too faint to be heard pays nothing.
-  3. A model may mean to say nothing: to speech, where its settings let it ignore some, and to anything once the
-     answer of a tool was SILENT. A turn that completes with nothing in it settles such a debt, and is counted. It
-     does not if the server says that it went wrong, or if a tool's answer is to be spoken of.
-  4. A debt that stands for `answer_timeout_s`, or any other turn that completes without anything to hear, takes one
-     step on the ladder: nudge the model, resume the session, build a fresh one, apologise. Each step gets the same
-     time. A session from which nothing at all came is not nudged: nobody is there to listen.
-  5. The time counts from the end of the caller's first unanswered words. Speech that goes on after a short pause is
-     part of them; whoever asks again after a pause in which an answer should have come waits since the first time.
-     No step is taken while the caller speaks, nor until there was such a pause.
-  6. Speech that is followed by no message whatever may have been noise, or may have been said to a dead connection:
-     the session is resumed once, and no more for a while.
-  7. A server from which nothing comes while the caller speaks or types, not even a pong, is dead after
-     `dead_after_s`, and twice the time of its slowest pong at least. The next step is taken then, whoever speaks.
-  8. While there is no session, or a tool runs, time does not count, and starts anew afterwards.
-  9. That the caller has fallen silent is known `hangover_s` later. A turn that was completed in between is judged
-     then; one that was completed while the caller spoke is not judged at all.
+  1. An answer is owed for typed text and for words of the caller that the model transcribed; without transcripts,
+     for half a second of speech. Nothing is owed for a cough.
+  2. The debt is paid by sound that the caller can hear, or by text if the agent writes. An interruption pays it
+     too, since new words follow. Sound that is too faint to hear does not.
+  3. A model may choose to say nothing: to speech, if its settings let it ignore some, and to anything after a
+     tool's answer was SILENT. A turn that completes with nothing in it settles such a debt, and is counted. It does
+     not if the server reports that something went wrong, or if a tool's answer is to be spoken of.
+  4. If a debt is not paid within `answer_timeout_s`, or any other turn completes without anything to hear, the next
+     step of the ladder is taken: nudge the model, resume the session, build a new one, apologise. Each step gets
+     the same time. A session from which nothing at all came is not nudged: nobody is there to listen.
+  5. The time runs from the end of the caller's first unanswered words. Speech that continues after a short pause
+     belongs to them. If the caller asks again after a pause in which an answer should have come, the time still
+     runs from the first words. No step is taken while the caller speaks, nor before there has been such a pause.
+  6. If no message at all follows speech, it may have been noise, or the connection may be dead: the session is
+     resumed once, and then not again for a while.
+  7. If nothing comes from the server while the caller speaks or types, not even a pong, it is considered dead after
+     `dead_after_s`, or twice the time of its slowest pong if that is longer. The next step is then taken, whoever
+     is speaking.
+  8. While there is no session, or a tool runs, the time does not count; it starts again afterwards.
+  9. It takes `hangover_s` to notice that the caller has fallen silent. A turn that completes in that time is judged
+     at its end; a turn that completes while the caller is speaking is not judged at all.
 """
 
 from __future__ import annotations
@@ -34,21 +35,21 @@ Pause = Literal["session", "tools"]
 Step = Literal["nudge", "resume", "rebuild", "apologise"]
 
 LADDER: tuple[Step, ...] = ("nudge", "resume", "rebuild", "apologise")
-LEAST_SPEECH_S = 0.5  # rule 1
+MIN_SPEECH_S = 0.5  # rule 1
 HARMLESS_REASONS = (None, "TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT")  # rule 3
-LATE_WORDS_S = 3.0  # words that come sooner after speech are those of that speech
+LATE_WORDS_S = 3.0  # words that come within this time after speech are taken for those of that speech
 QUIET_AFTER_NOISE_S = 60.0  # rule 6
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """The agent is silent.
+    """The agent is silent although it owes an answer.
 
     Attributes:
         cause: ``no_answer`` in time, ``empty_turn``, ``inaudible`` speech, or ``no_message`` at all.
         step: what to try.
-        nudge: tell the model, too, that the caller waits.
-        gentle: it may have meant to say nothing, and still may.
+        nudge: whether to tell the model that the caller is waiting.
+        gentle: the model may have chosen to say nothing, and still may.
     """
 
     cause: Cause
@@ -62,11 +63,11 @@ class _Debt:
     """An answer that is owed.
 
     Attributes:
-        since: what came later than this shows that the server lives.
+        since: anything from the server after this shows that it is alive.
         due: when the next step is taken.
-        fixed: more speech does not put it off (rule 5).
+        fixed: more speech does not postpone it (rule 5).
         ignorable: the model may ignore what was said (rule 3).
-        silenced: a tool's answer was SILENT, and none is to be spoken of (rule 3).
+        silenced: a tool's answer was SILENT, and no other answer is to be spoken of (rule 3).
         promised: a tool's answer is to be spoken of.
     """
 
@@ -83,16 +84,16 @@ class _Debt:
 
 
 class Watchdog:
-    """Watch one call.
+    """Watches one call.
 
     Args:
-        answer_timeout_s: seconds that an answer may take; 0 never calls for a step.
-        transcribed: words of the caller are transcribed by the model.
-        ignores_speech: the model may ignore speech that is not meant for it.
-        writes: the agent writes and is not heard.
-        answerable_pause_s: after the caller has fallen silent; by then the model should have begun to answer.
-        hangover_s: how long the caller has been silent when `caller_stopped` says so.
-        dead_after_s: see rule 7; a server that is pinged must be able to answer in less.
+        answer_timeout_s: seconds that an answer may take; with 0 no step is ever taken.
+        transcribed: whether the model transcribes the caller's words.
+        ignores_speech: whether the model may ignore speech that is not meant for it.
+        writes: whether the agent writes instead of speaking.
+        answerable_pause_s: silence of the caller after which the model should have begun to answer.
+        hangover_s: how long the caller has already been silent when `caller_stopped` is called.
+        dead_after_s: see rule 7; it must be longer than the server takes to answer a ping.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Watchdog:
         dead_after_s: float = math.inf,
     ) -> None:
         self.unanswered = 0
-        "Debts that the model meant to leave unpaid (rule 3)."
+        "Debts that the model chose to leave unpaid (rule 3)."
         self._timeout_s = answer_timeout_s
         self._transcribed = transcribed
         self._ignores_speech = ignores_speech
@@ -120,26 +121,26 @@ class Watchdog:
         self._next_step = 0
         self._message_at = 0.0
         self._speech_began: float | None = None
-        self._spoke_at = 0.0  # the caller, last
-        self._said_at = 0.0  # what was spoken or typed last
+        self._spoke_at = 0.0  # when the caller last spoke
+        self._said_at = 0.0  # when the caller last spoke or typed
         self._paid_at = 0.0
-        self._unheard_since: float | None = None  # the caller spoke or typed, and nothing has come since
+        self._unheard_since: float | None = None  # the caller spoke or typed then, and nothing has come since
         self._noise_due: float | None = None
         self._noise_allowed_at = 0.0
         self._turn_open = False
-        self._audible = False  # something of the current turn was
-        self._spoke = False  # some sound of the current turn came
-        self._cut = False  # the current turn is complete as it is
-        self._unjudged: tuple[float, Cause, str | None] | None = None  # a turn that was completed (rule 9)
-        self._verdict: Cause | None = None  # on it
+        self._audible = False  # something audible came in the current turn
+        self._spoke = False  # some sound came in the current turn
+        self._cut = False  # the server has cut the current turn
+        self._unjudged: tuple[float, Cause, str | None] | None = None  # a completed turn to be judged (rule 9)
+        self._verdict: Cause | None = None  # the judgement on it
 
     @property
     def owed(self) -> bool:
-        """True while the caller waits for an answer."""
+        """True while the caller is waiting for an answer."""
         return self._debt is not None
 
     def caller_started(self, now: float) -> None:
-        """The caller speaks, by level."""
+        """The caller has begun to speak, by level."""
         self._says_more(now)
         self._speech_began = self._spoke_at = now
         self._unjudged = None
@@ -149,7 +150,7 @@ class Watchdog:
         began, self._speech_began = self._speech_began, None
         ended = now - self._hangover_s
         self._spoke_at = self._said_at = ended
-        cough = began is None or now - began < LEAST_SPEECH_S
+        cough = began is None or now - began < MIN_SPEECH_S
         if began is not None and self._unheard_since is not None:
             nothing_since = self._unheard_since > max(began, ended)
             if nothing_since or (cough and self._unheard_since >= began):
@@ -158,14 +159,14 @@ class Watchdog:
             if not self._debt.fixed:
                 self._debt.due = ended + self._timeout_s
         elif not cough and not self._transcribed:
-            if self._paid_at < ended:  # else the answer has begun already
+            if self._paid_at < ended:  # otherwise the answer has already begun
                 self._owe(ended, since=ended)
         elif not cough and self._message_at < ended and now >= self._noise_allowed_at and self._noise_due is None:
             self._noise_due = ended + self._timeout_s
         self._judge_late(now, ended)
 
     def caller_asked(self, now: float) -> None:
-        """The caller typed something, or the model is asked to speak in another way: a direct question."""
+        """The caller typed something, or the model was asked directly to speak in some other way."""
         self._says_more(now)
         debt = self._owe(now, since=now)
         if not debt.fixed:
@@ -173,31 +174,31 @@ class Watchdog:
         debt.ignorable = debt.silenced = debt.promised = False
 
     def words_came(self, now: float) -> None:
-        """Words of the caller were transcribed; they may come late, when they are answered already."""
+        """Words of the caller were transcribed; they may come so late that they are already answered."""
         if self._speech_began is not None:
             self._owe(now, since=self._speech_began)
         elif self._spoke_at > self._paid_at:
             late = now - self._spoke_at < LATE_WORDS_S
             if self._debt is None:
                 self._owe(self._spoke_at if late else now, since=self._spoke_at)
-            elif not late and not self._debt.fixed:  # too low a voice for the level
+            elif not late and not self._debt.fixed:  # the voice was too quiet for the level
                 self._debt.due = now + self._timeout_s
 
     def message_came(self, now: float) -> None:
-        """Any message of the server."""
+        """Any message came from the server."""
         self._message_at = now
         self._noise_due = None
         self.life_came(now)
 
     def life_came(self, at: float, slowest_pong_s: float = 0.0) -> None:
-        """Anything at all of the server, pongs too (rule 7); may be told late, and more than once.
+        """Anything came from the server, even a pong (rule 7); may be reported late and repeatedly.
 
         Args:
-            at: when it came last.
-            slowest_pong_s: how long a pong took at most.
+            at: when it last came.
+            slowest_pong_s: how long the slowest pong took.
         """
         self._dead_after_s = max(self._dead_after_s, 2 * slowest_pong_s)
-        if "session" in self._pauses:  # the next session is being set up: it has not heard the caller yet
+        if "session" in self._pauses:  # the next session is being set up and has not heard the caller yet
             return
         if self._unheard_since is not None and at > self._unheard_since:
             self._unheard_since = None if self._speech_began is None else at
@@ -212,7 +213,7 @@ class Watchdog:
             self._pay(now)
 
     def agent_wrote(self, now: float, text: str) -> None:
-        """Text of the agent arrived that it does not speak; of one that speaks nobody reads it."""
+        """Text that the agent does not speak arrived; it counts only if the agent writes."""
         if self._writes:
             self.agent_spoke(now, audible=bool(text.strip()))
 
@@ -221,7 +222,7 @@ class Watchdog:
         self._pay(now)
 
     def tool_answered(self, *, silent: bool) -> None:
-        """The answer of a tool was told to the model; to be said before `proceed`."""
+        """A tool's answer was told to the model; call this before `proceed`."""
         if self._debt is None:
             return
         if not silent:
@@ -230,11 +231,11 @@ class Watchdog:
         self._debt.silenced = not self._debt.promised
 
     def turn_cut(self) -> None:
-        """The server has cut the turn; its end follows, and says nothing of what was asked since."""
+        """The server has cut the turn; its end, which follows, says nothing about what was asked since."""
         self._cut = True
 
     def turn_completed(self, now: float, reason: str | None = None) -> Alarm | None:
-        """The model's turn is complete; return what to do if something was to be heard in it and was not.
+        """The model's turn is complete; return what to do if it should have been heard and was not.
 
         Args:
             now: monotonic seconds.
@@ -253,16 +254,16 @@ class Watchdog:
         return self._strike(now, cause) if self._is_fault(now, cause, reason) else None
 
     def pause(self, why: Pause, now: float) -> None:
-        """There is no session, or a tool runs: time does not count."""
+        """There is no session, or a tool is running: time does not count."""
         self._pauses.add(why)
         self._message_at = now
         self._turn_open = why == "tools"
-        if why == "session":  # the rest of its turn will not come
+        if why == "session":  # the rest of its turn will never come
             self._audible = self._spoke = self._cut = False
             self._unjudged = self._verdict = None
 
     def proceed(self, why: Pause, now: float) -> None:
-        """There is a session again, or the tools have answered: time starts anew."""
+        """There is a session again, or the tools have answered: time starts again."""
         self._pauses.discard(why)
         self._message_at = now
         self._noise_due = None
@@ -277,7 +278,7 @@ class Watchdog:
         self._debt.due = now + self._timeout_s
 
     def tick(self, now: float) -> Alarm | None:
-        """Return what to do now, if anything; to be asked about twice a second."""
+        """Return what to do now, if anything; call it about twice a second."""
         if self._timeout_s <= 0 or self._pauses:
             return None
         if self._unheard_since is not None and now - self._unheard_since >= self._dead_after_s:
@@ -293,16 +294,16 @@ class Watchdog:
         if self._noise_due is not None and now >= self._noise_due:
             self._noise_due = None
             self._noise_allowed_at = now + QUIET_AFTER_NOISE_S
-            if self._unheard_since is None:  # the server lives: no second attempt
+            if self._unheard_since is None:  # the server is alive: no second attempt
                 self._next_step = 0
             return self._strike(now, "no_message", dead=True)
         return None
 
     def _is_fault(self, now: float, cause: Cause, reason: str | None) -> bool:
-        """Judge a turn in which nothing was heard; settle the debt if that was meant (rule 3)."""
+        """Judge a turn in which nothing was heard; settle the debt if that was intended (rule 3)."""
         harmless = cause == "empty_turn" and reason in HARMLESS_REASONS
         if self._debt is None:
-            if harmless and self._ignores_speech:  # words of what was ignored may come yet
+            if harmless and self._ignores_speech:  # the words that it ignored may still come
                 self._paid_at = now
             return False
         if harmless and self._debt.gentle:
@@ -311,14 +312,14 @@ class Watchdog:
         return True
 
     def _judge_late(self, now: float, ended: float) -> None:
-        """Judge what was completed after the caller had fallen silent, and before that was known (rule 9)."""
+        """Judge a turn that completed after the caller had fallen silent but before that was noticed (rule 9)."""
         if self._unjudged is not None:
             (at, cause, reason), self._unjudged = self._unjudged, None
             if at >= ended and self._is_fault(now, cause, reason):
                 self._verdict = cause
 
     def _says_more(self, now: float) -> None:
-        """The caller begins to say something, or has typed it (rules 5 and 7)."""
+        """The caller began to say something, or typed it (rules 5 and 7)."""
         if self._debt is not None and now - self._said_at >= self._answerable_pause_s:
             self._debt.fixed = True
         self._said_at = now
@@ -326,7 +327,7 @@ class Watchdog:
             self._unheard_since = now
 
     def _owe(self, now: float, *, since: float) -> _Debt:
-        """Return the debt that stands from now on; one that stands already waits since its own time (rule 5)."""
+        """Return the open debt, or a new one; an existing debt keeps its own time (rule 5)."""
         self._noise_due = None
         if self._debt is None:
             self._next_step = 0
@@ -341,7 +342,7 @@ class Watchdog:
         self._next_step = 0
 
     def _leave(self, now: float) -> None:
-        """Settle a debt that the model meant to leave unpaid (rule 3)."""
+        """Settle a debt that the model chose to leave unpaid (rule 3)."""
         self.unanswered += 1
         self._pay(now)
 

@@ -1,17 +1,19 @@
-"""A local Gemini Live API server, wire-faithful, which is also the offline demo model."""
+"""A local Gemini Live API server, faithful on the wire; it is also the offline demo model."""
 
-from agent.emulator.command import run
-from agent.emulator.faults.script import Fault, load_faults, parse_script
-from agent.emulator.hooks import Hooks, Moment, Refusal, Tempo, Wire
-from agent.emulator.model.brain import Call, OnTurn, Play, Raw, Reply, Say, Turn
+from agent.emulator.faults.kinds import Fault
+from agent.emulator.faults.script import load_faults, parse_script
+from agent.emulator.hooks import HookedSession, Hooks, Refusal, SpeechPace
+from agent.emulator.model.turn import CallFunction, OnTurn, Play, Raw, Reply, Say, Turn
+from agent.emulator.moments import Moment
 from agent.emulator.record import SessionRecord
 from agent.emulator.server import Emulator, running_emulator
-from agent.emulator.wire import ServerMessage, message
+from agent.emulator.wire.outgoing import ServerMessage, message
 
 __all__ = [
-    "Call",
+    "CallFunction",
     "Emulator",
     "Fault",
+    "HookedSession",
     "Hooks",
     "Moment",
     "OnTurn",
@@ -22,12 +24,10 @@ __all__ = [
     "Say",
     "ServerMessage",
     "SessionRecord",
-    "Tempo",
+    "SpeechPace",
     "Turn",
-    "Wire",
     "load_faults",
     "message",
     "parse_script",
-    "run",
     "running_emulator",
 ]

@@ -1,4 +1,4 @@
-"""``python -m agent.emulator``."""
+"""``python -m agent.emulator``: the same command as ``talkspurt emulate``."""
 
 import sys
 

@@ -1,8 +1,7 @@
-"""The emulator as a process: ``talkspurt emulate`` and ``python -m agent.emulator``."""
+"""``talkspurt emulate``: the emulator as a process."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
@@ -12,29 +11,55 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from agent.emulator.server import DEFAULT_PACE, running_emulator
 from agent.errors import ConfigError
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-async def run(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    *,
-    pace: float = DEFAULT_PACE,
-    speech_recognition: bool = True,
-    faults: Path | None = None,
-    exit_with_parent: bool = False,
+
+@app.command()
+def emulate(
+    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port; 0 takes any free one.")] = 8443,
+    pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = DEFAULT_PACE,
+    speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
+    faults: Annotated[
+        Path | None, typer.Option(help="Fault script: what goes wrong, and when.", metavar="FILE")
+    ] = None,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="End when the standard input is closed.", hidden=True)
+    ] = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; when ready, print ``{"url": ..., "ca_file": ...}`` as one line on stdout.
+    """Run the local Live API server alone; its address and certificate are printed as one line of JSON."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(host, port, pace, speech_recognition, faults, exit_with_parent))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command by itself; returns the exit code.
 
     Args:
-        host: a loopback address.
-        port: 0 takes any free one.
-        pace: times real time at which speech is sent.
-        speech_recognition: listen with pocketsphinx, if it is installed.
-        faults: a fault script, see docs/faults-script.md.
-        exit_with_parent: also end when stdin is closed.
+        arguments: the command line; None takes the process's own.
+    """
+    try:
+        app(arguments, standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except ConfigError as error:
+        sys.stderr.write(f"talkspurt emulate: {error}\n")
+        return 2
+    return 0
+
+
+async def _serve(
+    host: str, port: int, pace: float, speech_recognition: bool, faults: Path | None, exit_with_parent: bool
+) -> None:
+    """Serve until SIGTERM or SIGINT; when ready, print ``{"url": ..., "ca_file": ...}`` as one line.
 
     Raises:
         ConfigError: an argument cannot work.
@@ -64,7 +89,7 @@ async def run(
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Ends with stdin, or with the process: a daemon thread holds nothing."""
+    """Ends with stdin, or with the process: it runs in a daemon thread."""
     try:
         while os.read(0, 4096):
             pass
@@ -75,40 +100,9 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The extra ``speed``'s loop, which takes some 15 % off a session's cost; else asyncio's own."""
+    """Return uvloop's event loop if the extra ``speed`` is installed: it saves some 15 % of a session's cost."""
     try:
         import uvloop
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and run; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="talkspurt emulate", description="A local Live API server on loopback TLS."
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port; 0 takes any free one (default)")
-    parser.add_argument("--pace", type=float, default=DEFAULT_PACE, help="times real time (default %(default)s)")
-    parser.add_argument("--no-speech-recognition", action="store_true", help="do not listen with pocketsphinx")
-    parser.add_argument("--faults", type=Path, metavar="FILE", help="a fault script, see docs/faults-script.md")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin is closed")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(
-                run(
-                    options.host,
-                    options.port,
-                    pace=options.pace,
-                    speech_recognition=not options.no_speech_recognition,
-                    faults=options.faults,
-                    exit_with_parent=options.exit_with_parent,
-                )
-            )
-    except ConfigError as error:
-        sys.stderr.write(f"talkspurt emulate: {error}\n")
-        return 2
-    return 0

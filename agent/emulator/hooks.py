@@ -1,42 +1,20 @@
-"""Where faults and tests reach into a session: before each message, at named moments, and alongside it."""
+"""How faults and tests reach into a session: before each message, at named moments, and alongside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from agent.emulator.wire import ClientMessage, ServerMessage
-
-if TYPE_CHECKING:
-    from agent.emulator.handles import History
-    from agent.emulator.model.brain import Reply, Turn
-    from agent.emulator.record import SessionRecord
-
-
-class Moment(StrEnum):
-    """Something happened in a session."""
-
-    CONNECTED = "connected"
-    """The WebSocket is open, nothing was read yet."""
-    SETUP_RECEIVED = "setup_received"
-    """The setup was accepted, setupComplete is not sent yet."""
-    READY = "ready"
-    """setupComplete was sent."""
-    MESSAGE_RECEIVED = "message_received"
-    """A frame was read; waiting here stops reading the next one."""
-    SPEECH_STARTED = "speech_started"
-    SPEECH_ENDED = "speech_ended"
-    TURN_STARTED = "turn_started"
-    """The model begins to answer; nothing of the answer was sent yet."""
-    TOOL_CALLED = "tool_called"
-    INTERRUPTED = "interrupted"
-    TURN_COMPLETED = "turn_completed"
+from agent.emulator.model.turn import Reply, Turn
+from agent.emulator.moments import Moment
+from agent.emulator.record import SessionRecord
+from agent.emulator.wire.incoming import ClientMessage, History
+from agent.emulator.wire.outgoing import ServerMessage
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer to the WebSocket's upgrade other than yes."""
+    """The HTTP answer to a WebSocket upgrade that is not accepted."""
 
     status: int
     """The HTTP status, 400 to 599."""
@@ -45,33 +23,33 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Tempo:
-    """How the model's speech goes out."""
+class SpeechPace:
+    """How fast the model's speech is sent."""
 
     times_real_time: float
     lead_s: float
-    """Speech that is due within this much speech goes out at once."""
+    """Speech that is due within this time is sent at once."""
 
 
-class Wire(Protocol):
-    """One session's connection, as hooks may use it."""
+class HookedSession(Protocol):
+    """What hooks may do to a session."""
 
     @property
     def record(self) -> SessionRecord:
-        """What the session is and did so far."""
+        """What the session is and has done so far."""
 
     @property
     def gone(self) -> bool:
-        """Nobody is on the other end any more."""
+        """The client has left."""
 
     async def send(self, message: ServerMessage) -> None:
-        """Send a message; it does not pass through ``before_send`` again."""
+        """Send a message without asking ``before_send``."""
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close with a WebSocket close frame."""
 
     def abort(self) -> None:
-        """Drop the TCP connection without a word."""
+        """Drop the TCP connection without a close frame."""
 
     async def interrupt(self) -> None:
         """Cut the running turn, if there is one, as if the caller had spoken; only from ``Hooks.run``."""
@@ -81,49 +59,49 @@ class Wire(Protocol):
 
 
 class Hooks:
-    """Does nothing; inherit and override what a fault needs. One value per session."""
+    """Hooks that do nothing; override what a fault needs. Each session has its own."""
 
     def upgrade(self, record: SessionRecord) -> Refusal | None:
-        """Asked before the WebSocket is accepted."""
+        """Called before the WebSocket is accepted; return a refusal to reject it."""
         return None
 
-    async def set_up(self, wire: Wire, history: History | None) -> History | None:
-        """The setup was read: returns what the session is to remember; None refuses its handle.
+    async def set_up(self, session: HookedSession, history: History | None) -> History | None:
+        """Called when the setup has been read; return what the session remembers, None to refuse its handle.
 
         Args:
-            wire: its record holds the setup, the handle and the lineage.
-            history: what the handle stands for; None if the server does not know it, empty without one.
+            session: its record holds the setup, the handle and the lineage.
+            history: what the handle stands for; None if the server does not know the handle, empty without one.
 
         Raises:
-            WireError: the session is refused with its code.
+            WireError: the session is refused with this error's code.
         """
         return history
 
     def received(self, record: SessionRecord, message: ClientMessage) -> None:
-        """Told of each message before the session does anything about it.
+        """Called with each message before the session acts on it.
 
         Raises:
-            WireError: the session is closed with its code.
+            WireError: the session is closed with this error's code.
         """
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
-        """Return the message, another one, or None to swallow it; waiting here delays it and all after it."""
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
+        """Return the message, another one, or None to drop it; waiting here delays it and everything after it."""
         return message
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
-        """Told at each moment; the session waits for it."""
+    async def at(self, session: HookedSession, moment: Moment) -> None:
+        """Called at each moment; the session waits until it returns."""
 
-    def reply(self, wire: Wire, turn: Turn, reply: Reply) -> Reply:
-        """Return what the model is to say and call instead."""
+    def reply(self, session: HookedSession, turn: Turn, reply: Reply) -> Reply:
+        """Return what the model says and calls, in place of ``reply``."""
         return reply
 
-    def tempo(self, usual: Tempo) -> Tempo:
-        """Asked at the start of each turn."""
+    def pace(self, usual: SpeechPace) -> SpeechPace:
+        """Called at the start of each turn; return the pace of its speech."""
         return usual
 
     def pong_delay_s(self) -> float | None:
-        """How long to wait before answering a ping that came now; None does not answer."""
+        """How long to wait before answering a ping that came now; None leaves it unanswered."""
         return 0.0
 
-    async def run(self, wire: Wire) -> None:
-        """Run from READY until the session ends, then cancelled: for what goes by time."""
+    async def run(self, session: HookedSession) -> None:
+        """Runs alongside the session, for what depends on time; cancelled when the session ends."""

@@ -1,4 +1,4 @@
-"""What a session received and sent, for tests: bounded, and silent about keys."""
+"""What a session received and sent, for tests: bounded, and without keys."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agent.emulator.handles import History
-from agent.emulator.hooks import Moment
 from agent.emulator.model.pcm import Pcm
-from agent.emulator.wire import (
+from agent.emulator.moments import Moment
+from agent.emulator.wire.incoming import (
     Audio,
     ClientMessage,
     Content,
     ContextUpdate,
     FunctionResult,
+    History,
     Json,
     Picture,
-    ServerMessage,
     Setup,
     Text,
     ToolResponse,
 )
+from agent.emulator.wire.outgoing import ServerMessage
 
 _MAX_ITEMS = 256
 _MAX_PICTURES = 16
@@ -35,9 +35,9 @@ class SessionRecord:
     Args:
         number: 1 for the server's first connection.
         path: the URL path that the client used.
-        keep_audio_s: how much of the received sound to keep; 0 keeps none.
+        keep_audio_s: how many seconds of the received sound to keep.
         on_change: called after each change.
-        clock: monotonic seconds, the event loop's own.
+        clock: monotonic seconds, the event loop's.
     """
 
     def __init__(
@@ -52,26 +52,27 @@ class SessionRecord:
         self.number = number
         self.path = path
         self.http_status: int | None = None
-        """The status that the upgrade was refused with, before there was a session."""
+        """The HTTP status if the upgrade was refused; None if there was a session."""
         self.setup: Json = {}
-        """The setup with regular keys; empty until it arrived."""
+        """The setup with regular keys; empty until it arrives."""
         self.handle: str | None = None
         """The handle that the session was resumed from."""
         self.lineage: tuple[int, ...] = (number,)
-        """Its own number, and those of the sessions that the dialogue comes from, newest first."""
+        """Its own number and those of the sessions that the dialogue went through before, newest first."""
         self.restored: History = ()
-        """(role, text) of the dialogue that the handle brought back: empty if there was none, or it is lost."""
+        """The dialogue that the handle brought back; empty without a handle, or if the context is lost."""
         self.handles: OrderedDict[str, int] = OrderedDict()
-        """Each handle issued, in order, and how many samples had arrived before it."""
+        """Each handle issued, in order, with the number of samples that had arrived before."""
         self.violations: list[str] = []
-        """What the client did that the Live API forbids; the newest ones."""
+        """What the client did that the Live API forbids; the newest entries."""
         self.faults: list[str] = []
-        """The sorts of the fault script's faults that happened, in order; the newest ones."""
+        """The faults of the script that happened, by name and in order; the newest entries."""
         self.received: Counter[str] = Counter()
-        """Client messages by the name of their type in ``wire``."""
+        """How many client messages came, by the name of their class in `wire.incoming`."""
         self.sent_kinds: Counter[str] = Counter()
+        """How many messages were sent, by kind."""
         self.order: deque[str] = deque(maxlen=_MAX_ITEMS)
-        """The kinds of the newest messages sent, without ``audio`` and transcriptions."""
+        """The kinds of the newest messages sent, except ``audio`` and transcriptions."""
         self.moments: deque[Moment] = deque(maxlen=_MAX_ITEMS)
         self.texts: deque[str] = deque(maxlen=_MAX_ITEMS)
         self.contents: deque[Content] = deque(maxlen=_MAX_ITEMS)
@@ -83,21 +84,21 @@ class SessionRecord:
         self.audio_rate_hz: int | None = None
         """The rate of the newest chunk."""
         self.instruction = ""
-        """What the model is told to be at the moment."""
+        """The system instruction in force."""
         self.open = True
         self.close_code: int | None = None
-        """The code this server closed with; None if the client ended the session."""
+        """The code that this server closed with; None if the client ended the session."""
         self.close_reason = ""
         self.dropped = False
-        """This server dropped the connection without a word."""
+        """This server dropped the connection without a close frame."""
         self.connected_s = clock()
-        """When, on the event loop's clock; as are all that follow."""
+        """On the event loop's clock, like the times that follow."""
         self.ready_s: float | None = None
         self.first_audio_s: float | None = None
-        """The caller's first sound arrived."""
+        """When the caller's first sound arrived."""
         self.last_audio_s: float | None = None
         self.first_spoken_s: float | None = None
-        """The model's first sound was sent."""
+        """When the model's first sound was sent."""
         self.last_spoken_s: float | None = None
         self.ended_s: float | None = None
         self._clock = clock
@@ -113,7 +114,7 @@ class SessionRecord:
 
     @property
     def audio_starts_at(self) -> int:
-        """How many samples came before the first one of ``audio``; 0 if all are kept."""
+        """How many samples came before the first one in ``audio``; 0 if all are kept."""
         return self.audio_samples_in - self._audio_samples
 
     def got(self, message: ClientMessage) -> None:

@@ -1,4 +1,4 @@
-"""The emulator as a server: loopback, TLS, one coroutine per session."""
+"""The emulator as a server: loopback only, TLS, one coroutine per session."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from agent.emulator import tls
+from agent.emulator.connection import Connection
+from agent.emulator.faults.hooks import FaultHooks
+from agent.emulator.faults.schedule import FaultSchedule
 from agent.emulator.faults.script import FaultSource, load_faults
-from agent.emulator.faults.scripted import FaultScript
 from agent.emulator.handles import Handles
 from agent.emulator.hooks import Hooks, Refusal
-from agent.emulator.line import Line
-from agent.emulator.model.brain import OnTurn
 from agent.emulator.model.pcm import Pcm
 from agent.emulator.model.speech import SpeechCutter
 from agent.emulator.model.transcribe import Transcriber, recognition_installed
+from agent.emulator.model.turn import OnTurn
 from agent.emulator.model.voice import Voice
 from agent.emulator.record import SessionRecord
-from agent.emulator.session import Demo, Session
-from agent.emulator.wire import REFUSED, WireError
+from agent.emulator.session import Session
+from agent.emulator.shared import Shared
+from agent.emulator.wire.parse import REFUSED, WireError
 from agent.errors import ConfigError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _PATH = re.compile(
     r"/ws/google\.(?:ai\.generativelanguage|cloud\.aiplatform)\.v\w+\."
@@ -53,39 +54,39 @@ DEFAULT_PACE = 2.0
 
 
 class Emulator:
-    """A running server; made by ``running_emulator``."""
+    """A running server, made by ``running_emulator``."""
 
-    def __init__(self, demo: Demo, folder: Path, *, hooks: Callable[[], Hooks] | None, record_s: float) -> None:
+    def __init__(self, shared: Shared, folder: Path, *, hooks: Callable[[], Hooks] | None, record_s: float) -> None:
         self.url = ""
         """``https://HOST:PORT``, for the SDK's ``base_url``."""
         self.ca_file = folder / "cert.pem"
         """The certificate to trust."""
         self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_RECORDS)
-        """The newest sessions, oldest first, ended and refused ones too: at first the nth has the number n."""
-        self._demo = demo
+        """The newest sessions, oldest first, including ended and refused ones."""
+        self._shared = shared
         self._folder = folder
         self._hooks = hooks
         self._record_s = record_s
         self._count = 0
-        self._open: set[Line] = set()
+        self._open: set[Connection] = set()
         self._changed: set[asyncio.Future[None]] = set()
 
-    def play(self, script: FaultScript) -> None:
-        """Let a fault script act on the sessions to come, before the hooks that were given."""
+    def play(self, schedule: FaultSchedule) -> None:
+        """Let a fault script act on the sessions to come; the hooks that were given act after it."""
         inner = self._hooks
-        self._hooks = lambda: script.hooks(inner() if inner is not None else Hooks())
+        self._hooks = lambda: FaultHooks(schedule, inner() if inner is not None else Hooks())
 
     def prepare(self) -> None:
-        """Load now what the first caller would have to wait for."""
-        if self._demo.transcriber is not None:
-            self._demo.transcriber.prepare()
+        """Load now what the first caller would otherwise wait for."""
+        if self._shared.transcriber is not None:
+            self._shared.transcriber.prepare()
 
     def ssl_context(self) -> ssl.SSLContext:
-        """A client's context that trusts this server."""
+        """A client context that trusts this server."""
         return tls.client_context(self.ca_file)
 
     async def wait_for(self, holds: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
-        """Ends as soon as ``holds()`` is true; it is asked after each change of a session's record.
+        """Return as soon as ``holds()`` is true; it is called after each change of a session's record.
 
         Raises:
             TimeoutError: it did not become true in time.
@@ -100,16 +101,16 @@ class Emulator:
                     self._changed.discard(future)
 
     def chain(self, record: SessionRecord) -> tuple[SessionRecord, ...]:
-        """The sessions that a dialogue went through until ``record``, oldest first, as far as they are kept."""
+        """The sessions that a dialogue went through up to ``record``, oldest first, as far as they are kept."""
         kept = {session.number: session for session in self.sessions}
         return tuple(kept[number] for number in reversed(record.lineage) if number in kept)
 
     def caller_audio(self, record: SessionRecord) -> Pcm:
-        """What all sessions of ``record``'s chain received: int16, shape ``(samples,)``, mono, as it came."""
+        """What all sessions in ``record``'s chain received: int16, shape ``(samples,)``, mono, at its own rate."""
         return np.concatenate([session.audio for session in self.chain(record)])
 
     def model_audio(self, record: SessionRecord) -> Pcm:
-        """What the model remembers of it: a handle stands for what had arrived when it was issued, and no more."""
+        """What the model remembers of it: a handle stands for what had arrived when it was issued."""
         chain = self.chain(record)
         pieces = [
             session.audio[: max(0, session.handles[later.handle] - session.audio_starts_at)]
@@ -142,13 +143,14 @@ class Emulator:
             decode_text=True,
             autoping=hooks is None,
         )
-        await socket.prepare(request)
-        line = Line(socket, cast("asyncio.WriteTransport | None", request.transport), hooks=hooks, record=record)
-        self._open.add(line)
+        transport = cast("asyncio.WriteTransport | None", request.transport)
+        connection = Connection(socket, transport, hooks=hooks, record=record)
         try:
-            await self._serve_session(request, socket, line)
+            await socket.prepare(request)
+            self._open.add(connection)
+            await self._serve_session(request, connection)
         finally:
-            self._open.discard(line)
+            self._open.discard(connection)
             record.ended()
         return socket
 
@@ -159,26 +161,26 @@ class Emulator:
         self.sessions.append(record)
         return record
 
-    async def _serve_session(self, request: web.Request, socket: web.WebSocketResponse, line: Line) -> None:
+    async def _serve_session(self, request: web.Request, connection: Connection) -> None:
         try:
             if not _has_key(request):
                 raise WireError(REFUSED, "API key not valid. Please pass a valid API key.")  # noqa: TRY301
-            await Session(line, line.record, self._demo).run(partial(_read, socket, line))
+            await Session(connection, self._shared).run()
         except WireError as error:
-            number = line.record.number
+            number = connection.record.number
             if error.violation:
-                log.warning("session %d: the client broke the protocol: %d %s", number, error.code, error.reason)
-                line.record.violated(f"{error.code} {error.reason}")
+                logger.warning("session %d: the client broke the protocol: %d %s", number, error.code, error.reason)
+                connection.record.violated(f"{error.code} {error.reason}")
             else:
-                log.info("session %d: refused: %d %s", number, error.code, error.reason)
-            await line.close(error.code, error.reason)
+                logger.info("session %d: refused: %d %s", number, error.code, error.reason)
+            await connection.close(error.code, error.reason)
         except ConnectionError:
-            log.debug("the client left")
+            logger.debug("the client left")
 
     async def _close_sessions(self) -> None:
         async with asyncio.TaskGroup() as closing:
-            for line in tuple(self._open):
-                closing.create_task(line.close(_GOING_AWAY, "The emulator stops."))
+            for connection in tuple(self._open):
+                closing.create_task(connection.close(_GOING_AWAY, "The emulator stops."))
 
     async def _listen(self, host: str, port: int) -> web.AppRunner:
         app = web.Application()
@@ -218,25 +220,25 @@ async def running_emulator(
         host: a loopback address.
         port: 0 takes any free one.
         pace: times real time at which speech is sent.
-        await_playback: send turnComplete when a client that plays in real time has heard all, as the Live API does;
-            False sends it at once.
+        await_playback: send turnComplete when a client that plays in real time has played everything, as the Live
+            API does; False sends it at once.
         speech_recognition: listen with pocketsphinx, if it is installed.
         speech_programs: let flite or espeak-ng say what the speech pack cannot.
-        on_turn: a script that is asked before the built-in brain.
-        hooks: makes each session's hooks, for what no fault script can say.
-        faults: a fault script: its text, a file, or faults; see docs/faults-script.md.
-        record_s: how much received sound each session's record keeps; 0 keeps none.
+        on_turn: a script that is asked before the demo model.
+        hooks: makes each session's hooks, for what a fault script cannot express.
+        faults: a fault script as text, a file, or faults made in Python; see docs/faults-script.md.
+        record_s: how many seconds of received sound each session's record keeps.
         wall: the time of day.
-        seed: for dice, and chances of faults, that fall the same way each time.
+        seed: makes dice and the chances of faults repeatable.
 
     Raises:
         ConfigError: the host is not loopback, the pace is not positive, the port is taken, or the fault script
-            cannot be understood.
+            cannot be read.
     """
     _check(host, pace)
     script = load_faults(faults)
     transcriber = Transcriber() if speech_recognition and recognition_installed() else None
-    demo = Demo(
+    shared = Shared(
         cutter=SpeechCutter(Voice(programs=speech_programs)),
         handles=Handles(),
         transcriber=transcriber,
@@ -248,9 +250,9 @@ async def running_emulator(
     )
     with tempfile.TemporaryDirectory(prefix="talkspurt-emulator-") as name:
         tls.write_certificate(Path(name))
-        emulator = Emulator(demo, Path(name), hooks=hooks, record_s=record_s)
+        emulator = Emulator(shared, Path(name), hooks=hooks, record_s=record_s)
         if script:
-            emulator.play(FaultScript(script, emulator.sessions, random.Random(seed)))  # noqa: S311 - as above
+            emulator.play(FaultSchedule(script, emulator.sessions, random.Random(seed)))  # noqa: S311 - as above
         runner = await emulator._listen(host, port)
         try:
             yield emulator
@@ -273,28 +275,12 @@ def _check(host: str, pace: float) -> None:
         raise ConfigError(f"--pace {pace}: must be a positive number")
 
 
-async def _read(socket: web.WebSocketResponse, line: Line) -> str | bytes | None:
-    """The client's next frame; None at the end. Pings are answered here if the hooks may delay that."""
-    while True:
-        frame = await socket.receive()
-        match frame.type:
-            case WSMsgType.TEXT | WSMsgType.BINARY:
-                data: str | bytes = frame.data
-                return data
-            case WSMsgType.PING:
-                await line.pinged(bytes(frame.data))
-            case WSMsgType.PONG:
-                pass
-            case _:
-                return None
-
-
 def _refuse(refusal: Refusal) -> web.Response:
     headers = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s is not None else None
     return web.Response(status=refusal.status, text=refusal.reason, headers=headers)
 
 
 def _has_key(request: web.Request) -> bool:
-    """Any key will do; none is refused, as Google does."""
+    """Any key will do; a client without one is refused, as by Google."""
     headers = request.headers
     return bool(headers.get("x-goog-api-key") or headers.get("Authorization") or request.query.get("key"))

@@ -1,4 +1,4 @@
-"""A certificate for loopback, made at start and thrown away at the end: the SDK speaks TLS only."""
+"""A certificate for loopback, made at the start and deleted at the end: the SDK speaks TLS only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIFETIME = timedelta(days=30)
 
 
 def write_certificate(folder: Path) -> Path:
-    """Write ``cert.pem`` and ``key.pem`` for 127.0.0.1, ::1 and localhost; returns the certificate's path."""
+    """Write ``cert.pem`` and ``key.pem`` for 127.0.0.1, ::1 and localhost; return the certificate's path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "talkspurt emulator")])
     now = datetime.now(UTC)
@@ -57,7 +57,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
 
 
 def client_context(cert_file: Path) -> ssl.SSLContext:
-    """Trusts this server's certificate and no other."""
+    """A context that trusts this server's certificate and no other."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cert_file)
     return context

@@ -9,21 +9,22 @@ from google import genai
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.oauth2 import service_account
 
-from agent.errors import ConfigError, LiveLost, LiveRefused
+from agent.errors import ConfigError
 from agent.live.config import LiveEndpoint, http_options
+from agent.live.endings import MAX_REASON_CHARS, Ending, How
 from agent.settings import Settings
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 def live_client(endpoint: LiveEndpoint, settings: Settings) -> genai.Client:
-    """Make the SDK's client; one serves all sessions of the process. It asks nobody for anything yet.
+    """Make the SDK's client; one serves all sessions of the process. It connects to nothing yet.
 
     Raises:
         ConfigError: the credentials cannot be used.
     """
     options = http_options(endpoint, settings)
-    if endpoint.api_key is not None:  # said even if false: the SDK would look into its own environment
+    if endpoint.api_key is not None:  # said even if false: otherwise the SDK looks into its own environment
         return genai.Client(vertexai=endpoint.vertex, api_key=endpoint.api_key, http_options=options)
     credentials, project = _service_account(settings)
     try:
@@ -42,7 +43,7 @@ def _service_account(settings: Settings) -> tuple[service_account.Credentials | 
     """Read the service account's file, if there is one.
 
     Returns:
-        Its credentials and its own project; None lets the SDK find Google's default credentials.
+        Its credentials and its own project; None lets the SDK find Google's default ones.
     """
     path = settings.vertex_credentials_file
     if path is None:
@@ -56,16 +57,12 @@ def _service_account(settings: Settings) -> tuple[service_account.Credentials | 
     except OSError as error:
         raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
     except (GoogleAuthError, ValueError, TypeError, AttributeError):  # not its message: it may quote the key
-        raise ConfigError(f"{where}: is not the JSON file of a service account's key") from None
+        raise ConfigError(f"{where}: this is not the JSON key file of a service account") from None
     return credentials, credentials.project_id
 
 
-def no_token(error: GoogleAuthError) -> LiveLost | LiveRefused:
-    """Say why Google gave no access token, which the SDK asks for as it connects to Vertex AI."""
-    reason = str(error.args[0] if error.args else error)[:200]
-    if isinstance(error, TransportError):
-        return LiveLost(f"Google cannot be asked for an access token: {reason}", fault="network")
-    return LiveRefused(
-        f"Google gave no access token for Vertex AI: {reason}; check TALKSPURT_VERTEX_CREDENTIALS_FILE",
-        fault="operator",
-    )
+def no_token(error: GoogleAuthError) -> Ending:
+    """Return why there is no access token; the SDK asks Google for one as it connects to Vertex AI."""
+    reason = str(error.args[0] if error.args else error)[:MAX_REASON_CHARS]
+    how: How = "token_unreachable" if isinstance(error, TransportError) else "no_token"
+    return Ending(how, during_setup=True, reason=reason)

@@ -1,17 +1,13 @@
 """A call's link to the model over as many Live sessions as it takes.
 
-The session is replaced when the server says that it will go away, when it is lost, and when the call asks for it.
-Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
-told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
-It begins afresh, too, when the newest handle knows nothing of an answer that the caller was given: the model would
-give it once more.
+The session is replaced when the server announces that it will close it, when it is lost, and when the call asks
+for another one. Meanwhile the uplink holds what the caller says. The new session is resumed from the newest handle,
+and what was sent since then is sent again; or it begins afresh and is told the history (`agent.live.endings` says
+which). It also begins afresh when the newest handle knows nothing of an answer that the caller was given: the model
+would give it once more. The old connection is closed before the new one is opened, because the server refuses to
+resume a session that is still open.
 
-After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since
-the newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty
-of it, only a handle will do that stands for exactly what was sent before it. The old connection is closed before
-the new one is opened: the server refuses to resume a session that is still open.
-
-Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
+Tasks, all owned by `LiveLink.run`: the session's, and one that waits for the moment to leave it (`Departure`).
 """
 
 from __future__ import annotations
@@ -20,105 +16,34 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.clock import Clock
-from agent.errors import LiveError, LiveRefused
+from agent.errors import LiveError
 from agent.events import RefusedInput
 from agent.live import wire
+from agent.live.config import SessionSetup
+from agent.live.departure import Departure
+from agent.live.endings import INVALID_PAYLOAD, Ending, Step, error_of, row_of
 from agent.live.models import rules_of
+from agent.live.ports import NOBODY, LinkPorts, Replaced
 from agent.live.pulse import Pulse
-from agent.live.refusals import REFUSED_CODE, Content, Refusals, Told
+from agent.live.refusals import Content, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
-from agent.live.resumption import Move, Recovery, Step, is_forgotten
-from agent.live.session import LiveClient, LiveSession, Opening, Said, SessionPorts
-from agent.live.uplink import (
-    BYTES_PER_S,
-    AgentChange,
-    Audio,
-    Item,
-    Note,
-    Nudge,
-    Picture,
-    ToolResult,
-    TypedText,
-    Uplink,
-)
-from agent.settings import Settings
+from agent.live.resumption import Move, Recovery, is_forgotten
+from agent.live.session import LiveClient, LiveSession, Opening, SessionPorts
+from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Item, Note, Nudge, ToolResult, TypedText, Uplink
+from agent.picture import Picture
+from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
-PLENTY_S = 10.0  # of time until the server closes
-POLL_S = 0.02  # between looks for a quiet point
-DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
-CLOSING_S = 1.0  # before the server's deadline, to close in order
-CLOSING_SHARE = 0.25  # of a shorter time
+DEFAULT_TIME_LEFT_S = 10.0  # if a goAway names no time
 MAX_ID_CHARS = 200
-CHANGE_S = 20.0  # that an agent may still be who it was
-AFRESH = Opening()
-OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, wire.Picture)
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """A new session took over.
-
-    Attributes:
-        resumed: by a handle; else it is a fresh one.
-        told_turns: turns of the history that a fresh one was told.
-        outage_s: from the end of the old session until the new one was ready.
-        replayed_audio_s: the caller's voice that it is sent again.
-    """
-
-    resumed: bool
-    told_turns: int
-    outage_s: float
-    replayed_audio_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class LinkPorts:
-    """What the link tells the call and asks it; none of the functions may block.
-
-    Attributes:
-        on_ready: the first session was set up.
-        on_fact: each fact, in order.
-        on_picture: each picture once it was sent.
-        on_ending: the server will close the session in so many seconds.
-        on_ended: a session ended, and these tool results can no longer be sent; None if it was left on purpose.
-        on_replaced: the next one is ready.
-        on_forgotten: the session that was resumed knows nothing of what was said; a fresh one will be told.
-        history: the turns so far, oldest first; with True only those up to the last complete turn of the model.
-        is_quiet: nobody speaks and no tool call is open.
-        on_refused: the server refused something twice, with its words on it: it is not sent again.
-    """
-
-    on_ready: Callable[[], None]
-    on_fact: Callable[[wire.Fact], None]
-    on_picture: Callable[[Picture], None]
-    on_ending: Callable[[float], None]
-    on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
-    on_replaced: Callable[[Replaced], None]
-    on_forgotten: Callable[[], None]
-    history: Callable[[bool], Sequence[Said]]
-    is_quiet: Callable[[], bool]
-    on_refused: Callable[[RefusedInput, str], None] = lambda _what, _reason: None
-
-
-NOBODY = LinkPorts(
-    on_ready=lambda: None,
-    on_fact=lambda _fact: None,
-    on_picture=lambda _picture: None,
-    on_ending=lambda _time_left_s: None,
-    on_ended=lambda _loss, _unsent: None,
-    on_replaced=lambda _how: None,
-    on_forgotten=lambda: None,
-    history=lambda _complete_only: (),
-    is_quiet=lambda: True,
-)
-"The ports of a call that is over."
+FRESH = Opening()
+OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, Picture)
 
 
 class LiveLink:
@@ -126,61 +51,58 @@ class LiveLink:
 
     Args:
         client: from `live_client`.
-        settings: the service's settings.
-        declarations: the tools to declare, see `connect_config`.
+        setup: what sessions are set up with.
         ports: see `LinkPorts`.
+        uplink: what waits to be sent.
         clock: monotonic seconds.
-        rng: for the jitter of attempts.
+        rng: for the jitter of the back-off.
         opening: how the first session begins.
-        instructions: what the agent was told to be in the course of an earlier call; None if nothing.
+        confirmed: a set-up that the server is known to take, should it refuse the other; None for the same.
     """
 
     def __init__(
         self,
         client: LiveClient,
-        settings: Settings,
-        declarations: Sequence[Mapping[str, Any]],
+        setup: SessionSetup,
         ports: LinkPorts,
         *,
+        uplink: Uplink,
         clock: Clock,
         rng: random.Random,
-        opening: Opening = AFRESH,
-        instructions: str | None = None,
+        opening: Opening = FRESH,
+        confirmed: SessionSetup | None = None,
     ) -> None:
-        self.uplink = Uplink()
+        self.uplink = uplink
         self.unreadable_messages = 0
-        "Messages that the SDK could not parse; they were passed over."
+        "Messages that the SDK could not parse; they were skipped."
         self.sessions = 0
-        "Sessions that were set up."
+        "How many sessions were set up."
         self.session_id: str | None = None
-        "What the Live server calls the newest of them, for its logs; None if it gave no id."
+        "The Live server's own name for the newest of them; None if it gave none."
         self.outage_s = 0.0
-        "How long there was no session although there had been one."
+        "How long the call was without a session after its first one."
         self.replayed_audio_s = 0.0
-        "The caller's voice that was sent again."
+        "How much of the caller's voice was sent again."
         self.pulse = Pulse(clock)
-        "When anything of the Live server came last."
+        "When anything came from the Live server last."
         self._client = client
-        self._settings = settings
-        self._declarations = declarations
+        self._setup = setup
         self._ports = ports
         self._clock = clock
-        self._recovery = Recovery(settings.recovery_s, rng.uniform)
+        self._recovery = Recovery(setup.settings.recovery_s, rng.uniform)
         self._ring = ReplayRing()
+        self._departure = Departure(self._recovery, self._ring, clock)
         self._refusals = Refusals()
-        self._refused_in_a_row = 0  # sessions that ended with `REFUSED_CODE`, and not one turn between them
-        self._confirmed = (settings, declarations)  # what the server last took as a set-up, or would take
-        if instructions is not None:
-            self._settings = settings.model_copy(update={"system_instruction": instructions})
+        self._refused_in_a_row = 0  # sessions closed for an invalid payload, with no turn between them
+        self._confirmed = confirmed or setup  # what the server last took as a set-up, or would take
+        self._set_up = setup  # what the newest session was set up with
         self._session: LiveSession | None = None
         self._opening = opening
         self._ended_at = 0.0
         self._connecting_at = 0.0
-        self._rebuild = False
-        self._swap: asyncio.Task[None] | None = None
-        self._generates = False  # the model, a turn that is not complete
+        self._generates = False  # the model has begun a turn and not completed it
         self._context_tokens = 0  # of the latest turn
-        self._context_unsure = False  # no turn has shown yet that the session that was resumed knows its context
+        self._context_unsure = False  # a session was resumed, and no turn has shown yet that it knows its context
         self._recovery.offered(opening.handle)
         self.uplink.hold()
 
@@ -197,9 +119,10 @@ class LiveLink:
             LiveLost: no session could be had within the time that `recovery_s` allows.
         """
         while True:
-            loss = await self._hold_session()
+            ending = await self._hold_session()
             self._ended_at = self._clock()
-            move = self._move_on() if loss is None else self._move_after(loss)
+            loss = error_of(ending)
+            move = self._move_on(ending) if loss is None else self._move_after(ending, loss)
             self._ports.on_ended(loss, self.uplink.take_tool_results())
             await asyncio.sleep(move.delay_s)
             within_s = math.inf if loss is None else self._recovery.left_s(self._clock())
@@ -219,44 +142,42 @@ class LiveLink:
         self.uplink.put(Nudge(text))
 
     def replace(self, *, rebuild: bool = False, nudge: str | None = None) -> None:
-        """Have another session take over, if one is running: the model does not do what it should.
+        """Have another session take over from the one that runs, if any: the model does not do what it should.
 
         Args:
-            rebuild: do not resume, begin afresh.
-            nudge: what that one is told after all that it is sent again; it is nudged once, whatever waits.
+            rebuild: begin afresh instead of resuming.
+            nudge: the new session is told this last; it is nudged once, even if another nudge waits.
         """
         if self._session is not None:
-            self._rebuild = rebuild
             self.uplink.drop_nudge()
             if nudge is not None:
                 self._ring.nudge(Nudge(nudge))
-            self._session.leave()
+            self._session.leave("discarded" if rebuild else "left")
 
     def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
         """Change the instructions, the tools, or both; None leaves them.
 
-        A model that takes no change within a session gets another one, resumed with the new set-up at the next
-        quiet point, `CHANGE_S` from now at the latest.
+        A model that takes no change within a session gets another one, which is resumed with the new set-up at the
+        next quiet point (`Departure`).
 
         Raises:
             LiveLost: the Live server has stopped reading.
         """
         if instructions is not None:
-            self._settings = self._settings.model_copy(update={"system_instruction": instructions})
+            self._setup = replace(self._setup, instructions=instructions)
         if declarations is not None:
-            self._declarations = declarations
-        if rules_of(self._settings.model).agent_change:
+            self._setup = replace(self._setup, declarations=declarations)
+        if rules_of(self._setup.settings.model).agent_change:
             self.uplink.put(AgentChange(instructions, declarations))
-        elif self._session is not None and self._swap is None:
-            leaving = self._leave_in_time(self._session, self._clock() + CHANGE_S, choosy=False)
-            self._swap = asyncio.create_task(leaving, name="live-swap")
+        elif self._session is not None and not self._departure.planned:
+            self._departure.for_change(self._session, self._ports.is_quiet)
 
     def answer_completed(self) -> None:
         """Note that the model has given a whole answer: no other session is to give it again."""
         self._ring.answer_completed()
 
-    async def _hold_session(self) -> LiveError | None:
-        """Run one session; return why it was lost, None if it was left on purpose."""
+    async def _hold_session(self) -> Ending:
+        """Run one session; return how it ended."""
         ports = SessionPorts(
             self.uplink,
             self._ring,
@@ -270,78 +191,66 @@ class LiveLink:
             on_unsendable=self._unsendable_came,
             on_named=self._session_named,
         )
-        session = LiveSession(self._client, self._settings, self._declarations, ports)
+        session = LiveSession(self._client, self._setup, ports)
         self._session = session
-        self._set_up = (self._settings, self._declarations)
+        self._set_up = self._setup
         self._refusals.session_began()
         if self._changed:
             self._refusals.sent([AgentChange(None, None)], self._clock())
-        self._rebuild = self._generates = False
+        self._generates = False
         self._connecting_at = self._clock()
         try:
-            await session.run(self._opening)
+            return await session.run(self._opening)
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None)  # noqa: B904  as below: the frames of the task group hold it, and it them
-        except LiveError as error:
-            error.__context__ = None  # what it drags along holds itself, and the connection with its buffers
-            return error.with_traceback(None)
+            raise error.with_traceback(None)  # noqa: B904  the frames of the task group hold it, and it them
         finally:
             self._session = None
             self.uplink.hold()
-            if self._swap is not None:
-                self._swap.cancel()
-                self._swap = None
-        return None
+            self._departure.cancel()
 
-    def _move_on(self) -> Move:
+    def _move_on(self, ending: Ending) -> Move:
         """Go on after a session that was left on purpose."""
         delay_s = self._recovery.left(self._clock())
-        step = Step.REBUILD if self._rebuild else Step.RESUME
+        step = row_of(ending).step
         logger.info("a Live session was left on purpose, next: %s", step)
-        if self._rebuild:
+        if step is Step.REBUILD:
             self._recovery.poison()
         return Move(step, delay_s)
 
-    def _move_after(self, loss: LiveError) -> Move:
+    def _move_after(self, ending: Ending, loss: LiveError) -> Move:
         """Decide how to go on after a loss; raise it if no session will come."""
-        blamed = loss.code == REFUSED_CODE and self._blame(loss)
-        move = self._recovery.lost(
-            "setup" if loss.during_setup and not blamed else "running",
-            loss.code,
-            loss.reason,
-            self._clock(),
-            resumed=self._opening.handle is not None and not blamed,
-            final=isinstance(loss, LiveRefused) and loss.code is None,
-            reached=not (loss.during_setup and loss.fault == "network" and loss.code is None),
-            took_s=self._clock() - self._connecting_at if loss.during_setup else 0.0,
-        )
+        now = self._clock()
+        took_s = now - self._connecting_at if ending.during_setup else 0.0
+        if ending.closed_with(INVALID_PAYLOAD):
+            ending = replace(ending, input_refused=self._blame(ending))
+        move = self._recovery.lost(ending, now, resumed=self._opening.handle is not None, took_s=took_s)
         if move.step is Step.GIVE_UP:
             raise loss
         logger.info("a Live session ended, next: %s in %.2f s: %s", move.step, move.delay_s, loss.detail)
         return move
 
-    def _blame(self, loss: LiveError) -> bool:
-        """Find out what the server has refused; return whether it was something that was sent, and no handle."""
-        self._refused_in_a_row += not loss.during_setup
+    def _blame(self, ending: Ending) -> bool:
+        """Find out what the server has refused; return True if it was something that was sent, not the handle."""
+        self._refused_in_a_row += not ending.during_setup
         fresh = self._opening.handle is None
         refused = self._refusals.closed()
         whats: set[RefusedInput] = {_what(content) for content in refused}
         if refused:
             self._refuse(refused)
-        elif loss.during_setup:
+        elif ending.during_setup:
             return fresh and self._changed
         elif fresh and self._refused_in_a_row > 1 and _audio_s(self._opening.replay):
             self._ring.drop(lambda item: isinstance(item, Audio))
             whats = {"speech"}
         for what in sorted(whats):
             logger.warning("the Live server has refused something twice, and is not sent it again: %s", what)
-            self._ports.on_refused(what, loss.reason)
+            self._ports.on_refused(what, ending.reason)
         return bool(whats)
 
     def _refuse(self, contents: Sequence[Content]) -> None:
-        """Send this no more."""
+        """Do not send this again."""
         if any(isinstance(content, AgentChange) for content in contents):
-            self._settings, self._declarations = self._confirmed
+            self._setup = self._confirmed
         self._ring.drop(self._is_refused)
 
     def _is_refused(self, item: Item) -> bool:
@@ -356,10 +265,9 @@ class LiveLink:
     @property
     def _changed(self) -> bool:
         """Whether the agent was changed since the server last took a set-up."""
-        settings, declarations = self._confirmed
-        return self._settings is not settings or self._declarations is not declarations
+        return self._setup != self._confirmed
 
-    def _history(self, *, complete_only: bool) -> list[Said]:
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
         return [
             said for said in self._ports.history(complete_only) if not self._refusals.is_refused(Told(said.text))
         ]
@@ -370,11 +278,11 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._history(complete_only=True), replay=self._ring.since_turn())
-        # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
+        # The words of the last turn may then be told twice, as text and as sound: better than not at all.
         return Opening(history=self._history(complete_only=False), replay=self._ring.since_turn())
 
     def _answered(self) -> bool:
-        """Whether the model of the newest handle would give an answer again that the caller has."""
+        """Tell whether the model of the newest handle would repeat an answer that the caller has heard."""
         history = self._history(complete_only=True) if self._ring.answered and self._ring.covers_turn else []
         return bool(history) and history[-1].speaker == "agent"
 
@@ -387,7 +295,7 @@ class LiveLink:
         self._ring.connected(self._clock() - self._connecting_at)
         self._recovery.ready(self._clock(), resumed=opening.handle is not None)
         self._confirmed = self._set_up
-        self._refusals.session_began()  # of what was sent, the set-up is taken
+        self._refusals.session_began()  # the set-up is no suspect: it was taken
         self.sessions += 1
         if self.sessions == 1:
             self._ports.on_ready()
@@ -406,7 +314,9 @@ class LiveLink:
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:
             case wire.Resumable() if self._generates:
-                self._ports.on_fact(wire.Resumable(None))  # resumed from here, the rest of the turn would not come
+                self._ports.on_fact(
+                    wire.Resumable(None)
+                )  # resumed from here, the rest of the turn would never come
             case wire.Resumable(handle):
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
@@ -419,7 +329,7 @@ class LiveLink:
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
-                if self._generates:  # while a tool runs no handle comes that knows it
+                if self._generates:  # no handle that comes while a tool runs knows of the answer
                     self._ring.answer_completed()
                 else:
                     self._ring.turn_completed()
@@ -433,7 +343,7 @@ class LiveLink:
                 self._ports.on_fact(fact)
 
     def _check_context(self, tokens: int) -> None:
-        if not tokens:  # not every report tells the context's length
+        if not tokens:  # not every report names the context's length
             return
         before, self._context_tokens = self._context_tokens, tokens
         if self._context_unsure and is_forgotten(before, tokens):
@@ -445,33 +355,9 @@ class LiveLink:
         self.unreadable_messages += 1
 
     def _go_away(self, time_left_s: float) -> None:
-        if self._swap is not None or self._session is None:
-            return
-        self._ports.on_ending(time_left_s)
-        deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
-        self._swap = asyncio.create_task(
-            self._leave_in_time(self._session, deadline, choosy=True), name="live-swap"
-        )
-
-    async def _leave_in_time(self, session: LiveSession, deadline: float, *, choosy: bool) -> None:
-        """Ends once the session was left: at a quiet point or at the deadline.
-
-        Args:
-            session: what is left.
-            deadline: by the clock.
-            choosy: let go of no silence while there is plenty of time. Over a slow line that takes all of it: no
-                handle is exact there, because silence is sent all the time.
-        """
-        while (left_s := deadline - self._clock()) > 0:
-            if self._may_leave(choosy=choosy and left_s > PLENTY_S):
-                break
-            await asyncio.sleep(POLL_S)
-        session.leave()
-
-    def _may_leave(self, *, choosy: bool) -> bool:
-        ring = self._ring
-        known = ring.exact and ring.covers_handle if choosy else ring.covers_words
-        return self._recovery.handle is not None and known and not ring.answered and self._ports.is_quiet()
+        if self._session is not None and not self._departure.planned:
+            self._ports.on_ending(time_left_s)
+            self._departure.before_go_away(self._session, self._ports.is_quiet, time_left_s)
 
 
 def _what(content: Content) -> RefusedInput:

@@ -1,150 +1,73 @@
-"""What follows when a Live session ends: resume it, build a fresh one, or give up. Pure.
+"""Which handle a call's next Live session is resumed from, and how long to wait before it. Pure.
 
 Rules:
-  1. The first row of `TABLE` that fits how the session ended says what follows.
-  2. A handle that was refused, that failed twice, or whose session died right after it was resumed is poisoned: it
-     is never used again, and the next session is a fresh one that is told the history. A server that could not be
-     reached has not seen the handle, and a session that proved itself (rule 3) has cleared it.
+  1. `agent.live.endings.TABLE` says what follows when a session ends.
+  2. A handle that was refused, that failed twice, or whose session the server ended right after it was resumed is
+     bad: it is never used again, and the next session is a fresh one that is told the history. A server that could
+     not be reached has not seen the handle, and a session that proved itself (rule 3) has cleared it.
   3. Attempts are spaced by a jittered back-off that doubles, and limited by a budget, which begins with the loss,
      or with the attempt that failed if there was no session. A session that completed a turn or lasted for a while
      begins a new budget. A session that must be left as soon as it was ready is spaced in the same way, or a server
      that is going down would be stormed. A server that says itself that it is busy is given a moment at once.
   4. A handle is taken when the server offers one; "not resumable now" does not take the last one away: resuming
-     with it loses a little, a fresh session loses more. One that comes in the middle of the model's turn is passed
-     over by `agent.live.link`: the session that it leads to would never end that turn.
+     with it loses a little, a fresh session loses more. A handle that comes in the middle of the model's turn is
+     passed over by `agent.live.link`: the session that it leads to would never end that turn.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal
 
-Stage = Literal["setup", "running"]
+from agent.live.endings import Blame, Ending, Step, row_of
 
-HASTY_S = 0.5  # a session that is left sooner has hardly been one
-STABLE_S = 10.0  # a session that lasted so long has earned a new budget
-RIGHT_AFTER_S = 2.0  # of resuming: a session that the server ends by then was resumed from a bad handle
-MOST_FAILURES = 2  # of one handle
-LEAST_CLOSE_CODE = 1000  # of a WebSocket; below it are the HTTP statuses that refuse one
+TOO_SHORT_S = 0.5  # a session that is left sooner has hardly been one
+STABLE_S = 10.0  # a session that lasted this long begins a new budget
+RIGHT_AFTER_S = 2.0  # after resuming: a session that the server ends by then was resumed from a bad handle
+MAX_FAILURES = 2  # of one handle
 FIRST_DELAY_S = 0.25
-LONGEST_DELAY_S = 4.0
-BUSY_DELAY_S = (0.1, 0.5)  # the first; of those behind it the longest is twice as long each time
+MAX_DELAY_S = 4.0
+BUSY_DELAY_S = (0.1, 0.5)  # the first pause; of the later ones the longest is twice as long each time
 QUOTA_DELAY_S = 1.0
-LONGEST_QUOTA_DELAY_S = 8.0
+MAX_QUOTA_DELAY_S = 8.0
 
-LEAST_CONTEXT_TOKENS = 100  # of less, nothing can be concluded
+MIN_CONTEXT_TOKENS = 100  # a shorter context proves nothing
 FORGOTTEN_SHARE = 0.25  # compression leaves a half by default, and a tenth would be odd
 
-_QUOTA = re.compile(r"quota|resource.?exhausted|rate.?limit|too many|concurrent", re.IGNORECASE)
-_NO_SUCH_SESSION = re.compile(
-    r"(session|handle).*(not found|expired|invalid|unknown)|(invalid|unknown|expired).*handle",
-    re.IGNORECASE,
-)
-
-
-class Step(StrEnum):
-    """What to do next."""
-
-    RESUME = "resume"
-    "Connect with the newest handle; without one, as `REBUILD`."
-    REBUILD = "rebuild"
-    "Connect afresh and tell the model what was said."
-    WAIT = "wait"
-    "As `RESUME`, but only after a longer pause: the server is short of quota."
-    GIVE_UP = "give_up"
-    "No session will come of it."
-
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a session ended, or failed to begin.
+class Trial:
+    """A handle whose session has not proved itself.
 
     Attributes:
-        stage: ``setup`` until the server confirmed it, then ``running``.
-        code: the WebSocket's close code (1006 if there was no close frame), or the HTTP status; None if there was
-            neither.
-        reason: the server's words.
-        final: the client itself cannot use such settings, whatever the server says.
-        resumed: a handle was used, and the session has not proved itself yet.
-        age_s: seconds since the server confirmed it.
-        handle_failures: how often the handle has failed by now, this time included.
+        age_s: seconds from the server's confirmation until the session ended; 0 if there was none.
+        failures: how often the handle has failed by now, this time included.
     """
 
-    stage: Stage
-    code: int | None
-    reason: str = ""
-    final: bool = False
-    resumed: bool = False
     age_s: float = 0.0
-    handle_failures: int = 0
+    failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: the case in words, what it looks like, what follows."""
+def next_step(ending: Ending, trial: Trial | None) -> Step:
+    """Return what follows.
 
-    case: str
-    fits: Callable[[Ending], bool]
-    step: Step
-
-
-def speaks_of_quota(reason: str) -> bool:
-    """Tell whether a server's words, whatever the code, mean that it is short of quota."""
-    return bool(_QUOTA.search(reason))
+    Args:
+        ending: how the session ended.
+        trial: the handle that it was resumed from; None if there was none, or if it has proved itself.
+    """
+    row = row_of(ending)
+    return Step.REBUILD if trial is not None and _is_to_blame(row.blame, ending, trial) else row.step
 
 
-def _out_of_quota(end: Ending) -> bool:
-    return end.code == 429 or speaks_of_quota(end.reason)
-
-
-def _busy(end: Ending) -> bool:
-    """HTTP 5xx, or "try again later" (the registry of RFC 6455's close codes)."""
-    return end.code is not None and (500 <= end.code < 600 or end.code == 1013)
-
-
-def _died_young(end: Ending) -> bool:
-    return end.resumed and end.stage == "running" and end.age_s < RIGHT_AFTER_S and end.code not in (None, 1006)
-
-
-TABLE = (
-    Row("the client cannot use these settings", lambda end: end.final, Step.GIVE_UP),
-    Row("the server is short of quota", _out_of_quota, Step.WAIT),
-    Row(
-        "the key, the model or the address is refused (HTTP 400, 401, 403, 404)",
-        lambda end: end.code in (400, 401, 403, 404),
-        Step.GIVE_UP,
-    ),
-    Row(
-        "the set-up with a handle is refused (1007, 1008), or the server knows no such session",
-        lambda end: (
-            end.resumed
-            and end.stage == "setup"
-            and (end.code in (1007, 1008) or bool(_NO_SUCH_SESSION.search(end.reason)))
-        ),
-        Step.REBUILD,
-    ),
-    Row(
-        "the set-up without a handle is refused (1007, 1008)",
-        lambda end: end.stage == "setup" and end.code in (1007, 1008),
-        Step.GIVE_UP,
-    ),
-    Row("the server ends a session that it has just resumed", _died_young, Step.REBUILD),
-    Row(
-        "the handle has failed twice",
-        lambda end: end.resumed and end.handle_failures >= MOST_FAILURES,
-        Step.REBUILD,
-    ),
-    Row("anything else: 1000, 1001, 1006, 1011 to 1014, HTTP 5xx, no answer", lambda _end: True, Step.RESUME),
-)
-
-
-def next_step(end: Ending) -> Step:
-    """Return what follows by the table."""
-    return next(row.step for row in TABLE if row.fits(end))
+def _is_to_blame(blame: Blame, ending: Ending, trial: Trial) -> bool:
+    """Tell whether a handle is bad by rule 2."""
+    at_once = not ending.during_setup and trial.age_s < RIGHT_AFTER_S
+    return (
+        Blame.ALWAYS in blame
+        or (Blame.IF_AT_ONCE in blame and at_once)
+        or (Blame.IF_AGAIN in blame and trial.failures >= MAX_FAILURES)
+    )
 
 
 def is_forgotten(before_tokens: int, after_tokens: int) -> bool:
@@ -154,7 +77,7 @@ def is_forgotten(before_tokens: int, after_tokens: int) -> bool:
         before_tokens: of the last turn before the session was replaced.
         after_tokens: of the first one after that.
     """
-    return before_tokens >= LEAST_CONTEXT_TOKENS and after_tokens < FORGOTTEN_SHARE * before_tokens
+    return before_tokens >= MIN_CONTEXT_TOKENS and after_tokens < FORGOTTEN_SHARE * before_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +133,7 @@ class Recovery:
 
     def left(self, now: float) -> float:
         """Note that the session was left for the next one on purpose; return the seconds to wait before that."""
-        if self._end_session(now) >= HASTY_S:
+        if self._end_session(now) >= TOO_SHORT_S:
             return 0.0
         delay_s = self._delay_s(Step.RESUME)
         self._attempts += 1
@@ -223,36 +146,28 @@ class Recovery:
         self._on_trial = None
         self._failures = 0
 
-    def lost(
-        self,
-        stage: Stage,
-        code: int | None,
-        reason: str,
-        now: float,
-        *,
-        resumed: bool,
-        final: bool = False,
-        reached: bool = True,
-        took_s: float = 0.0,
-    ) -> Move:
+    def lost(self, ending: Ending, now: float, *, resumed: bool, took_s: float = 0.0) -> Move:
         """Decide how to go on after a loss.
 
-        The arguments are those of `Ending`, and ``reached``: there was a connection. Without one, or when the
-        server refused it or is short of quota, nobody has looked at the handle. ``took_s`` is how long the attempt
-        took, of a session that was not confirmed.
+        Args:
+            ending: how the session ended.
+            now: monotonic seconds.
+            resumed: a handle was used.
+            took_s: how long the attempt took, if the session was not confirmed.
         """
         age_s = self._end_session(now)
-        resumed = resumed and (stage == "setup" or self._on_trial is not None)  # else it has proved itself
-        refused_before = not reached or (code is not None and code < LEAST_CLOSE_CODE) or speaks_of_quota(reason)
-        if resumed and not refused_before and (stage == "setup" or self._on_trial == self.handle):
-            self._failures += 1
-        end = Ending(stage, code, reason, final, resumed, age_s, self._failures)
-        step = next_step(end)
+        row = row_of(ending)
+        trial = None
+        if resumed and (ending.during_setup or self._on_trial is not None):  # else it has proved itself
+            if Blame.IF_AGAIN in row.blame and (ending.during_setup or self._on_trial == self.handle):
+                self._failures += 1
+            trial = Trial(age_s, self._failures)
+        step = next_step(ending, trial)
         if step is Step.REBUILD:
             self.poison()
         if self._lost_at is None:
             self._lost_at = now - took_s
-        delay_s = self._busy_delay_s() if step is Step.RESUME and _busy(end) else self._delay_s(step)
+        delay_s = self._busy_delay_s() if row.busy and step is Step.RESUME else self._delay_s(step)
         if step is Step.GIVE_UP or now + delay_s - self._lost_at >= self._budget_s:
             return Move(Step.GIVE_UP)
         self._attempts += 1
@@ -270,15 +185,15 @@ class Recovery:
         self._busy += 1
         least, most = BUSY_DELAY_S
         if self._busy > 1:
-            most = min(LONGEST_DELAY_S, most * 2.0 ** min(self._busy - 1, 8))
+            most = min(MAX_DELAY_S, most * 2.0 ** min(self._busy - 1, 8))
             least = most / 2
         return self._uniform(least, most)
 
     def _delay_s(self, step: Step) -> float:
         """The first attempt after a loss comes at once, and so does the first without its handle (rule 3)."""
-        first, longest = (FIRST_DELAY_S, LONGEST_DELAY_S)
+        first, longest = (FIRST_DELAY_S, MAX_DELAY_S)
         if step is Step.WAIT:
-            first, longest = QUOTA_DELAY_S, LONGEST_QUOTA_DELAY_S
+            first, longest = QUOTA_DELAY_S, MAX_QUOTA_DELAY_S
         elif self._attempts == 0 or step is Step.REBUILD:
             return self._uniform(0, 0.05)
         return min(longest, first * 2.0 ** min(self._attempts, 8)) * self._uniform(0.5, 1.0)

@@ -1,7 +1,8 @@
-"""A tool's arguments as models write them, and as its schema means them. Pure.
+"""Convert a tool's arguments from the way models write them to the types in its schema. Pure.
 
-Models write ``null`` for what they leave out, numbers as texts and texts as numbers, lists and objects as JSON in a
-text. Where the schema allows one reading only it is taken. All else stays, for the tool to refuse in words.
+Models write ``null`` for an argument they leave out, numbers as strings and strings as numbers, and lists and
+objects as JSON in a string. Where the schema allows only one reading, that one is used. Everything else is left
+unchanged, for the tool to refuse with an explanation.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ MAX_DEPTH = 64
 
 
 def fitted(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments with what was written otherwise than the schema has it.
+    """Return the arguments, converted to the types of the schema where the reading is clear.
 
     Args:
-        arguments: as the model gave them: untrusted; left as they are.
+        arguments: as the model gave them; untrusted, not modified.
         schema: what `agent.tools.schema.plain_schema` returns.
     """
     return _fit_object(arguments, schema, 0)
@@ -65,7 +66,7 @@ def _fit_object(given: Mapping[str, Any], schema: Mapping[str, Any], depth: int)
     for name, value in given.items():
         known = properties.get(name, rest if isinstance(rest, Mapping) else {})
         if value is None and name in properties and name not in required and not _fits(None, known):
-            continue  # left out: its default holds
+            continue  # left out: its default applies
         fitting[name] = _fit(value, known, depth + 1)
     return fitting
 
@@ -79,7 +80,7 @@ def _fit_list(given: list[Any], schema: Mapping[str, Any], depth: int) -> list[A
 
 
 def _fits(value: Any, schema: Mapping[str, Any], depth: int = 0) -> bool:
-    """Say whether a schema allows a value, as far as that tells one choice from another."""
+    """Return True if a schema allows a value, checked only as far as needed to tell choices apart."""
     if depth > MAX_DEPTH:
         return True
     if "anyOf" in schema:
@@ -108,7 +109,7 @@ def _fits(value: Any, schema: Mapping[str, Any], depth: int = 0) -> bool:
 
 
 def _allowed(value: Any, allowed: Sequence[Any]) -> Any:
-    """Return the one of the allowed values that is meant: ``"2"`` may stand for 2, and 2 for ``"2"``."""
+    """Return the allowed value that is meant: ``"2"`` may stand for 2, and 2 for ``"2"``."""
     if isinstance(value, bool):
         return value
     read = _from_json(value) if isinstance(value, str) else value
@@ -121,7 +122,7 @@ def _allowed(value: Any, allowed: Sequence[Any]) -> Any:
 
 
 def _number(text: str, *, whole: bool) -> Any:
-    """Return the number that a text holds; the text if it holds none."""
+    """Return the number in a text, or the text itself if it is not a number."""
     read = _from_json(text)
     if not _is_number(read) or not math.isfinite(read):
         return text

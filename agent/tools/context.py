@@ -1,101 +1,89 @@
-"""The call that a tool runs in, as the tool sees it."""
+"""A call, as the tools and hooks that run in it see it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """A turn of the transcript.
-
-    Attributes:
-        speaker: whose turn it was.
-        text: what was said; of an interrupted agent, what was heard.
-    """
-
-    speaker: Literal["caller", "agent"]
-    text: str = field(repr=False)
-
-
 class CallContext(Protocol):
-    """Handed to a tool that has a parameter of this type; the model does not see that parameter.
+    """Passed to a tool that has a parameter of this type; the model does not see that parameter.
 
-    Its methods may be used from any thread, do not wait, and do nothing once the call is over. What tells the model
-    or the caller something raises `ToolError` if the text is too long, or if all tools and hooks of the call
-    together tell too much (`agent.call.tool_calls`): left alone, it ends the tool with that error.
+    Its methods may be used from any thread, do not wait, and do nothing once the call is over. Those that tell the
+    model or the caller something raise `ToolError` if the text is too long, or if all tools and hooks of the call
+    together tell too much (`agent.call.tool_calls`). If the tool does not catch it, the tool ends with that error.
     """
 
     @property
     def call_id(self) -> str:
-        """Names the call in logs and URLs."""
+        """The call's id in logs and URLs."""
 
     @property
     def caller(self) -> str | None:
-        """Who calls, as far as that is known: a phone number, for instance. Untrusted."""
+        """Who is calling, if known, for example a phone number. Untrusted."""
 
     @property
     def transcript(self) -> tuple[Spoken, ...]:
-        """What was said, oldest first, when the tool was called."""
+        """What had been said, oldest first, when the tool was called."""
 
     def say(self, text: str) -> None:
-        """Have the agent say this to the caller now; the model may change a word."""
+        """Have the agent say this to the caller now; the model may change the wording slightly."""
 
     def send_event(self, name: str, data: Any = None) -> None:
         """Send something to the caller's page or app.
 
         Args:
-            name: what it is.
-            data: what JSON can hold.
+            name: the event's name.
+            data: anything that can be written as JSON.
 
         Raises:
             ToolError: it is too long.
-            ValueError: JSON cannot hold it.
+            ValueError: it cannot be written as JSON.
         """
 
     def add_to_context(
         self, text: str, role: Literal["user", "assistant", "system"] = "system", *, run_immediately: bool = False
     ) -> None:
-        """Have the model know something that the caller is not shown.
+        """Tell the model something that the caller is not shown.
 
         Args:
-            text: what it is.
+            text: what to tell it.
             role: whose words they are: the caller's, the agent's own, or nobody's.
-            run_immediately: the agent is to answer now.
+            run_immediately: whether the agent answers at once.
         """
 
     def change_agent(
         self, instructions: str | None = None, tools: Sequence[Tool | Callable[..., Any]] | None = None
     ) -> None:
-        """Have another agent take the call over, with the same voice.
+        """Hand the call over to another agent, with the same voice.
 
         Args:
-            instructions: what it is told to be; None leaves it.
-            tools: what it may call, in place of all that it could; None leaves them.
+            instructions: its system instruction; None keeps the present one.
+            tools: the tools it may call instead of the present ones; None keeps those.
 
         Raises:
             ConfigError: a function cannot be a tool.
         """
 
     def picture(self, source: Literal["camera", "screen"] | None = None) -> bytes | None:
-        """Return what the caller shows at the moment, as JPEG; None if that source, or every one, is off."""
+        """Return what the caller is showing, as JPEG; None if that source is off, or without one, if both are."""
 
     def end_call(self) -> None:
-        """Hang up, once the agent has finished speaking."""
+        """Hang up once the agent has finished speaking."""
 
     def progress(self, value: Any) -> None:
-        """Tell the model how far the tool is; it may speak of it. Not more often than once a second.
+        """Tell the model how far the tool has got, at most once a second; it may mention it to the caller.
 
-        Only of a tool whose behavior is ``NON_BLOCKING``; of others the model waits for the answer alone.
+        It only works in tools whose behavior is ``NON_BLOCKING``; for others the model waits for the final answer.
 
         Args:
-            value: what JSON can hold; in a `Scheduled`, if the model is to speak of it at another time.
+            value: anything that can be written as JSON; put it in a `Scheduled` to change when the model speaks of
+                it.
 
         Raises:
             ToolError: it is too long.
-            ValueError: JSON cannot hold it.
+            ValueError: it cannot be written as JSON.
         """

@@ -1,4 +1,4 @@
-"""What a tool is: a function that the model may call, and how the model is told of it."""
+"""What a tool is: a function that the model may call, and how it is declared to the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Scheduling = Literal["WHEN_IDLE", "INTERRUPT", "SILENT"]
 
 DEFAULT_TIMEOUT_S = 20.0
 TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-"What the Live API takes: it is told at the declaration that a name does not fit, and the session ends."
+"Names that the Live API accepts; it ends a session that declares any other."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +27,26 @@ class Tool:
     """A function for the model to call.
 
     Attributes:
-        name: what the model calls it.
-        description: what it does and when to call it, for the model.
+        name: the name by which the model calls it.
+        description: tells the model what it does and when to call it.
         parameters: JSON schema of its arguments, an object; kept as `plain_schema` returns it.
-        function: takes the arguments by keyword; returns something that JSON can hold, or a coroutine of it.
+        function: takes the arguments by keyword; plain or async; returns anything that can be written as JSON.
         timeout_s: seconds that it may take.
-        behavior: whether the model waits for the answer (``BLOCKING``) or goes on talking; None leaves it to the
-            model. Progress is told to the model of ``NON_BLOCKING`` tools only: of others it would be the answer.
+        behavior: whether the model waits for the answer (``BLOCKING``) or goes on talking (``NON_BLOCKING``); None
+            leaves it to the model. Progress is reported for ``NON_BLOCKING`` tools only: with other tools the model
+            would take it for the answer.
         scheduling: when the model speaks of an answer that it did not wait for: once it is silent (``WHEN_IDLE``),
             at once (``INTERRUPT``), or not at all (``SILENT``); None leaves it to the model.
-        context: the parameter that takes the `CallContext`; None if there is none.
-        confirm: it runs only after the caller has said yes to it.
-        report: what the caller is told of its calls, see `agent.events.ToolReport`; None leaves it to the setting
+        context: the name of the parameter that takes the `CallContext`; None if there is none.
+        confirm: whether it runs only after the caller has said yes to it.
+        report: what the caller is told of its calls, see `agent.events.ToolReport`; None means the setting
             ``tool_reports``.
-        masked: names of fields whose values the caller is never told, besides those of ``tool_masked_fields``.
-        parse: checks the model's arguments and makes of them what the function takes; raises `ToolError`. Unless it
-            is given, they are only brought into the form of the schema, see `fitted`.
+        masked: names of fields whose values the caller is never told, in addition to ``tool_masked_fields``.
+        parse: checks the model's arguments and converts them for the function; raises `ToolError`. By default they
+            are only fitted to the schema, see `fitted`.
 
     Raises:
-        ConfigError: the model cannot be told of it: its name or its schema; the message names the tool.
+        ConfigError: its name or its schema cannot be declared to the model; the message names the tool.
     """
 
     name: str
@@ -63,9 +64,12 @@ class Tool:
 
     def __post_init__(self) -> None:
         if not TOOL_NAME.fullmatch(self.name):
-            raise ConfigError(f"{self.name!r} is no name for a tool: up to 64 letters, digits, _ . and - are")
+            raise ConfigError(
+                f"{self.name!r} cannot be a tool's name: use up to 64 letters, digits, _ . and -, "
+                "a letter or _ first"
+            )
         if isinstance(self.masked, str):
-            raise ConfigError(f"tool {self.name}: masked wants a list of names, not one name")
+            raise ConfigError(f"tool {self.name}: masked must be a list of names, not one name")
         try:
             object.__setattr__(self, "parameters", plain_schema(self.parameters))
         except SchemaError as error:

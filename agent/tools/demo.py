@@ -1,4 +1,4 @@
-"""The tool of the first call: weather that says it is made up, so that a tool can be seen working offline."""
+"""The demo's tool: weather that is openly made up, so that a tool can be tried offline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _SKIES = ("sunny", "cloudy", "rainy", "windy")
 
 
 def get_weather(city: str) -> dict[str, object]:
-    """Return a made-up report that is the same each time for the same city."""
+    """Return a made-up report, always the same one for the same city."""
     seed = zlib.crc32(city.strip().lower().encode())
     return {"city": city, "sky": _SKIES[seed % 4], "temperature_c": 5 + seed // 4 % 25, "made_up": True}
 
 
 WEATHER = Tool(
     name="get_weather",
-    description="Report the weather in a city. The report is made up, for demonstration; say so.",
+    description="Report the weather in a city. The report is made up for demonstration; say so.",
     parameters={
         "type": "object",
         "properties": {"city": {"type": "string", "description": "Name of the city, e.g. Paris."}},

@@ -1,4 +1,4 @@
-"""Make a tool of a typed function: its types become a JSON schema, and check the model's arguments."""
+"""Make a tool from a typed function: its types become a JSON schema and check the model's arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from typing import (
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
-from typing_extensions import TypedDict  # that of Python 3.12, which pydantic wants
+from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
 
 from agent.errors import ConfigError, ToolError
 from agent.events import ReportLevel
@@ -37,7 +37,7 @@ from agent.tools.schema import Schema, SchemaError, plain_schema
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-MAX_COMPLAINTS = 5
+MAX_REPORTED_ERRORS = 5
 _OPTIONS = "__talkspurt_tool__"
 
 
@@ -78,14 +78,14 @@ def tool(
     report: ReportLevel | None = None,
     masked: Collection[str] = (),
 ) -> Function | Callable[[Function], Function]:
-    """Say how a function is called as a tool; the function itself stays what it is.
+    """Set options for a function's use as a tool; the function itself is unchanged.
 
     Args:
-        function: what is decorated, if there are no options.
+        function: the decorated function, if the decorator is used without options.
         behavior: see `Tool`.
         scheduling: see `Tool`.
         timeout_s: seconds that it may take.
-        confirm: it runs only after the caller has said yes to it.
+        confirm: whether it runs only after the caller has said yes to it.
         report: see `Tool`.
         masked: see `Tool`.
     """
@@ -98,13 +98,13 @@ def tool(
 
 
 def as_tool(function: Callable[..., Any]) -> Tool:
-    """Read a function's name, docstring and types.
+    """Make a tool from a function's name, docstring and types.
 
     Args:
         function: plain or async; each parameter has a type. One of type `CallContext` gets the call.
 
     Raises:
-        ConfigError: it cannot be a tool; the message names its file and itself, and says why.
+        ConfigError: it cannot be a tool; the message names its file and the function, and says why.
     """
     try:
         return _as_tool(function)
@@ -126,7 +126,7 @@ def _as_tool(function: Callable[..., Any]) -> Tool:
         raise _UnfitError("it is a generator: return one value, and report progress with CallContext.progress")
     options: _Options = getattr(function, _OPTIONS, _Options())
     if options.scheduling is not None and options.behavior != "NON_BLOCKING":
-        raise _UnfitError('scheduling works with behavior="NON_BLOCKING" only')
+        raise _UnfitError('scheduling only works with behavior="NON_BLOCKING"')
     if options.timeout_s <= 0:
         raise _UnfitError(f"timeout_s must be above 0, not {options.timeout_s:g}")
     context, hints, defaults = _parameters(function)
@@ -148,7 +148,7 @@ def _as_tool(function: Callable[..., Any]) -> Tool:
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
-    """Return the name of the context's parameter, the types of the others, and their defaults."""
+    """Return the name of the context parameter, the types of the other parameters, and their defaults."""
     try:
         hints = get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError, SyntaxError) as error:
@@ -156,9 +156,9 @@ def _parameters(function: Callable[..., Any]) -> tuple[str | None, dict[str, Any
     context, types, defaults = None, {}, {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise _UnfitError(f"parameter {parameter} cannot be given by name, as the model gives arguments")
+            raise _UnfitError(f"parameter {parameter}: the model passes arguments by name, which does not fit it")
         if name not in hints:
-            raise _UnfitError(f"parameter {name} has no type: write {name}: str, for instance")
+            raise _UnfitError(f"parameter {name} has no type: write, for example, {name}: str")
         if hints[name] is CallContext:
             if context is not None:
                 raise _UnfitError(f"{context} and {name} are both of type CallContext: one is enough")
@@ -173,7 +173,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[str | None, dict[str, Any
 def _adapter(
     name: str, types: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> tuple[TypeAdapter[dict[str, Any]], Schema]:
-    """Return what checks the arguments, and their JSON schema as the model is told it."""
+    """Return the adapter that checks the arguments, and their JSON schema as it is declared to the model."""
     known = {key: _known_to_pydantic(hint) for key, hint in types.items()}
     arguments = _typed_dict(
         name, {key: NotRequired[hint] if key in defaults else hint for key, hint in known.items()}
@@ -190,7 +190,7 @@ def _adapter(
         try:
             schema["properties"][key]["default"] = to_jsonable_python(value)
         except PydanticSerializationError as error:
-            raise _UnfitError(f"the default of {key} cannot be told to the model: {error}") from error
+            raise _UnfitError(f"the default of {key} cannot be written as JSON: {error}") from error
     try:
         return adapter, plain_schema(schema)
     except SchemaError as error:
@@ -203,7 +203,7 @@ def _typed_dict(name: str, fields: Mapping[str, Any]) -> Any:
 
 
 def _known_to_pydantic(hint: Any) -> Any:
-    """Return a type with typing_extensions for `typing.TypedDict` in it, as pydantic wants it in Python 3.11."""
+    """Replace `typing.TypedDict` in a type by that of typing_extensions, as pydantic requires in Python 3.11."""
     if is_typeddict(hint) and type(hint).__module__ == "typing":
         inner = get_type_hints(hint, include_extras=True)
         required = getattr(hint, "__required_keys__", frozenset(inner))
@@ -224,7 +224,7 @@ def _known_to_pydantic(hint: Any) -> Any:
         return known[0]
     if origin is Annotated:
         return Annotated[(known[0], *hint.__metadata__)]
-    return Union[known] if origin in (Union, UnionType) else origin[known]  # noqa: UP007  its members are in a tuple
+    return Union[known] if origin in (Union, UnionType) else origin[known]  # noqa: UP007 (its members are in a tuple)
 
 
 def _parse(adapter: TypeAdapter[dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,9 +235,9 @@ def _parse(adapter: TypeAdapter[dict[str, Any]], arguments: Mapping[str, Any]) -
 
 
 def _complaint(error: ValidationError) -> str:
-    """Tell the model which argument is wrong, and how."""
-    wrong = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in wrong[:MAX_COMPLAINTS]]
+    """Tell the model which arguments are wrong, and how."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_REPORTED_ERRORS]
+    told = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in errors]
     return "wrong arguments: " + "; ".join(told)
 
 

@@ -1,7 +1,7 @@
-"""Tools of other programs, over the Model Context Protocol: they stand beside the functions of an agent's file.
+"""Tools of other programs, over the Model Context Protocol, for use alongside the functions in an agent's file.
 
-Tasks: one per server, owned by its link; it holds the connection and ends with `mcp_tools`, or once the server has
-ended, which the next call of one of its tools starts again.
+Tasks: one per server, owned by its link; it holds the connection and ends with `mcp_tools`, or when the server
+ends. The next call of one of its tools starts the server again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, ToolError
 from agent.events import ReportLevel
+from agent.picture import Picture
 from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
-from agent.tools.picture import Picture
 
 if TYPE_CHECKING:
     import mcp
@@ -38,12 +38,12 @@ class McpServer:
 
     Attributes:
         command: the program and its arguments.
-        env: variables that it gets besides PATH, HOME and the like.
+        env: environment variables that it gets in addition to PATH, HOME and the like.
         only: the tools that the model may call; None for all.
         timeout_s: seconds that one call may take.
         behavior: see `Tool`.
         scheduling: see `Tool`.
-        confirm: True if each of its tools runs only after the caller has said yes to it, or the names of those.
+        confirm: the tools that run only after the caller has said yes; True for all of them.
         report: see `Tool`.
         masked: see `Tool`.
     """
@@ -61,14 +61,14 @@ class McpServer:
 
 @asynccontextmanager
 async def mcp_tools(servers: Sequence[McpServer], taken: Collection[str] = ()) -> AsyncIterator[list[Tool]]:
-    """Start the servers; they serve all calls, and end with this context.
+    """Start the servers; they serve all calls and end with this context.
 
     Args:
-        servers: what to start.
-        taken: names that other tools have. A name that the Live API would refuse is changed to one that is free.
+        servers: the servers to start.
+        taken: names that other tools have. A name that the Live API would refuse is changed to an unused one.
 
     Raises:
-        ConfigError: one does not start, does not say what it offers, or has a tool that cannot be used.
+        ConfigError: a server does not start, does not list its tools, or has a tool that cannot be used.
     """
     async with AsyncExitStack() as stack:
         tools: list[Tool] = []
@@ -87,23 +87,21 @@ class _Link:
 
     def __init__(self, server: McpServer) -> None:
         if not server.command or isinstance(server.command, str):
-            raise ConfigError(
-                "an MCP server wants its command as a list: McpServer(command=['program', 'argument'])"
-            )
+            raise ConfigError("McpServer(command=...) must be a list, for example ['program', 'argument']")
         if isinstance(server.only, str):
-            raise ConfigError("McpServer(only=...) wants a list of names, not one name")
+            raise ConfigError("McpServer(only=...) must be a list of names, not one name")
         if isinstance(server.confirm, str):
-            raise ConfigError("McpServer(confirm=...) wants True or a list of names, not one name")
+            raise ConfigError("McpServer(confirm=...) must be True or a list of names, not one name")
         try:
-            import mcp  # the extra; it takes half a second
+            import mcp  # an extra; importing it takes half a second
         except ImportError:
             raise ConfigError(
-                "mcp_servers need the extra `mcp`: pip install '.[mcp]' in talkspurt's own folder"
+                "mcp_servers requires the extra `mcp`: run pip install '.[mcp]' in talkspurt's own folder"
             ) from None
         self.name = " ".join(server.command)
-        logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # `_Mended` says it in one line
+        logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)  # `_MendedStream` logs it in one line
         self._mcp = mcp
-        self._broken = (mcp.MCPError, RuntimeError, ValueError, OSError)  # what the SDK raises at bad answers
+        self._errors = (mcp.MCPError, RuntimeError, ValueError, OSError)  # what the SDK raises on bad answers
         self._server = server
         self._starting = asyncio.Lock()
         self._client: mcp.Client | None = None
@@ -111,10 +109,10 @@ class _Link:
         self._stop = asyncio.Event()
 
     async def tools(self, taken: Collection[str]) -> list[Tool]:
-        """Start the server and ask what it offers.
+        """Start the server and return its tools.
 
         Raises:
-            ToolError: it does not start, or does not say what it offers.
+            ToolError: it does not start, or does not list its tools.
             ConfigError: a tool cannot be used.
         """
         client = await self._connected()
@@ -123,24 +121,25 @@ class _Link:
                 offered = await self._list(client)
         except TimeoutError:
             raise ToolError(f"it did not list its tools within {START_TIMEOUT_S:g} s") from None
-        except self._broken as error:
+        except self._errors as error:
             raise ToolError(f"it does not list its tools: {_reason(error)}") from error
         wanted = self._server.only
         confirmed = () if isinstance(self._server.confirm, bool) else self._server.confirm
         missing = sorted({*(wanted or ()), *confirmed} - offered.keys())
         if missing:
-            raise ConfigError(f"MCP server {self.name}: it has no tool called {', '.join(missing)}")
+            raise ConfigError(f"MCP server {self.name} has no tool called {', '.join(missing)}")
         chosen = [tool for name, tool in offered.items() if wanted is None or name in wanted]
         names = callable_names([tool.name for tool in chosen], taken)
         for name, called in names.items():
             if called != name:
                 logger.warning(
-                    "MCP server %s: the model cannot call %.100r; it knows it as %s", self.name, name, called
+                    "MCP server %s: the Live API does not accept the tool name %.100r; the model calls it %s",
+                    *(self.name, name, called),
                 )
         return [self._tool(tool, names[tool.name]) for tool in chosen]
 
     async def _list(self, client: mcp.Client) -> dict[str, mcp.Tool]:
-        """Return all tools by name; of one name the first counts."""
+        """Return all tools, keyed by name; if a name occurs twice, the first tool is used."""
         offered: dict[str, mcp.Tool] = {}
         cursors: set[str] = set()
         cursor: str | None = None
@@ -154,7 +153,7 @@ class _Link:
             if cursor in cursors:
                 break
             cursors.add(cursor)
-        logger.warning("MCP server %s: its list of tools does not end; %d are taken", self.name, len(offered))
+        logger.warning("MCP server %s: its list of tools does not end; using the first %d", self.name, len(offered))
         return offered
 
     async def close(self) -> None:
@@ -163,10 +162,10 @@ class _Link:
         if self._holder is None:
             return
         if (await asyncio.wait([self._holder], timeout=STOP_TIMEOUT_S))[1]:
-            logger.warning("MCP server %s does not end; it is given up", self.name)
+            logger.warning("MCP server %s did not stop within %g s; giving up on it", self.name, STOP_TIMEOUT_S)
             self._holder.cancel()
         elif not self._holder.cancelled() and (error := self._holder.exception()) is not None:
-            logger.debug("MCP server %s did not end well: %s", self.name, _reason(error))
+            logger.debug("MCP server %s ended with an error: %s", self.name, _reason(error))
 
     def _tool(self, offered: mcp.Tool, called: str) -> Tool:
         async def call(**arguments: Any) -> Any:
@@ -187,7 +186,7 @@ class _Link:
                 masked=server.masked,
             )
         except ConfigError as error:
-            raise ConfigError(f"MCP server {self.name}: {error}; leave it out with only=[...]") from error
+            raise ConfigError(f"MCP server {self.name}: {error}; use only=[...] to leave it out") from error
 
     async def _call(self, name: str, arguments: dict[str, Any]) -> Any:
         client = await self._connected()
@@ -195,11 +194,11 @@ class _Link:
             result = await client.call_tool(name, arguments)
         except self._mcp.MCPError as error:
             if error.code == self._mcp.types.CONNECTION_CLOSED and self._client is client:
-                logger.warning("MCP server %s has ended; the next call starts it again", self.name)
+                logger.warning("MCP server %s has ended; the next tool call starts it again", self.name)
                 self._client = None
                 self._stop.set()
             raise ToolError(f"{name} failed: {error.message}") from error
-        except self._broken as error:
+        except self._errors as error:
             raise ToolError(f"{name} failed: {_reason(error)}") from error
         text = "\n".join(item.text if item.type == "text" else f"({item.type})" for item in result.content)
         if result.is_error:
@@ -221,7 +220,7 @@ class _Link:
         waiting: set[asyncio.Future[Any]] = {ready, self._holder}
         try:
             await asyncio.wait(waiting, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # the tool that wanted it took too long
+        except asyncio.CancelledError:  # the tool call that needed it ran out of time
             self._holder.cancel()
             raise
         if ready.done():
@@ -233,13 +232,13 @@ class _Link:
         raise ToolError(f"it did not start: {'it ended' if error is None else _reason(error)}") from error
 
     async def _hold(self, ready: asyncio.Future[mcp.Client], stop: asyncio.Event) -> None:
-        """Ends when told to stop; the SDK wants the connection closed by the task that opened it."""
+        """Hold the connection until told to stop; the SDK requires the task that opened it to close it."""
         command, *arguments = self._server.command
         parameters = self._mcp.StdioServerParameters(
             command=command,
             args=arguments,
             env=dict(self._server.env) or None,
-            encoding_error_handler="replace",  # bytes that are no UTF-8 would end the connection
+            encoding_error_handler="replace",  # bytes that are not UTF-8 would end the connection
         )
         async with self._mcp.Client(self._mended(parameters)) as client:
             ready.set_result(client)
@@ -247,13 +246,13 @@ class _Link:
 
     @asynccontextmanager
     async def _mended(self, parameters: mcp.StdioServerParameters) -> AsyncIterator[tuple[Any, Any]]:
-        """Start the program; what it says is mended before the SDK reads it."""
+        """Start the program; its messages are mended before the SDK reads them."""
         async with self._mcp.stdio_client(parameters) as (read, write):
-            yield _Mended(read, self.name), write
+            yield _MendedStream(read, self.name), write
 
 
-class _Mended:
-    """What a server says, as the SDK wants to hear it; a ``ReadStream`` of the SDK."""
+class _MendedStream:
+    """A server's messages in the form that the SDK expects; one of the SDK's ``ReadStream``."""
 
     def __init__(self, inner: Any, name: str) -> None:
         self._inner = inner
@@ -265,16 +264,16 @@ class _Mended:
         return self._mend(await self._inner.receive())
 
     async def aclose(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         await self._inner.aclose()
 
-    def __aiter__(self) -> _Mended:
+    def __aiter__(self) -> _MendedStream:
         return self
 
     async def __anext__(self) -> Any:
         return self._mend(await self._inner.__anext__())
 
-    async def __aenter__(self) -> _Mended:
+    async def __aenter__(self) -> _MendedStream:
         await self._inner.__aenter__()
         return self
 
@@ -286,7 +285,7 @@ class _Mended:
         if isinstance(item, Exception):
             self._unreadable += 1
             if self._unreadable == 1:
-                logger.warning("MCP server %s writes lines that are no messages; they are passed over", self._name)
+                logger.warning("MCP server %s writes lines that are not messages; ignoring them", self._name)
             return item
         result = getattr(item.message, "result", None)
         if isinstance(result, dict) and isinstance(result.get("tools"), list):
@@ -295,12 +294,12 @@ class _Mended:
 
 
 def mended_listing(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of ``tools/list`` with what the protocol wants of each tool.
+    """Return the result of ``tools/list`` with every tool brought into the form that the protocol requires.
 
-    Because of one bad tool the SDK would refuse them all.
+    The SDK would refuse all tools because of a single bad one.
 
     Args:
-        result: as the server gave it: untrusted.
+        result: as the server gave it; untrusted.
     """
     tools = []
     for given in result["tools"]:
@@ -322,7 +321,7 @@ def mended_listing(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def callable_names(names: Sequence[str], taken: Collection[str]) -> dict[str, str]:
-    """Return what the model calls each tool: its name if the Live API takes it, else one like it that is free."""
+    """Return the name by which the model calls each tool: its own, or a similar one if the Live API refuses it."""
     called = {name: name for name in names if TOOL_NAME.fullmatch(name)}
     used = {*taken, *called}
     for name in names:
@@ -338,7 +337,7 @@ def callable_names(names: Sequence[str], taken: Collection[str]) -> dict[str, st
 
 
 def _reason(error: BaseException) -> str:
-    """Say in one line what went wrong at the bottom of it."""
+    """Return one line that says what went wrong, from the innermost error of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -349,4 +348,4 @@ def _picture(name: str, data: str) -> Picture:
     try:
         return Picture(base64.b64decode(data, validate=True))
     except binascii.Error:
-        raise ToolError(f"{name} failed: its picture is not Base64") from None
+        raise ToolError(f"{name} failed: its picture is not valid Base64") from None

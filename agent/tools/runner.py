@@ -1,4 +1,4 @@
-"""Run a tool that the model called: every failure becomes an answer. Its deadline is the caller's to keep."""
+"""Run a tool that the model called; every failure becomes an answer. Whoever runs it enforces the deadline."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pydantic_core import to_jsonable_python
 
 from agent.errors import ToolError
 from agent.isolate import is_cancellation
+from agent.picture import Picture
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
-from agent.tools.picture import Picture
 from agent.tools.scheduled import unscheduled
 from agent.unicode import valid_json, valid_text
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 Outcome = Literal["result", "error", "timeout", "unconfirmed"]
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
-MAX_ANSWER_CHARS = 64 << 10  # of JSON: some 16 000 tokens, which the model pays for in every later turn
+MAX_ANSWER_CHARS = 64 << 10  # JSON of some 16,000 tokens, which are billed again in every later turn
 MAX_ERROR_CHARS = 4000
 
 
@@ -39,10 +39,10 @@ class ToolAnswer:
     """How a tool call ended, and what the model is told.
 
     Attributes:
-        outcome: ``result``, ``error``, ``timeout``, or ``unconfirmed``: it waits for the caller's yes.
-        response: the object sent back: ``{"output": ...}``, or ``{"error": "..."}``.
-        pictures: what goes with it; in the response ``(picture 1)`` and so on stand for them. Not checked.
-        scheduling: when the model is to speak of it, if the tool said so of this answer.
+        outcome: ``result``, ``error``, ``timeout``, or ``unconfirmed``, which waits for the caller's yes.
+        response: the object sent back: ``{"output": ...}`` or ``{"error": "..."}``.
+        pictures: sent along with it; the response refers to them as ``(picture 1)`` and so on. Not checked.
+        scheduling: when the model should speak of it, if the tool said so for this answer.
     """
 
     outcome: Outcome
@@ -61,10 +61,10 @@ async def run_tool(
 
     Args:
         tool: what to call.
-        arguments: as the model gave them: untrusted.
-        context: handed to a tool that asks for it.
-        objection: asked of a tool that wants the caller's yes, once its arguments were found to be right: returns
-            what the model is told in the answer's place, or None.
+        arguments: as the model gave them; untrusted.
+        context: passed to a tool that has a parameter for it.
+        objection: called for a tool with ``confirm`` once its arguments have been checked; returns what to tell the
+            model instead of running the tool, or None to run it.
     """
     try:
         given = tool.parse(arguments)
@@ -76,14 +76,14 @@ async def run_tool(
             output = await tool.function(**given)
         else:
             output = await in_thread(partial(tool.function, **given))
-        if inspect.isawaitable(output):  # of an async function in a wrapper that is none
+        if inspect.isawaitable(output):  # an async function inside a plain wrapper
             output = await output
         output, scheduling = unscheduled(output)
         pictures: list[bytes] = []
         output = check_answer(output, partial(_numbered, pictures))
     except ToolError as error:
         return ToolAnswer("error", {"error": _words(error) or f"{tool.name} failed"}, scheduling=error.scheduling)
-    except BaseException as error:  # whatever a tool raises, exit() and all, is told to the model; the call goes on
+    except BaseException as error:  # even an exit() in a tool is only reported to the model; the call goes on
         if is_cancellation(error):
             raise
         logger.warning("tool %s failed: %s", tool.name, type(error).__name__)
@@ -92,48 +92,48 @@ async def run_tool(
 
 
 def _words(error: ToolError) -> str:
-    """Return an error's text; "" if it has none, or fails to say it."""
+    """Return an error's text; "" if it has none or its ``__str__`` fails."""
     try:
         return valid_text(str(error))[:MAX_ERROR_CHARS]
-    except BaseException:  # it is the tool's own, too
-        logger.warning("the text of a ToolError cannot be had")
+    except BaseException:  # __str__ may be the tool's own code too
+        logger.warning("a ToolError could not be converted to text")
         return ""
 
 
 def _numbered(pictures: list[bytes], value: object) -> str:
-    """Put a picture aside; return what stands in its place."""
+    """Collect a picture and return the text that refers to it."""
     if not isinstance(value, Picture):
-        raise TypeError(f"JSON cannot hold a {type(value).__name__}")
+        raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
     pictures.append(value.data)
     return f"(picture {len(pictures)})"
 
 
 def check_answer(output: object, otherwise: Callable[[object], Any] | None = None) -> Any:
-    """Return what the model can be told: pydantic's models, dataclasses, dates and so on as plain, valid JSON.
+    """Return a tool's output as the model is told it: pydantic models, dates and so on become plain JSON.
 
     Args:
         output: what a tool returned.
-        otherwise: makes JSON of what else there is in it.
+        otherwise: converts values of any other type.
 
     Raises:
         ToolError: it is too long.
-        ValueError: JSON cannot hold it.
+        ValueError: it cannot be written as JSON.
     """
     try:
         plain = valid_json(to_jsonable_python(output, fallback=otherwise))
-    except UnicodeEncodeError:  # pydantic's word on a key, but not on a value
+    except UnicodeEncodeError:  # pydantic raises this for a key, but not for a value
         plain = to_jsonable_python(valid_json(_ANYTHING.dump_python(output)), fallback=otherwise)
     length = len(json.dumps(plain, allow_nan=False, ensure_ascii=False))
     if length > MAX_ANSWER_CHARS:
-        raise ToolError(f"the answer is too long: {length} characters, at most {MAX_ANSWER_CHARS} can be told")
+        raise ToolError(f"the answer is too long: {length} characters of JSON, at most {MAX_ANSWER_CHARS} allowed")
     return plain
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
-    """Call a plain function in a thread of its own, so that it holds up neither the audio nor the service's end.
+    """Call a plain function in its own thread, so that it holds up neither the audio nor the service's shutdown.
 
-    The event loop's executor would do neither: it has few threads, which name look-ups need too, and the end waits
-    for them.
+    The event loop's executor is unsuitable: it has few threads, which DNS lookups need too, and shutdown waits for
+    them.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
@@ -146,11 +146,11 @@ async def in_thread(function: Callable[[], Any]) -> Any:
     def work() -> None:
         try:
             setter, outcome = done.set_result, context.run(function)
-        except (StopIteration, GeneratorExit) as error:  # a coroutine cannot hand these on, see PEP 479
+        except (StopIteration, GeneratorExit) as error:  # a coroutine cannot pass these on, see PEP 479
             setter, outcome = done.set_exception, RuntimeError(f"raised {type(error).__name__}")
-        except BaseException as error:  # it belongs to whoever awaits; a thread has nobody above it
+        except BaseException as error:  # passed on to whoever awaits; nobody in this thread could handle it
             setter, outcome = done.set_exception, error
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop has ended and nobody is waiting
             loop.call_soon_threadsafe(settle, setter, outcome)
 
     threading.Thread(target=work, name="tool", daemon=True).start()

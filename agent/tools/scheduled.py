@@ -1,4 +1,4 @@
-"""An answer that says itself when the model is to speak of it."""
+"""An answer that says when the model should speak of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from agent.tools.declare import Scheduling
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """What a tool returns in place of ``value``, if this once the model is to speak of it at another time.
+    """Returned by a tool in place of ``value`` to change when the model speaks of this one answer.
 
-    Models heed it of tools that they do not wait for; see `Tool.behavior`.
+    Models respect it only for tools that they do not wait for; see `Tool.behavior`.
 
     Attributes:
         value: the answer itself.
@@ -27,9 +27,9 @@ class Scheduled:
 
     def __post_init__(self) -> None:
         if self.scheduling not in get_args(Scheduling):
-            raise ValueError(f"scheduling is one of {', '.join(get_args(Scheduling))}, not {self.scheduling!r}")
+            raise ValueError(f"scheduling must be {' or '.join(get_args(Scheduling))}, not {self.scheduling!r}")
 
 
 def unscheduled(value: object) -> tuple[Any, Scheduling | None]:
-    """Return what a tool returned, and when the model is to speak of it, if that was said."""
+    """Return a tool's answer without its `Scheduled`, and the scheduling if it had one."""
     return (value.value, value.scheduling) if isinstance(value, Scheduled) else (value, None)

@@ -1,10 +1,10 @@
-"""JSON schemas as the Live API takes them: nothing referred to elsewhere, nothing that it has no word for. Pure.
+"""Convert JSON schemas to what the Live API accepts: no references, and no keywords that it does not know. Pure.
 
-A FunctionDeclaration's ``parameters_json_schema`` takes a part of JSON Schema only; google-genai lists it at
-``GenerateContentConfig.response_json_schema``. What goes beyond it is said in other words where there are any
-(``const`` as ``enum``, ``oneOf`` as ``anyOf``, ``allOf`` merged, a list of types as ``anyOf``), else told in the
-description (a pattern, for instance), else left out. So a schema never becomes stricter, and may become looser: who
-runs the tool checks its arguments anyhow.
+A FunctionDeclaration's ``parameters_json_schema`` accepts only a part of JSON Schema, which google-genai lists
+under ``GenerateContentConfig.response_json_schema``. Everything else is rewritten where possible (``const`` as
+``enum``, ``oneOf`` as ``anyOf``, ``allOf`` merged, a list of types as ``anyOf``), otherwise put into the
+description (a pattern, for example), and otherwise left out. So a schema never becomes stricter but may become
+looser, which does no harm: whoever runs the tool checks its arguments anyway.
 """
 
 from __future__ import annotations
@@ -14,25 +14,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-MAX_SCHEMAS = (
-    4096  # in one schema, once its references are followed: a few lines can refer to each other that often
-)
+MAX_SUBSCHEMAS = 4096  # a few lines that refer to each other can expand to more
 MAX_DEPTH = 64
 
-TOO_LARGE = "its schema is too large, once all references are followed"
+TOO_LARGE = "its schema is too large once all references are resolved"
 
 Schema = dict[str, Any]
 
 _TYPES = ("string", "integer", "number", "boolean", "null", "array", "object")
 _FORMATS = ("date", "time", "date-time", "int32", "int64", "float", "double")
-_IN_ONE = ("items", "additionalProperties")  # hold a schema
-_IN_LIST = ("prefixItems", "anyOf", "oneOf", "allOf")  # hold schemas
-_VALUES = (
+_WITH_ONE_SCHEMA = ("items", "additionalProperties")
+_WITH_SCHEMA_LIST = ("prefixItems", "anyOf", "oneOf", "allOf")
+_WITH_VALUE = (
     *("type", "format", "description", "default", "enum", "const", "required", "nullable", "propertyOrdering"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems", "pattern"),
     *("minLength", "maxLength", "minItems", "maxItems"),
 )
-_TOLD = ("pattern", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems")
+_TOLD_IN_DESCRIPTION = ("pattern", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems")
 _OF_TYPE = {
     "string": ("format", "minLength", "maxLength", "pattern"),
     "integer": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -47,7 +45,7 @@ _BESIDE_CHOICES = ("description", "default")
 
 
 class SchemaError(Exception):
-    """The model cannot be told of a schema; the message says why."""
+    """A schema cannot be declared to the model; the message says why."""
 
 
 class RecursiveSchemaError(SchemaError):
@@ -55,53 +53,54 @@ class RecursiveSchemaError(SchemaError):
 
 
 def plain_schema(schema: Mapping[str, Any]) -> Schema:
-    """Return the schema of a tool's arguments as the Live API takes it.
+    """Return the schema of a tool's arguments in the form that the Live API accepts.
 
     Args:
-        schema: of an object, in any draft of JSON Schema; untrusted. What is plain already stays as it is.
+        schema: describes an object, in any draft of JSON Schema; untrusted. One that is already acceptable is
+            returned unchanged.
 
     Raises:
         RecursiveSchemaError: it contains itself.
-        SchemaError: it refers to what it does not define, is too large, or is not of an object.
+        SchemaError: it refers to something that it does not define, is too large, or does not describe an object.
     """
-    return _Words().of_object(_References(schema).followed())
+    return _Rewriting().of_object(_References(schema).followed())
 
 
 # --- first step: references
 
 
 class _References:
-    """Puts what a schema refers to in the place of the reference; keeps the keywords that matter here."""
+    """Replaces each reference in a schema by its target, and keeps only the keywords that matter here."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
-        self._left = MAX_SCHEMAS
+        self._left = MAX_SUBSCHEMAS
 
     def followed(self) -> Schema:
         return self._follow(self._root, ())
 
     def _follow(self, schema: Any, within: tuple[Mapping[str, Any], ...]) -> Schema:
-        """Return one schema.
+        """Return one schema without references.
 
         Args:
-            schema: anything that stands where a schema should.
-            within: the schemas that hold this one, by place or by reference, outermost first.
+            schema: whatever was found where a schema should be.
+            within: the schemas that contain this one or refer to it, outermost first.
         """
         if not isinstance(schema, Mapping):
-            return {}  # true, and what is no schema; false is seen to where it has a meaning
+            return {}  # true, or not a schema at all; false is handled where it has a meaning
         self._left -= 1
         if self._left < 0 or len(within) > MAX_DEPTH:
             raise SchemaError(TOO_LARGE)
         if any(outer is schema for outer in within):
-            raise RecursiveSchemaError("its schema contains itself, which the model cannot be told")
+            raise RecursiveSchemaError("its schema contains itself, which cannot be declared to the model")
         within = (*within, schema)
-        found: Schema = {key: schema[key] for key in _VALUES if key in schema}
-        for key in _IN_LIST:
+        found: Schema = {key: schema[key] for key in _WITH_VALUE if key in schema}
+        for key in _WITH_SCHEMA_LIST:
             if isinstance(schema.get(key), list):
                 found[key] = [self._follow(each, within) for each in schema[key] if each is not False]
         if isinstance(schema.get("items"), list):  # how drafts before 2020-12 write a tuple
             found["prefixItems"] = [self._follow(each, within) for each in schema["items"]]
-        for key in _IN_ONE:
+        for key in _WITH_ONE_SCHEMA:
             value = schema.get(key)
             if isinstance(value, bool) and key == "additionalProperties":
                 found[key] = value
@@ -113,20 +112,20 @@ class _References:
                 str(name): self._follow(each, within) for name, each in properties.items() if each is not False
             }
         if schema.get("patternProperties") and found.get("additionalProperties") is False:
-            del found["additionalProperties"]  # the pattern allows some
+            del found["additionalProperties"]  # the patterns do allow some
         reference = next((schema[key] for key in ("$ref", "$dynamicRef", "$recursiveRef") if key in schema), None)
         if reference is None:
             return found
         target = self._target(str(reference), within)
         if any(outer is target for outer in within):
-            name = _words(str(reference)) or "(the whole)"
-            raise RecursiveSchemaError(f"its type {name} contains itself, which the model cannot be told")
+            name = _last_part(str(reference)) or "(the whole schema)"
+            raise RecursiveSchemaError(f"its type {name} contains itself, which cannot be declared to the model")
         return {**found, "allOf": [*found.get("allOf", ()), self._follow(target, within)]}
 
     def _target(self, reference: str, within: Sequence[Mapping[str, Any]]) -> Any:
-        """Find what is referred to: in the schema with that ``$id``, in the whole, or in what holds the reference.
+        """Find a reference's target: in the schema with that ``$id``, in the root, or in a schema around it.
 
-        The last is against the standard, yet what comes out where a schema is put into another as it is.
+        The last is against the standard, but necessary where one schema was copied into another unchanged.
         """
         uri, _, fragment = reference.partition("#")
         fragment = unquote(fragment)
@@ -172,21 +171,21 @@ def _schemas(document: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         yield from _schemas(each, depth + 1)
 
 
-def _words(reference: str) -> str:
+def _last_part(reference: str) -> str:
     return reference.rpartition("/")[2].strip("#")[:100]
 
 
 # --- second step: keywords
 
 
-class _Words:
-    """Says a schema without references in the words of the Live API."""
+class _Rewriting:
+    """Rewrites a schema without references, using only the Live API's keywords."""
 
     def __init__(self) -> None:
-        self._left = MAX_SCHEMAS  # what stands beside a choice is said in each of the choices
+        self._left = MAX_SUBSCHEMAS  # counted again: keywords beside a choice are copied into each alternative
 
     def of_object(self, schema: Schema) -> Schema:
-        """Return the schema of a tool's arguments: one object, whatever they may be."""
+        """Return the schema of a tool's arguments as a single object, merging alternatives."""
         schema = self._plain(schema)
         if "anyOf" in schema:
             choices = [each for each in schema["anyOf"] if each.get("type", "object") == "object"]
@@ -209,7 +208,7 @@ class _Words:
         return {**schema, "type": "object", "properties": schema.get("properties", {})}
 
     def _plain(self, schema: Schema) -> Schema:
-        """Return a schema without references in the words of the Live API."""
+        """Return a schema rewritten for the Live API."""
         self._left -= 1
         if self._left < 0:
             raise SchemaError(TOO_LARGE)
@@ -227,7 +226,7 @@ class _Words:
         return self._single(schema) if choices is None else self._choice(schema, choices)
 
     def _choice(self, schema: Schema, choices: list[Schema]) -> Schema:
-        """Return ``anyOf``; beside it the API takes words only, so what else was there goes into each choice."""
+        """Return ``anyOf``; the API allows only text beside it, so all other keywords go into each choice."""
         beside = {key: schema[key] for key in _BESIDE_CHOICES if key in schema}
         shared = {key: value for key, value in schema.items() if key not in beside}
         told: list[Schema] = []
@@ -243,7 +242,7 @@ class _Words:
         return {"anyOf": told, **beside}
 
     def _single(self, schema: Schema) -> Schema:
-        """Return a schema of one type, or of any."""
+        """Return a schema that has one type, or allows any."""
         kind = _kind(schema)
         plain: Schema = {} if kind is None else {"type": kind}
         if isinstance(schema.get("description"), str) and schema["description"]:
@@ -256,7 +255,7 @@ class _Words:
         if kind == "integer":
             _close_bounds(given)
         for key, value in given.items():
-            if key in _TOLD or (key == "format" and value not in _FORMATS):
+            if key in _TOLD_IN_DESCRIPTION or (key == "format" and value not in _FORMATS):
                 extra += [f"{key}: {_as_words(value)}"] if value is not False and value is not None else []
             elif (said := self._keyword(key, value, schema)) is not None:
                 plain[key] = said
@@ -267,7 +266,7 @@ class _Words:
         return plain
 
     def _keyword(self, key: str, value: Any, schema: Schema) -> Any:
-        """Return the value of a keyword; None if it says nothing."""
+        """Return the value of a keyword; None if it is to be left out."""
         match key, value:
             case (("items" | "additionalProperties"), dict()):
                 return self._plain(value)
@@ -284,7 +283,7 @@ class _Words:
 
 
 def _with_all_of(schema: Schema) -> Schema:
-    """Return a copy that says itself what its ``allOf`` says; its own words go first."""
+    """Return a copy with its ``allOf`` merged in; its own keywords take precedence."""
     merged = dict(schema)
     for part in merged.pop("allOf", ()):
         merged = _merged(merged, _with_all_of(part))
@@ -292,7 +291,7 @@ def _with_all_of(schema: Schema) -> Schema:
 
 
 def _merged(first: Schema, second: Schema) -> Schema:
-    """Return what both say; where they contradict each other, what the first says."""
+    """Return both combined; where they contradict each other, the first takes precedence."""
     merged = {**second, **first}
     for key in first.keys() & second.keys():
         one, other = first[key], second[key]
@@ -322,7 +321,7 @@ def _merged(first: Schema, second: Schema) -> Schema:
 
 
 def _by_type(schema: Schema) -> list[Schema] | None:
-    """Return a schema of several types as one for each; None if it is of one type, or any."""
+    """Split a schema with several types into one per type; None if it has one type, or allows any."""
     types = _types(schema)
     values = schema.get("enum")
     if not types and isinstance(values, list):
@@ -346,7 +345,7 @@ def _by_type(schema: Schema) -> list[Schema] | None:
 
 
 def _say_enum(schema: Schema, plain: Schema, kind: str | None) -> list[str]:
-    """Write the allowed values into ``plain`` if they are texts or numbers; return what else is to be told."""
+    """Put allowed values into ``plain`` if they are strings or numbers, else return them for the description."""
     values = schema.get("enum")
     if not isinstance(values, list) or not values or kind == "null":
         return []
@@ -358,7 +357,7 @@ def _say_enum(schema: Schema, plain: Schema, kind: str | None) -> list[str]:
 
 
 def _close_bounds(given: Schema) -> None:
-    """Say of whole numbers which are the last ones inside."""
+    """Turn exclusive bounds of integers into inclusive ones."""
     for key, inside, step in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
         bound: Any = given.get(key)
         if _is_number(bound) and float(bound).is_integer():
@@ -380,7 +379,7 @@ def _kind(schema: Schema) -> str | None:
 def _types(schema: Schema) -> list[str]:
     given = schema.get("type")
     named = given if isinstance(given, list) else [given]
-    lower = [each.lower() for each in named if isinstance(each, str)]  # OpenAPI as Google writes it has STRING
+    lower = [each.lower() for each in named if isinstance(each, str)]  # Google's OpenAPI dialect writes STRING
     return list(dict.fromkeys(each for each in lower if each in _TYPES))
 
 

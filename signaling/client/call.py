@@ -1,58 +1,41 @@
-"""`talkspurt call`: one call without a browser. A file speaks, a keyboard types, a WAV file records."""
+"""Hold one call without a browser, for `talkspurt call`: a file speaks, a keyboard types, a WAV file records."""
 
 from __future__ import annotations
 
 import asyncio
-import wave
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
-import av
-import numpy as np
 from aiortc import MediaStreamTrack
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
 from agent.clock import monotonic
-from agent.errors import ConfigError, OfferError
+from agent.errors import OfferError
 from agent.media.fir import Pcm
 from agent.redact import without_secrets
-from signaling.client.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, call_service
+from signaling.client.files import SOUND_RATE_HZ, write_sound
 from signaling.client.keyboard import Keyboard
 from signaling.client.tally import Tally, notices_of
+from signaling.client.transcript import TranscriptLine, lines_of
 
-RATE_HZ = 48_000
-GOODBYE_S = 5.0  # of silence, after the sound file and the agent's last word
-BREATH_S = 1.0  # of silence, before the next text is typed
-ANSWER_S = 30.0  # that is waited for an answer to a text
-LOOK_S = 0.1  # how often the clock is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What one of the two has said in one turn so far."""
-
-    speaker: Literal["caller", "agent"]
-    turn: int
-    text: str
-    final: bool
-    unheard: str = ""
-    "The rest of an interrupted turn."
+SILENCE_BEFORE_HANG_UP_S = 5.0
+SILENCE_BEFORE_TYPING_S = 1.0
+ANSWER_TIMEOUT_S = 30.0
+MESSAGES_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the call went.
+    """How a call ended.
 
     Attributes:
         reason: why it ended, e.g. ``caller_hung_up``; see docs/events.md.
         detail: a sentence about it.
-        failed: it did not end as calls should.
-        tally: what there was in it.
+        failed: True unless the caller ended it, or meant to.
+        tally: its figures.
     """
 
     reason: str
@@ -61,116 +44,12 @@ class Outcome:
     tally: Tally = field(default_factory=Tally, compare=False)
 
 
-class TranscriptView:
-    """Both transcripts on a terminal: turns that go on at the bottom, finished ones above. Use it as a context.
-
-    Where the output is no terminal, or somebody types on it, finished turns are printed one a line.
-    """
-
-    def __init__(self, console: Console, *, typed_on: bool = False) -> None:
-        self._console = console
-        moves = console.is_terminal and not typed_on
-        self._live = Live(console=console, transient=True, refresh_per_second=10) if moves else None
-        self._open: dict[tuple[str, int], Line] = {}
-
-    def __enter__(self) -> TranscriptView:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for line in self._open.values():  # the call ended in the middle of them
-            self._console.print(_rendered(line), soft_wrap=True)
-        if self._live is not None:
-            self._live.update(Text())
-            self._live.stop()
-
-    def notice(self, text: str) -> None:
-        """Print a line that nobody said."""
-        self._console.print(Text(text, style="dim"), soft_wrap=True)
-
-    def show(self, line: Line) -> None:
-        """Take a turn as it is now."""
-        if line.final:
-            self._open.pop((line.speaker, line.turn), None)
-            self._console.print(_rendered(line), soft_wrap=True)
-        else:
-            self._open[line.speaker, line.turn] = line
-        if self._live is not None:
-            self._live.update(Group(*map(_rendered, self._open.values())))
-
-
-def _rendered(line: Line) -> Text:
-    text = Text(f"{line.speaker}: ", style="cyan" if line.speaker == "caller" else "green")
-    text.append(line.text, style="default")
-    if line.unheard:
-        text.append(f" [interrupted, unheard: {line.unheard.strip()}]", style="dim")
-    return text
-
-
-def lines_of(message: Mapping[str, Any]) -> Iterator[Line]:
-    """Read the words in an RTVI message, if it has any."""
-    data = message.get("data") or {}
-    if message.get("type") == "user-transcription":
-        yield Line("caller", data["turn_id"], data["text"], data["final"])
-    elif message.get("type") == "bot-output":
-        final = data["spoken_status"] == "completed"
-        yield Line("agent", data["segment_id"], data["text"], final, data.get("unheard_text", ""))
-
-
 def outcome_of(message: Mapping[str, Any]) -> Outcome | None:
-    """Read how the service says the call ended, if the message says that."""
+    """Return how the call ended if the message says so, else None."""
     data = message.get("data") or {}
     if data.get("type") != "call-ended":
         return None
     return Outcome(data["reason"], data["detail"], data["fault"] != "caller")
-
-
-def read_sound(path: Path) -> Pcm:
-    """Read a sound file of any format that FFmpeg knows: int16, shape ``(samples,)``, mono, 48 kHz.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        with av.open(str(path)) as container:
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
-            frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
-            frames += resampler.resample(None)
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        reason = "it has no sound" if isinstance(error, IndexError) else getattr(error, "strerror", None) or error
-        raise ConfigError(f"flag --microphone = {str(path)!r}: cannot be read: {reason}") from None
-    pieces = [frame.to_ndarray().reshape(-1) for frame in frames]
-    return np.concatenate(pieces).astype(np.int16, copy=False) if pieces else np.zeros(0, np.int16)
-
-
-def read_state(path: Path) -> str:
-    """Read what was kept of an earlier call; the service checks it.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"flag --go-on-from = {str(path)!r}: cannot be read: {reason}") from None
-
-
-def write_sound(path: Path, pcm: Pcm, rate_hz: int) -> None:
-    """Write a WAV file: 16 bits, mono.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
-    try:
-        with path.open("wb") as raw, wave.open(raw, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(rate_hz)
-            file.writeframes(pcm.astype("<i2", copy=False).tobytes())
-    except OSError as error:
-        raise ConfigError(f"flag --record = {str(path)!r}: cannot be written: {error.strerror}") from None
 
 
 async def hold_call(
@@ -181,7 +60,7 @@ async def hold_call(
     key: str | None,
     limit_s: float | None,
     hang_up: asyncio.Event,
-    show: Callable[[Line], None],
+    show: Callable[[TranscriptLine], None],
     notice: Callable[[str], None] = lambda _text: None,
     keyboard: Keyboard | None = None,
     camera: MediaStreamTrack | None = None,
@@ -190,23 +69,23 @@ async def hold_call(
 ) -> Outcome:
     """Make one call and hold it to its end.
 
-    It ends when the service ends it, when ``hang_up`` is set, after ``limit_s``, or, with ``speech`` or a
-    ``keyboard``, once all was said and typed and the agent has been silent for `GOODBYE_S`. Speech and text wait
-    until the agent can hear; speech is marked if the agent listens to nothing else.
+    It ends when the service ends it, when ``hang_up`` is set, or after ``limit_s``; with ``speech`` or a
+    ``keyboard`` also `SILENCE_BEFORE_HANG_UP_S` after everything was said, typed and answered. Speech and text wait
+    until the agent is ready; speech is marked for an agent that does not detect it itself (``vad`` is ``off``).
 
     Args:
         url: the service's address.
         speech: what the caller says, see `read_sound`; silence if None.
-        record: where to write what the caller heard; its last ten minutes, if it was longer.
-        key: bearer token.
-        limit_s: longest call.
-        hang_up: set to end it.
+        record: the file for what the caller heard, of which the last ten minutes are kept.
+        key: the bearer token.
+        limit_s: the longest that the call may last.
+        hang_up: set to end the call.
         show: called with each change of a transcript.
         notice: called with a line about each tool, source and refusal.
         keyboard: what the caller types, after the speech.
         camera: what the caller shows.
         speaks: False sends no sound at all.
-        state: of an earlier call that this one goes on from, see docs/calls.md.
+        state: the state of an earlier call that this one continues, see docs/calls.md.
 
     Raises:
         ConfigError: the recording cannot be written.
@@ -214,8 +93,8 @@ async def hold_call(
     videos = () if camera is None else (camera,)
     tally = Tally()
     try:
-        async with dial(
-            url, microphone=Microphone(RATE_HZ), key=key, videos=videos, speaks=speaks, state=state
+        async with call_service(
+            url, microphone=Microphone(SOUND_RATE_HZ), key=key, videos=videos, speaks=speaks, state=state
         ) as caller:
             try:
                 held = _Held(caller, speech, keyboard, show, notice, tally)
@@ -234,14 +113,14 @@ async def hold_call(
 
 
 class _Held:
-    """A call that is held: what has happened in it, and what the caller does next."""
+    """A call while it is held: what has happened in it, and what the caller does next."""
 
     def __init__(
         self,
         caller: Caller,
         speech: Pcm | None,
         keyboard: Keyboard | None,
-        show: Callable[[Line], None],
+        show: Callable[[TranscriptLine], None],
         notice: Callable[[str], None],
         tally: Tally,
     ) -> None:
@@ -252,14 +131,14 @@ class _Held:
         self._notice = notice
         self._tally = tally
         self._ready = False
-        self._marked = False  # speech is, and its end has not come yet
+        self._marked = False  # the start of speech is marked, its end not yet
         self._speaking = False
-        self._tools: set[str] = set()  # that run
-        self._asked_at: float | None = None  # when something was typed that is not answered yet
+        self._running_tools: set[str] = set()
+        self._asked_at: float | None = None  # when the text was typed that waits for an answer
         self._active_at = self._began = monotonic()
 
     async def until_end(self, limit_s: float | None, hang_up: asyncio.Event) -> Outcome:
-        """Follow the messages until the call is to end."""
+        """Follow the call until it ends, or is to end."""
         while True:
             ended = self._read()
             if ended is not None:
@@ -272,9 +151,9 @@ class _Held:
                 return self._outcome("caller_hung_up", "You hung up.")
             if limit_s is not None and now - self._began >= limit_s:
                 return self._outcome("caller_hung_up", f"The call was limited to {limit_s:g} s.")
-            if self._all_was_said and now - self._active_at >= GOODBYE_S:
+            if self._all_was_said and now - self._active_at >= SILENCE_BEFORE_HANG_UP_S:
                 return self._outcome("caller_hung_up", "All was said.")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(MESSAGES_POLL_S)
 
     def _outcome(self, reason: str, detail: str, *, failed: bool = False) -> Outcome:
         return Outcome(reason, detail, failed, self._tally)
@@ -286,7 +165,7 @@ class _Held:
         return self._keyboard.done
 
     def _read(self) -> Outcome | None:
-        """Take what has come; return how the call ended, if it has."""
+        """Read the messages that have come; return how the call ended, if it has."""
         messages, self._caller.messages[:] = list(self._caller.messages), []
         for message in messages:
             self._tally.note(message)
@@ -301,7 +180,7 @@ class _Held:
         return None
 
     def _follow(self, message: Mapping[str, Any]) -> None:
-        """Note what the agent does."""
+        """Keep track of what the agent does."""
         data = message.get("data") or {}
         match message.get("type"):
             case "bot-ready":
@@ -316,9 +195,9 @@ class _Held:
             case "bot-output":
                 self._asked_at = None
             case "llm-function-call-in-progress":
-                self._tools.add(data["tool_call_id"])
+                self._running_tools.add(data["tool_call_id"])
             case "llm-function-call-stopped":
-                self._tools.discard(data["tool_call_id"])
+                self._running_tools.discard(data["tool_call_id"])
             case "error-response":
                 self._asked_at = None
             case _:
@@ -326,28 +205,28 @@ class _Held:
         self._active_at = monotonic()
 
     def _act(self, now: float) -> None:
-        """Type what is to be typed now."""
+        """Type the next text, if its time has come."""
         self._marked = self._marked and not _finished(self._caller)
-        if self._asked_at is not None and now - self._asked_at >= ANSWER_S:
+        if self._asked_at is not None and now - self._asked_at >= ANSWER_TIMEOUT_S:
             self._asked_at = None  # it will not be answered
         if self._busy:
             self._active_at = now
         if self._keyboard is None or not self._ready:
             return
-        text = self._keyboard.next(free=now - self._active_at >= BREATH_S)
+        text = self._keyboard.next(free=now - self._active_at >= SILENCE_BEFORE_TYPING_S)
         if text is not None:
             self._caller.type(text)
             self._asked_at = self._active_at = now
 
     @property
     def _busy(self) -> bool:
-        """Somebody speaks, or will."""
+        """True while somebody speaks, or is about to."""
         waits = not self._ready or self._asked_at is not None
-        return waits or self._speaking or bool(self._tools) or not self._caller.microphone.idle
+        return waits or self._speaking or bool(self._running_tools) or not self._caller.microphone.idle
 
 
 def _say(caller: Caller, speech: Pcm, about: Mapping[str, Any]) -> bool:
-    """Speak; return True if that was marked, because the agent listens to nothing else (docs/events.md)."""
+    """Speak; return True if the speech was marked, because the agent does not detect it (docs/events.md)."""
     marked = about.get("vad") == "off"
     if marked:
         caller.send("client-message", {"t": "activity-start"})
@@ -356,7 +235,7 @@ def _say(caller: Caller, speech: Pcm, about: Mapping[str, Any]) -> bool:
 
 
 def _finished(caller: Caller) -> bool:
-    """Mark the end once all was said; return True then."""
+    """Mark the end once everything was said; return True then."""
     if caller.microphone.idle:
         caller.send("client-message", {"t": "activity-end"})
     return caller.microphone.idle

@@ -1,4 +1,4 @@
-"""A headless caller: what a browser does on a call, without one. For tests, load and `talkspurt call`."""
+"""A headless caller, which does what a browser does on a call: for tests, load and `talkspurt call`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Microphone(MediaStreamTrack):
     """A synthetic microphone: plays what it is given, silence otherwise, in real time.
 
     Args:
-        rate_hz: rate of the PCM given to `play`.
+        rate_hz: the rate of the PCM given to `play`.
     """
 
     kind = "audio"
@@ -61,15 +61,15 @@ class Microphone(MediaStreamTrack):
 
     @property
     def idle(self) -> bool:
-        """All that was queued was sent."""
+        """True once everything that was queued has been sent."""
         return self._played.is_set()
 
     async def played(self) -> None:
-        """Wait until all that was queued was sent."""
+        """Wait until everything that was queued has been sent."""
         await self._played.wait()
 
     async def recv(self) -> av.AudioFrame:
-        """Return the next 20 ms when they are due."""
+        """Return the next 20 ms once they are due."""
         if self.readyState != "live":
             raise MediaStreamError
         loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class Microphone(MediaStreamTrack):
 
 
 class Caller:
-    """One call as the caller sees it; see `dial`."""
+    """One call as the caller sees it; see `call_service`."""
 
     def __init__(self, pc: RTCPeerConnection, microphone: Microphone) -> None:
         self.pc = pc
@@ -99,7 +99,7 @@ class Caller:
         self.messages: list[dict[str, Any]] = []
         "RTVI messages received, in order."
         self.heard: list[Pcm] = []
-        "Frames received: int16, mono, at `heard_rate_hz`."
+        "Audio received, by frame: int16, mono, at `heard_rate_hz`."
         self.heard_rate_hz = 48_000
         self.location: str | None = None
         self._changed = asyncio.Event()
@@ -108,7 +108,7 @@ class Caller:
         self._channel.on("open", self._greet)
 
     def send_text(self, text: str) -> None:
-        """Send a text as it is over the data channel."""
+        """Send a text over the data channel as it is."""
         self._channel.send(text)
 
     def send(self, kind: str, data: dict[str, Any] | None = None, message_id: str = "1") -> None:
@@ -121,7 +121,7 @@ class Caller:
         self.send("send-text", {"content": text})
 
     async def until(self, found: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-        """Wait until ``found()`` is true, looking after each message and each frame; return its value.
+        """Wait until ``found()`` is true, and return its value; it is asked after each message and each frame.
 
         Raises:
             TimeoutError: it did not become true.
@@ -143,9 +143,9 @@ class Caller:
         """Wait for a message of a type whose data matches; return its data.
 
         Args:
-            kind: the RTVI type.
-            matches: what its data must be like.
-            after: index into `messages` to begin at.
+            kind: the RTVI type of the message.
+            matches: says whether its data is the wanted one.
+            after: the index into `messages` at which to begin.
             timeout_s: how long to wait.
         """
 
@@ -164,11 +164,11 @@ class Caller:
         await self.until(lambda: self.pc.connectionState == "closed", timeout_s)
 
     def heard_pcm(self) -> Pcm:
-        """Return all that was heard: int16, mono, at `heard_rate_hz`."""
+        """Return everything heard: int16, mono, at `heard_rate_hz`."""
         return np.concatenate(self.heard) if self.heard else np.zeros(0, np.int16)
 
     async def listen(self, track: MediaStreamTrack) -> None:
-        """Record what comes; ends with the track."""
+        """Record a track until it ends."""
         while True:
             try:
                 frame = await track.recv()
@@ -183,7 +183,7 @@ class Caller:
             self.changed()
 
     def changed(self) -> None:
-        """Wake who waits in `until`."""
+        """Wake whoever waits in `until`."""
         self._changed.set()
 
     def _greet(self) -> None:
@@ -197,7 +197,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def dial(
+async def call_service(
     url: str,
     *,
     microphone: Microphone | None = None,
@@ -214,21 +214,22 @@ async def dial(
 
     Args:
         url: the service's address, e.g. ``http://127.0.0.1:8080/``.
-        microphone: what to say; silence if None.
-        key: bearer token.
-        codec: offer this audio codec only: opus, PCMU, PCMA or G722.
-        videos: what to show: the camera, then the screen.
-        video_codec: offer this video codec only: VP8 or H264.
+        microphone: what the caller says; silence if None.
+        key: the bearer token.
+        codec: the only audio codec to offer: opus, PCMU, PCMA or G722; all if None.
+        videos: what the caller shows: the camera, then the screen.
+        video_codec: the only video codec to offer: VP8 or H264; all if None.
         listens: False offers sendonly, as a WHIP publisher does.
-        speaks: False offers recvonly: nothing can be said, but typed.
-        hang_up: False leaves on exit without a DELETE.
-        state: of a call that this one goes on from, as ``GET`` on it answered.
+        speaks: False offers recvonly: the caller can only type.
+        hang_up: False leaves without a DELETE.
+        state: the state of an earlier call that this one continues, as ``GET`` on it answered.
 
     Raises:
         OfferError: the service answered with an error; carries its status.
         TimeoutError: no media connection came about.
     """
-    # By default an offering aiortc loses the second video section, and with MAX_BUNDLE what follows the channel.
+    # As the offerer, aiortc loses the second video section by default, and with MAX_BUNDLE what follows the
+    # channel.
     pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
     caller = Caller(pc, microphone or Microphone())
     connected = asyncio.Event()
@@ -259,7 +260,7 @@ async def dial(
             finally:
                 if hang_up:
                     async with http.delete(caller.location):
-                        pass  # 200, too, if the call has ended already
+                        pass  # 200 even if the call has ended already
     finally:
         await close_peer(pc)
         for track in (caller.microphone, *videos):
@@ -270,7 +271,7 @@ async def dial(
 
 
 def _prefer(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
-    """Offer one codec only, if one is given."""
+    """Offer only one codec, if one is given."""
     if codec is None:
         return
     wanted = f"{transceiver.kind}/{codec}".lower()
@@ -293,7 +294,7 @@ async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str |
 
 
 def _detail(body: str) -> str:
-    """Return the words of a problem (RFC 9457), or the beginning of whatever else came."""
+    """Return the detail of a problem (RFC 9457), or the beginning of whatever else came."""
     try:
         told = read_json(body)
     except ValueError:

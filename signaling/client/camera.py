@@ -1,4 +1,4 @@
-"""A picture or video file in the place of a camera, for `talkspurt call` and for tests."""
+"""Show a picture or video file in place of a camera, for `talkspurt call` and for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
 class FileCamera(MediaStreamTrack):
-    """Show a file again and again, at its own pace: `MAX_FPS` at most, scaled to `MAX_PX`. It has no sound.
+    """Show a file in a loop, at its own rate up to `MAX_FPS`, scaled down to `MAX_PX`; without sound.
 
     Args:
         path: a picture or a video, of any format that FFmpeg knows.
@@ -47,10 +47,10 @@ class FileCamera(MediaStreamTrack):
         self._began: float | None = None
 
     async def recv(self) -> av.VideoFrame:
-        """Return the next frame when it is due.
+        """Return the next frame once it is due.
 
         Raises:
-            MediaStreamError: the track was stopped, or the file cannot be read any more.
+            MediaStreamError: the track was stopped, or the rest of the file cannot be read.
         """
         if self.readyState != "live" or self._next is None:
             raise MediaStreamError
@@ -72,7 +72,7 @@ def _unusable(path: Path, reason: str) -> ConfigError:
 
 
 def _shown(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Yield frames and when they are due, in seconds: without end, if there is any."""
+    """Yield frames in a loop, with the seconds at which they are due; end if the file has none."""
     begin_s, shown, picture = 0.0, 1, None
     while shown:
         due_s, shown = begin_s, 0
@@ -97,7 +97,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
 
 
 def _fitted(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return it in the format that the encoders take, with even sides."""
+    """Return the frame in the format that the encoders take, with even sides."""
     scale = min(1.0, MAX_PX / max(frame.width, frame.height))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in (frame.width, frame.height))
     return frame.reformat(width, height, "yuv420p")

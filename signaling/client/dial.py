@@ -1,4 +1,4 @@
-"""Have a running service call a telephone, and follow the call: `talkspurt dial`, and the doctor."""
+"""Have a running service call a telephone, and follow the call: for `talkspurt dial` and the doctor."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import aiohttp
 
 from agent.errors import OfferError
 
-LOOK_S = 0.2
+STATE_POLL_S = 0.2
 
 
 @asynccontextmanager
 async def service_client(url: str, key: str | None) -> AsyncIterator[aiohttp.ClientSession]:
-    """Yield an HTTP client for a service at ``url``, with its server key if it has one."""
+    """Yield an HTTP client for the service at ``url``, with its server key if it has one."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(url, headers=headers, timeout=aiohttp.ClientTimeout(10)) as http:
         yield http
 
 
 async def follow_call(http: aiohttp.ClientSession, wish: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-    """Make a call and yield its state whenever that changes, until it has ended; closing hangs it up.
+    """Start a call and yield its state at each change, until it has ended; closing the generator hangs up.
 
     Args:
         http: of `service_client`.
@@ -40,7 +40,7 @@ async def follow_call(http: aiohttp.ClientSession, wish: Mapping[str, Any]) -> A
     try:
         yield state
         while state["state"] != "ended":
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(STATE_POLL_S)
             async with http.get(path) as response:
                 before, state = state, await _answer(response)
             if state["state"] != before["state"]:

@@ -1,4 +1,4 @@
-"""What a caller types in `talkspurt call`: given texts, and lines of the terminal or a pipe."""
+"""What a caller types in `talkspurt call`: texts given as flags, and lines of a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Keyboard:
     """Texts in the order in which they are to be typed.
 
     Args:
-        texts: each is typed once the agent has answered the one before.
+        texts: typed one by one, each once the agent has answered the one before.
     """
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
@@ -26,28 +26,28 @@ class Keyboard:
 
     @property
     def done(self) -> bool:
-        """All was typed."""
+        """True once everything has been typed."""
         return not self._texts and not (self._holds and self._lines is not None)
 
     def read(self, fd: int, *, hurried: bool, holds: bool) -> None:
-        """Take further lines from a file, until it ends.
+        """Read further lines from a file, until it ends.
 
-        A thread of its own waits for them. It is not waited for: nothing can interrupt it.
+        A daemon thread reads them; nothing could interrupt it, so nothing waits for it.
 
         Args:
-            fd: an open file's descriptor; it is not closed.
-            hurried: a person writes them: they are typed as they come, whatever the agent does.
-            holds: there is more to be typed until the file ends.
+            fd: the descriptor of an open file; it stays open.
+            hurried: a person writes them, so they are typed as they come, whatever the agent does.
+            holds: `done` waits for the end of the file.
         """
         self._hurried, self._holds = hurried, holds
         self._lines = queue.Queue(MAX_WAITING)
         threading.Thread(target=_read, args=(fd, self._lines), name="keyboard", daemon=True).start()
 
     def next(self, *, free: bool) -> str | None:
-        """Return what is to be typed now; None if that is nothing yet, or no more.
+        """Return the text to type now; None if there is none yet, or none left.
 
         Args:
-            free: the agent has finished.
+            free: the agent has finished its answer.
         """
         if free and self._texts:
             return self._texts.popleft()
@@ -61,14 +61,14 @@ class Keyboard:
 
 
 def _read(fd: int, lines: queue.Queue[str | None]) -> None:
-    """Queue a file's lines, then None; what is typed faster than it can be told waits in the pipe."""
+    """Queue a file's lines, then None; while the queue is full, the rest waits in the pipe."""
     for line in _lines_of(fd):
         lines.put(line)
     lines.put(None)
 
 
 def _lines_of(fd: int) -> Iterator[str]:
-    """Yield a file's lines; past `os.read`, a buffered reader's lock could hold up the end of the program."""
+    """Yield a file's lines, by `os.read`: the lock of a buffered reader could hold up the end of the program."""
     rest = b""
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What a caller is told of a call beside what is said: tools, sources, and at the end its figures. Pure."""
+"""What `talkspurt call` shows besides the words: tools, sources, and at the end the figures. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNNAMED = "(not told)"
 
 
 def notices_of(message: Mapping[str, Any]) -> Iterator[str]:
-    """Read what an RTVI message tells of tools, sources and refusals: a line each, of printable characters only."""
+    """Yield a line for each tool, source and refusal in an RTVI message, of printable characters only."""
     data = message.get("data") or {}
     match message.get("type"):
         case "llm-function-call-in-progress":
@@ -38,7 +38,7 @@ class Tally:
     """The figures of one call, added up from its messages."""
 
     response_ms: list[int] = field(default_factory=list)
-    "How long each answer was waited for."
+    "How long the caller waited for each answer."
     tools: Counter[str] = field(default_factory=Counter)
     "How often each tool was called."
     interruptions: int = 0
@@ -60,7 +60,7 @@ class Tally:
                 self.tokens, self.cost_usd = data["tokens"], data["cost_usd"]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return names and what stands beside them; without what there was none of."""
+        """Return the figures that are not zero, as names and texts."""
         rows = []
         if self.response_ms:
             middle, longest = median(self.response_ms) / 1000, max(self.response_ms) / 1000

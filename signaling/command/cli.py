@@ -1,4 +1,4 @@
-"""The command `talkspurt`."""
+"""The `talkspurt` command."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from agent.author.load import load_agent
-from agent.emulator.command import main as emulator_main
+from agent.emulator.command import emulate
 from agent.errors import ConfigError, OfferError
 from agent.redact import shown_url, without_secrets
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
-from signaling.client.call import Outcome, TranscriptView, hold_call, read_sound, read_state
+from signaling.client.call import Outcome, hold_call
 from signaling.client.camera import FileCamera
 from signaling.client.dial import follow_call, service_client
+from signaling.client.files import read_sound, read_state
 from signaling.client.keyboard import Keyboard
+from signaling.client.transcript import TranscriptView
 from signaling.command.doctor import examine
 from signaling.command.flags import with_settings
 from signaling.process.audit import audit_to
@@ -52,13 +54,14 @@ def serve_command(
         str | None, typer.Argument(metavar="[FILE.py[:NAME]]", help="The agent that answers [default: a demo].")
     ] = None,
     import_functions: Annotated[
-        list[Path] | None, typer.Option(help="A file whose public functions the model may call; may be repeated.")
+        list[Path] | None, typer.Option(help="File whose public functions the model may call; may be repeated.")
     ] = None,
 ) -> None:
-    """Run the service; the local emulator answers when there are no credentials.
+    """Run the service; without credentials, the local emulator answers.
 
-    Each flag is also a variable (--vad-silence-ms: TALKSPURT_VAD_SILENCE_MS) and a line of talkspurt.toml
-    (vad_silence_ms = 500). Keys are variables only: GOOGLE_API_KEY, TALKSPURT_VERTEX_API_KEY, TALKSPURT_SERVER_KEY.
+    Each flag can also be an environment variable (--vad-silence-ms: TALKSPURT_VAD_SILENCE_MS) or a line of
+    talkspurt.toml (vad_silence_ms = 500). Keys have no flags; set variables such as GOOGLE_API_KEY,
+    TALKSPURT_VERTEX_API_KEY and TALKSPURT_SERVER_KEY.
     """
     definition = load_agent(agent, import_functions or (), DEMO)
     log = log_to_stderr(settings.log_level, settings.log_format)
@@ -75,9 +78,9 @@ def serve_command(
 @app.command()
 @with_settings
 def doctor(settings: Settings) -> None:
-    """Say what is missing or misconfigured; exit code 1 if something keeps calls from working.
+    """Report what is missing or misconfigured; exit code 1 if something keeps calls from working.
 
-    It takes the flags of serve, and looks at what the service would do with them.
+    It takes the same flags as serve, and checks what the service would do with them.
     """
     colours = {"good": "green", "fallback": "yellow", "bad": "red"}
 
@@ -93,57 +96,45 @@ def doctor(settings: Settings) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def emulate(
-    port: Annotated[int, typer.Option(help="TCP port on loopback; 0 takes any.")] = 8443,
-    pace: Annotated[float, typer.Option(help="How fast speech is sent, times real time.")] = 2.0,
-    speech_recognition: Annotated[bool, typer.Option(help="Listen with pocketsphinx, if it is installed.")] = True,
-    faults: Annotated[Path | None, typer.Option(help="Fault script: what goes wrong, and when.")] = None,
-) -> None:
-    """Run the local Live API server alone; prints its address and certificate as one JSON line."""
-    arguments = ["--port", str(port), "--pace", str(pace)]
-    if not speech_recognition:
-        arguments.append("--no-speech-recognition")
-    if faults is not None:
-        arguments += ["--faults", str(faults)]
-    raise typer.Exit(emulator_main(arguments))
+app.command()(emulate)
 
 
 @app.command()
 def call(
     url: Annotated[str, typer.Argument(help="The service's address, e.g. http://127.0.0.1:8080/.")],
     microphone: Annotated[
-        Path | None, typer.Option(help="Sound file with what to say; silence without one.", metavar="FILE")
+        Path | None, typer.Option(help="Sound file to play to the agent; without one, silence.", metavar="FILE")
     ] = None,
     message: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Text to type; may be repeated. - types the lines of the standard input.", metavar="TEXT"
-        ),
+        typer.Option(help="Text to type; may be repeated. - types the lines of standard input.", metavar="TEXT"),
     ] = None,
     camera: Annotated[
-        Path | None, typer.Option(help="Picture or video file to show, again and again.", metavar="FILE")
+        Path | None, typer.Option(help="Picture or video file to show, in a loop.", metavar="FILE")
     ] = None,
     audio_input: Annotated[
         bool, typer.Option("--audio-input/--no-audio-input", help="Send sound, or none at all.")
     ] = True,
     record: Annotated[
-        Path | None, typer.Option(help="WAV file to write what was heard to, up to ten minutes.", metavar="FILE")
+        Path | None,
+        typer.Option(help="WAV file for the sound of the agent, up to the last ten minutes.", metavar="FILE"),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=1, help="Longest call; no limit without it.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Maximum length of the call; no limit by default.")
+    ] = None,
     go_on_from: Annotated[
-        Path | None, typer.Option(help="JSON file with the state of an earlier call to go on from.", metavar="FILE")
+        Path | None, typer.Option(help="JSON file with the state of an earlier call to continue.", metavar="FILE")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's key.", show_envvar=True)
+        str | None, typer.Option(envvar="TALKSPURT_SERVER_KEY", help="The service's server key.", show_envvar=True)
     ] = None,
 ) -> None:
     """Call a service without a browser.
 
-    Both transcripts, tools and sources are shown as they come, the call's figures at its end. On a terminal what
-    you type goes to the agent line by line. The call ends with Ctrl-C, with --seconds, when the service ends it,
-    and, once all that was given has been said and typed, after the agent's last word. Exit code 0 if it ended well,
-    1 if there was none or it broke, 2 if a file or flag is wrong.
+    Both transcripts, tool calls and sources are printed as they arrive, and the call's figures at the end. On a
+    terminal, each line that you type goes to the agent. The call ends on Ctrl-C, after --seconds, when the service
+    ends it, or when everything given has been said and typed and the agent has finished its answer. The exit code
+    is 0 if the call ended normally, 1 if it failed or was never connected, and 2 if a file or flag is wrong.
     """
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"URL {shown_url(url)!r}: must begin with http:// or https://")
@@ -153,7 +144,7 @@ def call(
     if record is not None and not record.absolute().parent.is_dir():
         raise ConfigError(f"flag --record = {str(record)!r}: its folder does not exist")
     if microphone is not None and not audio_input:
-        raise ConfigError("flag --microphone: there is nothing to say it with, because of --no-audio-input")
+        raise ConfigError("flag --microphone: cannot be used together with --no-audio-input")
     state = None if go_on_from is None else read_state(go_on_from)
     console = Console()
     texts = [text for text in message or () if text != "-"]
@@ -194,10 +185,13 @@ def call(
 @app.command()
 def dial(
     to: Annotated[str, typer.Argument(help="sip:name@host, or a telephone number.")],
-    url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:8080",
-    instruction: Annotated[str, typer.Option(help="Told to the agent for this call only.")] = "",
+    url: Annotated[str, typer.Option(help="Address of the running service.")] = "http://127.0.0.1:8080",
+    instruction: Annotated[str, typer.Option(help="Extra instruction for the agent, for this call only.")] = "",
 ) -> None:
-    """Have a running service call a telephone, and follow the call; Ctrl-C hangs up. Exit code 1: no answer."""
+    """Have a running service call a telephone, and follow the call.
+
+    Ctrl-C hangs up. The exit code is 1 if nobody answers, and 2 if the service does not place the call.
+    """
     key = load_settings().server_key
 
     async def follow() -> bool:
@@ -232,7 +226,7 @@ def main() -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's event loop if the extra ``speed`` is installed: it saves 5 to 20 % of a call's cost."""
+    """Return uvloop's event loop if the extra ``speed`` is installed: it saves 5 to 20 % of a call's CPU time."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""`talkspurt doctor`: what is missing, what is misconfigured, and what runs at less than its best."""
+"""`talkspurt doctor`: what is missing, what is misconfigured, and what works but could be better."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint, running
-from signaling.client.dial import LOOK_S, follow_call, service_client
+from signaling.client.dial import STATE_POLL_S, follow_call, service_client
 from signaling.http.assets import WEB_FOLDER
 from signaling.http.tokens import check_exposure
 from signaling.phone.callees import SWITCHES, callees_of
@@ -36,11 +36,11 @@ Verdict = Literal["good", "fallback", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        verdict: ``fallback`` works, but not at its best.
-        subject: what was looked at.
+        verdict: ``fallback`` means that it works but could be better.
+        subject: what was checked.
         detail: what was found, and what to do about it.
     """
 
@@ -50,7 +50,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Look at everything, quickest first."""
+    """Run all checks, quickest first."""
     yield _packages()
     yield _page()
     yield _tap()
@@ -70,38 +70,43 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def _packages() -> Finding:
-    """`agent` and `signaling` are also the names of foreign packages on the registry."""
+    """Check that `agent` and `signaling` are ours: the package registry has others of the same names."""
     ours = Path(__file__).parents[2]
     for package in (agent, signaling):
         if Path(str(package.__file__)).parent.parent != ours:
-            return Finding("bad", "packages", f"{package.__file__} is not talkspurt's: use a venv of its own")
+            detail = f"{package.__file__} is not part of talkspurt: install talkspurt in a venv of its own"
+            return Finding("bad", "packages", detail)
     return Finding("good", "packages", f"agent and signaling are talkspurt's, in {ours}")
 
 
 def _page() -> Finding:
     if (WEB_FOLDER / "index.html").is_file():
         return Finding("good", "page", str(WEB_FOLDER))
-    return Finding("bad", "page", f"{WEB_FOLDER / 'index.html'} is missing: install talkspurt anew")
+    return Finding("bad", "page", f"{WEB_FOLDER / 'index.html'} is missing: reinstall talkspurt")
 
 
 def _tap() -> Finding:
     reason = tap.why_not()
     if reason is None:
         return Finding("good", "inbound audio", "packets are taken before aiortc's jitter buffer")
-    return Finding("fallback", "inbound audio", f"aiortc's own frames, 80 to 280 ms late: {reason}")
+    return Finding(
+        "fallback", "inbound audio", f"taken from aiortc's frames, which are 80 to 280 ms late: {reason}"
+    )
 
 
 def _libopus() -> Finding:
     if opus.available():
         return Finding("good", "libopus", str(opus.version()))
-    return Finding("fallback", "libopus", "missing, PyAV serves instead: apt-get install libopus0")
+    return Finding("fallback", "libopus", "missing; PyAV is used instead: run apt-get install libopus0")
 
 
 def _uvloop() -> Finding:
     if importlib.util.find_spec("uvloop") is not None:
         return Finding("good", "event loop", "uvloop")
     return Finding(
-        "fallback", "event loop", "asyncio's own: pip install '.[speed]' in talkspurt's own folder saves 5 to 20 %"
+        "fallback",
+        "event loop",
+        "asyncio's own; to save 5 to 20 % of CPU time run pip install '.[speed]' in talkspurt's own folder",
     )
 
 
@@ -122,22 +127,22 @@ def _port(settings: Settings) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        return Finding("bad", "port", f"cannot listen on {where}: {error.strerror or error}; try --port")
+        return Finding("bad", "port", f"cannot listen on {where}: {error.strerror or error}; try another --port")
     return Finding("good", "port", f"{where} is free")
 
 
 def _interfaces() -> Finding:
-    """Aiortc offers no loopback candidate, so a machine with loopback only connects no call."""
+    """Check for an interface besides loopback: aiortc offers no loopback candidates, so no call could connect."""
     from aioice.ice import get_host_addresses
 
     addresses = get_host_addresses(use_ipv4=True, use_ipv6=True)
     if addresses:
         return Finding("good", "media address", ", ".join(addresses))
-    return Finding("bad", "media address", "only loopback: no call can connect; bring a network interface up")
+    return Finding("bad", "media address", "only loopback, so no call can connect: bring up a network interface")
 
 
 def _settings(settings: Settings) -> Finding:
-    """See whether the model takes the settings, and what is odd about them."""
+    """Check whether the model supports the settings, and whether any are questionable."""
     offline = endpoint_of(settings) is None
     try:
         check_model(settings, offline=offline)
@@ -148,11 +153,11 @@ def _settings(settings: Settings) -> Finding:
     unusual = [*unknown_variables(), *doubts(settings, offline=offline)]
     if unusual:
         return Finding("fallback", "settings", "; ".join(unusual))
-    return Finding("good", "settings", f"{settings.model} takes these settings")
+    return Finding("good", "settings", f"{settings.model} supports these settings")
 
 
 async def examine_phone(settings: Settings, live: LiveEndpoint) -> Finding:
-    """Have the line call itself: by the running service, else by one for the purpose."""
+    """Have the line call itself, through the running service or else through one started for this check."""
     async with AsyncExitStack() as stack:
         url = f"http://{settings.host}:{settings.port}/"
         if _port(settings).verdict == "good":
@@ -164,7 +169,7 @@ async def examine_phone(settings: Settings, live: LiveEndpoint) -> Finding:
             async with asyncio.timeout(PHONE_TIMEOUT_S):
                 return await _call_itself(http, settings.sip_user)
         except TimeoutError:
-            return Finding("bad", "phone line", f"{settings.sip_user} called itself, and nobody answered")
+            return Finding("bad", "phone line", f"{settings.sip_user} called itself, but nobody answered")
         except (OfferError, aiohttp.ClientError) as error:
             return Finding("bad", "phone line", f"{settings.sip_user} cannot call: {error}")
     raise AssertionError
@@ -173,12 +178,12 @@ async def examine_phone(settings: Settings, live: LiveEndpoint) -> Finding:
 async def _call_itself(http: aiohttp.ClientSession, user: str) -> Finding:
     while True:
         async with http.get("/readyz") as response:
-            line = (await response.json()).get("phone", "the service at this address has none")
+            line = (await response.json()).get("phone", "the service at this address has no phone line")
         if line == "registered":
             break
         if "not registered yet" not in line:
             return Finding("bad", "phone line", line)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(STATE_POLL_S)
     async with aclosing(follow_call(http, {"to": user})) as states:
         async for state in states:
             if state["state"] == "answered":
@@ -187,7 +192,7 @@ async def _call_itself(http: aiohttp.ClientSession, user: str) -> Finding:
 
 
 async def _live(settings: Settings, live: LiveEndpoint) -> Finding:
-    """Set up one session and close it again."""
+    """Set up a session and close it again."""
     who = "local emulator" if live.offline_demo else settings.model
     client = live_client(live, settings)
     try:

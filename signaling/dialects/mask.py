@@ -1,4 +1,4 @@
-"""Hide what callers must not see in what tools were asked and answered. Pure."""
+"""Hide values that callers must not see in the arguments and results of tools. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MASK = "***"
 
 
 def redacted(value: Any, masked: Collection[str]) -> Any:
-    """Return what JSON can hold with the values of some fields replaced by `MASK`, at any depth.
+    """Return a JSON value in which the values of some fields, at any depth, are replaced by `MASK`.
 
-    JSON in a text, as many MCP servers answer, is looked into too.
+    Fields in JSON within a string, as many MCP servers return it, are replaced too.
 
     Args:
         value: arguments or a result.
-        masked: names of fields; upper and lower case, ``_`` and ``-`` make no difference.
+        masked: names of fields; case, ``_`` and ``-`` are ignored.
     """
     return _redacted(value, {_plain(name) for name in masked}) if masked else value
 

@@ -1,4 +1,4 @@
-"""What a client may ask for over the data channel beside talking, typing and marking turns. See docs/events.md."""
+"""A client's requests over the data channel, besides talking, typing and marking turns. See docs/events.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from agent.call.call import Call
 from agent.errors import MediaError
-from agent.media.still import Still, read_still
+from agent.media.still import read_still
+from agent.picture import Picture
 
 MAX_TEXT_CHARS = 16 << 10
 MAX_PICTURES = 8
@@ -25,10 +26,10 @@ class RefusedError(Exception):
 
 
 def add_to_context(call: Call, asked: Asked) -> Asked:
-    """Have the model know something; in another's name than the caller's only if the service allows it."""
+    """Tell the model something, in any other role than the caller's only if the service allows it."""
     role = asked.get("role", "user")
     if role not in ROLES:
-        raise RefusedError(f"role is one of {', '.join(ROLES)}")
+        raise RefusedError(f"role must be one of {', '.join(ROLES)}")
     if role != "user":
         _want_trust(call, f"role {role}")
     call.add_to_context(text_of(asked, "content"), role, run_immediately=asked.get("run_immediately") is True)
@@ -36,39 +37,39 @@ def add_to_context(call: Call, asked: Asked) -> Asked:
 
 
 def update_instructions(call: Call, asked: Asked) -> Asked:
-    """Change what the agent is told to be."""
-    _want_trust(call, "it")
+    """Change the agent's instructions."""
+    _want_trust(call, "this request")
     call.change_agent(text_of(asked, "instructions"), None)
     return {}
 
 
 def ask_about_pictures(call: Call, asked: Asked) -> Asked:
-    """Type a text that is about pictures."""
+    """Type a text about pictures that come with it."""
     given = asked.get("pictures")
     if not isinstance(given, list) or not 1 <= len(given) <= MAX_PICTURES:
-        raise RefusedError(f"pictures is a list of 1 to {MAX_PICTURES} JPEGs or PNGs as Base64")
+        raise RefusedError(f"pictures must be a list of 1 to {MAX_PICTURES} JPEGs or PNGs in Base64")
     call.type_text(text_of(asked, "content"), pictures=[_picture(each) for each in given])
     return {}
 
 
 def describe(call: Call, asked: Asked) -> Asked:
-    """Ask about what the caller shows at the moment."""
-    shown = call.briefing.pictures(_source(asked))
+    """Ask about what the caller is showing."""
+    shown = call.sight.pictures(_source(asked))
     if not shown:
-        raise RefusedError("nothing is shown at the moment: turn the camera or the screen on")
+        raise RefusedError("nothing is shown at the moment: turn on the camera or share the screen")
     question = text_of(asked, "content") if "content" in asked else QUESTION
-    call.type_text(question, pictures=[Still("image/jpeg", each.width, each.height, each.data) for each in shown])
+    call.type_text(question, pictures=[each.picture for each in shown])
     return {"sources": [each.source for each in shown]}
 
 
 def look_again(call: Call, asked: Asked) -> Asked:
-    """Have the model see the next picture, even if nothing has changed."""
-    return {"sources": call.briefing.look_again(_source(asked))}
+    """Send the next picture to the model even if nothing has changed."""
+    return {"sources": call.sight.look_again(_source(asked))}
 
 
 def say(call: Call, asked: Asked) -> Asked:
-    """Have the agent say something."""
-    _want_trust(call, "it")
+    """Make the agent say something."""
+    _want_trust(call, "this request")
     call.say(text_of(asked, "text"))
     return {}
 
@@ -81,10 +82,10 @@ REQUESTS: dict[str, Callable[[Call, Asked], Asked]] = {
     "screenshot": look_again,
     "say": say,
 }
-"""By the ``t`` of a client-message.
+"""Keyed by the ``t`` of a client-message.
 
-Each takes the call and the untrusted ``d``, returns the ``d`` of the answer, and raises `RefusedError`, or LiveLost
-if the Live server has stopped reading.
+Each function takes the call and the untrusted ``d``, returns the ``d`` of the answer, and raises `RefusedError`, or
+LiveLost if the Live server has stopped reading.
 """
 
 
@@ -96,7 +97,7 @@ COSTS: dict[str, Callable[[Asked], dict[str, float]]] = {
     "screenshot": lambda _asked: {"pictures": 1},
     "say": lambda asked: {"notes": 1, **_characters(asked, "text")},
 }
-"""What each of them takes of `signaling.dialects.rates`."""
+"""How much each request counts against the limits in `signaling.webrtc.rates`."""
 
 
 def _characters(asked: Asked, name: str) -> dict[str, float]:
@@ -110,14 +111,14 @@ def _count(asked: Asked) -> int:
 
 
 def text_of(asked: Asked, name: str) -> str:
-    """Return a field that has to be a text.
+    """Return a field that must be a text.
 
     Raises:
-        RefusedError: it is none, empty, or too long.
+        RefusedError: it is not a text, or is empty or too long.
     """
     text = asked.get(name)
     if not isinstance(text, str) or not text.strip():
-        raise RefusedError(f"{name} is a text that is not empty")
+        raise RefusedError(f"{name} must be a text that is not empty")
     if len(text) > MAX_TEXT_CHARS:
         raise RefusedError(f"{name} is longer than {MAX_TEXT_CHARS} characters")
     return text.strip()
@@ -126,22 +127,22 @@ def text_of(asked: Asked, name: str) -> str:
 def _source(asked: Asked) -> str | None:
     source = asked.get("source")
     if source is not None and source not in SOURCES:
-        raise RefusedError(f"source is one of {', '.join(SOURCES)}, or left out for both")
+        raise RefusedError(f"source must be {' or '.join(SOURCES)}; leave it out for both")
     return source
 
 
-def _picture(given: object) -> Still:
-    """Read Base64, with or without the beginning of a data URL."""
+def _picture(given: object) -> Picture:
+    """Read Base64, with or without the prefix of a data URL."""
     if not isinstance(given, str):
-        raise RefusedError("a picture is Base64 text")
+        raise RefusedError("each picture must be a text in Base64")
     try:
         return read_still(base64.b64decode(given.rpartition(",")[2], validate=True))
     except (binascii.Error, ValueError):
-        raise RefusedError("a picture is not Base64") from None
+        raise RefusedError("a picture is not valid Base64") from None
     except MediaError as error:
         raise RefusedError(str(error)) from None
 
 
 def _want_trust(call: Call, what: str) -> None:
     if not call.client_may_instruct:
-        raise RefusedError(f"{what} needs the setting client_may_instruct")
+        raise RefusedError(f"{what} requires the setting client_may_instruct")

@@ -1,4 +1,4 @@
-"""RTVI 2.1 over the data channel `chat`: what Pipecat's clients and our own page speak. See docs/events.md."""
+"""RTVI 2.1 over the data channel `chat`, as Pipecat's clients and our own page speak it. See docs/events.md."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.mask import redacted
-from signaling.dialects.rates import TooFastError
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.http.info import CALLS_PATH, call_info
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.rates import TooFastError
 
 LABEL = "chat"
 PROTOCOL_VERSION = "2.1.0"
-MAX_INLINE_BYTES = 24 << 10  # of a picture of the model's in a message; larger ones are fetched
+MAX_INLINE_PICTURE_BYTES = 24 << 10  # clients fetch larger pictures of the model over HTTP
 MAX_MESSAGE_CHARS = 64 << 10
 ID = re.compile(r'"id"\s*:\s*"([^"\\]{1,64})"')
-ID_WITHIN_CHARS = 256  # of the beginning or the end of a message
+ID_SEARCH_CHARS = 256  # searched at the beginning and the end of a message that is too long to parse
 MAX_TEXT_CHARS = 16 << 10
-MAX_WAITING = 256  # messages that wait for client-ready; oldest dropped
+MAX_MESSAGES_BEFORE_READY = 256  # further ones push out the oldest
 LIBRARY = "talkspurt"
 WITHOUT_DATA: dict[type[events.Event], str] = {
     events.CallerStartedSpeaking: "user-started-speaking",
@@ -43,39 +43,41 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
     events.AgentStartedSpeaking: "bot-started-speaking",
     events.AgentStoppedSpeaking: "bot-stopped-speaking",
 }
-"Types of the messages that say no more than what happened."
+"Types of the messages that have no data."
 
 
-def speak_rtvi(leg: Leg, channel: RTCDataChannel) -> None:
+def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
     text = TextChannel(leg, channel)
     talk = _Talk(leg, text)
     text.read(talk.message_came)
     leg.last_words.append(text.flush)
     leg.call.observe(talk.event_came)
-    if leg.call.ended is not None:  # it failed before the channel was open
+    if leg.call.ready is not None:  # what the agent does was told before anybody listened
+        talk.event_came(events.AgentStateChanged(leg.call.state))
+    if leg.call.ended is not None:  # it ended before the channel was open
         talk.event_came(leg.call.ended)
 
 
 @cache
 def _version() -> str:
-    return version(LIBRARY)  # read from the package's files, and left as a cycle, each time
+    return version(LIBRARY)  # each call reads the package's files and leaves a reference cycle
 
 
 class _Talk:
     """The conversation on one channel."""
 
-    def __init__(self, leg: Leg, channel: TextChannel) -> None:
+    def __init__(self, leg: ClientLeg, channel: TextChannel) -> None:
         self._leg = leg
         self._call = leg.call
         self._channel = channel
         self._ready: events.AgentReady | None = leg.call.ready
-        self._hello_id: str | None = None  # of client-ready; None before it came
+        self._hello_id: str | None = None  # id of client-ready; None until it comes
         self._introduced = False
         self._waiting: deque[str] = deque()
 
     def message_came(self, data: str | bytes) -> None:
-        """Read one message of the client: untrusted."""
+        """Handle an untrusted message from the client."""
         if not isinstance(data, str) or data.startswith("ping"):
             return
         try:
@@ -100,12 +102,12 @@ class _Talk:
                 self._type_text(message_id, content)
             case "client-message":
                 self._do(message_id, content.get("t"), content.get("d"))
-            case "append-to-context":  # RTVI's own, and deprecated there
+            case "append-to-context":  # RTVI's own form of it, which is deprecated there
                 self._do(message_id, "append-to-context", content)
             case "disconnect-bot":
                 self._call.hang_up("hung_up", "The caller hung up.", "caller")
             case kind:
-                self._answer_error(message_id, f"{str(kind)[:64]} is not supported here")
+                self._answer_error(message_id, f"messages of type {str(kind)[:64]} are not supported")
 
     def event_came(self, event: events.Event) -> None:
         """Tell the client what happened."""
@@ -120,7 +122,7 @@ class _Talk:
             self._send("server-message", {"type": "call-info", **call_info(self._leg)}, at_once=False)
 
     def _introduce(self) -> None:
-        """Send bot-ready once both sides are there, then what had to wait for it."""
+        """Send bot-ready once both sides are ready, then the messages that waited for it."""
         if self._ready is None or self._hello_id is None:
             return
         about = {
@@ -137,13 +139,13 @@ class _Talk:
             self._channel.write(self._waiting.popleft())
 
     def _refuse_length(self, text: str) -> None:
-        """Say that a message is too long."""
+        """Answer that a message is too long."""
         pictures = f"{CALLS_PATH}/{self._call.call_id}/pictures"
-        error = f"the message is longer than {MAX_MESSAGE_CHARS} characters; pictures may be posted to {pictures}"
+        error = f"the message is longer than {MAX_MESSAGE_CHARS} characters; post large pictures to {pictures}"
         self._answer_error(_id_in(text), error)
 
     def _refuse_rate(self, message_id: str, error: TooFastError) -> None:
-        """Say that the client sends too much, unless it sends far too much."""
+        """Answer that the client sends too much, unless it sends far too much even for that."""
         if self._leg.rates.may_answer(monotonic()):
             self._answer_error(message_id, str(error))
 
@@ -152,7 +154,7 @@ class _Talk:
         options = content.get("options")
         run_immediately = not isinstance(options, dict) or options.get("run_immediately", True) is not False
         if not isinstance(text, str) or not text.strip():
-            self._answer_error(message_id, "send-text needs data.content, a text that is not empty")
+            self._answer_error(message_id, "send-text requires data.content, a text that is not empty")
         elif len(text) > MAX_TEXT_CHARS:
             self._answer_error(message_id, f"the text is longer than {MAX_TEXT_CHARS} characters")
         else:
@@ -165,7 +167,7 @@ class _Talk:
                 self._answer_error(message_id, error.detail)
 
     def _do(self, message_id: str, what: object, details: object) -> None:
-        """Carry out a request of our own that RTVI has no type for."""
+        """Carry out one of our own requests, for which RTVI has no type."""
         match what:
             case "interrupt":
                 self._answer(message_id, what, {"interrupted": self._call.interrupt()})
@@ -174,7 +176,7 @@ class _Talk:
             case str() if what in REQUESTS:
                 self._carry_out(message_id, what, details if isinstance(details, dict) else {})
             case _:
-                self._answer_error(message_id, f"{str(what)[:64]} is no client-message that is known here")
+                self._answer_error(message_id, f"{str(what)[:64]}: there is no client-message of this name")
 
     def _carry_out(self, message_id: str, what: str, details: dict[str, Any]) -> None:
         try:
@@ -194,9 +196,8 @@ class _Talk:
             if mark():
                 self._answer(message_id, what, {})
             else:
-                self._answer_error(
-                    message_id, f"{what} needs the setting vad = off: the Live server finds turns itself"
-                )
+                error = f"{what} requires the setting vad = off; here the Live server detects turns itself"
+                self._answer_error(message_id, error)
         except TooFastError as error:
             self._refuse_rate(message_id, error)
         except LiveLost as error:
@@ -213,14 +214,14 @@ class _Talk:
         if self._introduced or at_once:
             self._channel.write(message, last=at_once)
             return
-        if len(self._waiting) == MAX_WAITING:
+        if len(self._waiting) == MAX_MESSAGES_BEFORE_READY:
             self._waiting.popleft()
-            self._leg.told.dropped += 1
+            self._leg.messages.dropped += 1
         self._waiting.append(message)
 
 
 def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]]:
-    """Return the type and data of the RTVI messages that tell of an event."""
+    """Return the type and data of each RTVI message that reports an event."""
     match event:
         case (
             events.CallerStartedSpeaking()
@@ -246,6 +247,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             return [("bot-llm-search-response", {"origins": origins, "queries": list(queries)})]
         case events.AgentShowedPicture():
             return [("server-message", _picture(event))]
+        case events.AgentStateChanged(state):
+            return [("server-message", {"type": "agent-state", "state": state})]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
@@ -279,7 +282,7 @@ def _kebab(name: str) -> str:
 
 def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dict[str, Any] | None]]:
     level, masked = event.report.level, event.report.masked
-    if level == "none":  # nor does the id tell the name, which it begins with if the model gave none
+    if level == "none":  # the id must not reveal the name either: without an id from the model it begins with it
         name, call_id = {}, f"call#{event.call_id.rpartition('#')[2]}"
     else:
         name, call_id = {"function_name": event.name}, event.call_id
@@ -297,7 +300,7 @@ def _tool(event: events.ToolCalled | events.ToolFinished) -> list[tuple[str, dic
 
 
 def _picture(event: events.AgentShowedPicture) -> dict[str, Any]:
-    inline = len(event.data) <= MAX_INLINE_BYTES
+    inline = len(event.data) <= MAX_INLINE_PICTURE_BYTES
     return {
         "type": "agent-showed-picture",
         "number": event.number,
@@ -344,8 +347,8 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
 
 
 def _id_in(text: str) -> str:
-    """Return the id of a message that is not parsed, from where clients put it; "" if there is none."""
-    found = ID.search(text[:ID_WITHIN_CHARS]) or ID.search(text[-ID_WITHIN_CHARS:])
+    """Return the id of a message without parsing it, from where clients put it; "" if it is not found."""
+    found = ID.search(text[:ID_SEARCH_CHARS]) or ID.search(text[-ID_SEARCH_CHARS:])
     return found[1] if found else ""
 
 

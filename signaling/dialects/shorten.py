@@ -1,6 +1,6 @@
-"""Make a message fit into what the client takes at once. Pure.
+"""Shorten a message to the length that the client accepts. Pure.
 
-What is cut is marked: ``shortened`` is true in the message's data, and a text that was cut ends with an ellipsis.
+Cuts are marked: ``shortened`` is true in the message's data, and a text that was cut ends with an ellipsis.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from collections.abc import Mapping
 from typing import Any
 
 ELLIPSIS = "\u2026"
-_WORTH_IT_BYTES = 32  # of a list's item; a shorter rest of one is left out
+_MIN_ITEM_BYTES = 32  # a list item that would be cut shorter than this is left out
 
 
 def to_json(message: Mapping[str, Any]) -> str:
-    """Return a message as JSON: UTF-8 as it is, and valid Unicode, whatever is in it.
+    """Return a message as JSON, not escaped to ASCII, and always valid Unicode.
 
     Raises:
-        TypeError, ValueError, RecursionError: JSON cannot hold it.
+        TypeError, ValueError, RecursionError: it cannot be written as JSON.
     """
     text = json.dumps(message, ensure_ascii=False, allow_nan=False, default=str)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair; two halves beside each other make a whole again
+    except UnicodeEncodeError:  # half a surrogate pair; two matching halves side by side become one character
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
 
 
 def shortened(text: str, max_bytes: int) -> str | None:
-    """Return a message of at most ``max_bytes`` that tells as much as possible; None if not even its head fits.
+    """Return a message of at most ``max_bytes`` that keeps as much as possible; None if not even its head fits.
 
     Args:
-        text: of `to_json`: an object, whose ``data`` is an object or absent.
-        max_bytes: in UTF-8.
+        text: what `to_json` returned for an object whose ``data`` is an object or absent.
+        max_bytes: the limit, in bytes of UTF-8.
     """
     message: dict[str, Any] = json.loads(text)
     data = message.pop("data", None) or {}
@@ -50,9 +50,9 @@ def _size(value: Any) -> int:
 
 
 def _cut(value: Any, room: int) -> Any:
-    """Return the value with the largest of what it holds cut, so that its JSON has at most ``room`` bytes.
+    """Return the value with its largest parts cut, so that its JSON has at most ``room`` bytes.
 
-    With too little room for anything at all it may have a few bytes more.
+    If there is too little room for anything at all, it may have a few bytes more.
     """
     if _size(value) <= room:
         return value
@@ -68,7 +68,7 @@ def _cut(value: Any, room: int) -> Any:
 
 def _cut_text(text: str, room: int) -> str:
     low, high = 0, len(text)
-    while low < high:  # the longest beginning that fits: JSON writes some characters as six
+    while low < high:  # search for the longest prefix that fits; JSON writes some characters as six bytes
         middle = (low + high + 1) // 2
         if _size(text[:middle] + ELLIPSIS) <= room:
             low = middle
@@ -86,18 +86,18 @@ def _cut_list(items: list[Any], room: int) -> list[Any]:
             kept.append(item)
             room -= size
             continue
-        if room >= _WORTH_IT_BYTES:
+        if room >= _MIN_ITEM_BYTES:
             kept.append(_cut(item, room - 2))
         break
     return kept
 
 
 def _cut_object(items: dict[str, Any], room: int) -> dict[str, Any]:
-    """Cut the largest values, and leave out the last names only if there are too many of them."""
+    """Cut the largest values; leave out the last names only if there are too many of them."""
     room -= 2
     names = []
     for name in items:
-        size = _size(name) + 4 + 2  # colon, comma, and the least that a value takes
+        size = _size(name) + 4 + 2  # colon and comma, and the smallest value
         if size > room:
             break
         names.append(name)

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 20.0  # of one attempt
 HELD_S = 120.0  # more than all attempts take that are made with one claim
 AT_ONCE = 8
-LOOK_S = 15.0  # for messages of other processes, and for what was not heard of
+CHECK_INTERVAL_S = 15.0  # for messages of other processes, and for what was not heard of
 SECRET_PREFIX = "whsec_"  # noqa: S105
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 FAILED_PAUSE_S = 5.0
@@ -167,7 +167,7 @@ class Deliverer:
         """Send what is due; returns the seconds after which to look again."""
         quiet_s = self._quiet_until - self._clock()
         if quiet_s > 0:
-            return min(quiet_s, LOOK_S)
+            return min(quiet_s, CHECK_INTERVAL_S)
         held = await self._claim()
         if not held:
             return await self._until_due()
@@ -211,7 +211,9 @@ class Deliverer:
         first = select(func.min(outbox.c.due_ms)).where(outbox.c.done_ms.is_(None))
         async with self._database.read() as connection:
             due_ms = await connection.scalar(first)
-        return LOOK_S if due_ms is None else min(max(due_ms / 1000 - self._clock(), 0.01), LOOK_S)
+        return (
+            CHECK_INTERVAL_S if due_ms is None else min(max(due_ms / 1000 - self._clock(), 0.01), CHECK_INTERVAL_S)
+        )
 
     async def _attempt(self, session: aiohttp.ClientSession, message_id: str, body: str) -> Outcome:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The page: the files of `web/`, served from the root under a policy that lets nothing else in."""
+"""The page: the files in `web/`, served from the root with a content policy that admits nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WEB_FOLDER = Path(__file__).parents[2] / "web"
 
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; "
+        "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
         "style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
         "frame-ancestors 'none'"
     ),
@@ -27,7 +27,7 @@ _TYPES = {
 
 
 def routes() -> list[web.RouteDef]:
-    """Return one route per file, so that no path of a request ever becomes a path of the disk."""
+    """Return one route per file, so that a request's path is never used as a path on disk."""
     found = [
         _route(f"/{path.name}", path)
         for path in sorted(WEB_FOLDER.iterdir())

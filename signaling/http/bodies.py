@@ -1,4 +1,4 @@
-"""Bodies of requests: untrusted, and of the type that a route reads."""
+"""Read request bodies, which are untrusted, and check their type."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from aiohttp import web
 
 from agent import unicode
 from agent.errors import OfferError
-from signaling.dialects.rates import TooFastError
+from signaling.webrtc.rates import TooFastError
 
 JSON_TYPE = "application/json"
 
 
 def want_type(request: web.Request, wanted: str) -> None:
-    """Refuse a body of another type; a page of another site can send a few types unasked, and JSON is none of them.
+    """Refuse a body of another type.
+
+    Pages of other sites may send a few types without a preflight request; JSON is not among them.
 
     Raises:
         OfferError: 415.
     """
     if request.content_type != wanted:
-        raise OfferError(415, "unsupported_media_type", f"Send the body as Content-Type: {wanted}.")
+        raise OfferError(415, "unsupported_media_type", f"Send the body with Content-Type: {wanted}.")
 
 
 @contextmanager
 def refused_by_rate() -> Iterator[None]:
-    """Answer that a client sends too much with 429, and when it may go on.
+    """Turn `TooFastError` into a 429 that says when the client may try again.
 
     Raises:
         OfferError: 429.
@@ -40,11 +42,11 @@ def refused_by_rate() -> Iterator[None]:
 
 
 async def read_text(request: web.Request, code: str) -> str:
-    """Return a body that is UTF-8 text.
+    """Return a body of UTF-8 text.
 
     Args:
         request: the request.
-        code: of the error if it is none.
+        code: the error's code if the body is not UTF-8.
 
     Raises:
         OfferError: 400.
@@ -56,7 +58,7 @@ async def read_text(request: web.Request, code: str) -> str:
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
-    """Return a body that is a JSON object (RFC 8259: UTF-8, whatever charset the request names).
+    """Return a body that is a JSON object (RFC 8259: always UTF-8, whatever charset the request names).
 
     Raises:
         OfferError: 415, or 400.
@@ -67,5 +69,5 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     except ValueError:
         raise OfferError(400, "invalid_json", "The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise OfferError(400, "invalid_json", "Send a JSON object.")
+        raise OfferError(400, "invalid_json", "The body is not a JSON object.")
     return body

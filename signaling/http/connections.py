@@ -1,9 +1,9 @@
-"""HTTP connections that do nothing are closed: after a time, and sooner when somebody else wants in.
+"""Close idle HTTP connections: after a time limit, and earlier when there are too many.
 
-aiohttp itself lets a client take an hour over its first request. Here a new connection gets `FIRST_REQUEST_S`
-for it, a request gets `REQUEST_S` for its body and its answer, `FORM_S` if it is a form, which may hold pictures.
-When there are too many connections the one that has been idle longest makes room, so that a crowd that only holds
-connections open keeps nobody out.
+aiohttp itself lets a client take an hour for its first request. Here a new connection has `FIRST_REQUEST_TIMEOUT_S`
+for that, and a request has `REQUEST_TIMEOUT_S` for its body and its answer, or `FORM_TIMEOUT_S` if it is a form,
+which may contain pictures. When there are too many connections, the one that has been idle longest is closed, so
+that clients which only hold connections open keep nobody out.
 """
 
 from __future__ import annotations
@@ -22,79 +22,81 @@ from signaling.process.logs import QUIET_S
 
 logger = logging.getLogger(__name__)
 
-FIRST_REQUEST_S = 10.0
-KEEP_ALIVE_S = 75.0  # longer than proxies keep a connection, so that it is not closed under a request of theirs
-REQUEST_S = 30.0
-FORM_S = 60.0
+FIRST_REQUEST_TIMEOUT_S = 10.0
+KEEP_ALIVE_S = 75.0  # longer than proxies keep connections open, so that none closes during a proxy's request
+REQUEST_TIMEOUT_S = 30.0
+FORM_TIMEOUT_S = 60.0
 
 
 class Connections:
-    """Bound the connections of one service.
+    """Limits the connections of one service.
 
     Args:
-        most: how many there may be at once.
+        max_connections: how many there may be at once.
         clock: monotonic seconds.
     """
 
-    def __init__(self, most: int, clock: Clock = monotonic) -> None:
+    def __init__(self, max_connections: int, clock: Clock = monotonic) -> None:
         self.closed_for_room = 0
-        "Idle connections that had to make room."
+        "Idle connections that were closed to make room."
         self.refused = 0
-        "Connections that found no room."
-        self._most = most
+        "New connections that were closed because there was no room."
+        self._max_connections = max_connections
         self._clock = clock
-        self._told_at: dict[str, float] = {}
-        self._idle: dict[Any, asyncio.Transport] = {}  # by aiohttp's protocol, longest idle first
+        self._logged_at: dict[str, float] = {}
+        self._idle: dict[Any, asyncio.Transport] = {}  # keyed by aiohttp's protocol, longest idle first
         self._busy: set[Any] = set()
         self._timers: dict[Any, asyncio.TimerHandle] = {}
 
     def watch(self, server: web.Server) -> None:
-        """Take over what a server does with a connection that comes and goes."""
+        """Follow the connections that a server opens and closes."""
         made, lost = server.connection_made, server.connection_lost
 
         def connection_made(handler: Any, transport: asyncio.Transport) -> None:
             made(handler, transport)
-            self._come(handler, transport)
+            self._add(handler, transport)
 
         def connection_lost(handler: Any, exc: BaseException | None = None) -> None:
-            self._go(handler)
+            self._remove(handler)
             lost(handler, exc)
 
         server.connection_made = connection_made  # type: ignore[method-assign]
         server.connection_lost = connection_lost  # type: ignore[method-assign]
 
-    def _come(self, handler: Any, transport: asyncio.Transport) -> None:
-        if len(self._idle) + len(self._busy) >= self._most and not self._make_room():
+    def _add(self, handler: Any, transport: asyncio.Transport) -> None:
+        if len(self._idle) + len(self._busy) >= self._max_connections and not self._make_room():
             self.refused += 1
-            if self._may_tell("refused"):
-                logger.warning("all %d HTTP connections are busy: further ones are closed", self._most)
+            if self._may_log("refused"):
+                logger.warning("all %d HTTP connections are busy: closing new ones", self._max_connections)
             transport.close()
             return
         self._idle[handler] = transport
         loop = asyncio.get_running_loop()
-        self._timers[handler] = loop.call_later(FIRST_REQUEST_S, transport.close)
+        self._timers[handler] = loop.call_later(FIRST_REQUEST_TIMEOUT_S, transport.close)
 
     def _make_room(self) -> bool:
         oldest = next(iter(self._idle), None)
         if oldest is None:
             return False
         self.closed_for_room += 1
-        if self._may_tell("room"):
-            logger.warning("there are %d HTTP connections: idle ones make room for new ones", self._most)
+        if self._may_log("room"):
+            logger.warning(
+                "there are %d HTTP connections: closing idle ones to make room for new ones", self._max_connections
+            )
         transport = self._idle[oldest]
-        self._go(oldest)
+        self._remove(oldest)
         transport.abort()
         return True
 
-    def _may_tell(self, kind: str) -> bool:
-        """Say whether a kind is to be logged: once a minute."""
+    def _may_log(self, kind: str) -> bool:
+        """Return True once a minute for each kind of message."""
         now = self._clock()
-        if now - self._told_at.get(kind, -QUIET_S) < QUIET_S:
+        if now - self._logged_at.get(kind, -QUIET_S) < QUIET_S:
             return False
-        self._told_at[kind] = now
+        self._logged_at[kind] = now
         return True
 
-    def _go(self, handler: Any) -> None:
+    def _remove(self, handler: Any) -> None:
         self._idle.pop(handler, None)
         self._busy.discard(handler)
         timer = self._timers.pop(handler, None)
@@ -103,7 +105,7 @@ class Connections:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Note that a connection is busy with a request, and end a request that takes too long."""
+        """Mark a connection as busy during a request, and end requests that take too long."""
         protocol = request.protocol
         transport = self._idle.pop(protocol, None)
         timer = self._timers.pop(protocol, None)
@@ -126,7 +128,7 @@ class Connections:
 
 
 def _limit_s(request: web.Request) -> float | None:
-    """Return how long a request may take; None for a WebSocket, which has no body to wait for, and lasts."""
+    """Return how long a request may take; None for a WebSocket, which has no body and stays open."""
     if request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket":
         return None
-    return FORM_S if request.content_type == FORM_TYPE else REQUEST_S
+    return FORM_TIMEOUT_S if request.content_type == FORM_TYPE else REQUEST_TIMEOUT_S

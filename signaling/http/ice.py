@@ -1,4 +1,4 @@
-"""ICE: the servers that callers and the service use, and where the service itself waits for media."""
+"""ICE: the servers that callers and the service use, and the addresses on which the service receives media."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from agent.settings import Settings
 from signaling.http.tokens import is_loopback
 from signaling.webrtc.candidates import LOOPBACK, Network
 
-TTL_S = 3600  # the servers hold no credential that expires
-GATHERING_S = 0.5  # that STUN servers may take; a call without what they would tell is better than one that waits
+TTL_S = 3600  # the list contains no credentials that expire
+GATHERING_S = 0.5  # a call without the STUN servers' answers is better than a slow one
 
 
 def routes(settings: Settings) -> list[web.RouteDef]:
-    """Return the route of the ICE servers, as JSON for `RTCPeerConnection`."""
+    """Return the route that lists the ICE servers as JSON for `RTCPeerConnection`."""
 
     async def ice_servers(_request: web.Request) -> web.Response:
         servers = [{"urls": [url]} for url in settings.ice_servers]
@@ -28,24 +28,24 @@ def routes(settings: Settings) -> list[web.RouteDef]:
 
 
 def own_servers(settings: Settings) -> list[RTCIceServer]:
-    """Return the servers that the service asks itself: aiortc cannot read IPv6 addresses."""
+    """Return the servers that the service itself asks: not IPv6 addresses, which aiortc cannot read."""
     return [RTCIceServer(urls=url) for url in settings.ice_servers if "[" not in url]
 
 
 def checked_networks(settings: Settings) -> tuple[Network, ...]:
-    """Return where callers may have checks sent besides public addresses.
+    """Return the networks, besides public addresses, to which callers may make the service send checks.
 
-    Loopback if the door is there: whoever calls from there can send datagrams there anyway.
+    They include loopback if the service listens there: whoever calls from there can send datagrams to it anyway.
     """
     given = tuple(ipaddress.ip_network(network) for network in settings.candidate_networks)
     return (*given, *LOOPBACK) if is_loopback(settings.host) else given
 
 
 def check_media_addresses(settings: Settings) -> None:
-    """Refuse addresses on which this machine cannot wait for media.
+    """Refuse addresses on which this machine cannot receive media.
 
     Raises:
-        ConfigError: names the address.
+        ConfigError: the message names the address.
     """
     for address in settings.media_addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -54,6 +54,6 @@ def check_media_addresses(settings: Settings) -> None:
                 probe.bind((address, 0))
         except OSError as error:
             raise ConfigError(
-                f"{settings.stated('media_addresses')}: cannot wait for media on {address}: "
-                f"{error.strerror or error}; name addresses of this machine"
+                f"{settings.stated('media_addresses')}: cannot receive media on {address}: "
+                f"{error.strerror or error}; use addresses of this machine"
             ) from None

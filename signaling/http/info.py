@@ -1,14 +1,14 @@
-"""What a call is at this moment, for whoever asks over HTTP. See docs/calls.md."""
+"""What `GET` tells about a call while it runs. See docs/calls.md."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agent.media.playout import VOICE_RATE_HZ
-from signaling.webrtc.calls import Leg, leg_stats
+from signaling.webrtc.leg import Leg
 
 CALLS_PATH = "/v1/realtime/calls"
-"""Below it is each call's address."""
+"""The address of a call is this and its id."""
 
 STATS = (
     "inbound_packets",
@@ -23,14 +23,22 @@ STATS = (
     "uplink_dropped_s",
     "left_unanswered",
 )
-"""Of the call's counters those that say how well it goes; the others are in the metrics."""
+"""The call's counters that say how well it goes; the others are in the metrics."""
+
+
+def call_state(leg: Leg) -> dict[str, Any]:
+    """Describe a call in short: its connection, and the keys that were pressed."""
+    state = {"id": leg.call.call_id, **leg.describe()}
+    if leg.call.hearing.keypad.pressed:
+        state["dtmf"] = leg.call.hearing.keypad.pressed
+    return state
 
 
 def call_info(leg: Leg) -> dict[str, Any]:
     """Describe a call; no word of what was said."""
-    call, stats = leg.call, leg_stats(leg)
+    call, stats = leg.call, leg.stats()
     return {
-        **leg.state(),
+        **call_state(leg),
         "state": call.state,
         "duration_s": round(call.duration_s, 3),
         "model": call.model,

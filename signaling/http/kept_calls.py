@@ -1,7 +1,7 @@
-"""What of a call is kept, as it goes out over HTTP and comes back: signed, because it says what was said.
+"""A call's kept state, as it goes out over HTTP and comes back: signed, so that nobody can make up what was said.
 
-The key is made from the server key, so that any service with that key takes it; one without makes up a key of its
-own, which is good for as long as it runs.
+The signing key is derived from the server key, so that every service with the same server key accepts the state. A
+service without one uses a random key, which is valid for as long as it runs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from agent.unicode import read_json
 
 KEPT_LIFE_S = 24 * 3600.0
 MAX_STATE_BYTES = 2 << 20
-_PURPOSE = b"talkspurt: what of a call is kept"
+_PURPOSE = b"talkspurt: what of a call is kept"  # part of the key: a change would invalidate all states
 
 
 class Seal:
-    """Sign kept calls, and take back what was signed.
+    """Signs kept calls and verifies them when they come back.
 
     Args:
         settings: the service's settings.
@@ -36,18 +36,18 @@ class Seal:
         self._key = hmac.digest(secret, _PURPOSE, hashlib.sha256)
 
     def sign(self, kept: KeptCall) -> KeptCall:
-        """Return it with its signature."""
+        """Return the kept call with its signature."""
         return replace(kept, signature=self._signature(kept))
 
     def take_back(self, state: bytes, now: float) -> KeptCall:
-        """Read what claims to be a call that was kept: untrusted.
+        """Read and verify an untrusted state.
 
         Args:
             state: JSON, as it was given out.
             now: Unix time in seconds.
 
         Raises:
-            OfferError: 422, it is none; 403, it was not signed with this service's key, or changed since; 410, it
+            OfferError: 422 if it is not a state; 403 if it was signed with another key or changed since; 410 if it
                 is too old.
         """
         try:
@@ -60,15 +60,15 @@ class Seal:
             raise OfferError(
                 403,
                 "forged_state",
-                "The state was not signed with this service's key, or was changed since: send what GET answered.",
+                "The state was signed with another key or was changed since: send it as GET returned it.",
             )
         if now - kept.kept_at >= KEPT_LIFE_S:
             hours = round(KEPT_LIFE_S / 3600)
-            raise OfferError(410, "expired_state", f"The state is older than {hours} hours: begin a new call.")
+            raise OfferError(410, "expired_state", f"The state is older than {hours} hours: start a new call.")
         return kept
 
     def _signature(self, kept: KeptCall) -> str:
-        """Sign what it says, however it is written: clients may read JSON and write it again."""
+        """Sign the content, not the formatting: clients may parse the JSON and write it again."""
         told = replace(kept, signature=None).to_json()
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         digest = hmac.digest(self._key, text.encode(), hashlib.sha256)

@@ -1,4 +1,4 @@
-"""What Prometheus reads: calls, media counters, how late the event loop runs."""
+"""Prometheus metrics: calls, media counters, and the lag of the event loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class Metrics:
-    """One service's registry; nothing is global."""
+    """The metrics registry of one service; nothing is global."""
 
     def __init__(self, calls: Calls, connections: Connections, strangers_errors: StrangersErrors) -> None:
         self._registry = CollectorRegistry()
@@ -39,17 +39,17 @@ class Metrics:
             registry=self._registry,
         )
         self.note_lag = lag.observe
-        "Takes how late the event loop was, in seconds."
+        "Call this with the lag of the event loop in seconds."
         self._response = Histogram(
             "talkspurt_response_seconds",
-            "From the end of what a caller said or typed to the first audible sample of the answer.",
+            "Time from the end of what a caller said or typed to the first audible sample of the answer.",
             buckets=_RESPONSE_BUCKETS_S,
             registry=self._registry,
         )
         calls.observers.append(self._note)
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the route of the metrics."""
+        """Return the route that serves the metrics."""
 
         async def metrics(_request: web.Request) -> web.Response:
             return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
@@ -62,7 +62,7 @@ class Metrics:
 
 
 class _DoorCollector(Collector):
-    """Reads what was kept out, and what was lost of the log."""
+    """Collects what was refused or dropped at the HTTP and UDP ports, and lost log lines."""
 
     def __init__(self, connections: Connections, strangers_errors: StrangersErrors) -> None:
         self._connections = connections
@@ -76,7 +76,9 @@ class _DoorCollector(Collector):
             dropped.add_metric([kind], count)
         yield dropped
         closed = CounterMetricFamily(
-            "talkspurt_http_connections_closed", "HTTP connections closed for want of room.", labels=["kind"]
+            "talkspurt_http_connections_closed",
+            "HTTP connections closed because there were too many.",
+            labels=["kind"],
         )
         closed.add_metric(["idle"], self._connections.closed_for_room)
         closed.add_metric(["refused"], self._connections.refused)
@@ -85,53 +87,61 @@ class _DoorCollector(Collector):
         for kind, count in self._strangers_errors.counts.items():
             errors.add_metric([kind], count)
         yield errors
-        yield CounterMetricFamily("talkspurt_log_lines_dropped", "Lines that nobody read.", lines_dropped())
+        yield CounterMetricFamily(
+            "talkspurt_log_lines_dropped", "Log lines dropped because nobody read them.", lines_dropped()
+        )
 
 
 class _CallsCollector(Collector):
-    """Reads the calls' own counters when it is asked, and costs nothing otherwise."""
+    """Reads the calls' own counters when metrics are requested; costs nothing otherwise."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("talkspurt_calls", "Calls that are running.", len(self._calls))
-        yield GaugeMetricFamily("talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.pending)
-        yield GaugeMetricFamily("talkspurt_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+        yield GaugeMetricFamily("talkspurt_calls", "Running calls.", len(self._calls))
+        yield GaugeMetricFamily(
+            "talkspurt_pending_calls", "Calls that are not connected yet.", self._calls.admission.pending
+        )
+        yield GaugeMetricFamily("talkspurt_tasks", "Tasks in the event loop.", len(asyncio.all_tasks()))
         yield GaugeMetricFamily(
             "talkspurt_media_tap", "1 if packets are taken before aiortc's jitter buffer.", tap.why_not() is None
         )
         yield GaugeMetricFamily(
-            "talkspurt_media_guard", "1 if strangers' datagrams are kept from calls.", tap_ice.why_not() is None
+            "talkspurt_media_guard", "1 if datagrams from strangers are dropped.", tap_ice.why_not() is None
         )
         yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
         yield GaugeMetricFamily(
             "talkspurt_overloaded",
-            "1 while calls are refused because the loop is late.",
-            self._calls.overload.active,
+            "1 while calls are refused because the event loop is late.",
+            self._calls.admission.overload.active,
         )
-        yield CounterMetricFamily("talkspurt_calls_started", "Calls that were accepted.", self._calls.started)
-        ended = CounterMetricFamily("talkspurt_calls_ended", "Calls that ended, by reason.", labels=["reason"])
+        yield CounterMetricFamily("talkspurt_calls_started", "Accepted calls.", self._calls.started)
+        ended = CounterMetricFamily("talkspurt_calls_ended", "Ended calls, by reason.", labels=["reason"])
         for reason, count in self._calls.ended.items():
             ended.add_metric([reason], count)
         yield ended
         refused = CounterMetricFamily(
-            "talkspurt_offers_refused", "Offers without room, by reason.", labels=["reason"]
+            "talkspurt_offers_refused", "Offers answered 503, by reason.", labels=["reason"]
         )
-        for reason, count in self._calls.refused.items():
+        for reason, count in self._calls.admission.refused.items():
             refused.add_metric([reason], count)
         yield refused
         yield CounterMetricFamily(
-            "talkspurt_calls_given_up", "Calls that made room before they were connected.", self._calls.made_room
+            "talkspurt_calls_given_up",
+            "Calls that were ended before they connected, to make room for others.",
+            self._calls.admission.made_room,
         )
         ignored = CounterMetricFamily(
-            "talkspurt_candidates_ignored", "Callers' candidates without checks, by reason.", labels=["reason"]
+            "talkspurt_candidates_ignored",
+            "Callers' ICE candidates to which no checks were sent, by reason.",
+            labels=["reason"],
         )
         for reason, count in self._calls.candidates_ignored.items():
             ignored.add_metric([reason], count)
         yield ignored
         happened = CounterMetricFamily(
-            "talkspurt_events", "What happened in calls, by event and sort.", labels=["event", "sort"]
+            "talkspurt_events", "Events in calls, by event and kind.", labels=["event", "kind"]
         )
         for named, count in self._calls.events.items():
             happened.add_metric(list(named), count)
@@ -143,16 +153,18 @@ class _CallsCollector(Collector):
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
 
     def _budgets(self) -> Iterator[Metric]:
-        now, budgets = monotonic(), self._calls.budgets
+        now, budgets = monotonic(), self._calls.admission.budgets
         refused = CounterMetricFamily(
             "talkspurt_budget_refusals", "Calls refused because a daily limit is used up.", labels=["limit"]
         )
         for limit, count in budgets.refused.items():
             refused.add_metric([limit], count)
         yield refused
-        cost = GaugeMetricFamily("talkspurt_daily_cost_usd", "Cost of 24 hours, by account.", labels=["account"])
+        cost = GaugeMetricFamily(
+            "talkspurt_daily_cost_usd", "US dollars spent in the last 24 hours, by account.", labels=["account"]
+        )
         minutes = GaugeMetricFamily(
-            "talkspurt_daily_minutes", "Minutes of 24 hours, by account.", labels=["account"]
+            "talkspurt_daily_minutes", "Minutes of calls in the last 24 hours, by account.", labels=["account"]
         )
         for name, account in budgets.accounts.items():
             cost.add_metric([name], account.usd(now))
@@ -162,10 +174,10 @@ class _CallsCollector(Collector):
     def _money(self) -> Iterator[Metric]:
         spent = self._calls.spent()
         tokens = CounterMetricFamily(
-            "talkspurt_tokens", "Tokens that the Live server billed.", labels=["direction", "modality"]
+            "talkspurt_tokens", "Tokens billed by the Live server.", labels=["direction", "modality"]
         )
         for (direction, modality), count in sorted(spent.tokens.items()):
             tokens.add_metric([direction, modality], count)
         yield tokens
         cost_usd = float(spent.cost_usd or 0)
-        yield CounterMetricFamily("talkspurt_cost_usd", "What they cost by the price list, US dollars.", cost_usd)
+        yield CounterMetricFamily("talkspurt_cost_usd", "Their cost in US dollars by the price list.", cost_usd)

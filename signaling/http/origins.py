@@ -1,9 +1,9 @@
-"""Which pages of which sites may use the service from a browser: Host and Origin (Fetch, CORS; RFC 6454).
+"""Which sites' pages may use the service from a browser: checks of Host and Origin (Fetch, CORS; RFC 6454).
 
-A page that a developer visits can send requests to this machine, and a name that its owner points at this machine
-(DNS rebinding) makes them look like requests of the service's own page. So names that are not the service's are
-refused (421), and so are other sites' pages unless a setting allows them (403). Programs send no Origin, and any
-Host that is an address: they need the server key, if there is one, and nothing else.
+A page that a developer visits can send requests to this machine. If the page's owner points its host name at this
+machine (DNS rebinding), they even look like requests from the service's own page. So unknown host names are refused
+(421), and so are pages of other sites unless a setting allows them (403). Programs send no Origin and may use an IP
+address as Host: they need nothing but the server key, if there is one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _OUT_OF_SIGHT = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What may be asked for under which name, and by whose pages.
+    """The host names that requests may use, and the pages that may send them.
 
     Attributes:
         hosts: names of the service, lower case, without ports; None for any.
-        pages: origins of other sites whose pages may use the service; ``*`` is all.
-        loopback_pages: pages that this machine itself serves may use it.
+        pages: origins of other sites whose pages may use the service; ``*`` means all.
+        loopback_pages: whether pages served by this machine may use it.
     """
 
     hosts: frozenset[str] | None
@@ -42,14 +42,14 @@ class Origins:
     loopback_pages: bool
 
     def knows_host(self, host: str | None) -> bool:
-        """Say whether a Host header names the service; a request of HTTP/1.0 may have none."""
+        """Return True if a Host header names the service, or is missing, as in HTTP/1.0."""
         if host is None or self.hosts is None:
             return True
         name = _name(host)
         return name in self.hosts or _is_address(name)
 
     def allows(self, origin: str, host: str | None) -> bool:
-        """Say whether a page of an origin may use the service: the service's own, or one that a setting names."""
+        """Return True if pages of an origin may use the service: its own page, or one that a setting allows."""
         if "*" in self.pages or origin in self.pages:
             return True
         _, separator, authority = origin.lower().partition("://")
@@ -63,7 +63,7 @@ class Origins:
 def origins_of(settings: Settings) -> Origins:
     """Return what the settings allow.
 
-    With a server key and beyond loopback any name is good: a page that has rebound its own still lacks the key.
+    Beyond loopback, with a server key, any name is accepted: a page with a rebound name does not have the key.
     """
     on_loopback = settings.host in LOOPBACK_NAMES
     hosts = None
@@ -75,16 +75,17 @@ def origins_of(settings: Settings) -> Origins:
 
 
 def origin_middleware(origins: Origins) -> Middleware:
-    """Return a middleware that refuses requests under other names and of other sites' pages."""
+    """Return a middleware that refuses unknown host names and the pages of other sites."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a preflight on any route, unless a route answers it itself."""
+        """Check Host and Origin; answer preflight requests for routes that do not do so themselves."""
         host, origin = request.headers.get("Host"), request.headers.get("Origin")
         if not origins.knows_host(host):
-            raise OfferError(421, "unknown_host", "This service has another name: add yours to allowed_hosts.")
+            raise OfferError(421, "unknown_host", "The service does not know this host name: see allowed_hosts.")
         if origin is not None and not origins.allows(origin, host):
-            raise OfferError(403, "foreign_origin", "Pages of this origin may not use it: add it to cors_origins.")
+            detail = "Pages of this origin may not use the service: see cors_origins."
+            raise OfferError(403, "foreign_origin", detail)
         if request.method == "OPTIONS" and isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
             return web.Response(status=204)
         return await handler(request)
@@ -93,7 +94,7 @@ def origin_middleware(origins: Origins) -> Middleware:
 
 
 def add_cors(app: web.Application, origins: Origins) -> None:
-    """Answer pages that may use the service with the headers that browsers ask for, and hide it from others."""
+    """Add CORS headers to responses for pages that may use the service, and keep other pages from reading them."""
 
     async def prepare(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_OUT_OF_SIGHT)
@@ -113,7 +114,7 @@ def add_cors(app: web.Application, origins: Origins) -> None:
 
 
 def _name(authority: str) -> str:
-    """Return the host of ``host:port``, lower case, without an IPv6 address's brackets."""
+    """Return the host of ``host:port`` in lower case, without the brackets of an IPv6 address."""
     try:
         return (urlsplit(f"//{authority}").hostname or "").rstrip(".")
     except ValueError:

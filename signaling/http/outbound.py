@@ -1,4 +1,4 @@
-"""Calls that the service makes: `POST /v1/calls`, and how they went."""
+"""Calls that the service makes: `POST /v1/calls`, and their state."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from agent import events
 from agent.errors import OfferError, ToolError
 from agent.settings import Settings
 from signaling.http.bodies import read_json
+from signaling.http.info import call_state
 from signaling.http.tokens import authorise
+from signaling.phone.caller_id import MAX_HEADERS, MAX_TEXT
 from signaling.phone.sip_call import SipCall
 from signaling.phone.sip_line import SipLine
-from signaling.phone.telephone import MAX_HEADERS, MAX_TEXT, address
+from signaling.phone.telephone import address
 from signaling.process.audit import DIALLED
 from signaling.webrtc.calls import Calls
 
 PATH = "/v1/calls"
-AGENT = "default"  # a service has one agent; its name is asked for so that callers need not change
+AGENT = "default"  # the only name yet; clients that send it need not change later
 MAX_REMEMBERED = 256
-MAX_INSTRUCTION = 8_000
+MAX_INSTRUCTION_CHARS = 8_000
 _HEADER_NAME = re.compile(r"[Xx]-[A-Za-z0-9-]{1,64}")
 
 
@@ -57,7 +59,7 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
             return web.json_response(over[call_id])
         if call_id in made:
             return web.json_response(_state(call_id, made[call_id]))
-        return web.json_response(calls.get(call_id).state())
+        return web.json_response(call_state(calls.get(call_id)))
 
     async def hang_up(request: web.Request) -> web.Response:
         authorise(request, settings)
@@ -74,22 +76,24 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
 def _state(call_id: str, call: SipCall) -> dict[str, Any]:
     leg = call.leg
     assert leg is not None
-    return {"id": call_id, "to": call.line.callee, "state": call.state, **leg.state()}
+    return {"id": call_id, "to": call.caller_id.callee, "state": call.state, **call_state(leg)}
 
 
 def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
-    """Return what is asked for: the SIP address, the further instruction, the headers."""
+    """Return the SIP address, the instruction and the headers in a request."""
     unknown = sorted(body.keys() - {"to", "agent", "instruction", "headers"})
     if unknown:
         raise OfferError(
-            400, "unknown_field", f"There is no field {unknown[0]}: expected to, agent, instruction, headers."
+            400, "unknown_field", f"There is no field {unknown[0]}: use to, agent, instruction, headers."
         )
     if body.get("agent", AGENT) != AGENT:
         raise OfferError(422, "unknown_agent", f"This service has one agent; its name is {AGENT}.")
     instruction, headers = body.get("instruction", ""), body.get("headers", {})
-    if not isinstance(instruction, str) or len(instruction) > MAX_INSTRUCTION:
+    if not isinstance(instruction, str) or len(instruction) > MAX_INSTRUCTION_CHARS:
         raise OfferError(
-            422, "invalid_instruction", f"instruction must be text of at most {MAX_INSTRUCTION} characters."
+            422,
+            "invalid_instruction",
+            f"instruction must be a string of at most {MAX_INSTRUCTION_CHARS} characters.",
         )
     try:
         return address(str(body.get("to", "")), domain), instruction, _headers(headers)
@@ -98,10 +102,14 @@ def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _headers(headers: Any) -> dict[str, str]:
-    """Let custom headers through, and nothing that could be another header."""
+    """Return custom headers, if none of them could become another header.
+
+    Raises:
+        OfferError: 422.
+    """
     if isinstance(headers, dict) and len(headers) <= MAX_HEADERS and all(map(_is_header, headers.items())):
         return dict(headers)
-    raise OfferError(422, "invalid_headers", "headers must be an object of X-... names and one-line texts.")
+    raise OfferError(422, "invalid_headers", "headers must be an object with X-... names and one-line strings.")
 
 
 def _is_header(header: tuple[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Questions about pictures that are too large for the data channel, by HTTP. See docs/calls.md."""
+"""Questions over HTTP about pictures that are too large for the data channel. See docs/calls.md."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from aiohttp import BodyPartReader, web
 
 from agent.clock import monotonic
 from agent.errors import LiveLost, MediaError, OfferError
-from agent.media.still import MAX_STILL_BYTES, Still, read_still
+from agent.media.still import MAX_STILL_BYTES, read_still
+from agent.picture import Picture
 from agent.settings import Settings
 from signaling.dialects.requests import MAX_PICTURES, RefusedError, text_of
 from signaling.http.bodies import refused_by_rate, want_type
-from signaling.http.form import FORM_TYPE, STUMBLES
+from signaling.http.form import FORM_ERRORS, FORM_TYPE
 from signaling.http.tokens import authorise
 from signaling.http.whip import ENDPOINTS
 from signaling.webrtc.calls import Calls
 
-MAX_FORM_BYTES = 8 << 20  # one message to the Live server, which holds up the audio behind it
+MAX_FORM_BYTES = 8 << 20  # it becomes one message to the Live server, which delays the audio behind it
 RETRY_AFTER_S = 1
 
 
 def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
-    """Return the route that takes pictures, at each address that a call has."""
-    uploading: set[str] = set()  # one at a time in each call, which bounds what they need together
+    """Return the routes that take pictures, one for each endpoint that calls have."""
+    uploading: set[str] = set()  # ids of calls; one upload at a time per call bounds their memory
 
     async def ask(request: web.Request) -> web.Response:
         authorise(request, settings)
@@ -32,7 +33,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
             raise _too_large("The whole form", MAX_FORM_BYTES)
         if call_id in uploading:
             raise OfferError(
-                429, "upload_under_way", "Send one question after the other.", retry_after_s=RETRY_AFTER_S
+                429, "upload_under_way", "Wait until the previous upload is done.", retry_after_s=RETRY_AFTER_S
             )
         rates = calls.get(call_id).rates
         with refused_by_rate():
@@ -42,7 +43,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
             content, stills = await _read_form(request)
         finally:
             uploading.discard(call_id)
-        call = calls.get(call_id).call  # it may have ended meanwhile
+        call = calls.get(call_id).call  # raises if it has ended meanwhile
         with refused_by_rate():
             rates.take(monotonic(), texts=1, characters=len(content), pictures=len(stills))
         try:
@@ -56,20 +57,20 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
     return [web.post(f"{endpoint}/{{call_id}}/pictures", ask) for endpoint in ENDPOINTS]
 
 
-async def _read_form(request: web.Request) -> tuple[str, list[Still]]:
+async def _read_form(request: web.Request) -> tuple[str, list[Picture]]:
     """Return the question and the pictures.
 
     Raises:
         OfferError: 400, 413 or 415.
     """
-    content, stills, left_bytes = b"", list[Still](), MAX_FORM_BYTES
+    content, stills, left_bytes = b"", list[Picture](), MAX_FORM_BYTES
     try:
         form = await request.multipart()
         while (part := await form.next()) is not None:
             if not isinstance(part, BodyPartReader) or part.name not in ("content", "pictures"):
-                raise OfferError(400, "invalid_form", "The form's fields are content and pictures.")
+                raise OfferError(400, "invalid_form", "The form may only have the fields content and pictures.")
             if part.name == "pictures" and len(stills) == MAX_PICTURES:
-                raise OfferError(413, "too_many_pictures", f"Send {MAX_PICTURES} pictures at most.")
+                raise OfferError(413, "too_many_pictures", f"Send at most {MAX_PICTURES} pictures.")
             data = await _read(part, left_bytes)
             left_bytes -= len(data)
             if part.name == "content":
@@ -77,14 +78,14 @@ async def _read_form(request: web.Request) -> tuple[str, list[Still]]:
             else:
                 stills.append(_still(data))
         if not stills:
-            raise OfferError(400, "invalid_form", "Send at least one file as the field pictures.")
+            raise OfferError(400, "invalid_form", "Send at least one file in the field pictures.")
         return content.decode(), stills
-    except STUMBLES as error:
-        raise OfferError(400, "invalid_form", f"The body is not readable as {FORM_TYPE}.") from error
+    except FORM_ERRORS as error:
+        raise OfferError(400, "invalid_form", f"The body cannot be read as {FORM_TYPE}.") from error
 
 
 async def _read(part: BodyPartReader, left_bytes: int) -> bytes:
-    """Return a part as it was sent, if the form has room for it."""
+    """Return a part's content if it is not too large."""
     data = bytearray()
     while chunk := await part.read_chunk():
         data += chunk
@@ -95,7 +96,7 @@ async def _read(part: BodyPartReader, left_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _still(data: bytes) -> Still:
+def _still(data: bytes) -> Picture:
     try:
         return read_still(data)
     except MediaError as error:
@@ -103,14 +104,14 @@ def _still(data: bytes) -> Still:
 
 
 def _too_large(what: str, limit_bytes: int) -> OfferError:
-    return OfferError(413, "too_large", f"{what} may have {limit_bytes >> 20} MiB at most.")
+    return OfferError(413, "too_large", f"{what} may have at most {limit_bytes >> 20} MiB.")
 
 
 def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _told(still: Still) -> dict[str, str | int]:
+def _told(still: Picture) -> dict[str, str | int]:
     return {
         "mime_type": still.mime_type,
         "width": still.width,

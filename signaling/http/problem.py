@@ -1,4 +1,4 @@
-"""HTTP errors in one shape that every client's SDK shows (RFC 9457, plus OpenAI's ``error`` object)."""
+"""HTTP errors in a form that all clients' SDKs can show (RFC 9457, plus OpenAI's ``error`` object)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.errors import OfferError
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 64 << 10  # an offer has some 10 KiB
+MAX_BODY_BYTES = 64 << 10  # an offer has about 10 KiB
 
 _TITLES = {
     400: "Bad request",
@@ -40,8 +40,8 @@ def problem(status: int, code: str, detail: str, *, retry_after_s: int | None = 
     Args:
         status: the HTTP status.
         code: a short machine-readable word.
-        detail: one sentence for a person.
-        retry_after_s: for 429 and 503.
+        detail: one sentence for people.
+        retry_after_s: seconds after which to try again, for 429 and 503.
     """
     title = _TITLES.get(status, "Error")
     body = {
@@ -56,13 +56,13 @@ def problem(status: int, code: str, detail: str, *, retry_after_s: int | None = 
         headers["WWW-Authenticate"] = "Bearer"
     response = web.json_response(body, status=status, headers=headers, content_type="application/problem+json")
     if status == 408:
-        response.force_close()  # its rest may still come
+        response.force_close()  # the rest of the request may still come
     return response
 
 
 @web.middleware
 async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error in the problem shape; what nobody foresaw is logged and answered 500."""
+    """Answer every error as problem+json; unexpected errors are logged and answered 500."""
     try:
         return await handler(request)
     except OfferError as error:
@@ -70,7 +70,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except web.HTTPRequestEntityTooLarge:
         return problem(413, "body_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
     except web.RequestPayloadError:
-        return problem(400, "unreadable_body", "The body is not what its Content-Encoding says.")
+        return problem(400, "unreadable_body", "The body does not match its Content-Encoding.")
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -80,4 +80,4 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return response
     except Exception:
         logger.exception("%s %s failed", request.method, request.path)
-        return problem(500, "internal_error", "The service failed; its log says why.")
+        return problem(500, "internal_error", "The service failed; see its log.")

@@ -1,4 +1,4 @@
-"""Who may call: a bearer token, compared in constant time (RFC 6750 section 2.1)."""
+"""Access by bearer token, compared in constant time (RFC 6750 section 2.1)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def check_exposure(settings: Settings) -> None:
     """Refuse to serve strangers by accident.
 
     Raises:
-        ConfigError: the address is not loopback, no server key is set and nobody said ``--insecure``.
+        ConfigError: the address is not loopback, no server key is set, and ``insecure`` is off.
     """
     if settings.server_key is None and not settings.insecure and not is_loopback(settings.host):
         raise ConfigError(
-            f"host {settings.host} is reachable by others, who could call at your cost: set TALKSPURT_SERVER_KEY, "
-            "or say --insecure if everybody may"
+            f"{settings.stated('host')}: others can reach this address and could call at your cost: set "
+            "TALKSPURT_SERVER_KEY, or use --insecure to let everyone call"
         )
 
 
 def authorise(request: web.Request, settings: Settings) -> None:
-    """Let a request pass that carries the server key, or any if none is set.
+    """Accept a request that has the server key, or any request if no key is set.
 
     Raises:
         OfferError: 401.
@@ -46,34 +46,35 @@ def authorise(request: web.Request, settings: Settings) -> None:
 
 
 def key_name(settings: Settings) -> str | None:
-    """Name the key with which a request came that `authorise` let pass; None if there is none."""
+    """Return the name of the key of a request that `authorise` accepted; None if no key is set."""
     return None if settings.server_key is None else "server_key"
 
 
 def want_key_holder(request: web.Request, settings: Settings) -> None:
-    """Let a request pass only with the server key: it asks for what was said in a call.
+    """Accept a request only with the server key, because it asks for what was said in a call.
 
     Raises:
-        OfferError: 401; 403 if no key is set, so that nobody can have it.
+        OfferError: 401; 403 if no key is set, since then nobody can have it.
     """
     if settings.server_key is None:
-        raise OfferError(403, "no_server_key", "Only holders of the server key may ask for this, and none is set.")
+        raise OfferError(403, "no_server_key", "This requires a server key, and the service has none.")
     authorise(request, settings)
 
 
 def want_instructor(request: web.Request, settings: Settings) -> None:
-    """Let a request pass that has the agent do something: with the server key, or by the setting if there is none.
+    """Accept a request that instructs the agent: with the server key, or without one if ``client_may_instruct``.
 
     Raises:
-        OfferError: 401; 403 if no key is set, and clients may not instruct.
+        OfferError: 401; 403 if no key is set and clients may not instruct.
     """
     if settings.server_key is None and not settings.client_may_instruct:
-        raise OfferError(403, "not_allowed", "Set a server key and send it, or set client_may_instruct.")
+        detail = "This requires a server key, or the setting client_may_instruct."
+        raise OfferError(403, "not_allowed", detail)
     authorise(request, settings)
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine alone."""
+    """Return True if a host is loopback, which only this machine can reach."""
     if host == "localhost":
         return True
     try:

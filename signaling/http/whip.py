@@ -1,7 +1,7 @@
 """WHIP and its extension to calls: one POST of an SDP offer, trickle by PATCH, hang-up by DELETE (RFC 9725).
 
 RFC 9725 answers recvonly because it only publishes; here an offer that is sendrecv is answered sendrecv.
-`/whip` and `/v1/realtime/calls` are the same door.
+`/whip` and `/v1/realtime/calls` are the same endpoint.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from signaling.http.info import CALLS_PATH, call_info
 from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
 from signaling.http.problem import MAX_BODY_BYTES
 from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
-from signaling.webrtc import sdp
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import NOTHING_EXTRA, Door, Extra, add_candidates
+from signaling.webrtc.leg import ClientLeg, Leg
+from signaling.webrtc.offer import NO_OPTIONS, CallOptions, Negotiator
+from signaling.webrtc.trickle import Fragment, parse_fragment
 
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 ENDPOINTS = ("/whip", CALLS_PATH)
-MAX_SAID_CHARS = 16 << 10
+MAX_SAY_CHARS = 16 << 10
 
 
-def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
-    """Return the routes of this dialect."""
+def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web.RouteDef]:
+    """Return the routes of calls."""
     seal = Seal(settings)
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        offer, extra = await _wish(request, seal)
-        answer, leg = await door.accept_offer(offer, replace(extra, key=key_name(settings)), request.remote)
+        offer, options = await _wish(request, seal)
+        answer, leg = await negotiator.accept_offer(offer, replace(options, key=key_name(settings)), request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -50,9 +51,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
         want_type(request, FRAGMENT_TYPE)
-        fragment = sdp.parse_fragment(await read_text(request, "invalid_sdp"))
-        _check_generation(request, leg.etag, restarts=fragment.ufrag not in (None, *leg.ufrags))
-        await add_candidates(leg, fragment)
+        fragment = parse_fragment(await read_text(request, "invalid_sdp"))
+        await _generation(request, leg, fragment).trickle(fragment)
         return web.Response(status=204)
 
     async def hang_up(request: web.Request) -> web.Response:
@@ -63,7 +63,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.Response:
         authorise(request, settings)
         leg = calls.get(request.match_info["call_id"])
-        return web.json_response(call_info(leg), headers={"ETag": leg.etag})
+        return web.json_response(call_info(leg), headers=_etag(leg))
 
     async def show_kept(request: web.Request) -> web.Response:
         want_key_holder(request, settings)
@@ -74,8 +74,8 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         want_instructor(request, settings)
         leg = calls.get(request.match_info["call_id"])
         text = (await read_json(request)).get("text")
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID_CHARS:
-            raise OfferError(422, "invalid_text", f"text must be a text of 1 to {MAX_SAID_CHARS} characters.")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAY_CHARS:
+            raise OfferError(422, "invalid_text", f"text must be a string of 1 to {MAX_SAY_CHARS} characters.")
         with refused_by_rate():
             leg.rates.take(monotonic(), notes=1, characters=len(text))
         leg.call.say(text.strip())
@@ -86,7 +86,7 @@ def routes(settings: Settings, door: Door, calls: Calls) -> list[web.RouteDef]:
         number = request.match_info["number"]
         picture = calls.get(request.match_info["call_id"]).call.drawn.picture(int(number))
         if picture is None:
-            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is kept no more.")
+            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is no longer kept.")
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
 
@@ -118,28 +118,39 @@ def ice_links(urls: Sequence[str]) -> list[str]:
     return [f'<{url}>; rel="ice-server"' for url in urls]
 
 
-async def _wish(request: web.Request, seal: Seal) -> tuple[str, Extra]:
-    """Return the offer, and what the call has besides."""
+async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions]:
+    """Return the offer, and the options of the call."""
     if request.content_type != FORM_TYPE:
         want_type(request, SDP_TYPE)
-        return _text(await request.read()), NOTHING_EXTRA
+        return _text(await request.read()), NO_OPTIONS
     parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
     if "sdp" not in parts:
-        raise OfferError(422, "missing_part", "The form has no part called sdp, which is the offer.")
+        raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
-    return _text(parts["sdp"]), Extra(kept=kept)
+    return _text(parts["sdp"]), CallOptions(kept=kept)
 
 
 def _text(body: bytes) -> str:
-    return body.decode(errors="replace")  # a session's name may be in any charset
+    return body.decode(errors="replace")  # the name of a session may be in any charset
 
 
-def _check_generation(request: web.Request, etag: str, *, restarts: bool) -> None:
-    """Hold the request's If-Match against the ICE generation (RFC 9725 section 4.4)."""
+def _etag(leg: Leg) -> dict[str, str]:
+    """Return the header that names a call's ICE generation; none for a telephone."""
+    return {"ETag": leg.etag} if isinstance(leg, ClientLeg) else {}
+
+
+def _generation(request: web.Request, leg: Leg, fragment: Fragment) -> ClientLeg:
+    """Return the leg if the request is about its ICE generation (RFC 9725 section 4.4).
+
+    Raises:
+        OfferError: 412, 422 or 428.
+    """
     if_match = ",".join(request.headers.getall("If-Match", []))
     if not if_match:
         raise OfferError(428, "if_match_required", "Send the ETag of the call in an If-Match header.")
-    if if_match.strip() == "*" or restarts:
+    known = (None, *leg.ufrags) if isinstance(leg, ClientLeg) else (None,)
+    if if_match.strip() == "*" or fragment.ufrag not in known:
         raise OfferError(422, "ice_restart_unsupported", "ICE restart is not supported: start a new call.")
-    if etag not in (tag.strip() for tag in if_match.split(",")):
+    if not isinstance(leg, ClientLeg) or leg.etag not in (tag.strip() for tag in if_match.split(",")):
         raise OfferError(412, "etag_mismatch", "The If-Match header does not name this call's ICE generation.")
+    return leg

@@ -1,14 +1,14 @@
 """Which telephones may be called: the numbers and SIP addresses that the operator allows.
 
-A pattern is one of
+A pattern is
 
 - a number, such as ``+4930*`` or ``+49 30 1234 ???``: ``*`` stands for any digits, ``?`` for one;
 - a SIP address, such as ``sip:*@pbx.example`` or ``sip:ann@*.example:5070``: ``*`` stands for anything within the
   name or within the host, ``?`` for one character;
 - ``*`` alone, for every number and every address.
 
-Numbers are what the line's own domain is asked for, and a number pattern is the only one (but ``*``) that allows
-them: what a carrier dials must not hide behind ``sip:*@my.domain``, in whatever way it is written.
+A number is dialled at the line's own domain, and only a number pattern (or ``*``) allows it, in whatever way it is
+written: ``sip:*@my.domain`` must not open the way to all that a carrier dials.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SWITCHES: tuple[Switch, ...] = get_args(Switch)
 _NUMBER_PATTERN = re.compile(r"\+?[0-9*?][0-9*?().\- ]*", re.ASCII)
 _URI_PATTERN = re.compile(r"sips?:[\w\-.!~*'()%&=+$,?]+@[A-Za-z0-9.\-*?\[\]]+(:[0-9*?]+)?", re.ASCII)
 _SEPARATORS = re.compile(r"[().\- ]")
-_DIALLED = re.compile(r"[+0-9*#A-Da-d,]+", re.ASCII)  # what a carrier takes for a number or a service's code
+_DIALLED = re.compile(r"[+0-9*#A-Da-d,]+", re.ASCII)  # a carrier takes it for a number or a service code
 _HARMLESS = re.compile(r"(transport=(udp|tcp|tls)|user=(phone|ip))", re.IGNORECASE | re.ASCII)
-_WILD = {  # within a number, a name, a host
+_WILD = {  # for * and ?, by where they stand
     "number": ("[0-9]*", "[0-9]"),
     "name": ("[^@:;?]*", "[^@:;?]"),
     "host": ("[A-Za-z0-9.-]*", "[A-Za-z0-9.-]"),
@@ -39,14 +39,14 @@ _WILD = {  # within a number, a name, a host
 
 @dataclass(frozen=True, slots=True)
 class Callees:
-    """What may be called.
+    """The telephones that may be called.
 
     Attributes:
         setting: the name of the list, for messages.
-        domain: where numbers are.
-        everything: all may be called.
-        numbers: patterns of numbers.
-        uris: patterns of SIP addresses without parameters.
+        domain: the SIP domain of plain numbers.
+        everything: True if all may be called.
+        numbers: the patterns of numbers.
+        uris: the patterns of SIP addresses, without parameters.
     """
 
     setting: str
@@ -56,12 +56,12 @@ class Callees:
     uris: tuple[re.Pattern[str], ...]
 
     def allow(self, uri: str) -> bool:
-        """Tell whether a SIP address, as `phone.address` returns it, may be called."""
+        """Say whether a SIP address, as `telephone.address` returns it, may be called."""
         if self.everything:
             return True
         address, *parameters = uri.split(";")
         if not all(_HARMLESS.fullmatch(parameter) for parameter in parameters):
-            return False  # maddr and the like lead elsewhere
+            return False  # maddr, for instance, leads elsewhere
         user, _, host = address.partition(":")[2].rpartition("@")
         name = _SEPARATORS.sub("", unquote(user))
         if _name(host) == _name(self.domain) and _DIALLED.fullmatch(name):
@@ -70,10 +70,10 @@ class Callees:
 
 
 def callees_of(settings: Settings, switch: Switch) -> Callees | None:
-    """Return what may be dialled, or transferred to; None if that is switched off.
+    """Return which telephones may be dialled, or transferred to; None if that is switched off.
 
     Raises:
-        ConfigError: a pattern is none, or nothing is allowed.
+        ConfigError: the list is empty, or something in it is not a pattern.
     """
     if not getattr(settings, switch):
         return None
@@ -81,8 +81,8 @@ def callees_of(settings: Settings, switch: Switch) -> Callees | None:
     patterns: list[str] = getattr(settings, setting)
     if not patterns:
         raise ConfigError(
-            f"{settings.source(switch)}: {setting} is empty, so nobody could be called; name numbers and addresses "
-            "there, such as +4930* and sip:*@pbx.example, or * for all"
+            f"{settings.source(switch)}: {setting} is empty, so nobody could be called: list numbers and addresses "
+            "in it, such as +4930* and sip:*@pbx.example, or * for all"
         )
     domain = settings.sip_user.partition("@")[2]
     numbers, uris = [], []
@@ -101,7 +101,7 @@ def callees_of(settings: Settings, switch: Switch) -> Callees | None:
 
 
 def _name(host: str) -> str:
-    """Return a host without its port, as it is compared."""
+    """Return a host without its port, in the form in which hosts are compared."""
     return re.sub(r":\d*$", "", host).lower().rstrip(".")
 
 

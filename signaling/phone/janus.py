@@ -1,8 +1,8 @@
-"""A client of the Janus gateway: one WebSocket, one session, a handle per phone line.
+"""A client of the Janus gateway: one WebSocket, one session, a handle for each call at a time.
 
 Source: the Janus API (WebSocket subprotocol ``janus-protocol``), verified against Janus 1.1.2. A request to a
-plugin is answered twice: by an ``ack``, then by an event with the same transaction. What happens later comes as
-events that carry no transaction, or an old one, and are told apart by the handle that they are from.
+plugin is answered twice: by an ``ack``, then by an event with the same transaction. Later events carry no
+transaction, or an old one; their handle says which call they belong to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL = "janus-protocol"
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 5.0
-KEEPALIVE_S = 25.0  # Janus gives a session up after 60 s
+KEEPALIVE_INTERVAL_S = 25.0  # Janus gives up a session after 60 s
 CLOSE_TIMEOUT_S = 1.0
 MAX_MESSAGE_BYTES = 1 << 20
 
@@ -35,14 +35,15 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What the gateway says of a handle.
+    """What the gateway says about a handle.
 
     Attributes:
-        kind: Janus's own word: ``event`` is of the plugin; ``webrtcup``, ``hangup``, ``detached`` of the handle.
-        result: of the plugin's event; empty if there is none.
-        code: the plugin's error code, None if it is no error.
+        kind: Janus's own word: ``event`` comes from the plugin; ``webrtcup``, ``hangup``, ``detached`` from the
+            handle.
+        result: the result in the plugin's event; empty if there is none.
+        code: the plugin's error code; None if it is not an error.
         error: the plugin's error text.
-        sdp: the description that came with it.
+        sdp: the description that came with it; None if there is none.
     """
 
     kind: str
@@ -60,12 +61,12 @@ class Janus:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, secret: str | None) -> None:
         self.lost = asyncio.Event()
-        "Set once nothing more will come."
+        "Set once the gateway will send nothing more."
         self._socket = socket
         self._secret = secret
         self._session_id: int | None = None
         self._answers: dict[str, asyncio.Future[Message]] = {}  # by transaction
-        self._acknowledged: set[asyncio.Future[Message]] = set()  # those that an ack answers
+        self._acknowledged: set[asyncio.Future[Message]] = set()  # an ack is the answer to these
         self._listeners: dict[int, Listener] = {}
 
     async def attach(self, plugin: str, listener: Listener) -> Handle:
@@ -73,10 +74,10 @@ class Janus:
 
         Args:
             plugin: its package name.
-            listener: takes what is said of the handle, in order; it must not block or raise.
+            listener: takes the notices about the handle, in order; it must not block or raise.
 
         Raises:
-            GatewayError: refused, no answer, or lost.
+            GatewayError: the gateway refused, did not answer, or is lost.
         """
         handle_id = _given_id(await self.request({"janus": "attach", "plugin": plugin}))
         self._listeners[handle_id] = listener
@@ -86,7 +87,7 @@ class Janus:
         """Send a message and return its answer.
 
         Raises:
-            GatewayError: refused, no answer within the deadline, or lost.
+            GatewayError: the gateway refused, did not answer in time, or is lost.
         """
         if self.lost.is_set():
             raise GatewayError("the gateway's connection is lost")
@@ -124,20 +125,20 @@ class Janus:
         """Create the session.
 
         Raises:
-            GatewayError: refused (403: the secret is wrong), no answer, or lost.
+            GatewayError: the gateway refused (403: the secret is wrong), did not answer, or is lost.
         """
         self._session_id = _given_id(await self.request({"janus": "create"}))
 
     async def keep_alive(self) -> None:
-        """Tell the gateway that we are there; ends when it does not answer."""
+        """Keep the session alive; ends when the gateway does not answer."""
         with suppress(GatewayError):
             while True:
-                await asyncio.sleep(KEEPALIVE_S)
+                await asyncio.sleep(KEEPALIVE_INTERVAL_S)
                 await self.request({"janus": "keepalive"})
         self.lost.set()
 
     async def read(self) -> None:
-        """Read until the connection ends."""
+        """Read messages until the connection ends."""
         try:
             async for frame in self._socket:
                 if frame.type is aiohttp.WSMsgType.TEXT:
@@ -154,10 +155,10 @@ class Janus:
             said, sender, transaction = _notice(message), message.get("sender"), message.get("transaction")
             answer, listener = self._answers.get(transaction), self._listeners.get(sender)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            logger.warning("the gateway sent something that is no message of Janus")
+            logger.warning("the gateway sent something that is not a message of Janus")
             return
         if said.kind == "timeout":
-            logger.warning("the gateway gave our session up")
+            logger.warning("the gateway gave up our session")
             self.lost.set()
         if answer is not None and not answer.done() and (said.kind != "ack" or answer in self._acknowledged):
             answer.set_result(message)
@@ -171,7 +172,7 @@ class Handle:
 
     Attributes:
         janus: the session.
-        handle_id: names it there.
+        handle_id: its id there.
     """
 
     janus: Janus
@@ -183,10 +184,10 @@ class Handle:
         Args:
             body: the plugin's request.
             sdp_type: ``offer`` or ``answer``, if a description goes with it.
-            sdp: the description, complete: no trickle.
+            sdp: the description, with all candidates.
 
         Raises:
-            GatewayError: refused, no answer, or lost.
+            GatewayError: the gateway refused, did not answer, or is lost.
         """
         message: dict[str, Any] = {"janus": "message", "handle_id": self.handle_id, "body": body}
         if sdp is not None:
@@ -200,7 +201,7 @@ class Handle:
 def _given_id(reply: Message) -> int:
     data = reply.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("id"), int):
-        raise GatewayError("the gateway gave no id: is it Janus?")
+        raise GatewayError("the gateway sent no id: is it Janus?")
     return int(data["id"])
 
 
@@ -218,10 +219,10 @@ def _notice(message: Message) -> Notice:
 
 @asynccontextmanager
 async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
-    """Connect to a gateway and hold a session there; both end with the context.
+    """Connect to a gateway and open a session; both end with the context.
 
     Args:
-        url: of its WebSocket, such as ``ws://127.0.0.1:8188``.
+        url: the address of its WebSocket, such as ``ws://127.0.0.1:8188``.
         secret: its ``api_secret``, if it has one.
 
     Raises:
@@ -246,7 +247,7 @@ async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
             tasks.append(asyncio.create_task(janus.keep_alive(), name="janus-keepalive"))
             yield janus
         finally:
-            with suppress(TimeoutError):  # it has a limit of its own, but see Calls._close
+            with suppress(TimeoutError):  # close() has a limit, but by asyncio.timeout: see Calls._close
                 await asyncio.wait_for(socket.close(), 2 * CLOSE_TIMEOUT_S)
             for task in tasks:
                 task.cancel()

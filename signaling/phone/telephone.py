@@ -1,66 +1,27 @@
-"""A telephone on the other side of a call: what the agent is told of it, and what it can do with it.
-
-The same for every way in by which a telephone comes (`signaling.phone.sip_line`, `signaling.phone.stream`).
-"""
+"""The tools that an agent has on a telephone call, whichever way the telephone came (`sip_line`, `stream`)."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
 from agent.call.call import Call
-from agent.errors import GatewayError, ToolError
+from agent.dialog.goodbye import GOODBYE_S
+from agent.errors import ConfigError, GatewayError, ToolError
+from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling.phone.callees import Callees
 
-MAX_HEADERS = 16
-MAX_TEXT = 200  # of a header or a name, in characters
-GOODBYE_S = 15.0  # how long what the agent is saying may take before the hang-up
 HEARD_S = 0.3  # on its way through the gateway and the phone's own buffer
-LOOK_S = 0.05
 KEYS = re.compile(r"[0-9*#A-Da-d,]{1,32}")
 _NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{0,31}")
 _HOST = r"([A-Za-z0-9.\-]{1,128}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
 _URI = re.compile(rf"sips?:[\w\-.!~*'()%&=+$,]{{1,128}}@{_HOST}(;[\w\-.=]{{1,64}}){{0,4}}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What the telephone network says of a call. None of it is verified.
-
-    Attributes:
-        direction: ``inbound`` if the telephone called.
-        caller: who called, a SIP URI or a number.
-        callee: who was called.
-        name: the caller's display name.
-        headers: of the call, those that begin with ``X-``; a carrier's parameters.
-    """
-
-    direction: Literal["inbound", "outbound"]
-    caller: str
-    callee: str
-    name: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def trimmed(self) -> Line:
-        """Return it with every text cut to what can be handed on."""
-        headers = {_plain(name): _plain(value) for name, value in list(self.headers.items())[:MAX_HEADERS]}
-        return Line(self.direction, _plain(self.caller), _plain(self.callee), _plain(self.name), headers)
-
-    def instruction(self) -> str:
-        """Tell the model, as data that nobody can break out of."""
-        return (
-            "This call is by telephone. When the conversation is over, say goodbye and call end_call. "
-            f"The telephone network says of it, unverified, as JSON: {json.dumps(asdict(self))}"
-        )
-
-
 class Phone(Protocol):
-    """What a telephone leg can do."""
+    """What a telephone can be told to do."""
 
     def end(self) -> None:
         """Hang the call up."""
@@ -69,7 +30,7 @@ class Phone(Protocol):
         """Press keys; raises GatewayError."""
 
     async def transfer(self, target: str) -> None:
-        """Hand the caller over to another telephone and end the call; raises GatewayError."""
+        """Transfer the caller to another telephone and end the call; raises GatewayError."""
 
 
 def phone_tools(
@@ -78,20 +39,20 @@ def phone_tools(
     """Return the tools of one telephone call: to hang up, and what the operator has switched on.
 
     Args:
-        phone: the leg.
-        call: returns its call, which is made after its tools.
-        may_send_keys: have a tool that presses keys.
+        phone: the telephone.
+        call: returns the call, which is made after its tools.
+        may_send_keys: add a tool that presses keys.
         transfer_to: where the caller may be transferred; None for no such tool.
     """
 
     async def end_call() -> str:
-        await _until_heard(call())
+        await call().farewell.heard("spoken", silence_s=HEARD_S)
         phone.end()
         return "The call has ended."
 
     async def send_dtmf(digits: str) -> str:
         if not KEYS.fullmatch(digits):
-            raise ToolError("digits must be 1 to 32 of 0-9 * # A-D, and commas for pauses")
+            raise ToolError("digits must be 1 to 32 of 0-9 * # A-D, with commas for pauses")
         await _told(phone.send_keys(digits.upper()))
         return "sent"
 
@@ -99,8 +60,8 @@ def phone_tools(
         assert transfer_to is not None
         target = address(to, transfer_to.domain)
         if not transfer_to.allow(target):
-            raise ToolError("the operator does not allow transfers to there; do not try other ways to write it")
-        await _until_heard(call())
+            raise ToolError("the operator does not allow transfers to there; do not try to write it in other ways")
+        await call().farewell.heard("spoken", silence_s=HEARD_S)
         await _told(phone.transfer(target))
         return "The caller has been transferred."
 
@@ -109,7 +70,7 @@ def phone_tools(
         tools.append(
             Tool(
                 "send_dtmf",
-                "Press keys of the telephone, to use a menu of the other side for instance.",
+                "Press keys on the telephone, for instance to use a voice menu.",
                 _schema(digits="Keys to press: 0-9 * # A-D; a comma is a pause of half a second."),
                 send_dtmf,
             )
@@ -118,7 +79,7 @@ def phone_tools(
         tools.append(
             Tool(
                 "transfer",
-                "Hand the caller over to another telephone. Say so first. It ends your part of the call.",
+                "Transfer the caller to another telephone. Say so first. It ends your part of the call.",
                 _schema(to="A telephone number in international format, or a SIP address."),
                 transfer,
                 GOODBYE_S + 40,
@@ -127,12 +88,40 @@ def phone_tools(
     return tuple(tools)
 
 
+def phone_tool_names(settings: Settings) -> set[str]:
+    """Return the names of the tools that telephone calls have besides the agent's; none without telephones."""
+    names = set[str]()
+    if settings.janus_url is not None or settings.twilio_auth_token is not None:
+        names.add("end_call")
+    if settings.janus_url is not None:
+        names |= {name for name, on in (("send_dtmf", settings.send_dtmf), ("transfer", settings.transfer)) if on}
+    return names
+
+
+def check_tool_names(settings: Settings, tools: Iterable[Tool]) -> None:
+    """Refuse tools of an agent that have the name of a telephone's tool: the model could not tell them apart.
+
+    Args:
+        settings: the service's settings.
+        tools: the agent's.
+
+    Raises:
+        ConfigError: names them.
+    """
+    taken = sorted(phone_tool_names(settings) & {tool.name for tool in tools})
+    if taken:
+        raise ConfigError(
+            f"the agent's tool {taken[0]} has the name of a tool that talkspurt adds to telephone calls: rename "
+            "the agent's tool, or leave it out with only=[...] if it is an MCP server's"
+        )
+
+
 def address(to: str, domain: str) -> str:
-    """Return a SIP address for what a person or a model wrote.
+    """Return the SIP address that a person or a model wrote.
 
     Args:
         to: ``sip:name@host``, ``tel:+15551234`` or a number.
-        domain: where numbers are.
+        domain: the SIP domain of plain numbers.
 
     Raises:
         ToolError: it is none of them.
@@ -147,27 +136,14 @@ def address(to: str, domain: str) -> str:
     return f"sip:{digits}@{domain}"
 
 
-def _plain(text: str) -> str:
-    return "".join(letter for letter in str(text) if letter.isprintable())[:MAX_TEXT]
-
-
 def _schema(**texts: str) -> dict[str, Any]:
     properties = {name: {"type": "string", "description": text} for name, text in texts.items()}
     return {"type": "object", "properties": properties, "required": list(texts)}
 
 
 async def _told(work: Awaitable[None]) -> None:
-    """Turn the gateway's failure into the tool's."""
+    """Turn an error of the gateway into an error of the tool."""
     try:
         await work
     except GatewayError as error:
         raise ToolError(error.detail) from None
-
-
-async def _until_heard(call: Call) -> None:
-    """Wait until the agent has said what it was saying, within reason."""
-    silent_s = waited_s = 0.0
-    while silent_s < HEARD_S and waited_s < GOODBYE_S:
-        await asyncio.sleep(LOOK_S)
-        waited_s += LOOK_S
-        silent_s = 0.0 if call.playout.queued_samples else silent_s + LOOK_S

@@ -1,7 +1,7 @@
-"""Who did what: calls, telephones that were dialled, keys that were wrong. No word of what was said.
+"""Log who did what: calls, telephones dialled, wrong keys. What was said in a call is never in it.
 
-Lines go to the logger ``audit``, as all others do; with the setting `audit_file` they go to a file of their own
-instead, one JSON object a line, which only the service's user may read.
+Lines go to the logger ``audit``. With the setting `audit_file` they go to a file of their own instead, one JSON
+object a line, which only the service's user may read.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from signaling.process.logs import BoundedHandler, JsonFormatter
 
 logger = logging.getLogger("audit")
 
-MOST_A_MINUTE = 600
+MAX_FAILURES_PER_MINUTE = 600
 MINUTE_S = 60.0
-SHOWN_CHARS = 200
-REFUSED = (401, 403, 421, 429)
-DOING = ("POST", "DELETE")  # trickled candidates would be most of the log, and say nothing
+MAX_SHOWN_CHARS = 200
+REFUSAL_STATUSES = (401, 403, 421, 429)
+LOGGED_METHODS = ("POST", "DELETE")  # PATCH trickles candidates: most of the log, and no news
 DIALLED = web.RequestKey("dialled", str)
-"Under which key of a request a route says whom it had called."
+"The key of a request under which a route notes whom it called."
 
 
-class _Pace:
-    """Bounds the lines that strangers can cause, and says how many were left out."""
+class _LineLimit:
+    """Bound the lines per minute that strangers can cause, and count those that were left out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class _Pace:
         if now - self._began_at >= MINUTE_S:
             self._began_at, self._written = now, 0
         self._written += 1
-        if self._written > MOST_A_MINUTE:
+        if self._written > MAX_FAILURES_PER_MINUTE:
             self.left_out += 1
             return False
         return True
@@ -61,7 +61,7 @@ class Audit:
     """
 
     def __init__(self, clock: Clock = monotonic) -> None:
-        self._failures = _Pace(clock)
+        self._failures = _LineLimit(clock)
 
     def note(self, what: str, **fields: str | int | None) -> None:
         """Write what happened: ``call_started``, ``call_dialled``, ...
@@ -74,13 +74,13 @@ class Audit:
         logger.info("%s %s", what, json.dumps(shown, ensure_ascii=False))
 
     def note_failure(self, what: str, **fields: str | int | None) -> None:
-        """Write what somebody tried; beyond `MOST_A_MINUTE` lines only how many there were."""
+        """Write what somebody tried in vain; beyond `MAX_FAILURES_PER_MINUTE`, only how many more there were."""
         if self._failures.admit():
             left_out, self._failures.left_out = self._failures.left_out, 0
             self.note(what, **fields, left_out=left_out or None)
 
     def watch(self, call: Call) -> None:
-        """Write that a call began, whoever made it, and how it ends."""
+        """Write that a call has started, and how it ends."""
         self.note("call_started", call=call.call_id, caller=call.caller)
 
         def note_end(event: events.Event) -> None:
@@ -97,12 +97,12 @@ class Audit:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Write who asked for something to be done over HTTP, and who was refused."""
+        """Write which HTTP requests made a change, and which were refused."""
         response = await handler(request)
         asked = {"method": request.method, "path": request.path, "remote": request.remote}
-        if response.status in REFUSED:
+        if response.status in REFUSAL_STATUSES:
             self.note_failure("request_refused", **asked, status=response.status)
-        elif request.method in DOING and response.status < 300:
+        elif request.method in LOGGED_METHODS and response.status < 300:
             self.note("request_served", **asked, call=_call_id(response), dialled=request.get(DIALLED))
         return response
 
@@ -112,11 +112,11 @@ def _call_id(response: web.StreamResponse) -> str | None:
 
 
 def _shown(value: Any) -> Any:
-    return value[:SHOWN_CHARS] if isinstance(value, str) else value
+    return value[:MAX_SHOWN_CHARS] if isinstance(value, str) else value
 
 
 def audit_to(path: Path) -> Callable[[], None]:
-    """Have the audit log written to a file; returns what finishes it.
+    """Write the audit log to a file; return a function that finishes it.
 
     Raises:
         ConfigError: the file cannot be written.

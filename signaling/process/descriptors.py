@@ -1,4 +1,4 @@
-"""File descriptors: a call needs several, and a process that has none left cannot even say no."""
+"""Watch file descriptors: a call needs several, and a process that has none left cannot even refuse one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from agent.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-SHARE = 0.8  # of the limit, from which on no call is accepted
-LOOK_S = 1.0
-FOLDER = "/proc/self/fd"
+MAX_USED_SHARE = 0.8
+COUNT_INTERVAL_S = 1.0
+OPEN_FILES_FOLDER = "/proc/self/fd"
 
 
 def raise_limit() -> int:
-    """Ask for as many descriptors as the system lets this process have; return how many that is."""
+    """Raise the limit as far as the system allows; return how many descriptors that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -29,9 +29,9 @@ def raise_limit() -> int:
 
 
 def open_descriptors() -> int:
-    """Count the descriptors of this process; 0 where the system does not tell."""
+    """Count the descriptors of this process; 0 where the system does not say."""
     try:
-        return len(os.listdir(FOLDER))  # noqa: PTH208  a path per entry would cost ten times as much
+        return len(os.listdir(OPEN_FILES_FOLDER))  # noqa: PTH208  a path per entry would cost ten times as much
     except FileNotFoundError:
         return 0
 
@@ -42,7 +42,7 @@ def limit() -> int:
 
 
 class Descriptors:
-    """Say when descriptors run short; counts them once a second at most.
+    """Say when descriptors run short; they are counted once a second at most.
 
     Args:
         clock: monotonic seconds.
@@ -52,17 +52,17 @@ class Descriptors:
     def __init__(self, clock: Clock, count: Callable[[], int] = open_descriptors) -> None:
         self._clock = clock
         self._count = count
-        self._looked_at = -LOOK_S
+        self._counted_at = -COUNT_INTERVAL_S
         self._short = False
 
     def short(self) -> bool:
-        """Say whether more than `SHARE` of the limit is in use."""
+        """Say whether more than `MAX_USED_SHARE` of the limit is in use."""
         now = self._clock()
-        if now - self._looked_at >= LOOK_S:
-            self._looked_at = now
-            used, most = self._count(), limit()
-            short = used > SHARE * most
+        if now - self._counted_at >= COUNT_INTERVAL_S:
+            self._counted_at = now
+            used, allowed = self._count(), limit()
+            short = used > MAX_USED_SHARE * allowed
             if short and not self._short:
-                logger.warning("%d of %d file descriptors are in use: no calls are accepted for now", used, most)
+                logger.warning("%d of %d file descriptors are in use: no calls are accepted for now", used, allowed)
             self._short = short
         return self._short

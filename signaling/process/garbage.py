@@ -1,8 +1,9 @@
-"""When Python looks for memory that holds itself: while nobody is on the line.
+"""Run Python's garbage collector while nobody is on the line.
 
-An ended call's memory goes by itself; what asyncio and others leave of it, a few objects per call, holds itself.
-Python would look for it in the middle of calls, and over all that lives; or hardly ever, with thresholds as high as
-the service's. A look takes some 5 ms while there is no call, and about half a millisecond more for each that is up.
+The memory of an ended call is freed with its last reference. Only what asyncio and other libraries leave of it, a
+few objects per call, is in reference cycles. Left alone, the collector would search for those in the middle of
+calls, over all objects there are; or hardly ever, with thresholds as high as the service's. A collection takes some
+5 ms while there is no call, and about half a millisecond more for each that is up.
 """
 
 from __future__ import annotations
@@ -16,38 +17,37 @@ from signaling.webrtc.calls import Calls
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-FEW_OBJECTS = 1_000  # made since the last look; not worth another one
-MOST_ENDED = 500  # calls since the last look; then it does not wait for a moment without calls any more
+CHECK_INTERVAL_S = 1.0
+MIN_NEW_OBJECTS = 1_000  # fewer are not worth a collection
+MAX_ENDED_CALLS = 500  # after so many, a collection no longer waits for a moment without calls
 
 
 def is_due(*, idle: bool, ended: int, made: tuple[int, int, int]) -> bool:
-    """Say whether it is time to look.
+    """Say whether it is time for a collection.
 
     Args:
         idle: there has been no call for a while.
-        ended: calls since the last look.
+        ended: how many calls have ended since the last collection.
         made: `gc.get_count` now.
     """
-    return ended >= MOST_ENDED or (idle and (made[0] > FEW_OBJECTS or made[1:] != (0, 0)))
+    return ended >= MAX_ENDED_CALLS or (idle and (made[0] > MIN_NEW_OBJECTS or made[1:] != (0, 0)))
 
 
 async def collect_garbage(calls: Calls) -> None:
-    """Look once a second whether it is time to; until cancelled.
+    """Collect garbage whenever it is due, until cancelled.
 
-    Only where what start-up made is out of the way (`gc.freeze`): else a look would go over all of it.
+    Does nothing unless the objects made at start-up are out of the way (`gc.freeze`): each collection would
+    otherwise go over all of them.
     """
     was_idle = False
-    looked_at = calls.ended.total()
+    collected_at = calls.ended.total()
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_INTERVAL_S)
         idle, ended = not len(calls), calls.ended.total()
-        due = is_due(idle=idle and was_idle, ended=ended - looked_at, made=gc.get_count())
+        due = is_due(idle=idle and was_idle, ended=ended - collected_at, made=gc.get_count())
         was_idle = idle
         if due and gc.get_freeze_count():
             began = monotonic()
             found = gc.collect()
-            looked_at = ended
-            logger.debug(
-                "looked for memory that holds itself: %d objects, %.1f ms", found, 1e3 * (monotonic() - began)
-            )
+            collected_at = ended
+            logger.debug("collected garbage: %d objects, %.1f ms", found, 1e3 * (monotonic() - began))

@@ -1,8 +1,8 @@
-"""Logging that neither blocks the event loop nor lets strangers fill the disk.
+"""Log without blocking the event loop, and without letting strangers fill the disk.
 
-Records wait in a bounded queue; a thread writes them. A reader that has stopped (a full pipe) costs lines,
-which are counted, and nothing else. The standard library does all of it: JSON lines need one formatter, and
-libraries log by it anyway, so a logging framework would only stand in front of it.
+Records wait in a bounded queue; a thread writes them. If nobody reads them (a full pipe), lines are dropped and
+counted, and nothing else suffers. The standard library does all of it: JSON lines need one formatter, and libraries
+use it anyway, so a logging framework would only stand in front of it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ BY_STRANGERS = (
     TimeoutError,
     UnicodeError,
 )
-"""What aiohttp raises over requests that are malformed or broken off."""
+"""What aiohttp raises over malformed or aborted requests."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Format a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a line with ``time``, ``level``, ``logger``, ``message`` and, with a traceback, ``error``."""
+        """Return an object with ``time``, ``level``, ``logger``, ``message`` and, with a traceback, ``error``."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -64,11 +64,11 @@ FORMATTERS: dict[LogFormat, logging.Formatter] = {
 
 
 class BoundedHandler(QueueHandler):
-    """Put records into a queue that a thread empties; what finds no room is dropped and counted.
+    """Put records into a queue that a thread empties; records that find no room are dropped and counted.
 
     Args:
-        formatter: makes a line of a record, in the caller's thread, before what it speaks of changes.
-        descriptor: where the lines go.
+        formatter: makes a line of a record, in the caller's thread, before the record's arguments can change.
+        descriptor: the file that the lines go to.
     """
 
     def __init__(self, formatter: logging.Formatter, descriptor: int = STDERR) -> None:
@@ -93,13 +93,13 @@ class BoundedHandler(QueueHandler):
             self.dropped += 1
 
     def finish(self) -> None:
-        """Wait a moment for the last lines; a reader that has stopped is not waited for."""
+        """Wait up to `LAST_LINES_S` for the last lines to be written."""
         with suppress(queue.Full):
             self.lines.put_nowait(None)
             self._writer.join(LAST_LINES_S)
 
     def _write(self) -> None:
-        """Ends with `finish`, when nobody reads any more, or with the process."""
+        """Write the lines; ends with `finish`, or with the process."""
         told = 0
         while (line := self.lines.get()) is not None:
             if self.dropped > told:
@@ -116,7 +116,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class StrangersErrors(logging.Filter):
-    """Count what strangers cause instead of logging each with its traceback; one line per kind and minute.
+    """Count the errors that strangers cause, in place of their tracebacks; log one line per kind and minute.
 
     Args:
         clock: monotonic seconds.
@@ -130,7 +130,7 @@ class StrangersErrors(logging.Filter):
         self._told_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let a record through unless a request that is malformed or broken off caused it."""
+        """Let a record through unless a malformed or aborted request caused it."""
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, BY_STRANGERS):
             return True
@@ -147,11 +147,11 @@ class StrangersErrors(logging.Filter):
 
 
 def log_to_stderr(level: str, log_format: LogFormat) -> BoundedHandler:
-    """Have everything that is logged written to stderr; returns the handler, to be finished at the end.
+    """Write the log to stderr; return the handler, whose `finish` is to be called at the end.
 
     Args:
-        level: the least level of our own; of the libraries below only warnings are logged.
-        log_format: lines of text, or of JSON.
+        level: the lowest level that is logged; of the libraries only warnings are.
+        log_format: text or JSON lines.
     """
     handler = BoundedHandler(FORMATTERS[log_format])
     root = logging.getLogger()
@@ -163,5 +163,5 @@ def log_to_stderr(level: str, log_format: LogFormat) -> BoundedHandler:
 
 
 def lines_dropped() -> int:
-    """Return how many lines of this process were never written."""
+    """Return how many lines of this process were dropped."""
     return sum(each.dropped for each in logging.getLogger().handlers if isinstance(each, BoundedHandler))

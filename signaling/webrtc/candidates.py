@@ -1,9 +1,9 @@
-"""Which of a caller's candidates a call's connectivity checks go to. Pure.
+"""Which of a caller's candidates connectivity checks are sent to. Pure.
 
 A candidate has the service send datagrams to an address that the caller chose, from inside the operator's network
-(RFC 8445 section 19.5). So checks go to public addresses, and to others only where a setting says so. Callers whose
-candidates are left out still connect if they can reach the service: their own checks make the pair (peer-reflexive,
-RFC 8445 section 7.3.1.3), and only they know where from.
+(RFC 8445 section 19.5). So checks go to public addresses, and to others only if a setting allows it. Callers whose
+candidates are ignored still connect if they can reach the service: their own checks make the pair (peer-reflexive,
+RFC 8445 section 7.3.1.3).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-MAX_CANDIDATES = 50  # of one call, over the offer and all that is trickled; browsers have some ten
+MAX_CANDIDATES = 50  # per call, in the offer and trickled; browsers have some ten
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,11 +24,11 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 
 
 def may_be_checked(address: Address, networks: Sequence[Network]) -> bool:
-    """Say whether checks may go to an address.
+    """Say whether checks may be sent to an address.
 
     Args:
         address: the candidate's.
-        networks: where they may go besides public addresses.
+        networks: the networks that are allowed besides public addresses.
     """
     inner = _inner(address)
     if inner is not None:
@@ -39,7 +39,7 @@ def may_be_checked(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _inner(address: Address) -> Address | None:
-    """Return the IPv4 address that an IPv6 address stands for; None if it stands for itself."""
+    """Return the IPv4 address that is embedded in an IPv6 address; None if there is none."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:
@@ -48,7 +48,7 @@ def _inner(address: Address) -> Address | None:
 
 
 def _is_public(address: Address) -> bool:
-    """Whatever is assigned to one holder, and reached from everywhere."""
+    """Say whether an address is assigned to one holder, and can be reached from everywhere."""
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
     return address.is_global and not (address.is_reserved or address.is_link_local or site_local)
 
@@ -57,22 +57,22 @@ class CandidateGate:
     """Admit the candidates of one call.
 
     Args:
-        networks: where checks may go besides public addresses.
-        ignored: counts what is not admitted, by reason: ``too_many`` or ``not_allowed``.
+        networks: the networks that are allowed besides public addresses.
+        ignored: counts the candidates that are not admitted, by reason: ``too_many`` or ``not_allowed``.
     """
 
     def __init__(self, networks: Sequence[Network], ignored: Counter[str]) -> None:
         self.leading: Mapping[str | None, str] = {}
-        "By each section's mid the mid of the one whose transport it shares; None is the first section."
+        "By each section's mid, the mid of the section that leads its transport; None stands for the first section."
         self._networks = networks
         self._ignored = ignored
         self._admitted: set[tuple[str, str, str]] = set()
 
     def admit(self, mid: str, candidate: str) -> bool:
-        """Say whether a candidate is one more to be checked; one that was admitted before is not.
+        """Say whether checks are to be sent to a candidate; a repeated one is not admitted again.
 
         Args:
-            mid: names the transport, see `leading`.
+            mid: of the section that leads its transport, see `leading`.
             candidate: as `signaling.webrtc.sdp.usable_candidate` returns it.
         """
         address, port = candidate.split(maxsplit=6)[4:6]

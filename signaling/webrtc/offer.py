@@ -1,4 +1,4 @@
-"""The one way in: an SDP offer becomes an answer and a call, whatever HTTP dialect brought it."""
+"""Negotiate calls: the one way in, whether a client or a gateway offers, or the service itself does."""
 
 from __future__ import annotations
 
@@ -6,69 +6,58 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import TypeVar
 
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
-from aiortc.sdp import candidate_from_sdp
 
 from agent.call.call import Call
 from agent.call.kept import KeptCall
-from agent.clock import monotonic
+from agent.call.setup import AgentSetup
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.isolate import isolated
 from agent.live.session import LiveClient
-from agent.media import dtmf
-from agent.media.inbound import Ear, InboundStats, open_ear
-from agent.media.reorder import ReorderStats
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap import route as tap_route
-from agent.media.tap.guard import guard
-from agent.media.tap.sctp import guard_channels
-from agent.media.video import SourceName, VideoSource, open_eye
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from agent.unicode import valid_text
 from signaling.http.ice import GATHERING_S, checked_networks, own_servers
 from signaling.http.tokens import new_call_id
-from signaling.webrtc import sdp
-from signaling.webrtc.calls import Calls, Leg
+from signaling.webrtc.calls import Calls
 from signaling.webrtc.candidates import EVERYWHERE, CandidateGate
+from signaling.webrtc.leg import ClientLeg, PeerLeg
 from signaling.webrtc.offered import Offered, read_offer
 from signaling.webrtc.peer import close_peer
-from signaling.webrtc.pending import Slot
+from signaling.webrtc.sdp import KEYS_CLOCKS_HZ
+from signaling.webrtc.sdp_edits import with_keys, with_opus_wishes
+from signaling.webrtc.wiring import (
+    choose_directions,
+    ear_to_come,
+    guard_data,
+    guard_media,
+    wire_audio,
+    wire_keys,
+    wire_video,
+)
 
 logger = logging.getLogger(__name__)
 
-NEGOTIATION_TIMEOUT_S = 10.0  # gathering may ask a STUN server
+NEGOTIATION_TIMEOUT_S = 10.0  # gathering candidates may ask a STUN server
 FRAME_S = 0.02
 
 AIORTC_ERRORS = (InternalError, InvalidAccessError, InvalidStateError, OperationError)
-STUMBLES = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, *AIORTC_ERRORS)
-"""What aiortc raises over SDP that is malformed: whatever it stumbles over."""
-_DIRECTIONS = {
-    (True, True): "sendrecv",
-    (True, False): "sendonly",
-    (False, True): "recvonly",
-    (False, False): "inactive",
-}
-"""Of a transceiver, by whether it speaks and whether it hears."""
-VIDEO_SOURCES: tuple[SourceName, ...] = ("camera", "screen")  # by the order of the offer's video sections
+SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, *AIORTC_ERRORS)
+"""What aiortc raises over a description that it cannot use."""
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class Answering:
     """What answers the calls of this service.
 
     Attributes:
@@ -87,8 +76,8 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
-    """What one call has besides what all calls have.
+class CallOptions:
+    """What one call has in addition to what all calls have.
 
     Attributes:
         tools: further tools that the model may call.
@@ -107,39 +96,43 @@ class Extra:
     key: str | None = None
 
 
-NOTHING_EXTRA = Extra()
-Dialect = Callable[[Leg, RTCDataChannel], None]
-"""Takes over a data channel of a call: reads it, and observes the call to write to it."""
+NO_OPTIONS = CallOptions()
+Dialect = Callable[[ClientLeg, RTCDataChannel], None]
+"""Takes over the data channel of a call: reads it, and observes the call to write to it."""
+AnyLeg = TypeVar("AnyLeg", bound=PeerLeg)
+MakeLeg = Callable[[Call, RTCPeerConnection], AnyLeg]
+"""Makes the leg of a call on a peer connection that is about to be negotiated."""
 
 
-class Door:
-    """Accept offers for one service.
+class Negotiator:
+    """Negotiate the calls of one service: answer offers, and make them.
 
     Args:
         settings: the service's settings.
-        agent: what answers.
+        answering: what answers the calls.
         calls: where the calls live.
         dialects: by data channel label.
     """
 
-    def __init__(self, settings: Settings, agent: Agent, calls: Calls, dialects: dict[str, Dialect]) -> None:
+    def __init__(
+        self, settings: Settings, answering: Answering, calls: Calls, dialects: dict[str, Dialect]
+    ) -> None:
         self._settings = settings
-        self._agent = agent
+        self._answering_agent = answering
         self._calls = calls
         self._dialects = dialects
         self._networks = checked_networks(settings)
         tap.keep_payload_types()
 
     async def accept_offer(
-        self, offer: str, extra: Extra = NOTHING_EXTRA, address: str | None = None, *, gateway: bool = False
-    ) -> tuple[str, Leg]:
-        """Answer an offer and start its call.
+        self, offer: str, options: CallOptions = NO_OPTIONS, address: str | None = None
+    ) -> tuple[str, ClientLeg]:
+        """Answer a client's offer and start its call.
 
         Args:
             offer: the client's SDP: untrusted.
-            extra: what this call has besides.
-            address: from where the offer came, to share what room there is.
-            gateway: it is one of the operator's own: its candidates may be anywhere, its callers are there.
+            options: what this call has in addition.
+            address: where the offer came from, so that the room for calls is shared fairly.
 
         Returns:
             The answer's SDP and the running call.
@@ -147,58 +140,87 @@ class Door:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
-        self._calls.check_budget(extra.key)
-        with self._calls.slot(address, bounded=not gateway) as slot:
-            gate = CandidateGate(EVERYWHERE if gateway else self._networks, self._calls.candidates_ignored)
+        self._calls.admission.check_budget(options.key)
+        with self._calls.admission.slot(address, bounded=True) as slot:
+            gate = CandidateGate(self._networks, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
             gate.leading = offered.leading
-            pc = self._new_peer(one_transport=offered.one_transport)
-            try:
-                async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                    return await self._negotiate(pc, offered, extra, slot, gate)
-            except BaseException as error:
-                await _discard(pc)
-                if isinstance(error, TimeoutError):
-                    raise OfferError(503, "negotiation_timeout", "The offer took too long to answer.") from None
-                if isinstance(error, STUMBLES):
-                    raise _unusable(error) from error
-                raise
 
-    async def make_offer(self, extra: Extra = NOTHING_EXTRA) -> tuple[str, Leg]:
-        """Start a call that the service itself makes; `take_answer` connects it, or it is hung up.
+            def make_leg(call: Call, pc: RTCPeerConnection) -> ClientLeg:
+                return ClientLeg(
+                    call,
+                    pc,
+                    self._settings,
+                    etag=f'"{secrets.token_hex(8)}"',
+                    ufrags=offered.ufrags,
+                    gate=gate,
+                    opens_channel=offered.wants_data,
+                    max_message_bytes=offered.max_message_bytes,
+                )
 
-        The Live session is set up meanwhile, so that the first word is heard.
+            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
+                self._await_channel(leg)
+                answer = await self._answer(leg, offered)
+                self._calls.start(leg, slot)
+            return answer, leg
+
+    async def accept_gateways_offer(
+        self, offer: str, options: CallOptions, make_leg: MakeLeg[AnyLeg]
+    ) -> tuple[str, AnyLeg]:
+        """Answer an offer of the operator's own gateway, and start its call.
+
+        Its candidates may be on any network, and its calls are not limited while they are not connected: the
+        gateway vouches for its callers.
+
+        Args:
+            offer: the gateway's SDP: untrusted.
+            options: what this call has in addition.
+            make_leg: makes the leg of the call.
 
         Returns:
-            The offer's SDP and the call, which runs already.
+            The answer's SDP and the running call.
+
+        Raises:
+            OfferError: 400, 422, 429 or 503; nothing was started.
+        """
+        self._calls.admission.check_budget(options.key)
+        with self._calls.admission.slot(None, bounded=False) as slot:
+            gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
+            offered = read_offer(offer, gate.admit)
+            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
+                answer = await self._answer(leg, offered)
+                self._calls.start(leg, slot)
+            return answer, leg
+
+    async def make_offer(self, options: CallOptions, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
+        """Make an offer and start its call; `take_answer` connects it.
+
+        The Live session is set up meanwhile, so that the callee's first word is heard.
+
+        Args:
+            options: what this call has in addition.
+            make_leg: makes the leg of the call.
+
+        Returns:
+            The offer's SDP and the running call.
 
         Raises:
             OfferError: 429 or 503.
         """
-        self._calls.check_budget(extra.key)
-        with self._calls.slot(None, bounded=False) as slot:
-            pc = self._new_peer(one_transport=True)
-            call = self.new_call(extra)
-            try:
-                async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                    pc.addTransceiver(call.voice, direction="sendrecv")
-                    offer = await pc.createOffer()
-                    text = offer.sdp if tap.why_not() else sdp.with_keys(offer.sdp)
-                    await self._set_local(pc, RTCSessionDescription(text, "offer"))
-                leg = Leg(
-                    call, pc, ear=None, ufrags=frozenset(), etag="", wants_events=False, answered=asyncio.Event()
-                )
-                leg.ear = _ear_to_come(leg)
+        self._calls.admission.check_budget(options.key)
+        with self._calls.admission.slot(None, bounded=False) as slot:
+            late = "The offer took too long to make."
+            async with self._negotiating(options, make_leg, one_transport=True, late=late) as leg:
+                leg.pc.addTransceiver(leg.call.voice, direction="sendrecv")
+                offer = await leg.pc.createOffer()
+                text = offer.sdp if tap.why_not() else with_keys(offer.sdp)
+                await self._set_local(leg.pc, RTCSessionDescription(text, "offer"))
+                leg.ear = ear_to_come(leg)
+                leg.reachable.set()
                 self._calls.start(leg, slot)
-            except BaseException as error:
-                call.let_go()
-                await _discard(pc)
-                if isinstance(error, TimeoutError):
-                    raise OfferError(503, "negotiation_timeout", "The offer took too long to make.") from None
-                raise
-            return pc.localDescription.sdp, leg
+            return leg.pc.localDescription.sdp, leg
 
-    async def take_answer(self, leg: Leg, answer: str) -> None:
+    async def take_answer(self, leg: PeerLeg, answer: str) -> None:
         """Connect a call of `make_offer`.
 
         Args:
@@ -206,252 +228,143 @@ class Door:
             answer: the other side's SDP: untrusted.
 
         Raises:
-            OfferError: 400 or 422, the answer cannot be used; the call is to be hung up.
+            OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
         """
         answered = read_offer(answer)
         try:
-            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
-                await leg.pc.setRemoteDescription(RTCSessionDescription(answered.for_aiortc(), "answer"))
-            _wire_keys(leg, answered, sdp.KEYS_CLOCKS_HZ)
-            agreed = answered.for_aiortc()
-            _wire_audio(leg, answered, agreed if tap.why_not() else sdp.with_keys(agreed))
-            _guard(leg)
+            with _refusing_unusable_sdp():
+                async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                    await leg.pc.setRemoteDescription(RTCSessionDescription(answered.for_aiortc(), "answer"))
+                wire_keys(leg, answered, KEYS_CLOCKS_HZ)
+                agreed = answered.for_aiortc()
+                wire_audio(leg, answered, agreed if tap.why_not() else with_keys(agreed))
+                guard_media(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
-        except STUMBLES as error:
-            raise _unusable(error) from error
         leg.answered.set()
 
-    def new_call(self, extra: Extra = NOTHING_EXTRA) -> Call:
+    def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
-        settings = self._settings
-        if extra.instruction:
-            instruction = f"{settings.system_instruction}\n\n{valid_text(extra.instruction)}"
-            settings = settings.model_copy(update={"system_instruction": instruction})
-        if extra.telephone and settings.vad in (None, "off"):
-            settings = settings.model_copy(update={"vad": "phone"})
+        setup = AgentSetup.of(
+            self._settings,
+            (*self._answering_agent.tools, *options.tools),
+            greeting=self._answering_agent.greeting,
+            instruction=options.instruction,
+            telephone=options.telephone,
+        )
         return Call(
             new_call_id(),
-            client=self._agent.client,
-            settings=settings,
-            tools=(*self._agent.tools, *extra.tools),
-            greeting=self._agent.greeting,
-            caller=None if extra.caller is None else valid_text(extra.caller),
-            offline_demo=self._agent.offline_demo,
-            prices=self._agent.prices,
+            client=self._answering_agent.client,
+            setup=setup,
+            caller=None if options.caller is None else valid_text(options.caller),
+            offline_demo=self._answering_agent.offline_demo,
+            prices=self._answering_agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
-            kept=extra.kept,
-            purse=self._calls.budgets.purse(extra.key),
+            kept=options.kept,
+            purse=self._calls.admission.budgets.purse(options.key),
         )
 
-    def _new_peer(self, *, one_transport: bool) -> RTCPeerConnection:
-        # By aiortc's default, BALANCED, the second video section gets lost.
+    @asynccontextmanager
+    async def _answering(
+        self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
+    ) -> AsyncIterator[AnyLeg]:
+        """Make a leg that answers an offer, as `_negotiating` does.
+
+        Raises:
+            OfferError: 400, 422 or 503.
+        """
+        late = "The offer took too long to answer."
+        with _refusing_unusable_sdp():
+            async with self._negotiating(options, make_leg, one_transport=one_transport, late=late) as leg:
+                yield leg
+
+    @asynccontextmanager
+    async def _negotiating(
+        self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool, late: str
+    ) -> AsyncIterator[AnyLeg]:
+        """Make a leg; it is discarded unless its negotiation, inside this context, ends well and in time.
+
+        Args:
+            options: what the call has in addition.
+            make_leg: makes the leg of a call and its peer connection.
+            one_transport: all media go over one transport.
+            late: what to say if it takes too long.
+
+        Raises:
+            OfferError: 503.
+        """
+        # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
-        return RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
+        call = self.new_call(options)
+        leg = make_leg(call, pc)
+        try:
+            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                yield leg
+        except BaseException as error:
+            leg.let_go()
+            await _discard(pc)
+            if isinstance(error, TimeoutError):
+                raise OfferError(503, "negotiation_timeout", late) from None
+            raise
+
+    async def _answer(self, leg: PeerLeg, offered: Offered) -> str:
+        """Answer an offer, and connect its media with the call; return the answer's SDP."""
+        if offered.refused():
+            logger.info("call %s: sections that are refused: %s", leg.call.call_id, ", ".join(offered.refused()))
+        await leg.pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
+        choose_directions(leg, offered)
+        guard_data(leg)
+        wire_keys(leg, offered)
+        tap_route.route_by_mid(leg.pc.getTransceivers())
+        tap_ice.note_path(leg.pc, leg.reachable.set)
+        await self._set_local(leg.pc, await leg.pc.createAnswer())
+        answer = leg.pc.localDescription.sdp
+        wire_audio(leg, offered, answer)
+        guard_media(leg)
+        wire_video(leg, answer, self._calls.video_worker)
+        leg.answered.set()
+        return with_opus_wishes(offered.answer(answer))
 
     async def _set_local(self, pc: RTCPeerConnection, description: RTCSessionDescription) -> None:
-        """Gather the service's own candidates, too, on the addresses that the settings name."""
+        """Set our description; this gathers our candidates, on the addresses that the settings name."""
         tap_ice.limit_gathering(pc, GATHERING_S, self._settings.media_addresses or None)
         await pc.setLocalDescription(description)
 
-    async def _negotiate(
-        self, pc: RTCPeerConnection, offered: Offered, extra: Extra, slot: Slot, gate: CandidateGate
-    ) -> tuple[str, Leg]:
-        call = self.new_call(extra)
-        leg = Leg(
-            call,
-            pc,
-            ear=None,
-            ufrags=offered.ufrags,
-            etag=f'"{secrets.token_hex(8)}"',
-            wants_events=offered.wants_data,
-            max_message_bytes=offered.max_message_bytes,
-            path=asyncio.Event(),
-            gate=gate,
-        )
-        if offered.refused():
-            logger.info("call %s: sections that are refused: %s", call.call_id, ", ".join(offered.refused()))
-        self._wire(leg)
-        try:
-            return await self._begin(leg, offered, slot)
-        except BaseException:
-            leg.let_go()
-            raise
-
-    async def _begin(self, leg: Leg, offered: Offered, slot: Slot) -> tuple[str, Leg]:
-        call, pc = leg.call, leg.pc
-        await pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
-        _choose_audio(pc, offered)
-        _transceiver(pc, offered.speaking_mid).sender.replaceTrack(call.voice)
-        _guard_channels(leg)
-        _wire_keys(leg, offered)
-        self._turn_down_video(pc)
-        tap_route.route_by_mid(pc.getTransceivers())
-        tap_ice.note_path(pc, leg.path.set)
-        await self._set_local(pc, await pc.createAnswer())
-        answer = pc.localDescription.sdp
-        _wire_audio(leg, offered, answer)
-        _guard(leg)
-        self._wire_video(leg, answer)
-        self._calls.start(leg, slot)
-        return sdp.with_opus_wishes(offered.answer(answer)), leg
-
-    def _wire(self, leg: Leg) -> None:
-        """Connect the data channel that the caller may bring."""
+    def _await_channel(self, leg: ClientLeg) -> None:
+        """Have a dialect take over the data channel that the client may bring."""
 
         def channel_came(channel: RTCDataChannel) -> None:
             dialect = self._dialects.get(channel.label)
-            if dialect is None or leg.greeted.is_set():
+            if dialect is None or leg.channel_settled.is_set():
                 logger.info("call %s: a data channel is ignored: unknown label, or not the first", leg.call.call_id)
                 return
             isolated(f"call {leg.call.call_id}: the dialect {channel.label}", lambda: dialect(leg, channel))
-            leg.greeted.set()
+            leg.channel_settled.set()
 
         leg.pc.on("datachannel", channel_came)
 
-    def _turn_down_video(self, pc: RTCPeerConnection) -> None:
-        """Answer ``inactive`` to video that nobody would look at: then it is not even sent."""
-        wanted = len(VIDEO_SOURCES) if self._settings.video_fps else 0
-        for transceiver in _video(pc)[wanted:]:
-            transceiver.direction = "inactive"
-
-    def _wire_video(self, leg: Leg, answer: str) -> None:
-        """Look at what the caller shows on the first two video sections."""
-        settings = self._settings
-        for name, transceiver in zip(VIDEO_SOURCES, _video(leg.pc), strict=False):
-            if transceiver.direction == "inactive" or transceiver.receiver.track is None:
-                continue
-            source = VideoSource(
-                name,
-                _section(answer, transceiver.mid).payloads(),
-                fps=settings.video_fps,
-                max_px=settings.video_max_px,
-                skip_unchanged=settings.video_skip_unchanged,
-                see=leg.call.see,
-                worker=self._calls.video_worker,
-                clock=monotonic,
-            )
-            leg.call.eyes.append(open_eye(transceiver.receiver, source))
-
-
-def _guard_channels(leg: Leg) -> None:
-    """Close the data channels of a client that sends more over them than it may."""
-
-    def refuse(objection: str) -> None:
-        logger.warning("call %s: its data channels are closed: the caller %s", leg.call.call_id, objection)
-
-    guard_channels(leg.pc, refuse)
-
-
-def _video(pc: RTCPeerConnection) -> list[RTCRtpTransceiver]:
-    """Return the video sections in the order of the offer."""
-    return [transceiver for transceiver in pc.getTransceivers() if transceiver.kind == "video"]
-
-
-def _transceiver(pc: RTCPeerConnection, mid: str) -> RTCRtpTransceiver:
-    return next(transceiver for transceiver in pc.getTransceivers() if transceiver.mid == mid)
-
-
-def _section(description: str, mid: str | None) -> sdp.MediaSection:
-    return next(section for section in sdp.media_sections(description) if section.mid == mid)
-
-
-def _choose_audio(pc: RTCPeerConnection, offered: Offered) -> None:
-    """Speak on one audio section and listen on one; what nobody would hear is answered ``inactive``."""
-    for transceiver in pc.getTransceivers():
-        if transceiver.kind == "audio":
-            speaks, hears = (transceiver.mid == mid for mid in (offered.speaking_mid, offered.hearing_mid))
-            transceiver.direction = _DIRECTIONS[speaks, hears]
-
-
-def _wire_audio(leg: Leg, offered: Offered, answer: str) -> None:
-    """Speak and listen as it was negotiated.
-
-    Args:
-        leg: the call.
-        offered: what the other side said.
-        answer: what was made of it; its audio sections have the codecs that both sides take.
-    """
-    spoken = _section(answer, offered.speaking_mid).payloads()
-    leg.call.voice.use_codec(next(iter(spoken.values())))
-    transceiver = _transceiver(leg.pc, offered.hearing_mid)
-    keys = dict.fromkeys(sdp.key_clocks_hz(offered.section(offered.hearing_mid)), dtmf.NAME)
-    if transceiver.receiver.track is not None:
-        leg.ear = open_ear(
-            transceiver.receiver,
-            _section(answer, offered.hearing_mid).payloads() | keys,
-            hear=leg.call.hear,
-            press=leg.call.press,
-            clock=monotonic,
-        )
-
-
-def _guard(leg: Leg) -> None:
-    """Have packets that cannot be read dropped and counted."""
-    stats = leg.ear.stats if leg.ear is not None else InboundStats()
-
-    def drop() -> None:
-        stats.unreadable += 1
-
-    for transceiver in leg.pc.getTransceivers():
-        guard(transceiver.receiver, drop)
-
-
-def _ear_to_come(leg: Leg) -> Ear:
-    """Stand for the ear of a call that is not answered yet; by then the leg has the real one."""
-    nothing_yet = InboundStats()
-
-    async def listen() -> None:
-        await leg.answered.wait()
-        if leg.ear is not None and leg.ear.stats is not nothing_yet:
-            await leg.ear.listen()
-
-    return Ear(listen, False, nothing_yet, ReorderStats)
-
-
-def _wire_keys(leg: Leg, offered: Offered, own_clocks_hz: Mapping[int, int] = MappingProxyType({})) -> None:
-    """Take and send a telephone's keys, if the other side does and packets can be tapped.
-
-    Args:
-        leg: the call.
-        offered: what the other side said.
-        own_clocks_hz: by payload type, what we offered: the numbers that the other side then sends with (RFC 3264
-            section 6.1).
-    """
-    transceiver = _transceiver(leg.pc, offered.speaking_mid)
-    keys_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
-    if not keys_hz or tap.why_not() is not None:
-        return
-    clocks_hz = sdp.fitting_clocks_hz(keys_hz, tap.audio_clocks_hz(transceiver))
-    payload, clock_hz = next(iter(clocks_hz.items()))
-    leg.call.voice.use_events(tap.payload_switch(transceiver, payload), clock_hz)
-    tap.negotiate_keys(transceiver, {**clocks_hz, **own_clocks_hz})
-
-
-async def add_candidates(leg: Leg, fragment: sdp.Fragment) -> None:
-    """Give the peer connection what was trickled, as far as it is of use: see `CandidateGate`."""
-    if leg.gate is None:
-        return
-    for trickled in fragment.candidates:
-        text = trickled.candidate.removeprefix("candidate:")
-        mid = leg.gate.leading.get(trickled.mid)
-        if mid is not None and leg.gate.admit(mid, text):
-            candidate = candidate_from_sdp(text)
-            candidate.sdpMid = mid
-            await leg.pc.addIceCandidate(candidate)
-    # The end of candidates is not passed on: with none left aioice would give up before the caller's checks arrive.
-
 
 async def _discard(pc: RTCPeerConnection) -> None:
-    """Close a connection that was half negotiated, as far as aiortc can."""
+    """Close a connection whose negotiation failed, as far as aiortc can."""
     try:
         await close_peer(pc)
-    except STUMBLES as error:
+    except SDP_ERRORS as error:
         logger.debug("a half negotiated connection did not close cleanly: %s", type(error).__name__)
 
 
-def _unusable(error: Exception) -> OfferError:
-    if isinstance(error, OperationError):
-        return OfferError(422, "no_common_codec", f"The offer cannot be accepted: {error}.")
-    return OfferError(400, "invalid_sdp", f"The SDP cannot be used: {type(error).__name__} while reading it.")
+@contextmanager
+def _refusing_unusable_sdp() -> Iterator[None]:
+    """Turn the errors that aiortc raises over a description into refusals.
+
+    Raises:
+        OfferError: 400 or 422.
+    """
+    try:
+        yield
+    except OperationError as error:
+        raise OfferError(422, "no_common_codec", f"The offer cannot be accepted: {error}.") from error
+    except SDP_ERRORS as error:
+        detail = f"The SDP cannot be used: {type(error).__name__} while reading it."
+        raise OfferError(400, "invalid_sdp", detail) from error

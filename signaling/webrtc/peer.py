@@ -1,4 +1,4 @@
-"""Close a peer connection so that nothing of it stays behind."""
+"""Close a peer connection without leaving tasks, sockets or memory behind."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from agent.media.tap import end as tap_end
 
 logger = logging.getLogger(__name__)
 
-_STEP_S = 0.02
-_STEPS_OF_ICE = 10  # what takes longer will not succeed in the next 20 ms
-_STEPS_OF_DTLS = 50  # 1 s: a handshake that lost a packet
+POLL_S = 0.02
+MAX_ICE_S = 0.2  # checks that take longer will not succeed in the next 20 ms
+MAX_DTLS_S = 1.0  # enough for a handshake that lost a packet
 
 
 async def close_peer(pc: RTCPeerConnection) -> None:
-    """Close a peer connection in any state; its memory goes with the last reference to it.
+    """Close a peer connection in any state; its memory is freed with the last reference to it.
 
-    A connection that is about to come about is let, for up to a second. Closed in the middle of it, aioice 0.13
-    may keep a consent task for ever (closed between the last check's success and the end of
-    `Connection.connect`), and aiortc 1.16 starts senders and receivers that nobody stops (closed during the
-    DTLS handshake).
+    A connection that is just being established is given up to a second for that. If it is closed meanwhile, aioice
+    0.13 may keep a consent task for ever (between the last check's success and the end of `Connection.connect`),
+    and aiortc 1.16 starts senders and receivers that nobody stops (during the DTLS handshake).
     """
-    for step in range(_STEPS_OF_DTLS):
-        if pc.connectionState != "connecting" or (step >= _STEPS_OF_ICE and pc.iceConnectionState == "checking"):
+    waited_s = 0.0
+    while pc.connectionState == "connecting" and waited_s < MAX_DTLS_S:
+        if pc.iceConnectionState == "checking" and waited_s >= MAX_ICE_S:
             break
-        await asyncio.sleep(_STEP_S)
+        await asyncio.sleep(POLL_S)
+        waited_s += POLL_S
     await pc.close()
     tap_end.let_go(pc)
 
 
 def note_closed_connects(loop: asyncio.AbstractEventLoop) -> None:
-    """Log at debug level what is left as an unhandled error when a call ends while it is connecting.
+    """Log the unhandled errors of calls that end while they connect at debug level only.
 
-    aiortc's own task then tries to start the transport that was closed, and uvloop's TLS reports the connection
-    that went away in its handshake. Every other unhandled error is reported as ever.
+    aiortc's own task then tries to start the closed transport, and uvloop's TLS reports the connection that was
+    lost in its handshake. Every other unhandled error is reported as usual.
     """
 
     def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

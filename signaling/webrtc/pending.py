@@ -1,11 +1,12 @@
 """Calls that are not connected yet, and which of them makes room for another. Pure.
 
-Anybody who may offer can offer and never connect. So these calls are bounded apart from those that are up, and
-when they are too many, a new offer takes the place of one that is most likely dead:
+Anybody who may send offers can send many and never connect. So these calls have a limit of their own, and once it
+is reached, a new offer takes the place of the call that is most likely dead:
 
-- the oldest one of the address that has most of them, if the new offer's address has less: a crowd from one address
+- the oldest call of the address that has most of them, if the new offer's address has fewer: a crowd from one
+address
   keeps nobody else out;
-- else the oldest of that address, if it had time enough to connect: `PATIENCE_S`.
+- else the oldest call of that address, if it has had enough time to connect: `MIN_PATIENCE_S`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
-PATIENCE_S = 4.0  # a caller who is there connects sooner, unless packets are lost in a row
-_IPV6_HOLDER_BITS = 64  # of an address, what one holder has all the rest of
+MIN_PATIENCE_S = 4.0  # a caller who is there connects sooner, unless several packets in a row are lost
+_IPV6_HOLDER_BITS = 64  # the prefix that is assigned to one holder
 
 
 @dataclass(eq=False, slots=True)
@@ -23,9 +24,10 @@ class Slot:
     """Room for a call.
 
     Attributes:
-        holder: who asked for it, see `holder_of`; None if it is not bounded: a gateway vouches for the caller.
-        since: monotonic seconds.
-        call_id: of the call that came of it; None while it is negotiated.
+        holder: who asked for it, see `holder_of`; None if the limit does not apply: a gateway vouches for the
+            caller.
+        since: when it was taken, in monotonic seconds.
+        call_id: the call that it became; None while it is negotiated.
     """
 
     holder: str | None
@@ -44,13 +46,13 @@ class Pending:
         return len(self._slots)
 
     def add(self, slot: Slot) -> None:
-        """Take in one that is bounded."""
+        """Add a slot, unless the limit does not apply to it."""
         if slot.holder is not None:
             self._slots[slot] = None
             self._held[slot.holder] += 1
 
     def remove(self, slot: Slot) -> None:
-        """Forget one; it may have been forgotten before."""
+        """Remove a slot, if it is there."""
         if slot.holder is not None and slot in self._slots:
             del self._slots[slot]
             self._held[slot.holder] -= 1
@@ -58,19 +60,19 @@ class Pending:
                 del self._held[slot.holder]
 
     def next_to_go(self, holder: str | None, now: float) -> Slot | None:
-        """Return which slot makes room for one more of a holder; None if none does."""
+        """Return the slot that makes room for another one of a holder; None if none does."""
         if not self._held:
             return None
         heaviest, most = self._held.most_common(1)[0]
         own = 0 if holder is None else self._held.get(holder, 0)
         oldest = next((slot for slot in self._slots if slot.holder == heaviest and slot.call_id is not None), None)
-        if oldest is None or not (own + 1 < most or now - oldest.since >= PATIENCE_S):
+        if oldest is None or not (own + 1 < most or now - oldest.since >= MIN_PATIENCE_S):
             return None
         return oldest
 
 
 def holder_of(address: str | None) -> str:
-    """Return who has an address: of IPv6, a network of 64 bits is one holder's (RFC 4291 section 2.5.4)."""
+    """Return who holds an address; for IPv6 that is its network of 64 bits (RFC 4291 section 2.5.4)."""
     try:
         ip = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:

@@ -1,13 +1,13 @@
-"""SDP as text: its lines, its sections, and the edits that need no more than them. Pure (RFC 8866).
+"""Read SDP: its lines, sections and attributes (RFC 8866). Pure.
 
-Descriptions are untrusted text. What of an offer is taken is ruled in `signaling.webrtc.offered`.
+Descriptions are untrusted text. `signaling.webrtc.offered` decides which sections of an offer are taken.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,28 +15,29 @@ from typing import NamedTuple
 from agent.errors import OfferError
 
 MAX_MEDIA_SECTIONS = 16
-SHOWN_CHARS = 80  # of a line that an error names
-OPUS_WISHES = "minptime=20;useinbandfec=1;maxplaybackrate=16000;maxaveragebitrate=32000"
-DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: what a peer takes that says nothing
-MAX_MESSAGE_BYTES = 256 << 10  # ours; more in one piece would hold up all that follows
-KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the payload types that everybody uses
-_OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
+MAX_SHOWN_CHARS = 80  # of a line in an error
+DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: for a peer that says nothing
+MAX_MESSAGE_BYTES = 256 << 10  # ours; a longer one would hold up all that follows
+KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the usual payload types
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
 _MID = re.compile(r"[!-~]{1,64}")
+DATA_CHANNELS = "webrtc-datachannel"
+RTP_PROTOCOL = re.compile(r"(?:(?:UDP|TCP)/D?TLS/)?RTP/S?AVPF?")  # RFC 8829 section 5.1.2: all mean the same
+_DATA_PROTOCOLS = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP")
 _CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
 
 
 Attributes = Mapping[str, Sequence[str]]
-"""What a= lines say, by their names, in their order; a line without a value says the empty text."""
+"""The values of a= lines by name, in order; a line without a value has an empty one."""
 
 
 class Codec(NamedTuple):
-    """What an rtpmap says.
+    """A codec, as an rtpmap names it.
 
     Attributes:
         name: in lower case.
-        clock_hz: of its RTP timestamps.
+        clock_hz: the rate of its RTP timestamps.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Codec(NamedTuple):
 
 
 STATIC_CODECS = {"0": Codec("pcmu", 8000), "8": Codec("pcma", 8000), "9": Codec("g722", 8000)}
-"""Payload types that need no rtpmap (RFC 3551 table 4), as far as we know their codecs."""
+"""The codecs of ours whose payload types need no rtpmap (RFC 3551 table 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,9 @@ class MediaSection:
         kind: ``audio``, ``video``, ``application``, or whatever the client says.
         port: 0 rejects the section, unless it is bundle-only.
         protocol: e.g. ``UDP/TLS/RTP/SAVPF``.
-        formats: payload types, or what the protocol has instead; at least one.
+        formats: payload types, or what the protocol has in their place; at least one.
         lines: all its lines, the m-line first.
-        attributes: of its own.
+        attributes: its own, without those of the session.
     """
 
     kind: str
@@ -69,25 +70,31 @@ class MediaSection:
 
     @property
     def rejected(self) -> bool:
-        """True if the client turned the section down (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
+        """True if the client rejects the section (RFC 8829 section 5.2.2; RFC 8843 section 6)."""
         return self.port == 0 and not self.bundle_only
 
     @property
     def bundle_only(self) -> bool:
-        """True if it has no transport of its own."""
+        """True if the section has no transport of its own."""
         return "bundle-only" in self.attributes
 
     @property
     def mid(self) -> str | None:
-        """Its identification (RFC 5888); None if it has none that can be used."""
+        """Its identification tag (RFC 5888); None if it has no usable one."""
         return next((mid for mid in self.values("mid") if _MID.fullmatch(mid)), None)
 
+    @property
+    def is_data_channels(self) -> bool:
+        """True if it is for WebRTC's data channels (RFC 8841), or names a port as drafts of that did."""
+        application = self.formats[0]
+        return self.protocol in _DATA_PROTOCOLS and (application == DATA_CHANNELS or is_port(application))
+
     def values(self, name: str) -> Sequence[str]:
-        """Return what its attributes of a name say, in their order."""
+        """Return the values of its attributes of that name, in order."""
         return self.attributes.get(name, ())
 
     def codecs(self) -> dict[str, Codec]:
-        """Return its codecs by payload type, in the order offered; rtpmaps that cannot be read are passed over."""
+        """Return its codecs by payload type, in the order offered; unreadable rtpmaps are ignored."""
         mapped: dict[str, Codec] = {}
         for value in self.values("rtpmap"):
             if match := _RTPMAP.fullmatch(value):
@@ -96,7 +103,7 @@ class MediaSection:
         return {payload: known[payload] for payload in self.formats if payload in known}
 
     def unread_rtpmaps(self) -> list[str]:
-        """Return the rtpmaps that cannot be read."""
+        """Return its unreadable rtpmaps."""
         return [value for value in self.values("rtpmap") if not _RTPMAP.fullmatch(value)]
 
     def payloads(self) -> dict[int, str]:
@@ -104,7 +111,7 @@ class MediaSection:
         return {int(payload): codec.name for payload, codec in self.codecs().items()}
 
     def parameters(self) -> dict[str, dict[str, str]]:
-        """Return codecs' parameters by payload type and name in lower case; no value is an empty one."""
+        """Return its codecs' parameters by payload type and lower-case name; a missing value is an empty one."""
         found: dict[str, dict[str, str]] = {}
         for value in self.values("fmtp"):
             if match := _FMTP.fullmatch(value):
@@ -115,16 +122,22 @@ class MediaSection:
         return found
 
 
-def description_lines(text: str) -> list[str]:
-    """Return a description's lines without what ends them; empty lines are left out.
+def is_port(text: str) -> bool:
+    """Say whether a text is the number of a port."""
+    return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 1 << 16
 
-    By aiortc's own rule, which takes U+000B, U+0085 or U+2028 for a line's end, too: no line of ours is two of its.
+
+def description_lines(text: str) -> list[str]:
+    """Return the lines of a description without their line breaks, and without empty lines.
+
+    Lines are split by aiortc's own rule, to which U+000B, U+0085 and U+2028 are line breaks, too: so a line of ours
+    is never two lines to it.
     """
     return [line.rstrip() for line in text.lstrip("\ufeff \t").splitlines() if line.strip()]
 
 
 def attributes_of(lines: Sequence[str]) -> dict[str, list[str]]:
-    """Return the attributes among some lines."""
+    """Return the attributes in some lines."""
     found: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith("a="):
@@ -137,7 +150,7 @@ def split_description(sdp: str) -> tuple[list[str], list[MediaSection]]:
     """Return the lines of the session, and the media sections.
 
     Raises:
-        OfferError: 400, it is not SDP; names the line, where it is one that is wrong.
+        OfferError: 400, it is not SDP; names the line, if one line is wrong.
     """
     lines = description_lines(sdp)
     if not lines or lines[0] != "v=0":
@@ -169,17 +182,17 @@ def _section(lines: list[str]) -> MediaSection:
 
 
 def shown(line: str) -> str:
-    """Return a line as an error may show it: short, and ASCII only."""
-    return ascii(line[:SHOWN_CHARS])[1:-1] + ("..." if len(line) > SHOWN_CHARS else "")
+    """Return a line as errors may show it: shortened, and ASCII only."""
+    return ascii(line[:MAX_SHOWN_CHARS])[1:-1] + ("..." if len(line) > MAX_SHOWN_CHARS else "")
 
 
 def usable_candidate(value: str) -> str | None:
-    """Return a candidate (RFC 8839 section 5.1) with no more than aioice needs; None if it is of no use to us.
+    """Return a candidate (RFC 8839 section 5.1) with only what aioice needs; None if it is of no use.
 
-    Of no use are, besides those that cannot be read: other transports than UDP, which aioice has not; what is not
-    for the first component, since RTCP has no port of its own; and names. aioice would look for a ``.local`` name
-    for a second before the answer, while browsers behind the same NAT connect anyway: their checks reach us and
-    make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
+    Besides unreadable ones, these are of no use: transports other than UDP, which aioice does not have; components
+    other than the first, since RTCP has no port of its own; and host names. aioice would try to resolve a
+    ``.local`` name for a second before the answer, while browsers behind the same NAT connect anyway: their checks
+    reach us and make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
 
     Args:
         value: what follows ``candidate:``.
@@ -205,31 +218,23 @@ def usable_candidate(value: str) -> str | None:
     return f"{foundation} 1 udp {priority} {ip} {port} typ {kind.lower()}"
 
 
-def with_active_setup(offer: str) -> str:
-    """Let the other side begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
-
-    Janus loses a handshake that reaches it before its own ICE is done, and the next try is a second later.
-    """
-    return offer.replace("a=setup:actpass", "a=setup:active")
-
-
 def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
-    """Return the RTP clock of a telephone's keys (RFC 4733) by payload type."""
+    """Return the RTP clock of telephone keys (RFC 4733) by payload type."""
     keys = ((payload, codec) for payload, codec in audio.codecs().items() if codec.name == "telephone-event")
     return {int(payload): codec.clock_hz for payload, codec in keys}
 
 
 def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequence[int]) -> dict[int, int]:
-    """Return what of a telephone's keys fits the audio, the best first.
+    """Return the payload types of telephone keys that fit the audio, the best first.
 
-    Events and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
+    Keys and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
 
     Args:
-        key_clocks_hz: of `key_clocks_hz`.
-        audio_clocks_hz: of the codecs, the one that is sent first.
+        key_clocks_hz: as the function `key_clocks_hz` returns them.
+        audio_clocks_hz: the clocks of the codecs, that of the codec which is sent first.
 
     Returns:
-        The RTP clock by payload type; all of them if none fits: a telephone may well mean what it says.
+        The RTP clock by payload type; all of them if none fits: some telephones break the rule and work.
     """
     fitting = {
         payload: clock_hz
@@ -241,102 +246,11 @@ def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequenc
 
 
 def max_message_bytes(channels: MediaSection) -> int:
-    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), of ours at most.
+    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), or our limit.
 
-    0 says that it takes any length; what cannot be read says nothing.
+    0 means that it takes any length; unreadable values are ignored.
     """
     for value in channels.values("max-message-size"):
         if value.isascii() and value.isdecimal() and len(value) <= 20:
             return min(int(value), MAX_MESSAGE_BYTES) or MAX_MESSAGE_BYTES
     return DEFAULT_MESSAGE_BYTES
-
-
-def with_keys(offer: str) -> str:
-    """Add a telephone's keys to an offer of ours, for each clock: aiortc's own offers know nothing of them."""
-    edited = []
-    for line in offer.splitlines():
-        if line.startswith("m=audio "):
-            edited += [" ".join([line, *map(str, KEYS_CLOCKS_HZ)])]
-        elif line.startswith("a=rtpmap:") and not any("telephone-event" in each for each in edited):
-            for payload, clock_hz in KEYS_CLOCKS_HZ.items():
-                edited += [f"a=rtpmap:{payload} telephone-event/{clock_hz}", f"a=fmtp:{payload} 0-15"]
-            edited.append(line)
-        else:
-            edited.append(line)
-    return "\r\n".join(edited) + "\r\n"
-
-
-def with_opus_wishes(answer: str) -> str:
-    """Add to an answer what we want of the caller's Opus (RFC 7587 section 6.1); aiortc's answers say nothing.
-
-    Wide-band is all that the model takes, and FEC lets a lost packet be recovered from the next one.
-    """
-    edited = []
-    for line in answer.splitlines(keepends=True):
-        edited.append(line)
-        found = _OPUS_RTPMAP.match(line)
-        if found and f"a=fmtp:{found[1]} " not in answer:
-            edited.append(f"a=fmtp:{found[1]} {OPUS_WISHES}\r\n")
-    return "".join(edited)
-
-
-@dataclass(frozen=True, slots=True)
-class TrickledCandidate:
-    """A candidate from a trickle fragment.
-
-    Attributes:
-        mid: the media section it belongs to; None for the first.
-        candidate: ``candidate:`` and what `usable_candidate` returns.
-    """
-
-    mid: str | None
-    candidate: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """What a ``application/trickle-ice-sdpfrag`` says (RFC 8840 section 9).
-
-    Attributes:
-        ufrag: the ICE generation it is about; None if it does not say.
-        candidates: usable ones.
-        end_of_candidates: no more will come.
-    """
-
-    ufrag: str | None
-    candidates: tuple[TrickledCandidate, ...]
-    end_of_candidates: bool
-
-
-def parse_fragment(text: str) -> Fragment:
-    """Read a trickle fragment.
-
-    Raises:
-        OfferError: 400, it is not one.
-    """
-    ufrag: str | None = None
-    candidates: list[TrickledCandidate] = []
-    ended = known = False
-    for mid, line in _with_mids(text):
-        name, _, value = line.removeprefix("a=").partition(":")
-        if name == "ice-ufrag":
-            ufrag = value
-        elif name == "candidate" and (candidate := usable_candidate(value)):
-            candidates.append(TrickledCandidate(mid, f"candidate:{candidate}"))
-        elif name == "end-of-candidates":
-            ended = True
-        known = known or name in ("ice-ufrag", "candidate", "end-of-candidates")
-    if not known:
-        raise OfferError(400, "invalid_sdp_fragment", "The body is not a trickle ICE SDP fragment.")
-    return Fragment(ufrag, tuple(candidates), ended)
-
-
-def _with_mids(text: str) -> Iterator[tuple[str | None, str]]:
-    """Yield each line with the mid of the section that it stands in."""
-    mid: str | None = None
-    for line in description_lines(text):
-        if line.startswith("m="):
-            mid = None
-        elif line.startswith("a=mid:"):
-            mid = line[len("a=mid:") :].strip()
-        yield mid, line

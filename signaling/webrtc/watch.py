@@ -1,8 +1,8 @@
-"""Notice that a caller's connection never came about, was closed, or went silent for too long.
+"""Notice that a caller's connection is never established, is closed, or is silent for too long.
 
 aiortc itself notices a lost connection after some 30 s, and then reports it like a closed one. So the packets that
-arrive are counted here: RTP, RTCP and data channel; a caller who is muted or only listens still sends RTCP. Packets
-that the caller has not signed do not count: forged ones keep no call alive.
+arrive are counted here: RTP, RTCP and data channel; a caller who is muted or only listens still sends RTCP. Only
+packets that the caller has signed count: forged ones keep no call alive.
 """
 
 from __future__ import annotations
@@ -18,14 +18,22 @@ from agent.clock import Clock
 from agent.media.tap.arrivals import watch_arrivals
 from agent.settings import Settings
 
-LOOK_S = 1.0
-SILENT_S = 3.0  # a caller who closes the connection was heard a moment ago
+ARRIVALS_POLL_S = 1.0
+CLOSED_WITHIN_S = 3.0  # of the last packet: the caller closed the connection, and did not lose it
 
 
 async def watch_connection(
     pc: RTCPeerConnection, call: Call, settings: Settings, clock: Clock, on_connected: Callable[[], None]
 ) -> None:
-    """End the call when its connection is gone or never comes; ends then, or when cancelled."""
+    """End the call when its connection is gone, or is not established in time; ends then, or when cancelled.
+
+    Args:
+        pc: the connection.
+        call: the call on it.
+        settings: the limits.
+        clock: monotonic seconds.
+        on_connected: called once it is established.
+    """
     arrivals = watch_arrivals(pc)
     changed = asyncio.Event()
     pc.on("connectionstatechange", changed.set)
@@ -42,8 +50,8 @@ async def watch_connection(
             heard_at, packets = clock(), count
         elif clock() - heard_at >= settings.ice_grace_s:
             break
-        await _change(changed, LOOK_S)
-    if pc.connectionState == "closed" and clock() - heard_at <= SILENT_S:
+        await _change(changed, ARRIVALS_POLL_S)
+    if pc.connectionState == "closed" and clock() - heard_at <= CLOSED_WITHIN_S:
         call.hang_up("caller_left", "The caller closed the connection.", "caller")
     else:
         call.hang_up("ice_lost", "The connection to the caller was lost.", "network")
@@ -68,7 +76,7 @@ async def _change(changed: asyncio.Event, at_most_s: float) -> None:
 
 
 async def _packets_received(pc: RTCPeerConnection) -> int:
-    """Count what came over the transports of audio and video, signed or not (webrtc-stats, RTCTransportStats)."""
+    """Count packets on the transports of audio and video, signed or not (webrtc-stats, RTCTransportStats)."""
     receivers = {receiver.transport: receiver for receiver in pc.getReceivers()}.values()
     reports = [report for receiver in receivers for report in (await receiver.getStats()).values()]
     return sum(report.packetsReceived for report in reports if report.type == "transport")

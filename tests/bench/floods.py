@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,12 +25,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from signaling.client.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, call_service
 from tests.bench.service import running_process
+from tests.support.http import CHROMIUM_OFFER, SDP
 
 FLOOD_S = 5.0
-OFFER = (Path(__file__).parent.parent / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()
-SDP = {"Content-Type": "application/sdp"}
 Addresses = list[tuple[str, int]]
 
 
@@ -92,7 +90,7 @@ async def offers(url: str, _addresses: Addresses) -> Counter[str]:
     done = Counter[str]()
     async with aiohttp.ClientSession() as http:
         for _ in range(100):
-            async with http.post(f"{url}whip", data=OFFER, headers=SDP) as response:
+            async with http.post(f"{url}whip", data=CHROMIUM_OFFER, headers=SDP) as response:
                 done[str(response.status)] += 1
     return done
 
@@ -100,11 +98,11 @@ async def offers(url: str, _addresses: Addresses) -> Counter[str]:
 async def candidates(url: str, _addresses: Addresses) -> Counter[str]:
     """Trickle as many candidates as a body holds, twelve times."""
     done = Counter[str]()
-    found = re.search(r"a=ice-ufrag:(\S+)\r\na=ice-pwd:(\S+)", OFFER)
+    found = re.search(r"a=ice-ufrag:(\S+)\r\na=ice-pwd:(\S+)", CHROMIUM_OFFER)
     assert found is not None
     head = f"a=ice-ufrag:{found[1]}\r\na=ice-pwd:{found[2]}\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
     async with aiohttp.ClientSession() as http:
-        async with http.post(f"{url}whip", data=OFFER, headers=SDP) as response:
+        async with http.post(f"{url}whip", data=CHROMIUM_OFFER, headers=SDP) as response:
             location, etag = response.headers["Location"], response.headers["ETag"]
         for start in range(12):
             lines = [f"a=candidate:1 1 udp 5 8.8.{start}.{n % 250} {1024 + n} typ host\r\n" for n in range(1150)]
@@ -116,7 +114,7 @@ async def candidates(url: str, _addresses: Addresses) -> Counter[str]:
 
 async def long_message(url: str, _addresses: Addresses) -> Counter[str]:
     """Send 16 MiB in one message over a data channel of a call of one's own."""
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         sctp: Any = caller.pc.sctp
         sctp._remote_max_message_size = 0
@@ -128,7 +126,7 @@ async def long_message(url: str, _addresses: Addresses) -> Counter[str]:
 async def fast_voice(url: str, _addresses: Addresses) -> Counter[str]:
     """Send audio thirty times as fast as it is spoken."""
     done = Counter[str]()
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         sender: Any = caller.pc.getSenders()[0]
         transport, until = sender.transport, time.perf_counter() + FLOOD_S
@@ -159,7 +157,7 @@ async def measure() -> None:
     command = (sys.executable, "-m", "signaling", "serve", "--port", "0")
     async with running_process(command, environment) as (url, _pid):
         for name in FLOODS:
-            async with dial(url, microphone=Microphone()) as caller:
+            async with call_service(url, microphone=Microphone()) as caller:
                 await caller.message("bot-ready", timeout_s=30)
                 caller.microphone.play(np.zeros(48_000, np.int16))
                 victim = Victim(caller)

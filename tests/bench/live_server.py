@@ -22,7 +22,7 @@ from aiohttp import WSMsgType, web
 from agent.emulator.tls import server_context, write_certificate
 from agent.media.fir import Pcm
 from agent.media.playout import VOICE_RATE_HZ
-from tests.bench.markers import Detector, chatter, tone
+from tests.bench.markers import Detector, chatter, marker_tone
 
 CHUNK_S = 0.04  # as the Live API sends
 SETUP_COMPLETE = '{"setupComplete": {}}'
@@ -45,7 +45,7 @@ def _audio_message(pcm: Pcm) -> str:
 @lru_cache(maxsize=8)
 def marker_messages(seconds: float) -> list[str]:
     """Return the messages of a tone of that length."""
-    return audio_messages(tone(VOICE_RATE_HZ, seconds))
+    return audio_messages(marker_tone(VOICE_RATE_HZ, seconds))
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.media.fir import Pcm
+from tests.support.tones import tone
 
 HEARD_HZ = 16_000  # the rate at which both ends look for markers
 BURST_S = 0.1
@@ -22,10 +23,9 @@ QUIET_BEFORE_SAMPLES = HEARD_HZ // 10  # an onset follows 0.1 s without the tone
 NOISE_RMS = 30.0
 
 
-def tone(rate_hz: int, seconds: float) -> Pcm:
+def marker_tone(rate_hz: int, seconds: float) -> Pcm:
     """Return the marker's tone: int16, shape ``(samples,)``, mono."""
-    angle = 2 * np.pi * TONE_HZ * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (AMPLITUDE * np.sin(angle)).astype(np.int16)
+    return tone(TONE_HZ, rate_hz, seconds, AMPLITUDE)
 
 
 def noise(rate_hz: int, seconds: float, seed: int) -> Pcm:

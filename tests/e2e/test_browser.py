@@ -1,24 +1,22 @@
-"""A person in a browser talks with the agent: the page, Chromium, WebRTC, the service, the SDK, the emulator."""
+"""A person talks with the agent in a browser: page, Chromium, WebRTC, service, SDK and emulator."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 from playwright.async_api import Page, expect
 
-from tests.e2e.conftest import BrowserFactory, serving, speech_48k, write_wav
-
-ANSWER_MS = 15_000
-SCREENSHOTS = os.environ.get("TALKSPURT_TEST_SCREENSHOTS")
-
-
-async def inbound_audio(page: Page) -> dict[str, Any]:
-    """Return the browser's own statistics of the agent's voice (webrtc-stats, inbound-rtp)."""
-    reports: list[dict[str, Any]] = await page.evaluate("window.talkspurt.stats()")
-    return next(r for r in reports if r["type"] == "inbound-rtp" and r["kind"] == "audio")
+from tests.support.browser import (
+    ANSWER_MS,
+    BrowserFactory,
+    final_turns,
+    inbound_audio,
+    speech_48k,
+    take_screenshot,
+    write_wav,
+)
+from tests.support.process import serving
 
 
 async def told_answers_ms(page: Page) -> list[int]:
@@ -31,20 +29,8 @@ async def shown_answer_ms(page: Page) -> int:
     return int((await page.locator("#figure-answer").inner_text()).removesuffix(" ms"))
 
 
-def final_turns(page: Page, speaker: str, text: str) -> Any:
-    return page.locator(f'#transcript [data-turn][data-speaker="{speaker}"][data-final="true"]').filter(
-        has_text=text
-    )
-
-
-async def take_screenshot(page: Page, folder: Path, name: str) -> None:
-    target = Path(SCREENSHOTS) if SCREENSHOTS else folder
-    await page.screenshot(path=target / f"{name}.png")
-    assert (target / f"{name}.png").stat().st_size > 10_000
-
-
 async def test_first_call(chromium: BrowserFactory, tmp_path: Path) -> None:
-    """Spoken question, spoken and transcribed answer, interruption by voice, typed text, hang-up."""
+    """The caller asks aloud, hears and reads the answer, interrupts, types and hangs up."""
     microphone = write_wav(
         tmp_path / "caller.wav", 2.0, speech_48k("what time is it"), 9.0, speech_48k("roll the dice"), 20.0
     )

@@ -1,13 +1,12 @@
-"""Janus starts with a secret of the operator's own, or nobody can reach it."""
+"""Janus starts with the operator's own secret, or nobody can reach it."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.phones import DEPLOY, free_ports, listens, needs, program, until
+from tests.support.phones import DEPLOY, assert_refuses_secret, free_ports, listens, needs, program, until
 
 RUN = str(DEPLOY / "janus" / "run.sh")
 
@@ -23,18 +22,12 @@ RUN = str(DEPLOY / "janus" / "run.sh")
     ],
 )
 def test_a_secret_that_is_none_stops_it(tmp_path: Path, secret: str | None, said: str) -> None:
-    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
-    if secret is not None:
-        environment["JANUS_SECRET"] = secret
-    ended = subprocess.run([RUN], env=environment, capture_output=True, text=True, timeout=5, check=False)
-    assert ended.returncode == 2, ended
-    assert said in ended.stderr
-    assert not list(tmp_path.iterdir())
+    assert_refuses_secret(RUN, tmp_path, "JANUS_SECRET", secret, said)
 
 
 @needs("janus")
 async def test_the_bare_configuration_opens_no_door(tmp_path: Path) -> None:
-    """Whoever starts Janus without run.sh starts it with a secret that is published."""
+    """Without run.sh Janus would start with a secret that is public."""
     (port,) = free_ports(1)
     for file in (DEPLOY / "janus").glob("*.jcfg"):
         (tmp_path / file.name).write_text(file.read_text().replace("ws_port = 8188", f"ws_port = {port}"))

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Route, expect
 
-from tests.e2e.conftest import BrowserFactory, serving
-from tests.e2e.test_browser import ANSWER_MS, final_turns, take_screenshot
-from tests.e2e.test_page_video import complaints_of, join
-
-
-def picture(path: Path, width: int, height: int, *, noise: bool) -> Path:
-    """Write a picture of the file's type: with noise it is large, without it small."""
-    pixels = np.full((height, width, 3), 90, np.uint8)
-    if noise:
-        pixels = np.random.default_rng(1).integers(0, 255, pixels.shape, np.uint8)
-    codec, pixel_format = ("png", "rgb24") if path.suffix == ".png" else ("mjpeg", "yuvj420p")
-    context = av.CodecContext.create(codec, "w")
-    assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt = width, height, pixel_format
-    context.framerate = Fraction(1)
-    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=pixel_format)
-    path.write_bytes(b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)]))
-    return path
-
-
-async def send(page: Page, words: str) -> None:
-    await page.fill("#text", words)
-    await page.press("#text", "Enter")
+from tests.support.browser import (
+    ANSWER_MS,
+    BrowserFactory,
+    complaints_of,
+    final_turns,
+    join,
+    picture,
+    take_screenshot,
+    type_to_agent,
+)
+from tests.support.process import serving
 
 
 async def test_attached_pictures_are_seen(chromium: BrowserFactory, tmp_path: Path) -> None:
@@ -49,7 +34,7 @@ async def test_attached_pictures_are_seen(chromium: BrowserFactory, tmp_path: Pa
         thumbnails = page.locator("#attachments button")
         await expect(thumbnails).to_have_count(2)
         await take_screenshot(page, tmp_path, "attached")
-        await send(page, "what do you see")
+        await type_to_agent(page, "what do you see")
         await expect(thumbnails).to_have_count(0)
         seen = final_turns(page, "agent", "2048 by 1229 pixels. I have 2")
         await expect(seen).to_have_count(1, timeout=ANSWER_MS)
@@ -85,6 +70,6 @@ async def test_pictures_that_are_refused_are_told_of(chromium: BrowserFactory, t
         await page.set_input_files("#attach-files", photo)
         await expect(page.locator("#attachments button")).to_have_count(1)
         await take_screenshot(page, tmp_path, "attached-phone")
-        await send(page, "what do you see")
+        await type_to_agent(page, "what do you see")
         await expect(banner).to_contain_text("A picture may have 4 MiB at most.")
         await expect(page.locator('#transcript [data-speaker="caller"]')).to_contain_text("not delivered")

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.e2e.conftest import BrowserFactory, serving, speech_48k, write_wav
-from tests.e2e.test_browser import ANSWER_MS, final_turns, take_screenshot
-from tests.e2e.test_page_video import KEEP_CHANNEL, complaints_of, join, switch
+from tests.support.browser import (
+    ANSWER_MS,
+    KEEP_CHANNEL,
+    BrowserFactory,
+    complaints_of,
+    expect_agent,
+    final_turns,
+    join,
+    speech_48k,
+    switch,
+    take_screenshot,
+    tell,
+    type_to_agent,
+    write_wav,
+)
+from tests.support.process import serving
 
 CAPTION = re.compile(r"^Agent sees: \d+×\d+, \d+ K?B, (now|\d+ s ago)$")  # noqa: RUF001  the sign for "by"
-
-
-async def tell(page: Page, **data: Any) -> None:
-    """Have the page receive a server-message; the page was opened with KEEP_CHANNEL."""
-    message = json.dumps({"label": "rtvi-ai", "type": "server-message", "id": "1", "data": data})
-    await page.evaluate("(m) => channel.dispatchEvent(new MessageEvent('message', {data: m}))", message)
-
-
-async def type_to_agent(page: Page, words: str) -> None:
-    await page.fill("#text", words)
-    await page.press("#text", "Enter")
-
-
-async def expect_agent(page: Page, state: str) -> None:
-    await expect(page.locator("#agent-state")).to_have_attribute("data-state", state, timeout=ANSWER_MS)
 
 
 async def test_push_to_talk(chromium: BrowserFactory, tmp_path: Path) -> None:

@@ -7,12 +7,8 @@ from contextlib import AsyncExitStack
 from playwright.async_api import expect
 
 from agent.emulator import Raw, Reply, Say, Turn, message, running_emulator
-from agent.live.config import LiveEndpoint
-from agent.settings import Settings
-from signaling.app import running
-from tests.e2e.conftest import BrowserFactory
-from tests.e2e.test_browser import final_turns
-from tests.e2e.test_page_video import ANSWER_MS, complaints_of, join, switch
+from tests.support.browser import ANSWER_MS, BrowserFactory, complaints_of, final_turns, join, switch
+from tests.support.service import service_for
 
 CHUNKS = [
     {"web": {"uri": "https://weather.example/rome?a=1&b=2", "title": "Weather <b>in</b> Rome"}},
@@ -31,9 +27,7 @@ def searching(turn: Turn) -> Reply | None:
 async def test_camera_screen_tools_and_sources_in_one_call(chromium: BrowserFactory) -> None:
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(running_emulator(on_turn=searching, speech_recognition=False))
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
-        settings = Settings(port=0, drain_timeout_s=0.1, overload_lag_ms=1e4, search=True)
-        url = await stack.enter_async_context(running(settings, endpoint))
+        url = await stack.enter_async_context(service_for(emulator, offline_demo=True, search=True))
         browser = await stack.enter_async_context(chromium())
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
         complaints = complaints_of(page)

@@ -9,18 +9,20 @@ from typing import Any
 
 from playwright.async_api import Page, Route, expect
 
-from tests.e2e.conftest import BrowserFactory, serving
+from tests.support.browser import (
+    ANSWER_MS,
+    KEEP_CHANNEL,
+    BrowserFactory,
+    complaints_of,
+    expect_source,
+    join,
+    switch,
+)
+from tests.support.process import serving
 
-ANSWER_MS = 15_000
 MAX_FPS = 2
 SOURCES = {"camera": 1, "screen": 2}  # each with its place among the offer's sections
 
-KEEP_CHANNEL = """
-    const create = RTCPeerConnection.prototype.createDataChannel;
-    RTCPeerConnection.prototype.createDataChannel = function (...args) {
-        return (window.channel = create.apply(this, args));
-    };
-"""
 REFUSE_CAPTURE = """
     navigator.mediaDevices.getDisplayMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));
     const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -34,32 +36,6 @@ SENT = """async ([mid, count, fps]) => {
         await new Promise((wake) => setTimeout(wake, 50));
     }
 }"""
-
-
-def complaints_of(page: Page) -> list[str]:
-    """Return a list that takes up what the page complains of from now on."""
-    complaints: list[str] = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
-
-
-async def join(page: Page, url: str) -> None:
-    await page.goto(url)
-    await expect(page.locator("#camera")).to_be_disabled()
-    await page.click("#connect")
-    await expect(page.locator("#call-state")).to_have_attribute("data-state", "connected", timeout=ANSWER_MS)
-
-
-async def switch(page: Page, source: str, on: bool) -> None:
-    """Press the source's button and wait until button and preview say so."""
-    await page.click(f"#{source}")
-    await expect_source(page, source, on)
-
-
-async def expect_source(page: Page, source: str, on: bool) -> None:
-    await expect(page.locator(f"#{source}")).to_have_attribute("aria-pressed", "true" if on else "false")
-    await expect(page.locator(f"#{source}-tile")).to_be_visible(visible=on)
 
 
 async def outbound(page: Page, source: str, frames: int) -> dict[str, Any]:

@@ -17,73 +17,59 @@ import pytest
 import pytest_asyncio
 
 from agent.emulator import (
-    Call,
+    CallFunction,
     Emulator,
+    HookedSession,
     Hooks,
     Moment,
     Reply,
     SessionRecord,
     Turn,
-    Wire,
     message,
     running_emulator,
 )
 from agent.live.config import LiveEndpoint
-from agent.media.fir import Pcm
-from agent.settings import Settings
 from signaling.app import running
 from signaling.command.doctor import examine_phone
-from tests.e2e import phones
-from tests.e2e.phones import Phone, Ports, needs_phones, until
-from tests.e2e.sip_client import FLOOD, flood, sip_client
+from tests.support import phones
+from tests.support.phones import Phone, Ports, get, line_settings, needs_phones, registered, until
+from tests.support.service import emulator_endpoint
+from tests.support.sip_client import FLOOD, flood, sip_client
+from tests.support.tones import snr_db, tone
 
 pytestmark = [needs_phones, pytest.mark.asyncio(loop_scope="module")]
 
-LINES = 4
 TRANSFER_TO: list[str] = []
 CLEARED_S = 1.5  # Janus clears a line of its call a second after the call
 SNR_DB = 25  # on a tone G.711 has some 38 dB by itself, Opus as we ask phones for it (32 kbit/s) some 30
 
 
-def tone(frequency_hz: float, rate_hz: int, seconds: float, amplitude: float = 8000) -> Pcm:
-    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (amplitude * np.sin(angle)).astype(np.int16)
-
-
-def snr_db(pcm: Pcm, rate_hz: int, frequency_hz: float) -> float:
-    """Return the power of a tone against that of all else."""
-    angle = 2 * np.pi * frequency_hz * np.arange(len(pcm)) / rate_hz
-    parts = np.stack([np.cos(angle), np.sin(angle), np.ones(len(pcm))], axis=1)
-    fitted = parts @ np.linalg.lstsq(parts, pcm.astype(float), rcond=None)[0]
-    return float(10 * np.log10(np.sum(fitted**2) / np.sum((pcm - fitted) ** 2)))
-
-
 class Hum(Hooks):
     """The model hums 1000 Hz for 1.6 s from the start."""
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.READY:
             data = base64.b64encode(tone(1000, 24_000, 0.2).tobytes()).decode()
             part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": data}}
             for _ in range(8):
-                await wire.send(message("audio", {"serverContent": {"modelTurn": {"parts": [part]}}}))
+                await session.send(message("audio", {"serverContent": {"modelTurn": {"parts": [part]}}}))
 
 
 def script(turn: Turn) -> Reply:
-    """The model does with the keys what a test wants."""
+    """Have the model do what the keys ask for."""
     text = turn.text or ""
     if "1 2 #" in text:
-        return (Call("send_dtmf", {"digits": "4,2"}),)
+        return (CallFunction("send_dtmf", {"digits": "4,2"}),)
     if "3 #" in text:
-        return (Call("end_call", {}),)
+        return (CallFunction("end_call", {}),)
     if "0" in text:
-        return (Call("transfer", {"to": TRANSFER_TO[-1]}),)
+        return (CallFunction("transfer", {"to": TRANSFER_TO[-1]}),)
     return ()
 
 
 @dataclass(frozen=True)
 class World:
-    """What all tests of this file share.
+    """What the tests in this file share.
 
     Attributes:
         url: of the service.
@@ -125,46 +111,11 @@ class World:
         return await get(self.url, path)
 
     async def all_over(self) -> None:
-        """Wait until no call is left on any side."""
+        """Wait until no side has a call left."""
         await self.emulator.wait_for(lambda: not any(session.open for session in self.emulator.sessions))
         async with asyncio.timeout(5):
             while (await self.get("readyz"))["calls"]:  # noqa: ASYNC110  of a service there is no event
                 await asyncio.sleep(0.02)
-
-
-async def get(url: str, path: str) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as http, http.get(url + path) as response:
-        found: dict[str, Any] = await response.json()
-        return found
-
-
-def line_settings(ports: Ports, **changes: Any) -> Settings:
-    values: dict[str, Any] = {
-        "port": 0,
-        "drain_timeout_s": 0.1,
-        "janus_url": f"ws://127.0.0.1:{ports.websocket}",
-        "janus_secret": phones.SECRET,
-        "sip_user": f"sip:{phones.USER}@{phones.DOMAIN}",
-        "sip_password": phones.PASSWORD,
-        "sip_proxy": f"sip:127.0.0.1:{ports.sip}",
-        "sip_lines": LINES,
-        "dial": True,
-        "dial_allowed": [f"sip:phone*@127.0.0.1:{ports.sip}"],
-        "transfer": True,
-        "transfer_allowed": ["sip:phone*@127.0.0.1:*"],
-        "send_dtmf": True,
-    }
-    return Settings(**(values | changes))
-
-
-async def registered(url: str, timeout_s: float = 10.0) -> None:
-    """Wait until the service says that its line is ready."""
-    async with aiohttp.ClientSession() as http, asyncio.timeout(timeout_s):
-        while True:
-            async with http.get(url + "readyz") as response:
-                if response.status == 200:
-                    return
-            await asyncio.sleep(0.02)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -175,7 +126,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         phones.kamailio(folder / "kamailio", ports),
         phones.janus(folder / "janus", ports),
         running_emulator(on_turn=script, hooks=Hum) as emulator,
-        running(line_settings(ports), LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))) as url,
+        running(line_settings(ports), emulator_endpoint(emulator)) as url,
     ):
         await registered(url)
         yield World(url, ports, emulator, folder)
@@ -330,7 +281,7 @@ async def test_hold_is_silence_and_not_the_end(world: World) -> None:
 
 
 async def test_a_flood_of_strangers_costs_a_call_nothing(world: World) -> None:
-    """Nothing is lost of what is said, and whoever hangs up in the flood is heard at once."""
+    """No speech is lost, and hanging up during the flood takes effect at once."""
     async with world.phone(says=tone(440, 16_000, 50)) as one, sip_client("127.0.0.2", world.ports.sip) as stranger:
         session = await say(world, one)
         await world.emulator.wait_for(lambda: session.audio_samples_in > 16_000)

@@ -1,4 +1,4 @@
-"""Each part of a phone call dies once: who notices, when, and that nothing is left over."""
+"""Each part of a phone call dies once: who notices, when, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from agent.emulator import Emulator, running_emulator
-from agent.live.config import LiveEndpoint
 from signaling.app import running
 from signaling.phone import sip_line as sip
-from tests.e2e import phones
-from tests.e2e.conftest import serving
-from tests.e2e.phones import Phone, Ports, needs_phones, until
-from tests.e2e.test_phone import get, line_settings, registered, tone
+from tests.support import phones
+from tests.support.phones import Phone, Ports, get, line_settings, needs_phones, registered, until
+from tests.support.process import serving
+from tests.support.service import emulator_endpoint
+from tests.support.tones import tone
 
 pytestmark = needs_phones
 
@@ -48,13 +48,13 @@ def place(tmp_path: Path) -> Place:
 
 @asynccontextmanager
 async def service(place: Place, emulator: Emulator, **changes: object) -> AsyncIterator[str]:
-    endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
+    endpoint = emulator_endpoint(emulator)
     async with running(line_settings(place.ports, **changes), endpoint) as url:
         yield url
 
 
 async def closed(one: Phone, since: float, what: str) -> None:
-    """Wait until the phone was told that its call is over, and say how long that took."""
+    """Wait until the phone is told that its call is over; return how long that took."""
     event = await one.event("CALL_CLOSED")
     print(f"{what}: the phone is hung up after {event.at - since:.3f} s: {event.text}")
 
@@ -88,7 +88,7 @@ async def test_the_agent_is_killed(place: Place) -> None:
 async def test_the_gateway_goes_and_comes_back(
     place: Place, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sip, "RETRY_FIRST_S", 0.2)
+    monkeypatch.setattr(sip, "MIN_RETRY_S", 0.2)
     loop = asyncio.get_running_loop()
     async with (
         phones.kamailio(place.folder / "kamailio", place.ports),
@@ -153,7 +153,7 @@ GAP_S = 1.0
 
 
 async def test_a_gap_of_the_network_is_ridden_out(place: Place) -> None:
-    """The gateway stands still: no RTP, no messages, on either side; then all goes on."""
+    """The gateway freezes, with no RTP and no messages on either side; then it carries on."""
     async with (
         phones.kamailio(place.folder / "kamailio", place.ports),
         phones.janus(place.folder / "janus", place.ports) as janus,

@@ -1,4 +1,4 @@
-"""What Chromium's own receiver says of the agent's voice over many turns (webrtc-stats, inbound-rtp)."""
+"""What Chromium's receiver reports of the agent's voice over many turns (webrtc-stats, inbound-rtp)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.e2e.conftest import BrowserFactory, serving, write_wav
+from tests.support.browser import BrowserFactory, inbound_audio, write_wav
+from tests.support.process import serving
 
 TURNS = 20
 
 
-async def voice(page: Page) -> dict[str, Any]:
-    reports: list[dict[str, Any]] = await page.evaluate("window.talkspurt.stats()")
-    return next(r for r in reports if r["type"] == "inbound-rtp" and r["kind"] == "audio")
-
-
 def buffered_ms(before: dict[str, Any], after: dict[str, Any]) -> float:
-    """Mean time that a sample waited in the jitter buffer between two reports."""
+    """Return the mean time that a sample waited in the jitter buffer between two reports."""
     delay_s = after["jitterBufferDelay"] - before["jitterBufferDelay"]
     return float(1000 * delay_s / (after["jitterBufferEmittedCount"] - before["jitterBufferEmittedCount"]))
 
@@ -33,14 +29,14 @@ async def test_the_jitter_buffer_does_not_grow_from_turn_to_turn(chromium: Brows
         await page.click("#connect")
         await expect(page.locator("#call-state")).to_have_attribute("data-state", "connected", timeout=15_000)
         agent = page.locator("#agent-state")
-        reports = [await voice(page)]
+        reports = [await inbound_audio(page)]
         for turn in range(TURNS):
             await page.fill("#text", "what is one plus one")
             await page.press("#text", "Enter")
             await expect(agent).to_have_attribute("data-state", "speaking", timeout=10_000)
             await expect(agent).to_have_attribute("data-state", "listening", timeout=10_000)
             if turn % 5 == 4:
-                reports.append(await voice(page))
+                reports.append(await inbound_audio(page))
         waits_ms = [buffered_ms(a, b) for a, b in itertools.pairwise(reports)]
         last = reports[-1]
         concealed = (last["concealedSamples"] - last["silentConcealedSamples"]) / last["totalSamplesReceived"]

@@ -15,9 +15,11 @@ from google.genai.live import AsyncSession
 
 from agent import events
 from agent.call.call import Call
+from agent.call.setup import AgentSetup
 from agent.settings import Settings
 from agent.tools.function import as_tool
-from signaling.webrtc.calls import Leg
+from signaling.webrtc.candidates import CandidateGate
+from signaling.webrtc.leg import ClientLeg
 
 ROUNDS = 6  # of the loop, in which what one piece causes has happened
 
@@ -147,10 +149,13 @@ class HeldCall:
         self.call = Call(
             "c1",
             client=client_for(self.socket, vertex=vertex),
-            settings=SETTINGS,
-            tools=(WEATHER,),
+            setup=AgentSetup.of(SETTINGS, (WEATHER,)),
         )
-        self.leg = Leg(self.call, None, None, ufrags=frozenset(), etag="", wants_events=True)
+        no_peer: Any = None
+        gate = CandidateGate((), Counter())
+        self.leg = ClientLeg(
+            self.call, no_peer, SETTINGS, etag="", ufrags=frozenset(), gate=gate, opens_channel=True
+        )
         self.call.observe(self._note)
         self.running = asyncio.ensure_future(self.call.run(None))
 
@@ -162,5 +167,5 @@ class HeldCall:
         if self.running.done() and not self.running.cancelled():
             ended = self.running.result()
             assert ended.reason != "internal_error"
-        assert self.call.observer_errors == 0
+        assert self.call.observers.errors == 0
         return frozenset(self.told)

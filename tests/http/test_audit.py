@@ -1,4 +1,4 @@
-"""The audit log says who called and who was refused, and not a word more."""
+"""The audit log says who called and who was refused, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from agent.errors import ConfigError
-from signaling.client.caller import dial
-from signaling.process.audit import MINUTE_S, MOST_A_MINUTE, Audit, audit_to, logger
-from tests.conftest import ServiceFactory
+from signaling.client.caller import call_service
+from signaling.process.audit import MAX_FAILURES_PER_MINUTE, MINUTE_S, Audit, audit_to, logger
+from tests.support.service import ServiceFactory
 
 KEY = "k" * 20
 
@@ -29,7 +29,7 @@ async def test_calls_and_refusals_are_written(service: ServiceFactory, caplog: p
         wrong = {"Authorization": "Bearer wrong-secret"}
         async with aiohttp.ClientSession(url) as http, http.post("/whip", data="v=0", headers=wrong) as response:
             assert response.status == 401
-        async with dial(url, key=KEY) as caller:
+        async with call_service(url, key=KEY) as caller:
             await caller.message("bot-ready")
             caller.type("my secret words")
             call_id = str(caller.location).rpartition("/")[2]
@@ -51,13 +51,13 @@ def test_guesses_do_not_fill_the_disk(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "audit")
     now = 0.0
     audit = Audit(lambda: now)
-    for _ in range(2 * MOST_A_MINUTE):
+    for _ in range(2 * MAX_FAILURES_PER_MINUTE):
         audit.note_failure("request_refused", path="/" + "x" * 10_000)
     now = MINUTE_S
     audit.note_failure("request_refused")
     written = lines(caplog)
-    assert len(written) == MOST_A_MINUTE + 1
-    assert written[-1][1] == {"left_out": MOST_A_MINUTE}
+    assert len(written) == MAX_FAILURES_PER_MINUTE + 1
+    assert written[-1][1] == {"left_out": MAX_FAILURES_PER_MINUTE}
     assert len(str(written[0][1]["path"])) == 200
 
 

@@ -1,4 +1,4 @@
-"""Clients that hold connections and send nothing: they are closed, and keep nobody out."""
+"""Connections that are held open and send nothing are closed, and keep nobody out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from signaling.http import connections
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory
 
 HALF = b"POST /whip HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Ty"
 BODYLESS = (
@@ -52,7 +52,7 @@ async def test_a_crowd_of_half_requests_keeps_nobody_out(
 async def test_who_sends_no_request_is_closed(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_TIMEOUT_S", 0.2)
     async with service() as url, AsyncExitStack() as stack:
         reader, _ = await connect(url, stack, sent)
         assert await asyncio.wait_for(reader.read(), 5) == b""
@@ -61,7 +61,7 @@ async def test_who_sends_no_request_is_closed(
 async def test_who_sends_half_a_body_is_answered_and_closed(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT_S", 0.2)
     async with service() as url, AsyncExitStack() as stack:
         reader, _ = await connect(url, stack, BODYLESS)
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
@@ -73,7 +73,7 @@ async def test_who_sends_half_a_body_is_answered_and_closed(
 async def test_a_half_body_that_claims_to_upgrade_is_no_exception(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, claim: bytes
 ) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT_S", 0.2)
     async with service() as url, AsyncExitStack() as stack:
         reader, _ = await connect(url, stack, BODYLESS.replace(b"\r\n\r\n", b"\r\n" + claim + b"\r\n\r\n"))
         assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 408 ")
@@ -82,8 +82,8 @@ async def test_a_half_body_that_claims_to_upgrade_is_no_exception(
 async def test_a_form_has_longer_than_other_requests(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.1)
-    monkeypatch.setattr(connections, "FORM_S", 1.0)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connections, "FORM_TIMEOUT_S", 1.0)
     half = BODYLESS.replace(b"application/sdp", b"multipart/form-data; boundary=x")
     async with service() as url, AsyncExitStack() as stack:
         began = asyncio.get_running_loop().time()
@@ -93,7 +93,7 @@ async def test_a_form_has_longer_than_other_requests(
 
 
 async def test_a_second_request_may_follow_later(service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr(connections, "FIRST_REQUEST_TIMEOUT_S", 0.2)
     async with service() as url, AsyncExitStack() as stack:
         reader, writer = await connect(url, stack)
         for pause_s in (0, 0.4):

@@ -1,4 +1,4 @@
-"""What a call holds is given to holders of the server key, and to nobody else; a call goes on from it."""
+"""A call's state is given to holders of the server key only, and another call can go on from it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import pytest
 from agent.call.kept import read_kept
 from agent.emulator import Emulator
 from agent.errors import ConfigError, OfferError
-from signaling.client.call import Outcome, hold_call, read_state
-from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
+from signaling.client.call import Outcome, hold_call
+from signaling.client.caller import Caller, call_service
+from signaling.client.files import read_state
+from tests.support.http import CHROMIUM_OFFER
+from tests.support.service import ServiceFactory
 
 KEY = "a-key-of-the-server"
 AUTHORISED = {"Authorization": f"Bearer {KEY}"}
-OFFER = (Path(__file__).parent.parent / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()
 
 
 async def ask(caller: Caller, text: str) -> str:
-    """Type something, and return what the agent says to it."""
+    """Type something and return what the agent answers."""
     after = len(caller.messages)
     caller.type(text)
     said = await caller.message(
@@ -44,18 +45,18 @@ async def state_of(caller: Caller) -> dict[str, Any]:
 
 
 async def kept_call(url: str) -> dict[str, Any]:
-    """Make a call in which a name is told; return what is kept of it."""
-    async with dial(url, key=KEY) as caller:
+    """Make a call in which the caller gives a name; return the state that is kept."""
+    async with call_service(url, key=KEY) as caller:
         await caller.message("bot-ready")
         assert await ask(caller, "my name is Ada") == "Nice to meet you, Ada."
         return await state_of(caller)
 
 
 async def test_a_call_goes_on_from_what_was_kept(service: ServiceFactory, emulator: Emulator) -> None:
-    """Over the handle, and, where the model is another, over what was said."""
+    """It uses the handle or, with another model, what was said."""
     async with service(server_key=KEY) as url:
         state = await kept_call(url)
-        async with dial(url, key=KEY, state=json.dumps(state)) as caller:
+        async with call_service(url, key=KEY, state=json.dumps(state)) as caller:
             await caller.message("bot-ready")
             assert await ask(caller, "what is my name") == "Your name is Ada."
             again = await state_of(caller)
@@ -67,7 +68,7 @@ async def test_a_call_goes_on_from_what_was_kept(service: ServiceFactory, emulat
     assert emulator.sessions[1].handle == state["handle"]
     async with (
         service(server_key=KEY, model="gemini-2.5-flash-native-audio-preview-12-2025") as url,
-        dial(url, key=KEY, state=json.dumps(again)) as caller,
+        call_service(url, key=KEY, state=json.dumps(again)) as caller,
     ):
         await caller.message("bot-ready")
         assert await ask(caller, "what is my name") == "Your name is Ada."
@@ -97,7 +98,7 @@ async def test_the_command_goes_on_from_what_was_kept(
 
 
 def form(**parts: str) -> aiohttp.FormData:
-    """Return a form of files, as `curl -F name=@file` sends it."""
+    """Return a form with files, as `curl -F name=@file` sends it."""
     form = aiohttp.FormData()
     for name, body in parts.items():
         form.add_field(name, BytesIO(body.encode()), filename=name)
@@ -111,23 +112,25 @@ async def test_what_was_not_given_out_is_refused(service: ServiceFactory) -> Non
         old = json.dumps(state | {"kept_at": 1.0})
         for endpoint in ("/v1/realtime/calls", "/whip"):
             for parts, status, code in (
-                ({"sdp": OFFER, "state": forged}, 403, "forged_state"),
-                ({"sdp": OFFER, "state": old}, 403, "forged_state"),
-                ({"sdp": OFFER, "state": "{}"}, 422, "invalid_state"),
-                ({"sdp": OFFER, "state": "x" * (3 << 20)}, 413, "part_too_large"),
+                ({"sdp": CHROMIUM_OFFER, "state": forged}, 403, "forged_state"),
+                ({"sdp": CHROMIUM_OFFER, "state": old}, 403, "forged_state"),
+                ({"sdp": CHROMIUM_OFFER, "state": "{}"}, 422, "invalid_state"),
+                ({"sdp": CHROMIUM_OFFER, "state": "x" * (3 << 20)}, 413, "part_too_large"),
                 ({"sdp": "x" * (65 << 10)}, 413, "part_too_large"),
-                ({"sdp": OFFER, "history": "{}"}, 422, "unexpected_part"),
+                ({"sdp": CHROMIUM_OFFER, "history": "{}"}, 422, "unexpected_part"),
                 ({"state": json.dumps(state)}, 422, "missing_part"),
             ):
                 async with http.post(endpoint, data=form(**parts)) as response:
                     body = await response.json()
                     assert (response.status, body["error"]["code"]) == (status, code)
-            async with http.post(endpoint, data=form(sdp=OFFER, state=json.dumps(state))) as response:
+            async with http.post(endpoint, data=form(sdp=CHROMIUM_OFFER, state=json.dumps(state))) as response:
                 assert response.status == 201
-        with pytest.raises(OfferError, match="was not signed"):
-            async with dial(url, key=KEY, state=forged):
+        with pytest.raises(OfferError, match="was signed with another key"):
+            async with call_service(url, key=KEY, state=forged):
                 pass
-        async with http.post("/whip", data=form(sdp=OFFER), headers={"Authorization": "Bearer no"}) as response:
+        async with http.post(
+            "/whip", data=form(sdp=CHROMIUM_OFFER), headers={"Authorization": "Bearer no"}
+        ) as response:
             assert response.status == 401
 
 
@@ -135,7 +138,7 @@ async def test_a_state_grows_old(service: ServiceFactory, monkeypatch: pytest.Mo
     async with service(server_key=KEY) as url, aiohttp.ClientSession(url, headers=AUTHORISED) as http:
         state = await kept_call(url)
         monkeypatch.setattr("signaling.http.kept_calls.KEPT_LIFE_S", 0.0)
-        async with http.post("/whip", data=form(sdp=OFFER, state=json.dumps(state))) as response:
+        async with http.post("/whip", data=form(sdp=CHROMIUM_OFFER, state=json.dumps(state))) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (410, "expired_state")
 
 
@@ -168,7 +171,7 @@ async def test_a_form_that_is_none_is_the_clients_fault(
 
 
 async def test_with_the_key(service: ServiceFactory) -> None:
-    async with service(server_key=KEY) as url, dial(url, key=KEY) as caller:
+    async with service(server_key=KEY) as url, call_service(url, key=KEY) as caller:
         await caller.message("bot-ready")
         caller.type("my name is Ada")
         await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=15)
@@ -189,7 +192,7 @@ async def test_with_the_key(service: ServiceFactory) -> None:
 
 
 async def test_without_a_key_nobody_is_told(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller, aiohttp.ClientSession() as http:
+    async with service() as url, call_service(url) as caller, aiohttp.ClientSession() as http:
         await caller.message("bot-ready")
         async with http.get(f"{caller.location}/state") as response:
             assert response.status == 403

@@ -1,4 +1,4 @@
-"""Offers as clients make them: each is answered section by section, and what ends a call names its line."""
+"""Offers from real clients are answered section by section; a refusal names the line at fault."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import ServiceFactory
-from tests.support.answers import faults, sections_of
+from tests.support.http import SDP, SECURITY
+from tests.support.sdp_answers import mistakes, sections_of
+from tests.support.service import ServiceFactory
 
 OFFERS = {
     path.stem: path.read_bytes().decode() for path in (Path(__file__).parent.parent / "data/offers").iterdir()
 }
-SDP = {"Content-Type": "application/sdp"}
 
 
 @pytest.fixture
@@ -26,19 +26,19 @@ async def http(service: ServiceFactory) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def answered(http: aiohttp.ClientSession, offer: str) -> str:
-    """Return the answer, which must be right by the rules."""
+    """Return the answer, which must obey the rules of offer and answer."""
     async with http.post("/whip", data=offer.encode(), headers=SDP) as response:
         answer = await response.text()
         assert response.status == 201, answer
         location = response.headers["Location"]
     async with http.delete(location):
         pass
-    assert faults(offer, answer) == [], answer
+    assert mistakes(offer, answer) == [], answer
     return answer
 
 
 def taken(answer: str) -> str:
-    """Return what became of the sections: their kinds' first letters, a dash for one that is refused."""
+    """Return a letter for each section, the first of its kind; a dash for one that is refused."""
     return "".join("-" if section.refused else section.kind[0] for section in sections_of(answer))
 
 
@@ -72,9 +72,6 @@ async def test_a_clients_offer_is_answered_section_by_section(http: aiohttp.Clie
 
 
 SESSION = "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE 0 1\n"
-SECURITY = (
-    f"a=ice-ufrag:abcd\na=ice-pwd:{'p' * 24}\na=fingerprint:sha-256 {':'.join(['AB'] * 32)}\na=setup:actpass\n"
-)
 AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\na=mid:0\na=sendrecv\na=rtcp-mux\na=rtpmap:111 opus/48000/2\n" + SECURITY
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:1\na=sendonly\na=rtcp-mux\na=rtpmap:96 VP8/90000\n" + SECURITY
 DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:1\na=sctp-port:5000\n" + SECURITY
@@ -278,7 +275,7 @@ async def test_what_ends_a_call_names_its_line(
 
 @pytest.mark.parametrize("client", sorted(OFFERS))
 async def test_damaged_offers_are_never_our_fault(http: aiohttp.ClientSession, client: str) -> None:
-    """Lines that are lost, cut off, doubled, moved or spoiled."""
+    """Lines are lost, cut off, doubled, moved or damaged."""
     dice = random.Random(client)
     for _ in range(12):
         offer = OFFERS[client]

@@ -1,18 +1,16 @@
-"""Pages of other sites and names that somebody else points here: they get nothing, nothing is done for them."""
+"""Pages of other sites, and foreign names that point here, get nothing, and nothing is done for them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import product
 from typing import Any
 
 import aiohttp
-import pytest
 
 from agent.settings import Settings
 from signaling.http.origins import Origins, origins_of
-from tests.conftest import ServiceFactory
-from tests.http.test_whip import MDNS_OFFER, SDP, problem
+from tests.support.http import CHROMIUM_OFFER, SDP, problem
+from tests.support.service import ServiceFactory
 
 KEY = "k" * 20
 EVIL = {"Origin": "https://evil.example"}
@@ -26,12 +24,6 @@ ROUTES = (
     "/v1/realtime/calls/rtc_x",
     "/nowhere",
 )
-
-
-@pytest.fixture
-async def http(service: ServiceFactory) -> AsyncIterator[aiohttp.ClientSession]:
-    async with service() as url, aiohttp.ClientSession(url) as session:
-        yield session
 
 
 async def test_a_foreign_page_gets_nothing(http: aiohttp.ClientSession) -> None:
@@ -68,7 +60,7 @@ async def test_the_services_own_names_are_good(http: aiohttp.ClientSession) -> N
 
 async def test_pages_of_this_machine_may_call_a_service_on_loopback(http: aiohttp.ClientSession) -> None:
     headers = {**SDP, "Origin": "http://localhost:3000"}
-    async with http.post("/whip", data=MDNS_OFFER, headers=headers) as response:
+    async with http.post("/whip", data=CHROMIUM_OFFER, headers=headers) as response:
         assert response.status == 201
         assert response.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
         assert "Origin" in response.headers["Vary"]
@@ -80,7 +72,7 @@ async def test_pages_of_allowed_sites_may_call(service: ServiceFactory) -> None:
         async with http.options("/whip", headers=headers) as response:
             assert response.headers["Access-Control-Allow-Origin"] == "https://shop.example"
             assert "POST" in response.headers["Access-Control-Allow-Methods"]
-        async with http.post("/whip", data=MDNS_OFFER, headers={**SDP, **EVIL}) as response:
+        async with http.post("/whip", data=CHROMIUM_OFFER, headers={**SDP, **EVIL}) as response:
             assert response.status == 403
 
 

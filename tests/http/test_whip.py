@@ -1,51 +1,32 @@
-"""The HTTP door, as WHIP clients knock on it (RFC 9725)."""
+"""The HTTP routes as WHIP clients use them (RFC 9725)."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from signaling.client.caller import dial
-from tests.conftest import ServiceFactory
+from signaling.client.caller import call_service
+from tests.support.http import CHROMIUM_OFFER, FRAGMENT, SDP, problem
+from tests.support.service import ServiceFactory
 
-MDNS_OFFER = (Path(__file__).parent.parent / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()
-SDP = {"Content-Type": "application/sdp"}
-FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
-UFRAG = re.search(r"a=ice-ufrag:(.*)\r", MDNS_OFFER)
-
-
-@pytest.fixture
-async def http(service: ServiceFactory) -> AsyncIterator[aiohttp.ClientSession]:
-    async with service() as url, aiohttp.ClientSession(url) as session:
-        yield session
+UFRAG = re.search(r"a=ice-ufrag:(.*)\r", CHROMIUM_OFFER)
 
 
 async def start_call(http: aiohttp.ClientSession) -> tuple[str, str]:
     """Return the call's URL and ETag."""
-    async with http.post("/whip", data=MDNS_OFFER, headers=SDP) as response:
+    async with http.post("/whip", data=CHROMIUM_OFFER, headers=SDP) as response:
         assert response.status == 201, await response.text()
         return response.headers["Location"], response.headers["ETag"]
 
 
-async def problem(response: aiohttp.ClientResponse) -> dict[str, object]:
-    assert response.content_type == "application/problem+json"
-    body: dict[str, object] = await response.json(content_type="application/problem+json")
-    assert body["status"] == response.status
-    assert isinstance(body["error"], dict)
-    assert body["error"]["message"] == body["detail"]
-    return body
-
-
 @pytest.mark.parametrize("path", ["/whip", "/v1/realtime/calls"])
 async def test_an_offer_is_answered(http: aiohttp.ClientSession, path: str) -> None:
-    async with http.post(path, data=MDNS_OFFER, headers=SDP) as response:
+    async with http.post(path, data=CHROMIUM_OFFER, headers=SDP) as response:
         answer = await response.text()
         assert response.status == 201
         assert response.headers["Content-Type"] == "application/sdp"
@@ -58,7 +39,7 @@ async def test_an_offer_is_answered(http: aiohttp.ClientSession, path: str) -> N
 
 async def test_mdns_candidates_cost_no_time(http: aiohttp.ClientSession) -> None:
     """aioice would resolve each .local name for a second; the first call pays for what is set up once."""
-    assert ".local" in MDNS_OFFER
+    assert ".local" in CHROMIUM_OFFER
     await start_call(http)
     started = time.perf_counter()
     await start_call(http)
@@ -90,7 +71,7 @@ async def test_hang_up(http: aiohttp.ClientSession) -> None:
 async def test_hanging_up_a_call_whose_connection_was_just_closed(service: ServiceFactory) -> None:
     """Clients close the peer connection and then send DELETE; the service may have noticed the first by then."""
     async with service() as url, aiohttp.ClientSession() as http:
-        async with dial(url, hang_up=False) as caller:
+        async with call_service(url, hang_up=False) as caller:
             await caller.message("bot-ready")
         assert caller.location is not None
         await gone(http, caller.location)
@@ -141,23 +122,27 @@ async def test_ice_restart_is_declined_and_the_call_goes_on(http: aiohttp.Client
         assert response.status == 200
 
 
-AUDIO_REJECTED = MDNS_OFFER.replace("m=audio 9 ", "m=audio 0 ")
-NO_COMMON_CODEC = re.sub(r"m=audio 9 UDP/TLS/RTP/SAVPF .*\r", "m=audio 9 UDP/TLS/RTP/SAVPF 13 110\r", MDNS_OFFER)
-DATA_ONLY = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" + MDNS_OFFER[MDNS_OFFER.index("m=application") :]
+AUDIO_REJECTED = CHROMIUM_OFFER.replace("m=audio 9 ", "m=audio 0 ")
+NO_COMMON_CODEC = re.sub(
+    r"m=audio 9 UDP/TLS/RTP/SAVPF .*\r", "m=audio 9 UDP/TLS/RTP/SAVPF 13 110\r", CHROMIUM_OFFER
+)
+DATA_ONLY = (
+    "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" + CHROMIUM_OFFER[CHROMIUM_OFFER.index("m=application") :]
+)
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        (MDNS_OFFER, {"Content-Type": "text/plain"}, 415),
-        (MDNS_OFFER, {"Content-Type": "application/json"}, 415),
+        (CHROMIUM_OFFER, {"Content-Type": "text/plain"}, 415),
+        (CHROMIUM_OFFER, {"Content-Type": "application/json"}, 415),
         ("x" * (65 << 10), SDP, 413),
         ("hello", SDP, 400),
         ("", SDP, 400),
         (b"\xff\xfe", SDP, 400),
         ("v=0\r\nm=audio\r\n", SDP, 400),
-        (MDNS_OFFER.replace("a=fingerprint", "a=thumbprint"), SDP, 400),
-        (MDNS_OFFER.replace("a=setup:actpass", "a=setup:sideways"), SDP, 400),
+        (CHROMIUM_OFFER.replace("a=fingerprint", "a=thumbprint"), SDP, 400),
+        (CHROMIUM_OFFER.replace("a=setup:actpass", "a=setup:sideways"), SDP, 400),
         (AUDIO_REJECTED, SDP, 422),
         (NO_COMMON_CODEC, SDP, 422),
         (DATA_ONLY, SDP, 422),
@@ -205,7 +190,7 @@ async def _call_from_elsewhere(http: aiohttp.ClientSession) -> None:
         assert "POST" in response.headers["Access-Control-Allow-Methods"]
         for header in ("Authorization", "Content-Type", "If-Match"):
             assert header in response.headers["Access-Control-Allow-Headers"]
-    async with http.post("/whip", data=MDNS_OFFER, headers={**SDP, **origin}) as response:
+    async with http.post("/whip", data=CHROMIUM_OFFER, headers={**SDP, **origin}) as response:
         for header in ("Location", "ETag", "Link"):
             assert header in response.headers["Access-Control-Expose-Headers"]
     async with http.post("/whip", data="x", headers={**SDP, **origin}) as response:
@@ -213,13 +198,13 @@ async def _call_from_elsewhere(http: aiohttp.ClientSession) -> None:
 
 
 async def test_a_legal_offer_without_direction_is_answered(http: aiohttp.ClientSession) -> None:
-    """RFC 8866 section 6.7: what says nothing is sendrecv."""
-    async with http.post("/whip", data=MDNS_OFFER.replace("a=sendrecv\r\n", ""), headers=SDP) as response:
+    """RFC 8866 section 6.7: a section without a direction is sendrecv."""
+    async with http.post("/whip", data=CHROMIUM_OFFER.replace("a=sendrecv\r\n", ""), headers=SDP) as response:
         assert response.status == 201
         assert "a=sendrecv" in await response.text()
 
 
-LINES = MDNS_OFFER.splitlines(keepends=True)
+LINES = CHROMIUM_OFFER.splitlines(keepends=True)
 
 
 @pytest.mark.parametrize("removed", range(0, len(LINES), 3))
@@ -233,7 +218,7 @@ async def test_an_offer_that_lacks_a_line_is_never_our_fault(http: aiohttp.Clien
     "name", ["group", "candidate", "fingerprint", "mid", "rtpmap", "fmtp", "extmap", "sctp-port"]
 )
 async def test_an_offer_with_a_cut_off_line_is_never_our_fault(http: aiohttp.ClientSession, name: str) -> None:
-    offer = re.sub(rf"a={name}:[^\r]*", f"a={name}", MDNS_OFFER)
+    offer = re.sub(rf"a={name}:[^\r]*", f"a={name}", CHROMIUM_OFFER)
     async with http.post("/whip", data=offer, headers=SDP) as response:
         assert response.status in (201, 400, 422), await response.text()
 
@@ -241,12 +226,12 @@ async def test_an_offer_with_a_cut_off_line_is_never_our_fault(http: aiohttp.Cli
 async def test_odd_headers_are_never_our_fault(service: ServiceFactory) -> None:
     async with service(server_key="k" * 20) as url, aiohttp.ClientSession(url) as http:
         headers = {**SDP, "Authorization": "Bearer \udcff\udcfe"}
-        async with http.post("/whip", data=MDNS_OFFER, headers=headers) as response:
+        async with http.post("/whip", data=CHROMIUM_OFFER, headers=headers) as response:
             assert response.status == 401
             assert response.headers["WWW-Authenticate"] == "Bearer"
     async with service() as url, aiohttp.ClientSession(url) as http:
         headers = {**SDP, "Content-Encoding": "gzip"}
-        async with http.post("/whip", data=MDNS_OFFER.encode(), headers=headers) as response:
+        async with http.post("/whip", data=CHROMIUM_OFFER.encode(), headers=headers) as response:
             assert response.status == 400
 
 
@@ -254,11 +239,11 @@ async def test_the_server_key_is_wanted(service: ServiceFactory) -> None:
     key = "k" * 20
     async with service(server_key=key) as url, aiohttp.ClientSession(url) as http:
         for headers in (SDP, {**SDP, "Authorization": "Bearer wrong"}, {**SDP, "Authorization": key}):
-            async with http.post("/whip", data=MDNS_OFFER, headers=headers) as response:
+            async with http.post("/whip", data=CHROMIUM_OFFER, headers=headers) as response:
                 assert response.status == 401
                 assert key not in await response.text()
         async with http.post(
-            "/whip", data=MDNS_OFFER, headers={**SDP, "Authorization": f"Bearer {key}"}
+            "/whip", data=CHROMIUM_OFFER, headers={**SDP, "Authorization": f"Bearer {key}"}
         ) as response:
             assert response.status == 201
 
@@ -266,7 +251,7 @@ async def test_the_server_key_is_wanted(service: ServiceFactory) -> None:
 async def test_a_full_service_says_when_to_come_back(service: ServiceFactory) -> None:
     async with service(max_calls=1) as url, aiohttp.ClientSession(url) as http:
         await start_call(http)
-        async with http.post("/whip", data=MDNS_OFFER, headers=SDP) as response:
+        async with http.post("/whip", data=CHROMIUM_OFFER, headers=SDP) as response:
             assert response.status == 503
             assert int(response.headers["Retry-After"]) > 0
             await problem(response)
@@ -277,12 +262,12 @@ async def test_a_full_service_says_when_to_come_back(service: ServiceFactory) ->
 
 
 async def test_a_late_service_takes_no_further_call(service: ServiceFactory) -> None:
-    """The service runs on this loop, so it is late when the test does not let go of it."""
+    """The service shares this loop, so it is late while the test blocks it."""
     async with service(overload_lag_ms=20) as url, aiohttp.ClientSession(url) as http:
         for _ in range(8):
             time.sleep(0.22)  # noqa: ASYNC251
             await asyncio.sleep(0.01)
-        async with http.post("/whip", data=MDNS_OFFER, headers=SDP) as response:
+        async with http.post("/whip", data=CHROMIUM_OFFER, headers=SDP) as response:
             assert response.status == 503
             assert int(response.headers["Retry-After"]) > 0
             assert "overloaded" in str((await problem(response))["error"])

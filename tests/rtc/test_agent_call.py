@@ -1,17 +1,10 @@
-"""An agent's own file, heard by a real caller: greeting, events, and who hangs up when."""
+"""An agent's file in a call with a real caller: greeting, events, and who hangs up when."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 from agent import Agent, CallContext
 from agent.emulator import Emulator
-from agent.live.config import LiveEndpoint
-from agent.settings import Settings
-from signaling.app import running
-from signaling.client.caller import Caller, dial
+from tests.support.service import call_agent
 
 
 def leave(ctx: CallContext) -> str:
@@ -21,16 +14,8 @@ def leave(ctx: CallContext) -> str:
     return "goodbye"
 
 
-@asynccontextmanager
-async def calling(agent: Agent, emulator: Emulator, **options: Any) -> AsyncIterator[Caller]:
-    endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
-    settings = Settings(port=0, drain_timeout_s=0.1)
-    async with running(settings, endpoint, definition=agent) as url, dial(url, **options) as caller:
-        yield caller
-
-
 async def test_the_caller_is_greeted_aloud(emulator: Emulator) -> None:
-    async with calling(Agent(greeting="You are welcome."), emulator) as caller:
+    async with call_agent(Agent(greeting="You are welcome."), emulator) as caller:
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
         assert said["text"] == "You are welcome."
         assert abs(caller.heard_pcm()).max() > 1000
@@ -38,7 +23,7 @@ async def test_the_caller_is_greeted_aloud(emulator: Emulator) -> None:
 
 
 async def test_the_agent_hangs_up_after_its_last_word(emulator: Emulator) -> None:
-    async with calling(Agent(tools=[leave]), emulator, hang_up=False) as caller:
+    async with call_agent(Agent(tools=[leave]), emulator, hang_up=False) as caller:
         await caller.message("bot-ready")
         caller.type("call leave")
         event = await caller.message("server-message", lambda data: data["type"] == "app-event")

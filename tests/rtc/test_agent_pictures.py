@@ -1,4 +1,4 @@
-"""Pictures that the model makes reach the caller's client: small ones in the event, all by HTTP."""
+"""Pictures made by the model reach the client: small ones in the event, all of them by HTTP."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from agent.call.drawn import MAX_KEPT, MAX_PICTURE_BYTES
 from agent.emulator import Raw, Reply, Say, Turn, message
-from signaling.dialects.rtvi import MAX_INLINE_BYTES
-from tests.survival.line import Line, on_line
+from signaling.dialects.rtvi import MAX_INLINE_PICTURE_BYTES
+from tests.support.line import Line, on_line
 
 SMALL = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 LARGE = b"\xff\xd8\xff" + bytes(300_000)
@@ -49,7 +49,7 @@ async def test_a_picture_of_the_model_reaches_the_client() -> None:
         assert await fetched(line, first) == (200, "image/png", SMALL)
         second = await line.caller.message("server-message", lambda data: data.get("number") == 2)
         assert second["data"] is None
-        assert second["bytes"] == len(LARGE) > MAX_INLINE_BYTES
+        assert second["bytes"] == len(LARGE) > MAX_INLINE_PICTURE_BYTES
         assert await fetched(line, second) == (200, "image/jpeg", LARGE)
         said = await line.caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
         assert said["text"] == "Here they are."

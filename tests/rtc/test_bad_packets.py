@@ -1,137 +1,30 @@
-"""One bad datagram costs one datagram, whoever sent it: between two real peers, through every parser there is."""
+"""A bad datagram costs only itself, whoever sent it: between two real peers, through every parser."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from fractions import Fraction
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 from google_crc32c import value as crc32c
 from pylibsrtp import Error as SrtpError
 
-from agent.clock import monotonic
 from agent.emulator import Emulator
-from agent.media.encode import voice_encoder
-from agent.media.inbound import Ear, open_ear
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
-from agent.media.tap.guard import MAX_SOURCES, guard
+from agent.media.tap.guard import MAX_SOURCES
 from agent.media.tap.sctp import guard_channels
-from signaling.client.caller import dial
-from signaling.webrtc.peer import close_peer
-from tests.conftest import ServiceFactory
+from signaling.client.caller import call_service
+from tests.support.raw_peers import LOUD, NEW_SSRC, OPUS, send_as_anybody, talking
+from tests.support.service import ServiceFactory
 
-FRAME_S = 0.005  # faster than real time
-OPUS = 96
-KNOWN_SSRC, NEW_SSRC = 0x0A0B0C0D, 0x01020304
-LOUD = (8000 * np.sin(np.arange(480) / 3)).astype(np.int16)
-
-
-class Voice(MediaStreamTrack):
-    """Sends a tone."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._encoder = voice_encoder("opus")
-        self._number = 0
-
-    async def recv(self) -> av.Packet[Any]:
-        await asyncio.sleep(FRAME_S)
-        packet: av.Packet[Any] = av.Packet(self._encoder.encode(LOUD))
-        packet.pts, packet.time_base = self._number * 960, Fraction(1, 48_000)
-        self._number += 1
-        return packet
-
-
-class Line:
-    """A caller that can send whatever it wants, and who hears it."""
-
-    def __init__(self, sender: RTCPeerConnection, receiver: RTCPeerConnection) -> None:
-        self.sender, self.receiver = sender, receiver
-        self.unreadable = self.heard = 0
-        self.ear: Ear | None = None
-        self.transport: Any = sender.getSenders()[0].transport
-
-    def drop(self) -> None:
-        self.unreadable += 1
-
-    def hear(self, pcm: np.ndarray[Any, Any]) -> None:
-        self.heard += int(np.abs(pcm).max() > 4000)
-
-    async def until(self, found: Callable[[], bool]) -> None:
-        async with asyncio.timeout(8):
-            while not found():  # noqa: ASYNC110  nothing tells of it
-                await asyncio.sleep(FRAME_S)
-
-    async def still_hears(self) -> None:
-        """Wait for half a second of the tone more than there was."""
-        more = self.heard + 25
-        await self.until(lambda: self.heard >= more)
-        assert self.receiver.connectionState == "connected"
-
-    def send_raw(self, data: bytes) -> None:
-        """Send a datagram as anybody could who knows the port."""
-        send_as_anybody(self.transport, data)
-
-    async def send_rtp(self, data: bytes) -> None:
-        """Send RTP or RTCP as the caller can."""
-        await self.transport._send_rtp(data)
-
-    async def send_sctp(self, data: bytes) -> None:
-        await self.transport._send_data(data)
-
-
-def send_as_anybody(transport: Any, data: bytes) -> None:
-    """Send a datagram to where a transport sends, from a socket of its own."""
-    [pair] = transport.transport._connection._nominated.values()
-    with socket.socket(
-        socket.AF_INET6 if ":" in pair.remote_addr[0] else socket.AF_INET, socket.SOCK_DGRAM
-    ) as other:
-        other.sendto(data, pair.remote_addr)
-
-
-@asynccontextmanager
-async def talking(monkeypatch: pytest.MonkeyPatch, way: str) -> AsyncIterator[Line]:
-    if way == "untapped":
-        monkeypatch.setattr(tap, "AIORTC_SERIES", "another")
-    if way == "no shortcut":
-        monkeypatch.setattr(tap, "AIOICE_SERIES", "another")
-    assert tap_ice.guard()
-    sender, receiver = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
-    listening: asyncio.Task[None] | None = None
-    try:
-        sender.addTrack(Voice())
-        sender.createDataChannel("chat")
-        await sender.setLocalDescription(await sender.createOffer())
-        await receiver.setRemoteDescription(sender.localDescription)
-        await receiver.setLocalDescription(await receiver.createAnswer())
-        line = Line(sender, receiver)
-        line.ear = open_ear(receiver.getReceivers()[0], {OPUS: "opus"}, hear=line.hear, clock=monotonic)
-        assert line.ear.tapped == (way != "untapped")
-        for transceiver in (*sender.getTransceivers(), *receiver.getTransceivers()):
-            guard(transceiver.receiver, line.drop)
-        await sender.setRemoteDescription(receiver.localDescription)
-        listening = asyncio.create_task(line.ear.listen())
-        await line.still_hears()
-        yield line
-    finally:
-        if listening is not None:
-            listening.cancel()
-        await close_peer(sender)
-        await close_peer(receiver)
+KNOWN_SSRC = 0x0A0B0C0D
 
 
 def header(flags: int, ssrc: int, number: int) -> bytes:
@@ -179,18 +72,18 @@ WAYS = pytest.mark.parametrize("way", ["shortcut", "no shortcut", "untapped"])
 @WAYS
 async def test_what_anybody_can_send_ends_no_call(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tap_ice.dropped.copy()
-    async with talking(monkeypatch, way) as line:
+    async with talking(monkeypatch, way) as pair:
         for name, data in BY_ANYBODY.items():
-            line.send_raw(data)
+            pair.send_raw(data)
             await asyncio.sleep(0.01)
-            assert line.receiver.connectionState == "connected", name
-        await line.still_hears()
-        assert line.unreadable + (tap_ice.dropped - before).total() >= 2
+            assert pair.receiver.connectionState == "connected", name
+        await pair.still_hears()
+        assert pair.unreadable + (tap_ice.dropped - before).total() >= 2
 
 
-async def test_a_whole_call_outlives_them(service: ServiceFactory, emulator: Emulator) -> None:
-    """The service itself guards its calls, counts what it drops, and hears on."""
-    async with service() as url, dial(url) as caller:
+async def test_a_whole_call_survives_them(service: ServiceFactory, emulator: Emulator) -> None:
+    """The service guards its calls, counts what it drops, and still hears the caller."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         transport: Any = caller.pc.getSenders()[0].transport
         for data in BY_ANYBODY.values():
@@ -211,37 +104,37 @@ async def test_a_whole_call_outlives_them(service: ServiceFactory, emulator: Emu
 
 @WAYS
 async def test_what_the_caller_can_send_costs_itself(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each from a stream that is known, and as the first packet of a new one."""
-    async with talking(monkeypatch, way) as line:
+    """Each comes from a known stream, and as the first packet of a new one."""
+    async with talking(monkeypatch, way) as pair:
         for number, (name, make) in enumerate(BY_THE_CALLER.items()):
-            await line.send_rtp(extended(KNOWN_SSRC, 2 * number, 0xBEDE, bytes(4)))
+            await pair.send_rtp(extended(KNOWN_SSRC, 2 * number, 0xBEDE, bytes(4)))
             for ssrc in (KNOWN_SSRC, NEW_SSRC + number):
-                await line.send_rtp(make(ssrc, 2 * number + 1))
+                await pair.send_rtp(make(ssrc, 2 * number + 1))
                 await asyncio.sleep(0.01)
-                assert line.receiver.connectionState == "connected", name
-        await line.still_hears()
+                assert pair.receiver.connectionState == "connected", name
+        await pair.still_hears()
 
 
 @WAYS
 async def test_sctp_that_is_none_costs_itself(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(1)
-    async with talking(monkeypatch, way) as line:
+    async with talking(monkeypatch, way) as pair:
         for _ in range(100):
-            await line.send_sctp(rng.randbytes(rng.randint(1, 60)))
-        await line.still_hears()
+            await pair.send_sctp(rng.randbytes(rng.randint(1, 60)))
+        await pair.still_hears()
 
 
 @pytest.mark.parametrize("kind", [1, 2, 4, 6, 9, 130])
 async def test_a_parameter_of_no_length_costs_itself(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One such packet had the service read it for ever, whether or not the channels were open."""
-    async with talking(monkeypatch, "shortcut") as line:
-        guard_channels(line.receiver, lambda _objection: None)
-        sctp: Any = line.receiver.sctp
+    """The service would read such a packet for ever, whether or not the channels were open."""
+    async with talking(monkeypatch, "shortcut") as pair:
+        guard_channels(pair.receiver, lambda _objection: None)
+        sctp: Any = pair.receiver.sctp
         body = bytes(16 if kind in (1, 2) else 0) + struct.pack("!HH", 7, 0) + bytes(8)
         chunk = struct.pack("!BBH", kind, 0, 4 + len(body)) + body
         header = struct.pack("!HHL", 5000, 5000, 0 if kind == 1 else sctp._local_verification_tag)
-        await line.send_sctp(header + struct.pack("<L", crc32c(header + bytes(4) + chunk)) + chunk)
-        await line.still_hears()
+        await pair.send_sctp(header + struct.pack("<L", crc32c(header + bytes(4) + chunk)) + chunk)
+        await pair.still_hears()
         assert sctp.state == "connected"
 
 
@@ -256,31 +149,31 @@ BAD_OPENS = {
 
 
 async def test_a_data_channel_that_cannot_be_opened_closes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with talking(monkeypatch, "shortcut") as line:
+    async with talking(monkeypatch, "shortcut") as pair:
         got: list[Any] = []
 
         def channel_came(channel: Any) -> None:
             channel.on("message", got.append)
 
-        line.receiver.on("datachannel", channel_came)
-        channel = line.sender.createDataChannel("late")
-        await line.until(lambda: channel.readyState == "open")
-        sctp: Any = line.sender.sctp
+        pair.receiver.on("datachannel", channel_came)
+        channel = pair.sender.createDataChannel("late")
+        await pair.until(lambda: channel.readyState == "open")
+        sctp: Any = pair.sender.sctp
         for number, data in enumerate(BAD_OPENS.values()):
             await sctp._send(100 + 2 * number, 50, data)
             await sctp._send(channel.id, 50, data)  # where there is a channel already
         await sctp._send(channel.id, 51, b"\xff\xfe")  # text that is none
         await sctp._send(channel.id, 99, b"of no kind")
         channel.send("still here")
-        await line.until(lambda: "still here" in got)
-        await line.still_hears()
+        await pair.until(lambda: "still here" in got)
+        await pair.still_hears()
 
 
 async def test_a_stream_whose_extensions_are_always_bad_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """No extension is needed to hear a caller."""
-    async with talking(monkeypatch, "shortcut") as line:
+    async with talking(monkeypatch, "shortcut") as pair:
         came: list[int] = []
-        receiver: Any = line.receiver.getReceivers()[0]
+        receiver: Any = pair.receiver.getReceivers()[0]
         take = receiver._handle_rtp_packet
 
         async def note(packet: RtpPacket, **named: Any) -> None:
@@ -289,9 +182,9 @@ async def test_a_stream_whose_extensions_are_always_bad_is_heard(monkeypatch: py
             await take(packet, **named)
 
         receiver._handle_rtp_packet = note
-        await line.send_rtp(extended(NEW_SSRC, 1, 0xBEDE, b"\x10\x30\x21\x00\x00\x00\x00\x00"))
-        await line.until(lambda: NEW_SSRC in came)
-        assert line.unreadable == 0
+        await pair.send_rtp(extended(NEW_SSRC, 1, 0xBEDE, b"\x10\x30\x21\x00\x00\x00\x00\x00"))
+        await pair.until(lambda: NEW_SSRC in came)
+        assert pair.unreadable == 0
 
 
 @WAYS
@@ -307,42 +200,42 @@ async def test_any_bytes_end_no_call(way: str, seed: int, monkeypatch: pytest.Mo
         ),
         lambda ssrc, _number: rtcp(206, 15, struct.pack("!II", ssrc, 0) + b"REMB" + rng.randbytes(8)),
     ]
-    async with talking(monkeypatch, way) as line:
-        await line.send_rtp(extended(KNOWN_SSRC, 0, 0xBEDE, bytes(4)))
+    async with talking(monkeypatch, way) as pair:
+        await pair.send_rtp(extended(KNOWN_SSRC, 0, 0xBEDE, bytes(4)))
         for number in range(1, 300):
             data = bytearray(rng.choice(makers)(rng.choice([KNOWN_SSRC, NEW_SSRC]), number))
             for _ in range(rng.randint(0, 3)):
                 data[rng.randrange(1, len(data))] = rng.randrange(256)
             try:
-                await line.send_rtp(bytes(data))
+                await pair.send_rtp(bytes(data))
             except SrtpError:
-                line.send_raw(bytes(data))  # libsrtp refuses to sign it
-            line.send_raw(rng.choice([stun(rng.randrange(48), rng.randbytes(4)), rng.randbytes(40)]))
-        await line.still_hears()
+                pair.send_raw(bytes(data))  # libsrtp refuses to sign it
+            pair.send_raw(rng.choice([stun(rng.randrange(48), rng.randbytes(4)), rng.randbytes(40)]))
+        await pair.still_hears()
 
 
 @pytest.mark.parametrize("sources", [1, 200])
 async def test_a_report_that_would_not_fit_is_not_the_last(sources: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Timestamps that leap make a jitter of more than 32 bits; a report has room for 31 sources."""
-    async with talking(monkeypatch, "shortcut") as line:
-        receiver, reports = line.receiver.getReceivers()[0], list[Any]()
+    async with talking(monkeypatch, "shortcut") as pair:
+        receiver, reports = pair.receiver.getReceivers()[0], list[Any]()
         for ssrc in range(1, sources):
-            await line.send_rtp(extended(ssrc, 7, 0xBEDE, bytes(4)))
-        handle = line.sender.getSenders()[0]._handle_rtcp_packet
+            await pair.send_rtp(extended(ssrc, 7, 0xBEDE, bytes(4)))
+        handle = pair.sender.getSenders()[0]._handle_rtcp_packet
 
         async def note(packet: Any) -> None:
             reports.append(packet)
             await handle(packet)
 
-        monkeypatch.setattr(line.sender.getSenders()[0], "_handle_rtcp_packet", note)
+        monkeypatch.setattr(pair.sender.getSenders()[0], "_handle_rtcp_packet", note)
         streams = getattr(receiver, tap._STREAMS)
-        await line.until(
+        await pair.until(
             lambda: len(streams) == min(sources, MAX_SOURCES) and (sources == 1 or sources - 1 in streams)
         )
         for stream in streams.values():
             stream._jitter_q4 = 1 << 400
-        await line.until(lambda: len(reports) >= 2)
+        await pair.until(lambda: len(reports) >= 2)
         assert all(len(packet.reports) == min(sources, 31) for packet in reports)
         assert max(report.jitter for report in reports[0].reports) == 0xFFFFFFFF
         async with asyncio.timeout(5):
-            await line.receiver.close()
+            await pair.receiver.close()

@@ -1,31 +1,21 @@
-"""What the model is told beside the talk: other instructions, notes, first words, pictures with a question."""
+"""What the model is told besides speech: new instructions, notes, first words, pictures with a question."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-import av
 import pytest
 
 from agent import Agent, CallContext
 from agent.emulator import Emulator
-from agent.emulator.faults.script import Close, RefuseHandle
+from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import read_still
-from agent.media.video import encode_jpeg
 from agent.settings import DEFAULT_INSTRUCTION
-from signaling.client.caller import Caller, dial
-from tests.conftest import ServiceFactory
-from tests.rtc.test_video import Show, sent
-from tests.support.pictures import BLUE, RED, plain
-from tests.survival.line import on_line
-
-FAST: dict[str, Any] = {"on_turn": None, "pace": 50, "await_playback": False}
-TRUSTING = {"client_may_instruct": True}
-
-
-def jpeg(width: int, height: int) -> bytes:
-    return encode_jpeg(av.VideoFrame.from_ndarray(plain(width, height, BLUE), "rgb24"), 768)[2]
+from signaling.client.caller import Caller, call_service
+from tests.support.line import FAST, TRUSTING, on_line, says, transcribed
+from tests.support.pictures import BLUE, RED, Show, blue_jpeg, sent
+from tests.support.service import ServiceFactory
 
 
 async def ask(caller: Caller, what: str, **details: Any) -> dict[str, Any]:
@@ -35,10 +25,6 @@ async def ask(caller: Caller, what: str, **details: Any) -> dict[str, Any]:
     answer = await caller.message("server-response", lambda data: data["t"] == what, after=asked)
     found: dict[str, Any] = answer["d"]
     return found
-
-
-async def says(caller: Caller, words: str) -> None:
-    await caller.message("bot-output", lambda data: words in data["text"], timeout_s=15)
 
 
 async def test_a_note_is_known_and_not_answered_and_survives_a_lost_session() -> None:
@@ -54,10 +40,6 @@ async def test_a_note_is_known_and_not_answered_and_survives_a_lost_session() ->
         line.caller.type("what is my name")
         await says(line.caller, "Your name is Ada.")
         assert not any("Ada" in data["text"] for data in transcribed(line.caller))
-
-
-def transcribed(caller: Caller) -> list[dict[str, Any]]:
-    return [message["data"] for message in caller.messages if message["type"] == "user-transcription"]
 
 
 async def test_a_note_may_be_answered_at_once_by_rtvis_own_message() -> None:
@@ -127,7 +109,7 @@ async def test_another_agent_takes_over() -> None:
     [
         ("append-to-context", {"role": "system", "content": "x"}, "client_may_instruct"),
         ("append-to-context", {"role": "assistant", "content": "x"}, "client_may_instruct"),
-        ("append-to-context", {"role": ["user"], "content": "x"}, "role is one of"),
+        ("append-to-context", {"role": ["user"], "content": "x"}, "role must be one of"),
         ("append-to-context", {"content": " "}, "not empty"),
         ("append-to-context", {"content": "x" * 17_000}, "longer"),
         ("update-instructions", {"instructions": "You are a pirate."}, "client_may_instruct"),
@@ -143,7 +125,7 @@ async def test_another_agent_takes_over() -> None:
 async def test_what_cannot_be_done_is_refused_and_harms_nothing(
     service: ServiceFactory, emulator: Emulator, what: str, details: dict[str, Any], why: str
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.send("client-message", {"t": what, "d": details}, message_id="7")
         error = await caller.message("error-response")
@@ -183,10 +165,10 @@ async def test_a_caller_who_is_first_is_answered_instead() -> None:
 
 @pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.1-flash-live-preview"])
 async def test_a_question_about_two_pictures_is_one_turn(model: str) -> None:
-    """In one content where the model takes that, else as if the pictures were shown and the question typed."""
+    """They go in one content if the model takes that, else as if the pictures were shown and the question typed."""
     pictures = [
-        base64.b64encode(jpeg(64, 48)).decode(),
-        "data:image/jpeg;base64," + base64.b64encode(jpeg(96, 48)).decode(),
+        base64.b64encode(blue_jpeg(64, 48)).decode(),
+        "data:image/jpeg;base64," + base64.b64encode(blue_jpeg(96, 48)).decode(),
     ]
     async with on_line(**FAST, settings={"model": model}) as line:
         await ask(line.caller, "ask-about-pictures", content="what do you see", pictures=pictures)
@@ -198,7 +180,7 @@ async def test_a_question_about_two_pictures_is_one_turn(model: str) -> None:
 
 async def test_the_agent_describes_what_is_shown(service: ServiceFactory, emulator: Emulator) -> None:
     camera, screen = Show(RED, 10, still=True), Show(BLUE, 10, still=True)
-    async with service() as url, dial(url, videos=[camera, screen]) as caller:
+    async with service() as url, call_service(url, videos=[camera, screen]) as caller:
         await caller.message("bot-ready")
         await caller.until(lambda: set(sent(caller)) == {"camera", "screen"})
         answer = await ask(caller, "describe", source="screen", content="what do you see")
@@ -218,7 +200,7 @@ async def test_the_agent_describes_what_is_shown(service: ServiceFactory, emulat
 async def test_typed_text_brings_what_is_shown_where_the_model_would_not_look(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(turn_coverage="activity") as url, dial(url, videos=[Show(RED, 10)]) as caller:
+    async with service(turn_coverage="activity") as url, call_service(url, videos=[Show(RED, 10)]) as caller:
         await caller.message("bot-ready")
         await caller.message("server-message", lambda data: data["type"] == "picture-sent")
         caller.type("what do you see")

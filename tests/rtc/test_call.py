@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import re
 from contextlib import AsyncExitStack
 from typing import Any
@@ -12,36 +13,22 @@ import aiohttp
 import numpy as np
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
-from numpy.typing import NDArray
 
-from agent.emulator import Emulator, Hooks, Moment, Play, Raw, Turn, Wire, message, running_emulator
+from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Raw, Turn, message, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.peer import close_peer
-from tests.conftest import ServiceFactory
+from tests.support.service import ServiceFactory, service_for
+from tests.support.tones import peak_hz, rms, tone
 
 STORY = "tell me a long story"
 
 
-def tone(frequency_hz: float, rate_hz: int, seconds: float, amplitude: float = 8000) -> Pcm:
-    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (amplitude * np.sin(angle)).astype(np.int16)
-
-
-def spectrum_peak_hz(pcm: Pcm, rate_hz: int) -> float:
-    spectrum: NDArray[np.float64] = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
-    return float(np.argmax(spectrum) * rate_hz / len(pcm))
-
-
-def rms(pcm: Pcm) -> float:
-    return float(np.sqrt(np.mean(pcm.astype(float) ** 2))) if len(pcm) else 0.0
-
-
 async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         ready = await caller.message("bot-ready")
         assert ready["about"]["offline_demo"] is True
         caller.type("what is twelve plus thirty")
@@ -54,9 +41,27 @@ async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
         assert kinds.index("bot-started-speaking") < kinds.index("bot-stopped-speaking")
 
 
+async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFactory) -> None:
+    """That includes tools, and clients whose channel opens after the session was set up."""
+    async with service() as url, call_service(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        await caller.message("bot-output", lambda data: "degrees" in data["text"])
+        ended = len(caller.messages)
+        await caller.message(
+            "server-message", lambda data: data.get("state") == "listening", after=ended, timeout_s=30
+        )
+        told = [m["data"]["state"] for m in caller.messages if (m.get("data") or {}).get("type") == "agent-state"]
+        assert told[:3] == ["listening", "thinking", "speaking"]
+        assert told[-1] == "listening"
+        assert all(before != after for before, after in itertools.pairwise(told))
+        kinds = [m["type"] for m in caller.messages]
+        assert kinds.index("bot-ready") < kinds.index("server-message")
+
+
 async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emulator) -> None:
     """The tone arrives as that tone, and as much time arrives as has passed."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(1000, 48_000, 2.0))
         await caller.microphone.played()
@@ -66,12 +71,12 @@ async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emu
         heard = session.audio
         loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
         speech = heard[loud[0] + 1600 : loud[-1] - 1600]
-        assert abs(spectrum_peak_hz(speech, 16_000) - 1000) < 5
+        assert abs(peak_hz(speech, 16_000) - 1000) < 5
         assert 1.5 * 16_000 < loud[-1] - loud[0] < 2.2 * 16_000
 
 
 async def test_interruption_by_voice(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -89,8 +94,8 @@ async def test_interruption_by_voice(service: ServiceFactory) -> None:
 
 
 async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
-    """What was queued is not heard: the line is silent until the next answer."""
-    async with service() as url, dial(url) as caller:
+    """Queued speech is not heard: the line is silent until the next answer."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -105,7 +110,7 @@ async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
 
 
 async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(tool_reports="full") as url, dial(url) as caller:
+    async with service(tool_reports="full") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
         called = await caller.message("llm-function-call-in-progress")
@@ -119,21 +124,21 @@ async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, e
 
 async def test_hang_up_by_the_caller_ends_the_session(service: ServiceFactory, emulator: Emulator) -> None:
     async with service() as url:
-        async with dial(url) as caller:
+        async with call_service(url) as caller:
             await caller.message("bot-ready")
         await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
 
 
 async def test_a_caller_who_just_leaves(service: ServiceFactory, emulator: Emulator) -> None:
-    """No DELETE: the closed DTLS connection ends the call."""
-    async with service() as url, dial(url) as caller:
+    """There is no DELETE: the closed DTLS connection ends the call."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         await caller.pc.close()
         await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
 
 
 async def test_hang_up_over_the_data_channel(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.send("disconnect-bot")
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
@@ -145,7 +150,7 @@ async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator
     async with AsyncExitStack() as stack:
         stopping = AsyncExitStack()
         url = await stopping.enter_async_context(service())
-        caller = await stack.enter_async_context(dial(url, hang_up=False))
+        caller = await stack.enter_async_context(call_service(url, hang_up=False))
         await caller.message("bot-ready")
         await stopping.aclose()
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
@@ -155,34 +160,35 @@ async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator
 
 
 class Refusing(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.CONNECTED:
-            await wire.close(1007, "The model does not exist.")
+            await session.close(1007, "The model does not exist.")
 
 
 class Losing(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.TURN_STARTED:
-            await wire.close(1011, "Internal error.")
+            await session.close(1011, "Internal error.")
 
 
 class Mute(Hooks):
-    async def at(self, wire: Wire, moment: Moment) -> None:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
         if moment is Moment.SETUP_RECEIVED:
             await asyncio.Event().wait()
 
 
-async def _ending(hooks: type[Hooks], **changes: object) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _ending(hooks: type[Hooks], **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fatal error and the farewell of a call whose Live session goes wrong."""
-    async with running_emulator(hooks=hooks) as emulator:
-        settings = Settings(port=0, **changes)  # type: ignore[arg-type]
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
-            if hooks is Losing:
-                await caller.message("bot-ready")
-                caller.type("hello")
-            error = await caller.message("error", lambda data: data["fatal"])
-            return error, await caller.message("server-message")
+    async with (
+        running_emulator(hooks=hooks) as emulator,
+        service_for(emulator, **changes) as url,
+        call_service(url, hang_up=False) as caller,
+    ):
+        if hooks is Losing:
+            await caller.message("bot-ready")
+            caller.type("hello")
+        error = await caller.message("error", lambda data: data["fatal"])
+        return error, await caller.message("server-message", lambda data: data["type"] == "call-ended")
 
 
 async def test_a_refused_session_says_whose_fault_it_was() -> None:
@@ -207,7 +213,7 @@ async def test_set_up_has_a_time_limit() -> None:
 
 async def test_a_server_that_is_not_there() -> None:
     endpoint = LiveEndpoint("test-key", "https://127.0.0.1:9")
-    async with running(Settings(port=0, recovery_s=0), endpoint) as url, dial(url, hang_up=False) as caller:
+    async with running(Settings(port=0, recovery_s=0), endpoint) as url, call_service(url, hang_up=False) as caller:
         farewell = await caller.message("server-message")
         assert farewell["reason"] == "live_lost"
         assert farewell["fault"] == "network"
@@ -226,17 +232,19 @@ async def test_all_parts_of_a_message_are_heard_at_any_rate(rate_hz: int) -> Non
     def script(_turn: Turn) -> tuple[Raw, ...]:
         return (Raw(message("audio", {"serverContent": content})),)
 
-    async with running_emulator(on_turn=script) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("play")
-            await caller.message("bot-stopped-speaking")
-            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
-            heard = caller.heard_pcm()
-            loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
-            assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
-            assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
+    async with (
+        running_emulator(on_turn=script) as emulator,
+        service_for(emulator) as url,
+        call_service(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("play")
+        await caller.message("bot-stopped-speaking")
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        heard = caller.heard_pcm()
+        loud = np.flatnonzero(np.abs(heard.astype(int)) > 2000)
+        assert (loud[-1] - loud[0]) / 48_000 == pytest.approx(1.5, abs=0.1)
+        assert abs(peak_hz(heard[loud[0] : loud[-1]], 48_000) - 700) < 5
 
 
 async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
@@ -249,30 +257,34 @@ async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
         return (Play(answer),)
 
     class LateChunks(Hooks):
-        async def before_send(self, wire: Wire, message_: Any) -> Any:
+        async def before_send(self, session: HookedSession, message_: Any) -> Any:
             if message_.kind != "interrupted":
                 return message_
             content = {"interrupted": True, "modelTurn": {"parts": [_audio(late, 24_000)]}}
-            await wire.send(message("interrupted", {"serverContent": content}))
-            await wire.send(message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}}))
+            await session.send(message("interrupted", {"serverContent": content}))
+            await session.send(
+                message("audio", {"serverContent": {"modelTurn": {"parts": [_audio(late, 24_000)]}}})
+            )
             return None
 
-    async with running_emulator(on_turn=script, hooks=LateChunks) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("story")
-            await caller.message("bot-started-speaking")
-            await caller.until(lambda: len(caller.heard) > 50)
-            after = len(caller.messages)
-            caller.type("answer")
-            await caller.message("bot-interrupted")
-            await caller.message("bot-started-speaking", after=after)
-            await caller.message("bot-stopped-speaking", after=len(caller.messages))
-            await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
-            heard = caller.heard_pcm()
-            assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
-            assert band_power(heard, 400) > 100 * band_power(heard, 1500)
+    async with (
+        running_emulator(on_turn=script, hooks=LateChunks) as emulator,
+        service_for(emulator) as url,
+        call_service(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("story")
+        await caller.message("bot-started-speaking")
+        await caller.until(lambda: len(caller.heard) > 50)
+        after = len(caller.messages)
+        caller.type("answer")
+        await caller.message("bot-interrupted")
+        await caller.message("bot-started-speaking", after=after)
+        await caller.message("bot-stopped-speaking", after=len(caller.messages))
+        await caller.until(lambda: rms(np.concatenate(caller.heard[-10:])) < 20)
+        heard = caller.heard_pcm()
+        assert band_power(heard, 3000) > 100 * band_power(heard, 1500)
+        assert band_power(heard, 400) > 100 * band_power(heard, 1500)
 
 
 def band_power(pcm: Pcm, frequency_hz: float) -> float:
@@ -283,7 +295,7 @@ def band_power(pcm: Pcm, frequency_hz: float) -> float:
 
 async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emulator) -> None:
     """A WHIP publisher (sendonly) is heard, though it will not hear the agent."""
-    async with service() as url, dial(url, listens=False) as caller:
+    async with service() as url, call_service(url, listens=False) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(500, 48_000, 0.5))
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 8000)
@@ -291,14 +303,14 @@ async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emula
 
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722"])
 async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: str) -> None:
-    async with service() as url, dial(url, codec=codec) as caller:
+    async with service() as url, call_service(url, codec=codec) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(1000, 48_000, 1.0))
         await caller.microphone.played()
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 20_000)
         heard = emulator.sessions[0].audio
         loud = np.flatnonzero(np.abs(heard.astype(int)) > 1000)
-        assert abs(spectrum_peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
+        assert abs(peak_hz(heard[loud[0] : loud[-1]], 16_000) - 1000) < 5
         caller.type("what is one plus one")
         await caller.message("bot-stopped-speaking", timeout_s=15)
         assert rms(caller.heard_pcm()) > 200
@@ -306,7 +318,7 @@ async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: 
 
 
 async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for text in (
             "",
@@ -328,7 +340,7 @@ async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
 
 
 async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFactory) -> None:
-    """Only `.local` candidates, and the end of them said: the caller's own checks make the pair."""
+    """There are only `.local` candidates, and end-of-candidates: the caller's own checks make the pair."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     await pc.setLocalDescription(await pc.createOffer())
@@ -348,8 +360,8 @@ async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFact
 
 
 async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, emulator: Emulator) -> None:
-    """The caller's machine is gone: no packet comes any more, and nobody said goodbye."""
-    async with service(ice_grace_s=1.0) as url, dial(url, hang_up=False) as caller:
+    """The caller's machine disappears: no more packets come, and nobody said goodbye."""
+    async with service(ice_grace_s=1.0) as url, call_service(url, hang_up=False) as caller:
         await caller.message("bot-ready")
         transport = caller.pc.getSenders()[0].transport.transport
         await transport._connection.close()  # the sockets only: no DTLS alert leaves
@@ -363,19 +375,21 @@ async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, 
 
 
 class CancellingAtOnce(Hooks):
-    async def before_send(self, wire: Wire, message_: Any) -> Any:
+    async def before_send(self, session: HookedSession, message_: Any) -> Any:
         if message_.kind != "toolCall":
             return message_
-        await wire.send(message_)
-        await wire.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
+        await session.send(message_)
+        await session.send(message("toolCallCancellation", {"toolCallCancellation": {"ids": ["call-1"]}}))
         return None
 
 
 async def test_a_tool_that_is_cancelled_at_once_is_reported() -> None:
-    async with running_emulator(hooks=CancellingAtOnce) as emulator:
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file))
-        async with running(Settings(port=0), endpoint) as url, dial(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("what is the weather in Paris")
-            stopped = await caller.message("llm-function-call-stopped")
-            assert stopped["cancelled"] is True
+    async with (
+        running_emulator(hooks=CancellingAtOnce) as emulator,
+        service_for(emulator) as url,
+        call_service(url) as caller,
+    ):
+        await caller.message("bot-ready")
+        caller.type("what is the weather in Paris")
+        stopped = await caller.message("llm-function-call-stopped")
+        assert stopped["cancelled"] is True

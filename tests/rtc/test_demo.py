@@ -1,24 +1,18 @@
-"""The offline demo in whole calls: what interrupts it, and that it answers what is said aloud."""
+"""The offline demo in whole calls: what interrupts it, and that it answers speech."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 
 import numpy as np
 import pytest
 
 from agent.emulator import Emulator, running_emulator
 from agent.emulator.model.transcribe import recognition_installed
-from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
-from agent.settings import Settings
-from signaling.app import running
-from signaling.client.caller import Microphone, dial
+from signaling.client.caller import Microphone, call_service
 from tests.bench.answers import VOICE_HZ, ask, summary
-
-ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
+from tests.support.service import ServiceFactory, service_for
 
 
 def burst(seconds: float, level_db: float) -> Pcm:
@@ -27,7 +21,7 @@ def burst(seconds: float, level_db: float) -> Pcm:
 
 
 async def test_a_cough_does_not_interrupt_and_a_word_does(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service() as url, dial(url, microphone=Microphone(VOICE_HZ)) as caller:
+    async with service() as url, call_service(url, microphone=Microphone(VOICE_HZ)) as caller:
         await caller.message("bot-ready")
         caller.type("tell me a long story")
         await caller.message("bot-started-speaking")
@@ -46,9 +40,7 @@ async def test_a_cough_does_not_interrupt_and_a_word_does(service: ServiceFactor
 async def test_spoken_questions_are_answered_and_the_delays_told(capsys: pytest.CaptureFixture[str]) -> None:
     async with asyncio.timeout(60), running_emulator(speech_recognition=True) as emulator:
         emulator.prepare()
-        settings = Settings(port=0, drain_timeout_s=0.1, overload_lag_ms=1e4)
-        endpoint = LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
-        async with running(settings, endpoint) as url:
+        async with service_for(emulator, offline_demo=True) as url:
             answers = await ask(url, ["what time is it", "what is twelve plus thirty"])
     with capsys.disabled():
         print(f"\nthe demo's answers: {summary(answers)}")

@@ -11,7 +11,7 @@ from aiortc.rtp import RtpPacket
 from agent.clock import monotonic
 from agent.media.encode import voice_encoder
 from agent.media.reorder import BURST_S, REAL_TIME
-from tests.rtc.test_bad_packets import LOUD, NEW_SSRC, OPUS, talking
+from tests.support.raw_peers import LOUD, NEW_SSRC, OPUS, talking
 
 FLOOD_S = 3.0
 PER_S = 500  # ten times real time; in one process with both peers there is no more to be had
@@ -29,16 +29,16 @@ def packets(step_ticks: int) -> Any:
 @pytest.mark.parametrize("way", ["shortcut", "no shortcut", "untapped"])
 @pytest.mark.parametrize("step_ticks", [960, 96_000 - 480], ids=["in order", "each 1.99 s ahead"])
 async def test_a_flood_is_heard_in_real_time(monkeypatch: pytest.MonkeyPatch, way: str, step_ticks: int) -> None:
-    async with talking(monkeypatch, way) as line:
-        await line.still_hears()
-        assert line.ear is not None
-        flood, before, began, sent = packets(step_ticks), line.ear.stats.samples, monotonic(), 0
+    async with talking(monkeypatch, way) as pair:
+        await pair.still_hears()
+        assert pair.ear is not None
+        flood, before, began, sent = packets(step_ticks), pair.ear.stats.samples, monotonic(), 0
         while (lasted_s := monotonic() - began) < FLOOD_S:
             for _ in range(int(lasted_s * PER_S) - sent):
-                await line.send_rtp(next(flood))
+                await pair.send_rtp(next(flood))
                 sent += 1
             await asyncio.sleep(0.01)
-        heard_s = (line.ear.stats.samples - before) / 16_000
+        heard_s = (pair.ear.stats.samples - before) / 16_000
         assert heard_s <= (monotonic() - began) * REAL_TIME + BURST_S
-        assert line.ear.packets().surplus > 0
-        assert line.heard > 0
+        assert pair.ear.packets().surplus > 0
+        assert pair.heard > 0

@@ -7,8 +7,6 @@ import io
 import subprocess
 import sys
 import wave
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,14 @@ from rich.console import Console
 from agent.emulator.model.voice import speech_pack
 from agent.errors import ConfigError
 from agent.media.fir import Pcm
-from signaling.client.call import Line, Outcome, TranscriptView, hold_call, read_sound, write_sound
-from signaling.client.caller import dial
+from signaling.client.call import Outcome, hold_call
+from signaling.client.caller import call_service
+from signaling.client.files import read_sound, write_sound
+from signaling.client.transcript import TranscriptLine, TranscriptView
+from tests.support.service import ServiceFactory
 
-ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 
-
-async def call(url: str, shown: list[Line], **changes: Any) -> Outcome:
+async def call(url: str, shown: list[TranscriptLine], **changes: Any) -> Outcome:
     arguments = {"speech": None, "record": None, "key": None, "limit_s": None, "hang_up": asyncio.Event()}
     return await hold_call(url, show=shown.append, **{**arguments, **changes})
 
@@ -33,8 +32,8 @@ async def call(url: str, shown: list[Line], **changes: Any) -> Outcome:
 async def test_a_sound_file_is_spoken_and_the_answer_recorded(
     service: ServiceFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("signaling.client.call.GOODBYE_S", 2.0)
-    spoken, record, shown = tmp_path / "in.wav", tmp_path / "out.wav", list[Line]()
+    monkeypatch.setattr("signaling.client.call.SILENCE_BEFORE_HANG_UP_S", 2.0)
+    spoken, record, shown = tmp_path / "in.wav", tmp_path / "out.wav", list[TranscriptLine]()
     write_sound(spoken, speech_pack().caller_phrase("what time is it"), 24_000)
     async with service() as url:
         outcome = await call(url, shown, speech=read_sound(spoken), record=record)
@@ -49,8 +48,8 @@ async def test_a_sound_file_is_spoken_and_the_answer_recorded(
 async def test_a_sound_file_is_marked_for_an_agent_that_listens_to_nothing_else(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("signaling.client.call.GOODBYE_S", 2.0)
-    shown = list[Line]()
+    monkeypatch.setattr("signaling.client.call.SILENCE_BEFORE_HANG_UP_S", 2.0)
+    shown = list[TranscriptLine]()
     speech = np.full(48_000, 5000, np.int16)
     speech[::2] = -5000
     async with service(vad="off") as url:
@@ -73,7 +72,7 @@ async def test_a_call_ends_when_asked_to(service: ServiceFactory) -> None:
 
 
 async def test_a_full_service_is_named(service: ServiceFactory) -> None:
-    async with service(max_calls=1) as url, dial(url):
+    async with service(max_calls=1) as url, call_service(url):
         outcome = await call(url, [])
     assert (outcome.reason, outcome.failed) == ("refused", True)
     assert outcome.detail == "The service refused the call (503): All 1 calls are in use."
@@ -92,7 +91,7 @@ async def test_a_service_that_is_not_there_is_named() -> None:
 
 async def test_what_the_agent_writes_is_shown(service: ServiceFactory) -> None:
     """TEXT modality: no voice, and the words come all the same."""
-    async with service(model="offline-demo", audio_output=False) as url, dial(url) as caller:
+    async with service(model="offline-demo", audio_output=False) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
@@ -103,10 +102,10 @@ async def test_what_the_agent_writes_is_shown(service: ServiceFactory) -> None:
 def test_finished_turns_are_printed_once_each() -> None:
     output = io.StringIO()
     with TranscriptView(Console(file=output, width=80)) as view:
-        view.show(Line("caller", 1, "tell", final=False))
-        view.show(Line("caller", 1, "tell me", final=True))
-        view.show(Line("agent", 1, "Once upon", final=True, unheard=" a time"))
-        view.show(Line("agent", 2, "Well", final=False))
+        view.show(TranscriptLine("caller", 1, "tell", final=False))
+        view.show(TranscriptLine("caller", 1, "tell me", final=True))
+        view.show(TranscriptLine("agent", 1, "Once upon", final=True, unheard=" a time"))
+        view.show(TranscriptLine("agent", 2, "Well", final=False))
     assert output.getvalue().splitlines() == [
         "caller: tell me",
         "agent: Once upon [interrupted, unheard: a time]",
@@ -117,7 +116,7 @@ def test_finished_turns_are_printed_once_each() -> None:
 def test_a_terminal_shows_turns_while_they_go_on() -> None:
     output = io.StringIO()
     with TranscriptView(Console(file=output, width=80, force_terminal=True)) as view:
-        view.show(Line("caller", 1, "tell me a", final=False))
+        view.show(TranscriptLine("caller", 1, "tell me a", final=False))
     assert "tell me a" in output.getvalue()
 
 

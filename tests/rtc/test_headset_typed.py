@@ -19,23 +19,23 @@ from numpy.typing import NDArray
 
 from agent.emulator import Emulator
 from agent.errors import ConfigError
-from signaling.client.call import Line, Outcome, hold_call
+from signaling.client.call import Outcome, hold_call
 from signaling.client.camera import MAX_FPS, MAX_PX, FileCamera
 from signaling.client.keyboard import Keyboard
-from tests.conftest import ServiceFactory
-from tests.rtc.test_briefing import FAST
+from signaling.client.transcript import TranscriptLine
+from tests.support.line import FAST, on_line
 from tests.support.pictures import BLUE, GREEN, RED, decoded_jpeg, plain
-from tests.survival.line import on_line
+from tests.support.service import ServiceFactory
 
 SUMS = ["what is one plus one", "what is two plus two"]
 
 
 @pytest.fixture(autouse=True)
 def _short_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signaling.client.call.GOODBYE_S", 1.5)
+    monkeypatch.setattr("signaling.client.call.SILENCE_BEFORE_HANG_UP_S", 1.5)
 
 
-async def call(url: str, shown: list[Line] | None = None, **changes: Any) -> Outcome:
+async def call(url: str, shown: list[TranscriptLine] | None = None, **changes: Any) -> Outcome:
     arguments: dict[str, Any] = {
         "speech": None,
         "record": None,
@@ -47,13 +47,13 @@ async def call(url: str, shown: list[Line] | None = None, **changes: Any) -> Out
     return await hold_call(url, **{**arguments, **changes})
 
 
-def final(shown: list[Line]) -> list[tuple[str, str]]:
+def final(shown: list[TranscriptLine]) -> list[tuple[str, str]]:
     return [(line.speaker, line.text.strip()) for line in shown if line.final]
 
 
 async def test_texts_are_typed_one_after_the_other() -> None:
     async with on_line(**FAST) as line:
-        shown: list[Line] = []
+        shown: list[TranscriptLine] = []
         outcome = await call(line.url, shown, keyboard=Keyboard(SUMS))
         assert (outcome.reason, outcome.detail) == ("caller_hung_up", "All was said.")
         assert final(shown) == [
@@ -81,7 +81,7 @@ async def test_lines_of_a_pipe_are_typed_until_it_ends(pipe: tuple[int, int]) ->
     os.write(writing, f"{SUMS[0]}\n\n  {SUMS[1]}".encode())  # an empty line is nothing; the last has no end
     os.close(writing)
     async with on_line(**FAST) as line:
-        shown: list[Line] = []
+        shown: list[TranscriptLine] = []
         keyboard = Keyboard()
         keyboard.read(reading, hurried=False, holds=True)
         outcome = await call(line.url, shown, keyboard=keyboard)
@@ -93,9 +93,9 @@ async def test_lines_of_a_pipe_are_typed_until_it_ends(pipe: tuple[int, int]) ->
 async def test_a_person_who_types_may_interrupt_and_the_call_waits_for_them(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     hang_up = asyncio.Event()
-    shown: list[Line] = []
+    shown: list[TranscriptLine] = []
 
-    def show(line: Line) -> None:
+    def show(line: TranscriptLine) -> None:
         shown.append(line)
         if line.speaker == "agent" and line.text and len(shown) < 10:
             os.write(writing, f"{SUMS[0]}\n".encode())  # into the story, once it has begun
@@ -121,7 +121,7 @@ async def test_tools_are_told_of(service: ServiceFactory) -> None:
 
 
 async def test_a_call_without_audio_input_sends_none(service: ServiceFactory, emulator: Emulator) -> None:
-    shown: list[Line] = []
+    shown: list[TranscriptLine] = []
     async with service() as url:
         outcome = await call(url, shown, keyboard=Keyboard(SUMS[:1]), speaks=False)
     assert not outcome.failed
@@ -179,7 +179,7 @@ async def test_a_video_is_shown_again_and_again(
 
 async def test_the_agent_says_what_a_picture_file_shows(service: ServiceFactory, tmp_path: Path) -> None:
     camera = FileCamera(write_picture(tmp_path / "plan.png", GREEN, (400, 300)))
-    shown: list[Line] = []
+    shown: list[TranscriptLine] = []
     async with service() as url:
         keyboard = Keyboard(["hello", "what do you see"])
         outcome = await call(url, shown, camera=camera, keyboard=keyboard, speaks=False)

@@ -1,4 +1,4 @@
-"""A telephone's keys between two real peers, both ways: which payload type and clock, and what is on the wire."""
+"""Telephone keys between two real peers, both ways: payload type, clock, and what is on the wire."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from agent.media.rtp import RtpPacket
 from agent.media.tap.audio import tap_audio
 from agent.media.track import AgentVoiceTrack
 from signaling.webrtc import sdp
-from signaling.webrtc.offer import _wire_keys
 from signaling.webrtc.offered import read_offer
 from signaling.webrtc.peer import close_peer
+from signaling.webrtc.wiring import wire_keys
 
 CLOCKS_HZ = {101: 8_000, 110: 48_000}
 
@@ -104,7 +104,7 @@ async def test_keys_go_both_ways(codec: str, rtpmaps: list[str], payload: int, a
 
 def wire(pc: RTCPeerConnection, voice: AgentVoiceTrack, description: str) -> None:
     leg: Any = SimpleNamespace(pc=pc, call=SimpleNamespace(voice=voice))
-    _wire_keys(leg, read_offer(description))
+    wire_keys(leg, read_offer(description))
 
 
 async def until(found: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""Calls that reach a limit: what they took is told, the goodbye is heard, then they end."""
+"""Calls that reach a limit: usage is reported, the goodbye is heard, then the call ends."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import aiohttp
 import numpy as np
 import pytest
 
-from agent.emulator import Emulator, Play, Turn, running_emulator
+from agent.emulator import Play, Turn, running_emulator
 from agent.emulator.model import phrases
-from agent.errors import ConfigError
+from agent.errors import ConfigError, OfferError
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.client.caller import Caller, dial
-from tests.survival.line import witnessed
+from signaling.client.caller import Caller, call_service
+from tests.support.http import SDP
+from tests.support.line import witnessed
+from tests.support.service import ServiceFactory, service_for
 from tests.survival.registry import survives
 
+KEY = "a-key-of-the-server"
 DEAR = {"fault": "usage", "prompt": {"AUDIO": 10_000}, "response": {"AUDIO": 1_000}, "turn": 1}  # $0.03 and $0.012
 
 
 @asynccontextmanager
 async def calling(
-    *faults: dict[str, Any], on_turn: Any = None, **changes: object
+    *faults: dict[str, Any], on_turn: Any = None, **changes: Any
 ) -> AsyncIterator[tuple[Caller, str]]:
     """Dial a service whose emulator has faults; yields the caller, who can be heard, and the service's address."""
     script = "\n".join(map(json.dumps, faults))
-    async with running_emulator(faults=script, on_turn=on_turn, speech_recognition=False) as emulator:
-        settings = Settings(**{"port": 0, "drain_timeout_s": 0.1, **changes})  # type: ignore[arg-type]
-        endpoint = endpoint_of(emulator)
-        async with running(settings, endpoint) as url, dial(url, hang_up=False) as caller:
-            await caller.message("bot-ready")
-            async with witnessed(caller, url):
-                yield caller, url
-
-
-def endpoint_of(emulator: Emulator) -> LiveEndpoint:
-    return LiveEndpoint("test-key", emulator.url, str(emulator.ca_file), offline_demo=True)
+    async with (
+        running_emulator(faults=script, on_turn=on_turn, speech_recognition=False) as emulator,
+        service_for(emulator, offline_demo=True, **changes) as url,
+        call_service(url, hang_up=False) as caller,
+    ):
+        await caller.message("bot-ready")
+        async with witnessed(caller, url):
+            yield caller, url
 
 
 async def told(caller: Caller, kind: str, timeout_s: float = 10.0) -> dict[str, Any]:
@@ -49,7 +49,7 @@ async def told(caller: Caller, kind: str, timeout_s: float = 10.0) -> dict[str, 
 
 
 def kinds(caller: Caller) -> list[str]:
-    """Types of messages, those that are the service's own by their own."""
+    """Return the types of the messages so far, those of server-messages by their own."""
     return [(m.get("data") or {}).get("type", m["type"]) for m in caller.messages]
 
 
@@ -118,7 +118,7 @@ async def test_an_agent_that_speaks_for_long_is_not_idle() -> None:
     log="ended: max_duration",
 )
 async def test_a_model_that_says_no_goodbye_does_not_hold_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.dialog.limits.GOODBYE_S", 0.5)
+    monkeypatch.setattr("agent.call.farewell.GOODBYE_S", 0.5)
 
     def silent(_turn: Turn) -> tuple[Play, ...]:
         return (Play(np.zeros(0, np.int16)),)
@@ -155,8 +155,46 @@ async def test_a_model_without_a_price_has_no_cost_and_no_budget(caplog: pytest.
         sum("there is no price for the model gemini-of-tomorrow" in record.message for record in caplog.records)
         == 1
     )
-    with pytest.raises(ConfigError, match="budget_usd cannot be kept: there is no price for the model gemini-of"):
+    with pytest.raises(ConfigError, match="cannot be enforced: there is no price for the model gemini-of"):
         async with running(
             Settings(port=0, model="gemini-of-tomorrow", budget_usd=1), LiveEndpoint("k", "https://127.0.0.1:9")
         ):
             pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"daily_budget_usd": 0.04}, "daily_budget_spent"),
+        ({"daily_minutes": 0.05}, "daily_minutes_used"),
+    ],
+)
+async def test_calls_end_with_a_goodbye_and_offers_wait(settings: dict[str, float], reason: str) -> None:
+    async with calling(DEAR, **settings) as (caller, url):
+        caller.type("hello")
+        farewell = await told(caller, "call-ended", timeout_s=40)
+        assert (farewell["reason"], farewell["fault"]) == (reason, "operator")
+        assert "error" not in [message["type"] for message in caller.messages]
+        assert "bot-started-speaking" in [message["type"] for message in caller.messages]
+        async with aiohttp.ClientSession() as http:
+            async with http.post(f"{url}whip", data="v=0", headers=SDP) as response:
+                assert response.status == 429
+                assert 86_000 < int(response.headers["Retry-After"]) <= 87_600
+                assert (await response.json(content_type=None))["error"]["code"] == reason
+            async with http.get(f"{url}metrics") as response:
+                metrics = await response.text()
+        limit = reason.rpartition("_")[0]
+        assert f'talkspurt_budget_refusals_total{{limit="{limit}"}} 1.0' in metrics
+        assert 'talkspurt_daily_minutes{account="total"}' in metrics
+
+
+async def test_a_keys_calls_are_charged_to_it(service: ServiceFactory) -> None:
+    async with service(server_key=KEY, key_daily_minutes=0.001) as url:
+        async with call_service(url, key=KEY) as caller:
+            await caller.message("bot-ready")
+            await told(caller, "call-ended", timeout_s=40)
+        with pytest.raises(OfferError, match="as long as they may"):
+            async with call_service(url, key=KEY):
+                pass
+        async with aiohttp.ClientSession() as http, http.get(f"{url}metrics") as response:
+            assert 'talkspurt_daily_minutes{account="server_key"}' in await response.text()

@@ -1,4 +1,4 @@
-"""Calls over offers of many kinds: what was negotiated is what flows."""
+"""Calls from many kinds of offers: what was negotiated is what flows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from agent.emulator import Emulator
 from agent.media.fir import Pcm
 from signaling.client.caller import Caller, Microphone
 from signaling.webrtc.peer import close_peer
-from tests.conftest import ServiceFactory
-from tests.rtc.test_call import rms, spectrum_peak_hz, tone
-from tests.rtc.test_video import Show, sent
-from tests.support.pictures import BLUE, RED
+from tests.support.pictures import BLUE, RED, Show, sent
+from tests.support.service import ServiceFactory
+from tests.support.tones import peak_hz, rms, tone
 
 SECONDS = 2.0
 Edit = Callable[[str], str]
@@ -30,7 +29,7 @@ def as_it_is(sdp: str) -> str:
 
 
 def without(*patterns: str) -> Edit:
-    """Return an edit that leaves the lines out which begin so."""
+    """Return an edit that drops the lines that begin so."""
     return lambda sdp: re.sub(rf"(?m)^(?:{'|'.join(patterns)}).*\r\n", "", sdp)
 
 
@@ -108,7 +107,7 @@ async def test_of_two_audio_sections_the_first_is_heard(
         call(url, tracks, edit_offer=NO_SOURCES, edit_answer=edit_answer) as caller,
     ):
         pcm = await heard(emulator)
-        assert abs(spectrum_peak_hz(pcm[1600:-1600], 16_000) - 1000) < 5
+        assert abs(peak_hz(pcm[1600:-1600], 16_000) - 1000) < 5
         assert 0.9 * SECONDS * 16_000 < len(pcm) < 1.05 * SECONDS * 16_000
         caller.type("what is twelve plus thirty")
         await caller.message("bot-stopped-speaking", timeout_s=15)
@@ -119,7 +118,7 @@ async def test_the_agent_speaks_where_the_client_listens(service: ServiceFactory
     tracks: list[tuple[MediaStreamTrack | str, str]]
     tracks = [("audio", "inactive"), ("audio", "recvonly"), (speaking(1000), "sendonly")]
     async with service() as url, call(url, tracks, edit_offer=NO_SOURCES) as caller:
-        assert abs(spectrum_peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
+        assert abs(peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
         caller.type("what is twelve plus thirty")
         await caller.message("bot-stopped-speaking", timeout_s=15)
         assert rms(caller.heard_pcm()) > 300
@@ -129,7 +128,7 @@ async def test_the_agent_speaks_where_the_client_listens(service: ServiceFactory
     "edit_offer", [as_it_is, NO_SOURCES, without("a=ssrc", "a=extmap:1 ")], ids=["ssrc", "mid", "nothing"]
 )
 async def test_camera_and_screen_are_told_apart(service: ServiceFactory, edit_offer: Edit) -> None:
-    """By their sources, by their mids, or by which of them comes first."""
+    """They are told apart by source, by mid, or by order."""
     tracks = [(speaking(1000), "sendrecv"), (Show(RED, 15), "sendonly"), (Show(BLUE, 15), "sendonly")]
     async with service(video_fps=2) as url, call(url, tracks, edit_offer=edit_offer) as caller:
         await caller.until(lambda: min(sent(caller)["camera"], sent(caller)["screen"]) >= 2, 20)
@@ -147,7 +146,7 @@ async def test_sections_without_a_bundle_have_transports_of_their_own(
         await caller.until(lambda: caller.pc.connectionState == "connected")
         transports = {transceiver.receiver.transport for transceiver in caller.pc.getTransceivers()}
         assert len(transports) == 2
-        assert abs(spectrum_peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
+        assert abs(peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
         await caller.until(lambda: sent(caller)["camera"], 15)
 
 
@@ -157,7 +156,7 @@ async def test_a_low_payload_type_is_used(service: ServiceFactory, emulator: Emu
         return re.sub(r"SAVPF .*\r", f"SAVPF {payload}\r", offer).replace("a=rtpmap:96", f"a=rtpmap:{payload}")
 
     async with service() as url, call(url, [(speaking(1000), "sendrecv")], edit_offer=low) as caller:
-        assert abs(spectrum_peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
+        assert abs(peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
         caller.type("what is twelve plus thirty")
         await caller.message("bot-stopped-speaking", timeout_s=15)
         assert rms(caller.heard_pcm()) > 300
@@ -174,4 +173,4 @@ async def test_a_call_goes_on_beside_sections_that_are_refused(service: ServiceF
 
     tracks = [(speaking(1000), "sendrecv")]
     async with service() as url, call(url, tracks, edit_offer=around, edit_answer=taken):
-        assert abs(spectrum_peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5
+        assert abs(peak_hz((await heard(emulator))[1600:-1600], 16_000) - 1000) < 5

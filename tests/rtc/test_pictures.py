@@ -1,4 +1,4 @@
-"""Pictures too large for the data channel go to the call's address, and none vanishes without a word."""
+"""Pictures too large for the data channel go to the call's URL, and none is lost silently."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.emulator import Emulator, Hooks, Moment, Wire
+from agent.emulator import Emulator, HookedSession, Hooks, Moment
 from agent.media.still import MAX_STILL_BYTES
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from signaling.http.pictures import MAX_FORM_BYTES
-from tests.conftest import ServiceFactory
-from tests.rtc.test_briefing import FAST, jpeg, says, transcribed
-from tests.survival.line import on_line
+from tests.support.line import FAST, on_line, says, transcribed
+from tests.support.pictures import blue_jpeg
+from tests.support.service import ServiceFactory
 
 QUESTION = "what do you see"
 
 
 def padded(size_bytes: int) -> bytes:
-    """Return a JPEG of that length; a decoder stops at its end."""
-    picture = jpeg(96, 48)
+    """Return a JPEG padded to that length; a decoder stops at its end marker."""
+    picture = blue_jpeg(96, 48)
     return picture + bytes(size_bytes - len(picture))
 
 
@@ -50,7 +50,7 @@ async def upload(caller: Caller, body: Any, **options: Any) -> tuple[int, dict[s
 async def test_pictures_of_the_largest_size_reach_the_model(model: str) -> None:
     large = padded(MAX_STILL_BYTES)
     async with on_line(**FAST, settings={"model": model}) as line:
-        status, told = await upload(line.caller, form(jpeg(64, 48), large))
+        status, told = await upload(line.caller, form(blue_jpeg(64, 48), large))
         assert status == 200
         assert told["pictures"][1] == {
             "mime_type": "image/jpeg",
@@ -67,7 +67,7 @@ async def test_pictures_of_the_largest_size_reach_the_model(model: str) -> None:
 
 @asynccontextmanager
 async def on_call(service: ServiceFactory, **settings: Any) -> AsyncIterator[Caller]:
-    async with service(**settings) as url, dial(url) as caller:
+    async with service(**settings) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         yield caller
 
@@ -77,13 +77,13 @@ async def on_call(service: ServiceFactory, **settings: Any) -> AsyncIterator[Cal
     [
         (lambda: form(padded(MAX_STILL_BYTES + 1)), 413, "4 MiB"),
         (lambda: form(*[padded(3 << 20)] * 3), 413, "8 MiB"),
-        (lambda: form(*[jpeg(64, 48)] * 9), 413, "8 pictures"),
+        (lambda: form(*[blue_jpeg(64, 48)] * 9), 413, "8 pictures"),
         (lambda: form(b"GIF89a"), 415, "JPEG nor a PNG"),
-        (lambda: form(jpeg(64, 48), content=None), 400, "Content is"),
-        (lambda: form(jpeg(64, 48), content=" "), 400, "Content is"),
-        (lambda: form(jpeg(64, 48), content="x" * 17_000), 400, "longer"),
+        (lambda: form(blue_jpeg(64, 48), content=None), 400, "Content must be"),
+        (lambda: form(blue_jpeg(64, 48), content=" "), 400, "Content must be"),
+        (lambda: form(blue_jpeg(64, 48), content="x" * 17_000), 400, "longer"),
         (lambda: form(content=QUESTION), 400, "at least one"),
-        (lambda: form(jpeg(64, 48), name="picture"), 400, "content and pictures"),
+        (lambda: form(blue_jpeg(64, 48), name="picture"), 400, "content and pictures"),
         (lambda: b"--x\r\nnonsense", 400, "multipart"),
         (lambda: b"", 400, "multipart"),
         (lambda: b'--x\r\nContent-Disposition: form-data; name="content"\r\n\r\nhello', 400, "multipart"),
@@ -119,14 +119,14 @@ async def test_a_body_that_says_it_is_too_long_is_not_read(service: ServiceFacto
 
 async def test_it_wants_the_same_key_as_the_call(service: ServiceFactory) -> None:
     key = "sixteen-letters-"
-    async with service(server_key=key) as url, dial(url, key=key) as caller:
+    async with service(server_key=key) as url, call_service(url, key=key) as caller:
         await caller.message("bot-ready")
-        assert (await upload(caller, form(jpeg(64, 48))))[0] == 401
+        assert (await upload(caller, form(blue_jpeg(64, 48))))[0] == 401
         headers = {"Authorization": f"Bearer {key}"}
-        assert (await upload(caller, form(jpeg(64, 48)), headers=headers))[0] == 200
+        assert (await upload(caller, form(blue_jpeg(64, 48)), headers=headers))[0] == 200
         assert (await upload(caller, {"content": QUESTION}, headers=headers))[0] == 415
         caller.location = f"{url}v1/realtime/calls/rtc_unknown"
-        assert (await upload(caller, form(jpeg(64, 48)), headers=headers))[0] == 404
+        assert (await upload(caller, form(blue_jpeg(64, 48)), headers=headers))[0] == 404
 
 
 class Stuck(Hooks):
@@ -134,8 +134,8 @@ class Stuck(Hooks):
 
     goes_on: asyncio.Event
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
-        if moment is Moment.MESSAGE_RECEIVED and wire.record.contents:
+    async def at(self, session: HookedSession, moment: Moment) -> None:
+        if moment is Moment.MESSAGE_RECEIVED and session.record.contents:
             await self.goes_on.wait()
 
 

@@ -1,4 +1,4 @@
-"""A client that floods its call is refused in words, and the call goes on."""
+"""A client that floods its call gets error messages, and the call goes on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signaling.client.caller import Caller, dial
-from signaling.dialects.rates import LIMITS
-from tests.conftest import ServiceFactory
-from tests.rtc.test_briefing import FAST, jpeg
-from tests.survival.line import Line, on_line
+from signaling.client.caller import Caller, call_service
+from signaling.webrtc.rates import LIMITS
+from tests.support.line import FAST, Line, on_line
+from tests.support.pictures import blue_jpeg
+from tests.support.service import ServiceFactory
 
 TRUSTING = {"client_may_instruct": True, "vad": "off"}
-PICTURE = base64.b64encode(jpeg(32, 16)).decode()
+PICTURE = base64.b64encode(blue_jpeg(32, 16)).decode()
 FLOOD = 300
 ANYTHING = sum(LIMITS["messages"]) + LIMITS["messages"][0] * 5  # that may pass in 5 s
 
@@ -31,7 +31,7 @@ def answers(caller: Caller) -> list[dict[str, Any]]:
 
 
 async def flood(caller: Caller, kind: str, data: dict[str, Any]) -> list[str]:
-    """Send a message many times; return the words of the refusals."""
+    """Send a message many times; return the errors."""
     for number in range(FLOOD):
         caller.send(kind, data, message_id=f"flood-{number}")
     await caller.until(lambda: any(message.get("id") == f"flood-{FLOOD - 1}" for message in answers(caller)), 20)
@@ -87,7 +87,7 @@ async def still_there(line: Line) -> None:
 
 
 async def test_what_cannot_be_read_counts_too(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for number in range(FLOOD):
             caller.send_text(json.dumps({"label": "other", "id": f"flood-{number}"}))
@@ -97,7 +97,7 @@ async def test_what_cannot_be_read_counts_too(service: ServiceFactory) -> None:
 
 def form() -> dict[str, Any]:
     fields = aiohttp.FormData(default_to_multipart=True)
-    fields.add_field("pictures", jpeg(32, 16), filename="a.jpg", content_type="image/jpeg")
+    fields.add_field("pictures", blue_jpeg(32, 16), filename="a.jpg", content_type="image/jpeg")
     fields.add_field("content", "what do you see")
     return {"data": fields}
 

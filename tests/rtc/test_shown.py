@@ -1,11 +1,11 @@
-"""What the model tells beside speech reaches the caller's page: sources, programs, thoughts, times of words."""
+"""What the model sends besides speech reaches the client: sources, programs, thoughts, word times."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agent.emulator import Raw, Reply, Say, Turn, message
-from tests.survival.line import on_line
+from tests.support.line import on_line
 
 ANSWER = "It is sunny."
 

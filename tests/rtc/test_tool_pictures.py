@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from agent import Agent, Picture, tool
-from agent.emulator.faults.script import Close, RefuseHandle
+from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import MAX_STILL_BYTES
-from tests.rtc.test_briefing import FAST, jpeg, says
-from tests.survival.line import on_line
+from tests.support.line import FAST, on_line, says
+from tests.support.pictures import blue_jpeg
 
-SHOWN = jpeg(96, 48)
+SHOWN = blue_jpeg(96, 48)
 FULL = {"tool_reports": "full"}
 
 

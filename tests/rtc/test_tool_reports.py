@@ -1,4 +1,4 @@
-"""What a caller sees of tool calls, on the data channel and by GET; and what the agent's own file sees."""
+"""What callers see of tool calls, on the data channel and by GET, and what the agent's file sees."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 from agent import Agent, CallContext, events, tool
 from agent.events import ReportLevel
-from tests.rtc.test_briefing import FAST
-from tests.survival.line import Line, on_line
+from tests.support.line import FAST, Line, on_line
 
 ASKED, ANSWERED = "4711", "the answer is 42"
 

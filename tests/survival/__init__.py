@@ -1,1 +1,1 @@
-"""A call outlives its Live sessions: the line that the tests and the long runs share."""
+"""A call survives its Live sessions and what goes wrong in them: tests, and one long call to measure."""

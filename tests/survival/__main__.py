@@ -17,10 +17,10 @@ from time import monotonic
 import numpy as np
 
 from agent.emulator import running_emulator
-from agent.emulator.faults.script import GoAway
-from signaling.client.caller import dial
+from agent.emulator.faults.kinds import GoAway
+from signaling.client.caller import call_service
 from tests.bench.service import Service, memory_mb, running_service
-from tests.survival.line import Line, says, talkspurts_s
+from tests.support.line import Line, talkspurts_s, tones_of
 
 ANSWER_S = 1.0
 NOTICE_S = 2.0  # of each goAway
@@ -38,9 +38,11 @@ async def main(cap_s: float, swaps: int, minutes: float) -> None:
     """Hold the call and print what became of it."""
     faults = [GoAway(after_s=cap_s - NOTICE_S, time_left_s=NOTICE_S)]
     async with (
-        running_emulator(on_turn=says(ANSWER_S), faults=faults, await_playback=False, record_s=3600) as emulator,
+        running_emulator(
+            on_turn=tones_of(ANSWER_S), faults=faults, await_playback=False, record_s=3600
+        ) as emulator,
         running_service("talkspurt", emulator, core=0) as service,
-        dial(service.url) as caller,
+        call_service(service.url) as caller,
     ):
         await caller.message("bot-ready")
         line = Line(caller, emulator, service.url)

@@ -1,7 +1,7 @@
-"""What a call survives: each test that shows it says so, and docs/faults.md is made of that.
+"""What a call survives: each test that shows it says so, and docs/faults.md is made from that.
 
-`python -m tests.survival.registry` prints the page. What is said of logs, events and metrics is no prose: it is
-looked for each time that the test runs.
+`python -m tests.survival.registry > docs/faults.md` writes the page. What it says of logs, events and metrics is
+checked each time that the test runs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any, ParamSpec
 TESTS = Path(__file__).parent.parent
 HEAD = """# What a call survives
 
-What can go wrong with the Live API, what the caller notices of it, and what the operator sees. This page is made of
-the tests that show it, by `python -m tests.survival.registry`: they run against the local Live server with its
+What can go wrong with the Live API, what the caller notices and what the operator sees. This page is generated from
+the tests (`python -m tests.survival.registry > docs/faults.md`), which run against the local Live server with its
 [fault script](faults-script.md), through the real SDK, and listen to what the caller hears. Events go to the client
-(see [events](events.md)); those with a sort are counted by it in `talkspurt_events_total` (see
-[metrics](metrics.md)). Log lines are those of the service, in part.
+(see [events](events.md)); the word after an event is its kind, by which `talkspurt_events_total` counts it (see
+[metrics](metrics.md)). Log lines are excerpts of the service's own.
 """
 
 _Arguments = ParamSpec("_Arguments")
@@ -32,13 +32,13 @@ _Test = Callable[_Arguments, Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Pain:
+class Row:
     """A row of the page.
 
     Attributes:
         fault: what goes wrong.
         caller: what the caller notices.
-        events: types of messages to the client, each with its sort if it has sorts: ``session-lost network``.
+        events: types of messages to the client, each followed by its kind if it has one: ``session-lost network``.
         log: part of a log line.
         metric: a metric that is not zero.
     """
@@ -52,20 +52,20 @@ class Pain:
 
 @dataclass
 class Seen:
-    """What the operator could have seen in a test."""
+    """What the client and the operator could see in a test."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     metrics: str = ""
     log: list[str] = field(default_factory=list)
 
-    def missing(self, pain: Pain) -> list[str]:
-        """Return what a row promises and was not there."""
+    def missing(self, row: Row) -> list[str]:
+        """Return what the row promises and the test did not show."""
         told = {kind for message in self.messages for kind in (message["type"], _own_type(message))}
         counted = {name for name, value in self._samples() if value}
         return [
-            *(event for event in pain.events if not _was_told(event, told, counted)),
-            *([pain.log] if pain.log and not any(pain.log in line for line in self.log) else []),
-            *([pain.metric] if pain.metric and pain.metric not in counted else []),
+            *(event for event in row.events if not _was_told(event, told, counted)),
+            *([row.log] if row.log and not any(row.log in line for line in self.log) else []),
+            *([row.metric] if row.metric and row.metric not in counted else []),
         ]
 
     def _samples(self) -> Iterator[tuple[str, float]]:
@@ -77,7 +77,7 @@ _SEEN: ContextVar[Seen | None] = ContextVar("seen", default=None)
 
 
 def saw(messages: Iterable[dict[str, Any]] = (), metrics: str = "") -> None:
-    """Note RTVI messages and metrics for the test that runs."""
+    """Note RTVI messages and metrics for the test that is running."""
     seen = _SEEN.get()
     if seen is not None:
         seen.messages += messages
@@ -87,18 +87,18 @@ def saw(messages: Iterable[dict[str, Any]] = (), metrics: str = "") -> None:
 def survives(
     fault: str, *, caller: str, events: tuple[str, ...] = (), log: str = "", metric: str = ""
 ) -> Callable[[_Test[_Arguments]], _Test[_Arguments]]:
-    """Say what a test shows, see `Pain`; it fails if logs, events or metrics are not as said."""
-    pain = Pain(fault, caller, events, log, metric)
+    """State what a test shows, see `Row`; the test fails if logs, events or metrics do not agree."""
+    row = Row(fault, caller, events, log, metric)
 
     def of(test: _Test[_Arguments]) -> _Test[_Arguments]:
         @functools.wraps(test)
         async def watched(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
             with _watching() as seen:
                 await test(*args, **kwargs)
-            missing = seen.missing(pain)
-            assert not missing, f"{pain.fault}: not seen: {missing}"
+            missing = seen.missing(row)
+            assert not missing, f"{row.fault}: not seen: {missing}"
 
-        watched.pains = [pain, *getattr(test, "pains", [])]  # type: ignore[attr-defined]
+        watched.survived = [row, *getattr(test, "survived", [])]  # type: ignore[attr-defined]
         return watched
 
     return of
@@ -106,7 +106,7 @@ def survives(
 
 @contextmanager
 def _watching() -> Iterator[Seen]:
-    """Collect what is logged and noted; all decorators of one test share it."""
+    """Collect what is logged and noted; the decorators of one test share it."""
     outer = _SEEN.get()
     if outer is not None:
         yield outer
@@ -135,9 +135,9 @@ def _own_type(message: dict[str, Any]) -> str:
 
 
 def _was_told(event: str, told: set[str], counted: set[str]) -> bool:
-    kind, _, sort = event.partition(" ")
-    name = f'talkspurt_events_total{{event="{kind.replace("-", "_")}",sort="{sort}"}}'
-    return kind in told and (not sort or name in counted)
+    message_type, _, kind = event.partition(" ")
+    name = f'talkspurt_events_total{{event="{message_type.replace("-", "_")}",kind="{kind}"}}'
+    return message_type in told and (not kind or name in counted)
 
 
 def page() -> str:
@@ -146,23 +146,23 @@ def page() -> str:
     for path in sorted(TESTS.glob("*/test_*.py")):
         if "@survives(" in path.read_text(encoding="utf-8"):
             module = importlib.import_module(f"tests.{path.parent.name}.{path.stem}")
-            parts.append(_table(str(module.__doc__).splitlines()[0].rstrip("."), path, _pains(module)))
+            parts.append(_table(str(module.__doc__).splitlines()[0].rstrip("."), path, _rows(module)))
     return "\n".join(parts)
 
 
-def _pains(module: object) -> list[Pain]:
-    found = [pain for test in vars(module).values() for pain in getattr(test, "pains", ())]
-    return sorted(found, key=lambda pain: pain.fault)
+def _rows(module: object) -> list[Row]:
+    found = [row for test in vars(module).values() for row in getattr(test, "survived", ())]
+    return sorted(found, key=lambda row: row.fault)
 
 
-def _table(title: str, path: Path, pains: Iterable[Pain]) -> str:
+def _table(title: str, path: Path, rows: Iterable[Row]) -> str:
     name = path.relative_to(TESTS.parent)
-    rows = ["| fault | what the caller notices | events | log and metrics |", "| --- | --- | --- | --- |"]
-    for pain in pains:
-        events = ", ".join(f"`{event}`" for event in pain.events)
-        signs = ", ".join(f"`{sign}`" for sign in (pain.log, pain.metric) if sign)
-        rows.append(f"| {pain.fault} | {pain.caller} | {events or 'none'} | {signs or 'none'} |")
-    return f"## {title}\n\nShown by [{name}](../{name}).\n\n" + "\n".join(rows) + "\n"
+    lines = ["| fault | what the caller notices | events | log and metrics |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        events = ", ".join(f"`{event}`" for event in row.events)
+        signs = ", ".join(f"`{sign}`" for sign in (row.log, row.metric) if sign)
+        lines.append(f"| {row.fault} | {row.caller} | {events or 'none'} | {signs or 'none'} |")
+    return f"## {title}\n\nShown by [{name}](../{name}).\n\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from agent.author.agent import Agent
 from agent.emulator import Say, Turn
-from agent.emulator.faults.script import (
+from agent.emulator.faults.kinds import (
     Close,
     DropTcp,
     Fault,
@@ -18,10 +18,9 @@ from agent.emulator.faults.script import (
     WithholdHandles,
 )
 from agent.emulator.model import phrases
-from tests.survival.line import Line, on_line
+from tests.support.line import QUICK, Line, on_line
 from tests.survival.registry import survives
 
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 TOLD = ("session-lost live", "session-replaced rebuilt", "context-rebuilt")
 
 
@@ -30,7 +29,7 @@ def fine(_turn: Turn) -> tuple[Say, ...]:
 
 
 def told(line: Line, session: int) -> list[tuple[str, str]]:
-    """Return the history that a session was told."""
+    """Return the history that a session was given."""
     return [turn for content in line.emulator.sessions[session - 1].contents for turn in content.turns]
 
 

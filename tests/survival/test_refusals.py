@@ -1,4 +1,4 @@
-"""Messages that the server does not take: what is invalid is never sent, what is refused not for ever."""
+"""Messages that the server refuses: invalid ones are never sent, refused ones not again and again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from agent.author.agent import Agent
-from agent.emulator import Call, Reply, Say, Turn
-from agent.emulator.faults.script import Close, Fault, RefuseText, WithholdHandles
+from agent.emulator import CallFunction, Reply, Say, Turn
+from agent.emulator.faults.kinds import Close, Fault, RefuseText, WithholdHandles
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
-from tests.survival.line import Line, on_line
+from tests.support.line import QUICK, Line, on_line
 from tests.survival.registry import survives
 
 REASON = "Request contains an invalid argument"
 FAST: dict[str, Any] = {"pace": 50.0, "await_playback": False}
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 HALF = "half \ud83d"  # of an emoji, as JSON can say it
 WHOLE = "half \ufffd"
 
@@ -73,7 +72,7 @@ async def test_half_an_emoji_in_all_that_an_agent_is() -> None:
     tool = Tool("odd", HALF, parameters, odd, behavior="NON_BLOCKING", context="call")
 
     def script(turn: Turn) -> Reply:
-        return (Call("odd", {}),) if turn.text == "go" else (Say("Done."),)
+        return (CallFunction("odd", {}),) if turn.text == "go" else (Say("Done."),)
 
     agent = Agent(instructions=HALF, greeting=HALF, tools=(tool,))
     async with on_line(on_turn=script, settings=QUICK, definition=agent) as line:
@@ -128,7 +127,7 @@ async def test_of_two_texts_that_were_typed_at_once_the_good_one_is_answered() -
 def books(turn: Turn) -> Reply:
     if turn.results:
         return (Say("It failed." if "error" in turn.results[0].response else "It worked."),)
-    return (Call("book", {}),) if turn.text == "book" else (Say("Hello."),)
+    return (CallFunction("book", {}),) if turn.text == "book" else (Say("Hello."),)
 
 
 @survives(
@@ -170,7 +169,7 @@ async def test_a_change_of_the_agent_that_is_refused(model: str) -> None:
         return "changed"
 
     def script(turn: Turn) -> Reply:
-        return (Call("change", {}),) if turn.text == "change" else (Say("Hello."),)
+        return (CallFunction("change", {}),) if turn.text == "change" else (Say("Hello."),)
 
     settings = {**QUICK, "model": model, "system_instruction": "Be kind.", "client_may_instruct": True}
     faults = [RefuseText(text="Be poison.")]
@@ -195,7 +194,7 @@ async def test_a_change_of_the_agent_that_is_refused(model: str) -> None:
     events=("session-lost live", "input-refused speech"),
 )
 async def test_speech_that_is_refused() -> None:
-    """Nothing says that it is the speech; but nothing else was sent."""
+    """The server does not say that it was the speech, but nothing else was sent."""
     faults = [Close(session=number, at="speech_ended", code=1007, reason=REASON) for number in (1, 2)]
     async with on_line(answer_s=0.3, faults=faults, settings=QUICK) as line:
         await line.ask()

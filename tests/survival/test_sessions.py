@@ -6,11 +6,10 @@ import asyncio
 
 import pytest
 
-from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway, RefuseUpgrade, SlowPong, Stall
-from tests.survival.line import on_line
+from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpgrade, SlowPong, Stall
+from tests.support.line import QUICK, on_line
 from tests.survival.registry import survives
 
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 CODES = (1000, 1001, 1007, 1008, 1011, 1012, 1013)
 CROSSED_MS = 301  # what may be sent twice because it crossed with the handle, and a chunk of silence
 DEADLINE = "Deadline expired before operation could complete."

@@ -1,4 +1,4 @@
-"""Tools beside the voice."""
+"""Tools that run while the agent talks or its session ends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from agent.author.agent import Agent
-from agent.emulator import Call, Play, Reply, Say, Turn
-from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway
+from agent.emulator import CallFunction, Play, Reply, Say, Turn
+from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway
 from agent.tools.declare import Behavior, Tool
-from tests.survival.line import MIC_HZ, MODEL_HZ, VOICE_HZ, on_line, talkspurts_s, tone
+from tests.support.line import MIC_HZ, MODEL_HZ, QUICK, VOICE_HZ, on_line, talkspurts_s
+from tests.support.tones import tone
 from tests.survival.registry import survives
-
-QUICK = {"vad_silence_ms": 100, "close_timeout_s": 0.2}
 
 
 class Counted:
@@ -44,11 +43,11 @@ class Counted:
 
 
 def calls_first(turn: Turn) -> Reply:
-    return (Play(tone(VOICE_HZ, 24_000, 0.5)),) if turn.results else (Call("slow", {}),)
+    return (Play(tone(VOICE_HZ, 24_000, 0.5)),) if turn.results else (CallFunction("slow", {}),)
 
 
 def calls_and_speaks(_turn: Turn) -> Reply:
-    return (Call("slow", {}), Play(tone(VOICE_HZ, 24_000, 1.0)))
+    return (CallFunction("slow", {}), Play(tone(VOICE_HZ, 24_000, 1.0)))
 
 
 @survives(
@@ -105,7 +104,7 @@ async def test_a_slow_tool_while_the_agent_speaks() -> None:
         DropTcp(session=1, at="tool_called", nth=2, after_s=0.1),
     ],
 )
-async def test_a_long_question_outlives_the_session_that_called_a_tool_for_it(end: Fault) -> None:
+async def test_a_long_question_survives_the_session_that_called_a_tool_for_it(end: Fault) -> None:
     """No handle comes while a tool is open, so the newest one knows nothing of the question."""
     counted, settings = Counted(), {**QUICK, "vad_silence_ms": 500}
     async with on_line(on_turn=calls_first, faults=[end], settings=settings, definition=counted.agent()) as line:
@@ -121,7 +120,7 @@ async def test_a_long_question_outlives_the_session_that_called_a_tool_for_it(en
 
 
 def starts_or_speaks(turn: Turn) -> Reply:
-    return (*((Call("slow", {}),) if turn.text == "start" else ()), Say("Nice to meet you."))
+    return (*((CallFunction("slow", {}),) if turn.text == "start" else ()), Say("Nice to meet you."))
 
 
 @survives(

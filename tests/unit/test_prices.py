@@ -1,4 +1,4 @@
-"""Whose prices a service goes by, and what it says when there is none."""
+"""Which price list a service uses, and what it says when there is none."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def test_own_prices_stand_in_front_of_the_known_ones(file: Path) -> None:
 def test_a_model_without_a_price_is_said_and_refused_with_a_budget(caplog: pytest.LogCaptureFixture) -> None:
     load_prices(Settings(model="mine"))
     assert [record.message for record in caplog.records] == [
-        "calls have no cost: there is no price for the model mine"
+        "the cost of calls is not known: there is no price for the model mine"
     ]
-    with pytest.raises(ConfigError, match="no price for the model mine; name one in TALKSPURT_PRICE_FILE"):
+    with pytest.raises(ConfigError, match="no price for the model mine; add one to the file"):
         load_prices(Settings(model="mine", budget_usd=1))
 
 
 def test_a_file_that_cannot_be_read_is_named(file: Path) -> None:
     settings = Settings(price_file=str(file))
-    with pytest.raises(ConfigError, match=r"cannot read the price file .*prices\.toml: No such file"):
+    with pytest.raises(ConfigError, match=r"price_file: .*prices\.toml cannot be read: No such file"):
         load_prices(settings)
     file.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="it is not UTF-8"):

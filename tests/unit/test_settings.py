@@ -1,4 +1,4 @@
-"""Flags, then the environment, then the file; and a complaint says where the value came from."""
+"""Flags come first, then the environment, then the file; a complaint says where the value came from."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_environment_beats_the_file(toml: WriteToml, monkeypatch: pytest.Mon
         ("stun:::1", "write stun:HOST or stun:HOST:PORT"),
         ("stun:host:0", "1 to 65535"),
         ("stun:host:65536", "1 to 65535"),
-        ("stun:[::g]", "no IPv6 address"),
+        ("stun:[::g]", "not an IPv6 address"),
         ("stun:host?transport=udp", "no ?transport"),
         ("turn:host:3478", "TURN needs credentials"),
     ],

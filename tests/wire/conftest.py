@@ -1,4 +1,4 @@
-"""Databases for what is kept: SQLite in a file, and a PostgreSQL that the tests start."""
+"""A running emulator, a service that talks to it, and databases: SQLite in a file, PostgreSQL started here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 
 from tests.support import postgres
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.service import emulator, service
+
+__all__ = ["emulator", "server", "service", "url"]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from agent.emulator import Emulator, Hooks, ServerMessage, Wire, running_emulator
+from agent.emulator import Emulator, HookedSession, Hooks, ServerMessage, running_emulator
 from agent.emulator.command import main
 from agent.emulator.model import phrases
 from agent.emulator.model.pcm import Pcm
@@ -812,7 +812,7 @@ async def test_a_history_on_top_of_a_resumed_one_ends_the_session() -> None:
 
 
 class Deaf(Hooks):
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
         return None if message.kind == "audio" else message
 
 

@@ -19,7 +19,7 @@ from agent.emulator.command import main
 @asynccontextmanager
 async def started(*options: str) -> AsyncIterator[tuple[Process, str, Path]]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent.emulator", "--no-speech-recognition", *options),
+        *(sys.executable, "-m", "agent.emulator", "--port", "0", "--no-speech-recognition", *options),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,

@@ -9,11 +9,11 @@ import pytest
 
 from agent.emulator import Say, Turn
 from agent.emulator.model import phrases
-from agent.emulator.model.brain import Brain
+from agent.emulator.model.answers import DemoModel
 from agent.emulator.model.pcm import Pcm
 from agent.emulator.model.speech import SpeechCutter
 from agent.emulator.model.voice import Voice, speech_pack
-from agent.emulator.wire import FunctionResult
+from agent.emulator.wire.incoming import FunctionResult
 
 NOON = datetime(2026, 11, 21, 15, 5)
 TYPED = (
@@ -40,7 +40,7 @@ async def test_the_pack_alone_says_every_reply_of_known_words(turn: Turn) -> Non
     """Else a machine without flite hears that the model cannot speak."""
     voice = Voice(programs=False)
     refusal = speech_pack().phrase(phrases.NOT_ALOUD)
-    said = [part.text for part in Brain(random.Random(1)).reply(turn) if isinstance(part, Say)]
+    said = [part.text for part in DemoModel(random.Random(1)).reply(turn) if isinstance(part, Say)]
     assert said
     for text in said:
         assert await voice.say(text) is not refusal, text

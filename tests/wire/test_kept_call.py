@@ -1,78 +1,31 @@
-"""A call goes on where another one was, by its handle or by what was said in it."""
+"""A call goes on where another one stopped, by its handle or by what was said."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from agent import events
-from agent.call.call import Call
-from agent.call.kept import KeptCall, KeptTurn, read_kept
+from agent.call.kept import KeptCall, read_kept
 from agent.emulator import Emulator, running_emulator
-from agent.emulator.faults.script import Fault, RefuseHandle, RefuseText
-from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
+from agent.emulator.faults.kinds import RefuseHandle, RefuseText
 from agent.settings import Settings
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
-
-
-class Talk:
-    """A call without a caller's media."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.events: list[events.Event] = []
-        self._changed = asyncio.Event()
-        call.observe(self._note)
-
-    async def until(self, kind: type[events.Event]) -> None:
-        async with asyncio.timeout(10):
-            while not any(isinstance(event, kind) for event in self.events):
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def ask(self, text: str) -> str:
-        """Type something and return the answer."""
-        self.events.clear()
-        self.call.type_text(text)
-        await self.until(events.TurnCompleted)
-        said = [event.text for event in self.events if isinstance(event, events.AgentTranscribed)]
-        return said[-1]
-
-    def _note(self, event: events.Event) -> None:
-        self.events.append(event)
-        self._changed.set()
+from tests.support.talk import Talk, emulating, talking_to
 
 
 @asynccontextmanager
-async def calling(
-    emulator: Emulator, *, kept: KeptCall | None = None, tools: Sequence[Tool] = (), greeting: str | None = None
-) -> AsyncIterator[Talk]:
-    settings = Settings()
-    client = live_client(LiveEndpoint("test-key", emulator.url, str(emulator.ca_file)), settings)
-    call = Call("c1", client=client, settings=settings, kept=kept, tools=tools, greeting=greeting)
-    talk = Talk(call)
-    call.media_flows()
-    running = asyncio.create_task(call.run(None))
-    try:
-        await talk.until(events.AgentReady)
+async def calling(emulator: Emulator, **options: Any) -> AsyncIterator[Talk]:
+    async with talking_to(emulator, **options) as talk:
+        talk.call.media_flows()
         yield talk
-    finally:
-        call.hang_up("hung_up", "The test is over.", "caller")
-        await running
-        await client.aio.aclose()
-
-
-@asynccontextmanager
-async def emulating(*faults: Fault) -> AsyncIterator[Emulator]:
-    async with running_emulator(faults=list(faults), pace=50.0, await_playback=False, seed=1) as emulator:
-        yield emulator
-    assert [violation for session in emulator.sessions for violation in session.violations] == []
 
 
 async def first_call(emulator: Emulator) -> KeptCall:
@@ -145,8 +98,8 @@ async def test_a_history_that_the_server_refuses_is_told_without_the_worst_of_it
         kept_at=0,
         model="gemini-3.8-live",
         turns=(
-            KeptTurn(speaker="caller", text="my name is Ada"),
-            *(KeptTurn(speaker="caller", text=text) for text in said),
+            Spoken(speaker="caller", text="my name is Ada"),
+            *(Spoken(speaker="caller", text=text) for text in said),
         ),
     )
     async with emulating(RefuseText(text="poison")) as emulator, calling(emulator, kept=kept) as talk:

@@ -13,15 +13,17 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from agent.clock import monotonic
-from agent.emulator import Emulator, Hooks, Moment, ServerMessage, Wire, running_emulator
-from agent.emulator.faults.script import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
+from agent.emulator import Emulator, HookedSession, Hooks, Moment, ServerMessage, running_emulator
+from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpgrade, Stall, UnknownMessage
 from agent.errors import LiveLost
 from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
-from agent.live.link import LinkPorts, LiveLink
-from agent.live.uplink import AgentChange, Audio, TypedText
+from agent.live.config import SessionSetup
+from agent.live.link import LiveLink
+from agent.live.ports import LinkPorts
+from agent.live.uplink import AgentChange, Audio, TypedText, Uplink
 from agent.settings import Settings
-from tests.survival.line import says
+from tests.support.line import tones_of
+from tests.support.service import emulator_endpoint
 
 
 def connections() -> int:
@@ -47,8 +49,10 @@ def link_to(
         on_refused=on_refused,
     )
     settings = Settings(**{"close_timeout_s": 0.2, **changes})
-    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file)), settings)
-    return LiveLink(client, settings, (), ports, clock=monotonic, rng=random.Random(1)), replaced
+    client = live_client(emulator_endpoint(emulator), settings)
+    setup = SessionSetup.of(settings)
+    link = LiveLink(client, setup, ports, uplink=Uplink(), clock=monotonic, rng=random.Random(1))
+    return link, replaced
 
 
 @pytest.mark.parametrize(
@@ -117,8 +121,8 @@ async def test_a_server_that_sends_everybody_away_at_once_is_not_stormed() -> No
 class Unconfirmed(Hooks):
     """Only the first session is ever confirmed."""
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
-        return None if message.kind == "setupComplete" and wire.record.number > 1 else message
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
+        return None if message.kind == "setupComplete" and session.record.number > 1 else message
 
 
 async def test_an_attempt_does_not_outlast_the_budget() -> None:
@@ -133,8 +137,8 @@ async def test_an_attempt_does_not_outlast_the_budget() -> None:
 class SlowSetup(Hooks):
     """Connecting takes as long as over a slow line."""
 
-    async def at(self, wire: Wire, moment: Moment) -> None:
-        del wire
+    async def at(self, session: HookedSession, moment: Moment) -> None:
+        del session
         if moment is Moment.SETUP_RECEIVED:
             await asyncio.sleep(0.45)
 
@@ -201,7 +205,7 @@ async def test_a_handle_that_comes_in_the_middle_of_a_turn_is_not_used() -> None
         UnknownMessage(session=1, at="turn_started", nth=2, after_s=0.1, body=body),
         DropTcp(session=1, at="turn_started", nth=2, after_s=0.3),
     ]
-    async with running_emulator(faults=faults, on_turn=says(1.0)) as emulator:
+    async with running_emulator(faults=faults, on_turn=tones_of(1.0)) as emulator:
         link, replaced = link_to(emulator)
         running = asyncio.create_task(link.run())
         try:

@@ -19,12 +19,15 @@ from agent.emulator import Emulator, Raw, Say, ServerMessage, running_emulator
 from agent.errors import LiveLost, LiveRefused
 from agent.live import session, wire
 from agent.live.client import live_client
-from agent.live.config import LiveEndpoint
+from agent.live.config import LiveEndpoint, SessionSetup
+from agent.live.endings import Ending, error_of
 from agent.live.pulse import Pulse
 from agent.live.replay import ReplayRing
 from agent.live.session import LiveSession, Opening, SessionPorts
-from agent.live.uplink import Audio, Image, Note, TypedText, Uplink
+from agent.live.uplink import Audio, Note, TypedText, Uplink
+from agent.picture import Picture
 from agent.settings import Settings
+from tests.support.service import emulator_endpoint
 
 LIMIT_S = 0.4
 
@@ -49,19 +52,19 @@ def ports(
 @asynccontextmanager
 async def connected(
     emulator: Emulator,
-) -> AsyncIterator[tuple[Uplink, asyncio.Task[None], asyncio.Queue[wire.Fact]]]:
+) -> AsyncIterator[tuple[Uplink, asyncio.Task[Ending], asyncio.Queue[wire.Fact]]]:
     """Hold a session; yields its uplink, its running task and the facts that come."""
     settings, ready, facts = Settings(), asyncio.Event(), asyncio.Queue[wire.Fact]()
-    client = live_client(LiveEndpoint("any", emulator.url, str(emulator.ca_file), offline_demo=True), settings)
+    client = live_client(emulator_endpoint(emulator, offline_demo=True), settings)
     uplink = Uplink()
-    live = LiveSession(client, settings, (), ports(uplink, ready.set, facts.put_nowait))
+    live = LiveSession(client, SessionSetup.of(settings), ports(uplink, ready.set, facts.put_nowait))
     task = asyncio.create_task(live.run(Opening()))
     try:
         await asyncio.wait_for(ready.wait(), 10)
         yield uplink, task, facts
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, LiveLost):
+        with suppress(asyncio.CancelledError):
             await task
 
 
@@ -75,12 +78,13 @@ class Deaf:
 async def test_a_server_that_takes_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "SEND_TIMEOUT_S", LIMIT_S)
     uplink = Uplink()
-    live = LiveSession(genai.Client(api_key="any"), Settings(), (), ports(uplink))
+    live = LiveSession(genai.Client(api_key="any"), SessionSetup.of(Settings()), ports(uplink))
     uplink.put(Audio(bytes(640)))
     started = monotonic()
-    with pytest.raises(LiveLost, match="stopped reading"):
-        async with asyncio.timeout(10 * LIMIT_S):
-            await live._send(cast(AsyncSession, Deaf()), Opening())
+    async with asyncio.timeout(10 * LIMIT_S):
+        ending = await live._send(cast(AsyncSession, Deaf()), Opening())
+    assert ending is not None
+    assert "stopped reading" in str(error_of(ending))
     assert monotonic() - started >= LIMIT_S
 
 
@@ -118,8 +122,10 @@ async def test_a_message_that_cannot_be_read_costs_itself(text: str) -> None:
     client = genai.Client(api_key="any")
     heard = replace(ports(Uplink(), on_fact=told.append), on_unreadable=lambda: unreadable.append(None))
     socket: Any = Saying(text, '{"goAway": {"timeLeft": "9s"}}')
-    with pytest.raises(LiveLost):
-        await LiveSession(client, Settings(), (), heard)._receive(AsyncSession(client._api_client, socket))
+    ending = await LiveSession(client, SessionSetup.of(Settings()), heard)._receive(
+        AsyncSession(client._api_client, socket)
+    )
+    assert isinstance(error_of(ending), LiveLost)
     assert (told, len(unreadable)) == ([wire.GoAway(9.0)], 1)
 
 
@@ -128,7 +134,7 @@ async def test_an_error_of_whoever_is_told_is_none_of_the_message() -> None:
         raise ValueError
 
     client, socket = genai.Client(api_key="any"), cast(Any, Saying('{"goAway": {"timeLeft": "9s"}}'))
-    live = LiveSession(client, Settings(), (), ports(Uplink(), on_fact=stumble))
+    live = LiveSession(client, SessionSetup.of(Settings()), ports(Uplink(), on_fact=stumble))
     with pytest.raises(ValueError):
         await live._receive(AsyncSession(client._api_client, socket))
 
@@ -154,7 +160,7 @@ async def test_a_note_about_pictures_is_one_content(wants_reply: bool) -> None:
         running_emulator(speech_recognition=False, pace=50.0, await_playback=False) as emulator,
         connected(emulator) as (uplink, _task, _facts),
     ):
-        uplink.put(Note("a plan", wants_reply=wants_reply, images=(Image("image/png", b"1"),)))
+        uplink.put(Note("a plan", wants_reply=wants_reply, images=(Picture(b"1", "image/png"),)))
         (session,) = emulator.sessions
         await emulator.wait_for(lambda: bool(session.contents))
         (content,) = session.contents

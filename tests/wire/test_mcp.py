@@ -1,4 +1,4 @@
-"""A real MCP server, as a process of its own, over the official SDK."""
+"""Tools from a real MCP server, a process of its own, through the official SDK."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ async def test_lines_that_are_no_messages_are_passed_over(caplog: pytest.LogCapt
         assert json.loads(await ping.function(n=1)) == ["ping", {"n": 1}]
     assert [record.levelno for record in caplog.records if record.name.startswith("mcp")] == []
     (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "no messages" in said
+    assert "not messages" in said
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ async def test_what_is_wrong_with_a_server_is_said_in_one_line(
 @pytest.mark.parametrize(
     ("server", "words"),
     [
-        (McpServer(command="python server.py"), "command as a list"),
+        (McpServer(command="python server.py"), "must be a list"),
         (McpServer(command=["python"], only="search"), "list of names"),
     ],
 )

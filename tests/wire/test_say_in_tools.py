@@ -1,4 +1,4 @@
-"""What is said while a tool is open takes no call back and loses no answer, on every model's rules."""
+"""What is said while a tool is open cancels no call and loses no answer, by every model's rules."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from agent import events
-from agent.emulator import Call, Reply, Say, Turn
-from agent.emulator.faults.script import DropTcp
+from agent.emulator import CallFunction, Reply, Say, Turn
+from agent.emulator.faults.kinds import DropTcp
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Behavior, Scheduling, Tool
+from tests.support.talk import Talk, calling
 from tests.survival.registry import survives
-from tests.survival.talk import Talk, calling
 
 NATIVE = "gemini-2.5-flash-native-audio-preview-12-2025"
 THINKING = "gemini-3.8-live-extended-thinking"
@@ -59,7 +59,7 @@ def measures(turn: Turn) -> Reply | None:
         return (Say(ANSWER),)
     if turn.text == "measure":
         background = turn.functions["measure"]
-        return (Call("measure", {}), Say("Let me see.")) if background else (Call("measure", {}),)
+        return (CallFunction("measure", {}), Say("Let me see.")) if background else (CallFunction("measure", {}),)
     return None
 
 
@@ -182,12 +182,12 @@ async def test_the_goodbye_at_a_limit_waits_for_a_tool() -> None:
         await talk.until(events.LimitNear)
         await talk.has_said(ANSWER)
         await talk.emulator.wait_for(lambda: len(talk.emulator.sessions[0].texts) == 2)
-        assert "the call ends now" in talk.emulator.sessions[0].texts[1]
+        assert "The call ends now" in talk.emulator.sessions[0].texts[1]
         assert_whole(talk)
 
 
 async def test_a_late_answer_of_one_tool_waits_for_another() -> None:
-    """The first session's tool outlives it, and ends while the second session waits for another one."""
+    """The first session's tool survives it, and ends while the second session waits for another one."""
     slow = measuring(lambda _ctx: None, "NON_BLOCKING", "WHEN_IDLE", seconds=1.0)
 
     async def look() -> str:
@@ -199,7 +199,7 @@ async def test_a_late_answer_of_one_tool_waits_for_another() -> None:
     def script(turn: Turn) -> Reply | None:
         if turn.results:
             return (Say("It is a tree."),)
-        return (Call("look", {}),) if turn.text == "look" else measures(turn)
+        return (CallFunction("look", {}),) if turn.text == "look" else measures(turn)
 
     faults = [DropTcp(session=1, at="turn_completed")]
     async with calling(slow, other, faults=faults, on_turn=script) as talk:

@@ -1,10 +1,10 @@
-"""What the real SDK puts on the wire for our settings: URL, credentials, and the set-up message to the letter."""
+"""What the real SDK sends for our settings: URL, credentials, and the exact set-up message."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from agent.emulator import Emulator, tls
 from agent.errors import ConfigError, LiveLost, LiveRefused
 from agent.live.client import live_client, no_token
-from agent.live.config import LiveEndpoint, connect_config, endpoint_of
+from agent.live.config import LiveEndpoint, SessionSetup, connect_config, endpoint_of
+from agent.live.endings import error_of
 from agent.settings import Settings
 from agent.tools.demo import WEATHER
+from tests.support.service import emulator_endpoint
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 GEMINI = LiveEndpoint("test-key")
@@ -72,11 +74,17 @@ async def server(folder: Path) -> AsyncIterator[BareServer]:
         yield bare
 
 
-async def connected(server: BareServer, settings: Settings, endpoint: LiveEndpoint = GEMINI, **config: Any) -> Seen:
+async def connected(
+    server: BareServer,
+    settings: Settings,
+    endpoint: LiveEndpoint = GEMINI,
+    declarations: Sequence[dict[str, Any]] = (),
+    **config: Any,
+) -> Seen:
     """Set one session up and close it; return what the server saw."""
     local = LiveEndpoint(endpoint.api_key, server.url, server.ca_file, vertex=endpoint.vertex)
     client = live_client(local, settings)
-    setup = connect_config(settings, **config)
+    setup = connect_config(SessionSetup.of(settings, declarations), **config)
     async with client.aio.live.connect(model=settings.model, config=setup):
         pass
     await client.aio.aclose()
@@ -227,8 +235,8 @@ def test_every_setting_of_the_set_up_was_tried() -> None:
 async def test_the_emulator_takes_all_of_them_at_once(emulator: Emulator) -> None:
     changes = {name: value for one, _ in OPTIONS for name, value in one.items()}
     settings = Settings(**{**changes, "model": "offline-demo", "audio_output": True, "thinking_budget": None})
-    client = live_client(LiveEndpoint("key", emulator.url, str(emulator.ca_file)), settings)
-    setup = connect_config(settings, [WEATHER.declaration()], seeded=True)
+    client = live_client(emulator_endpoint(emulator), settings)
+    setup = connect_config(SessionSetup.of(settings, [WEATHER.declaration()]), seeded=True)
     async with client.aio.live.connect(model=settings.model, config=setup):
         pass
     await client.aio.aclose()
@@ -296,7 +304,7 @@ async def test_vertex_is_reached_where_the_sdks_environment_says(
     monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", server.url)
     monkeypatch.setenv("SSL_CERT_FILE", server.ca_file)
     client = live_client(VERTEX, Settings())
-    async with client.aio.live.connect(model="m", config=connect_config(Settings())):
+    async with client.aio.live.connect(model="m", config=connect_config(SessionSetup.of(Settings()))):
         pass
     await client.aio.aclose()
     assert server.seen[-1].path == VERTEX_PATH
@@ -389,7 +397,7 @@ async def test_an_account_that_google_does_not_know_is_the_operators_fault(
     with pytest.raises(GoogleAuthError) as caught:
         await connected(server, settings, LiveEndpoint(None, vertex=True))
     assert server.seen == []
-    refused = no_token(caught.value)
+    refused = error_of(no_token(caught.value))
     assert isinstance(refused, LiveRefused)
     assert refused.fault == "operator"
     assert "No such account" in refused.detail or "invalid_grant" in refused.detail
@@ -399,7 +407,7 @@ async def test_a_token_server_that_is_not_there_is_the_networks_fault(server: Ba
     settings = speechless(vertex_credentials_file=service_account(tmp_path, "http://127.0.0.1:9/token"))
     with pytest.raises(GoogleAuthError) as caught:
         await connected(server, settings, LiveEndpoint(None, vertex=True))
-    assert isinstance(no_token(caught.value), LiveLost)
+    assert isinstance(error_of(no_token(caught.value)), LiveLost)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"type": "authorized_user", "private_key": "hunter2"}'])

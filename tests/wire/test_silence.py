@@ -1,4 +1,4 @@
-"""Who owes whom an answer, through the real SDK: text pays, silence may be meant, nobody waits for long."""
+"""Who owes an answer, through the real SDK: text counts as one, silence may be meant, nobody waits for long."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import pytest
 from agent import events
 from agent.call import call as call_module
 from agent.clock import monotonic
-from agent.emulator import Call, Hooks, Play, Raw, Reply, Say, ServerMessage, Turn, Wire
-from agent.emulator.faults.script import EmptyTurn, Stall
-from agent.emulator.wire import input_transcription
+from agent.dialog.asides import GENTLE_NUDGE, NUDGE, NUDGE_TO_WRITE
+from agent.emulator import CallFunction, HookedSession, Hooks, Play, Raw, Reply, Say, ServerMessage, Turn
+from agent.emulator.faults.kinds import EmptyTurn, Stall
+from agent.emulator.wire.outgoing import input_transcription
 from agent.live import session as session_module
 from agent.tools.declare import Behavior, Tool
-from tests.survival.line import VOICE_HZ, tone
+from tests.support.line import VOICE_HZ
+from tests.support.talk import Talk, calling
+from tests.support.tones import tone
 from tests.survival.registry import survives
-from tests.survival.talk import Talk, calling
 
 FASTER = 8.0
 WRITES = {"audio_output": False, "model": "offline-demo"}
 NATIVE = "gemini-2.5-flash-native-audio-preview-12-2025"
 PROACTIVE: tuple[dict[str, Any], ...] = ({}, {"model": NATIVE, "proactive_audio": True})
-NUDGES = (call_module.NUDGE, call_module.NUDGE_TO_WRITE, call_module.GENTLE_NUDGE)
+NUDGES = (NUDGE, NUDGE_TO_WRITE, GENTLE_NUDGE)
 ANSWERS = ("audio", "outputTranscription", "generationComplete", "turnComplete", "interrupted")
 VOICE = tone(VOICE_HZ, 16_000, 0.02)
 QUIET = np.zeros(320, np.int16)
@@ -79,8 +81,8 @@ class Mute(Hooks):
     def __init__(self, sessions: int = 99) -> None:
         self._sessions = sessions
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
-        return None if message.kind in ANSWERS and wire.record.number <= self._sessions else message
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
+        return None if message.kind in ANSWERS and session.record.number <= self._sessions else message
 
 
 def transcribes_only(turn: Turn) -> Reply:
@@ -109,11 +111,11 @@ async def test_a_text_agent_that_writes_nothing_is_nudged_to_write() -> None:
         talk.call.type_text("who are you")
         await talk.until(events.TurnCompleted, 2)
         assert silences(talk) == [("empty_turn", "nudge")]
-        assert list(talk.emulator.sessions[0].texts) == ["who are you", call_module.NUDGE_TO_WRITE]
+        assert list(talk.emulator.sessions[0].texts) == ["who are you", NUDGE_TO_WRITE]
 
 
 def writes_and_waits(turn: Turn) -> Reply:
-    return (Say("One two three."), Call("slow", {})) if turn.text else ()
+    return (Say("One two three."), CallFunction("slow", {})) if turn.text else ()
 
 
 async def test_text_that_was_read_is_not_taken_back_by_an_interruption() -> None:
@@ -131,10 +133,10 @@ async def test_text_that_was_read_is_not_taken_back_by_an_interruption() -> None
 class LostAtTheEnd(Hooks):
     """The first session is lost just before its turn is complete."""
 
-    async def before_send(self, wire: Wire, message: ServerMessage) -> ServerMessage | None:
-        if message.kind == "turnComplete" and wire.record.number == 1:
+    async def before_send(self, session: HookedSession, message: ServerMessage) -> ServerMessage | None:
+        if message.kind == "turnComplete" and session.record.number == 1:
             await asyncio.sleep(0.1)  # the client reads what came before
-            wire.abort()
+            session.abort()
             return None
         return message
 
@@ -157,7 +159,7 @@ async def test_a_model_that_may_ignore_speech_is_not_made_to_speak(settings: dic
         await talk.until(events.TurnCompleted)
         await pass_s(15)
         assert silences(talk) == []
-        assert (nudges(talk), talk.call.unanswered) == ([0], 1)
+        assert (nudges(talk), talk.call.conversation.unanswered) == ([0], 1)
         talk.call.type_text("and now?")
         await talk.until(events.AgentTranscribed)
         assert silences(talk) == []
@@ -168,7 +170,7 @@ async def test_other_models_are_asked_again() -> None:
         await say(talk, 1.0, then_quiet_s=2.0)
         await talk.until(events.TurnCompleted, 2)
         assert silences(talk) == [("empty_turn", "nudge")]
-        assert (nudges(talk), talk.call.unanswered) == ([1], 0)
+        assert (nudges(talk), talk.call.conversation.unanswered) == ([1], 0)
 
 
 @pytest.mark.parametrize("settings", PROACTIVE)
@@ -193,7 +195,7 @@ def waiting(name: str, behavior: Behavior = "BLOCKING", seconds: float = 0.0, si
 @pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
 async def test_silence_after_a_silent_tool_is_meant(behavior: Behavior, seconds: float) -> None:
     def calls(turn: Turn) -> Reply:
-        return (Call("wait_for_user", {}),) if turn.text else ()
+        return (CallFunction("wait_for_user", {}),) if turn.text else ()
 
     tool = waiting("wait_for_user", behavior, seconds, silent=True)
     async with calling(tool, on_turn=calls, clock=fast) as talk:
@@ -202,12 +204,18 @@ async def test_silence_after_a_silent_tool_is_meant(behavior: Behavior, seconds:
         await talk.until(events.TurnCompleted)
         await pass_s(15)
         assert silences(talk) == []
-        assert (nudges(talk), talk.call.unanswered) == ([0], 1)
+        assert (nudges(talk), talk.call.conversation.unanswered) == ([0], 1)
 
 
 async def test_silence_after_a_tool_that_has_an_answer_is_not() -> None:
     def calls(turn: Turn) -> Reply:
-        return (Call("look", {}),) if turn.text == "what is it" else () if turn.results else (Say("It is this."),)
+        return (
+            (CallFunction("look", {}),)
+            if turn.text == "what is it"
+            else ()
+            if turn.results
+            else (Say("It is this."),)
+        )
 
     async with calling(waiting("look"), on_turn=calls) as talk:
         talk.call.type_text("what is it")

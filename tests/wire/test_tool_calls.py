@@ -1,4 +1,4 @@
-"""A call's tools through the real SDK, against the emulator's audit of what a client owes."""
+"""A call's tools through the real SDK; the emulator checks that the client answers each call."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from agent import events
-from agent.emulator.faults.script import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
+from agent.emulator.faults.kinds import CancelTools, Close, DropTcp, Fault, Interrupt, Stall, ToolStorm
 from agent.emulator.model import phrases
 from agent.errors import ToolError
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.scheduled import Scheduled
+from tests.support.talk import calling
 from tests.survival.registry import survives
-from tests.survival.talk import calling
 
 
 class Gate:
@@ -275,7 +275,7 @@ async def test_every_call_ends_once_in_a_turmoil_of_interruptions_and_cancellati
 
 
 @pytest.mark.parametrize("fault", [Close(at="tool_called", session=1), DropTcp(at="tool_called", session=1)])
-async def test_a_tool_that_outlives_its_session_answers_the_next_one(fault: Fault) -> None:
+async def test_a_tool_that_survives_its_session_answers_the_next_one(fault: Fault) -> None:
     """The next session is asked again and calls again: the tool that runs already answers it."""
     gate = Gate()
     async with calling(slow(gate), faults=[fault]) as talk:
@@ -296,7 +296,7 @@ async def test_a_tool_that_outlives_its_session_answers_the_next_one(fault: Faul
     events=("session-lost", "session-replaced", "llm-function-call-stopped"),
 )
 @pytest.mark.parametrize("fault", [Close(at="turn_completed", session=1), DropTcp(at="turn_completed", session=1)])
-async def test_a_result_that_outlives_its_session_is_told_to_the_next_one(fault: Fault) -> None:
+async def test_a_result_that_survives_its_session_is_told_to_the_next_one(fault: Fault) -> None:
     """The turn that called is over, so that nothing is asked again: the result is told as a note."""
     gate = Gate()
     async with calling(slow(gate, "NON_BLOCKING"), faults=[fault]) as talk:

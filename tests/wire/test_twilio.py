@@ -1,4 +1,4 @@
-"""A carrier's media stream: what it may send, what it is sent, and who ends it. The test plays the carrier."""
+"""A carrier's media stream: what it may send, what it receives, and who ends it. The test is the carrier."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import av
 import numpy as np
 import pytest
 
-from agent.emulator import Call, Emulator, Play, Reply, Turn, running_emulator
+from agent.author.agent import Agent
+from agent.emulator import CallFunction, Emulator, Play, Reply, Turn, running_emulator
 from agent.errors import ConfigError
-from agent.live.config import LiveEndpoint
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
-from agent.settings import Settings
-from signaling.app import running
-from signaling.phone import stream as twilio
+from signaling.phone import twilio
+from tests.support.service import service_for
+from tests.support.tones import peak_hz, tone
 
 TOKEN = "the-auth-token"
 START = {
@@ -33,15 +33,6 @@ START = {
     "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
     "customParameters": {"from": "+15550001", "to": "+15559999", "plan": "gold"},
 }
-
-
-def tone(frequency_hz: float, rate_hz: int, seconds: float) -> Pcm:
-    angle = 2 * np.pi * frequency_hz * np.arange(int(rate_hz * seconds)) / rate_hz
-    return (8000 * np.sin(angle)).astype(np.int16)
-
-
-def peak_hz(pcm: Pcm, rate_hz: int) -> float:
-    return float(np.argmax(np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))) * rate_hz / len(pcm))
 
 
 def ulaw_decoded(payloads: list[bytes]) -> Pcm:
@@ -138,7 +129,7 @@ def script(turn: Turn) -> Reply:
     """``#`` has the model end the call, ``*`` play for long; it answers a voice with half a second of tone."""
     text = turn.text or ""
     if "#" in text:
-        return (Play(tone(1000, 24_000, 0.5)), Call("end_call", {}))
+        return (Play(tone(1000, 24_000, 0.5)), CallFunction("end_call", {}))
     if "*" in text:
         return (Play(tone(1000, 24_000, 8.0)),)
     return (Play(tone(700, 24_000, 0.5)),) if turn.voice_s else ()
@@ -155,11 +146,8 @@ async def model() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 def service(model: Emulator) -> Service:
-    @asynccontextmanager
-    async def start(**changes: Any) -> AsyncIterator[str]:
-        values: dict[str, Any] = {"port": 0, "drain_timeout_s": 0.1, "twilio_auth_token": TOKEN, **changes}
-        async with running(Settings(**values), LiveEndpoint("key", model.url, str(model.ca_file))) as url:
-            yield url
+    def start(**changes: Any) -> AbstractAsyncContextManager[str]:
+        return service_for(model, **{"twilio_auth_token": TOKEN, **changes})
 
     return start
 
@@ -275,6 +263,18 @@ async def test_a_signature_for_another_name_is_none(service: Service, model: Emu
                 pass
         assert refused.value.status == 421
         assert not model.sessions
+
+
+async def test_an_agents_tool_with_the_name_of_a_telephones_tool_is_refused(model: Emulator) -> None:
+    def end_call() -> None:
+        """End something else."""
+
+    agent = Agent(tools=[end_call])
+    with pytest.raises(ConfigError, match="tool end_call has the name of a tool"):
+        async with service_for(model, agent, twilio_auth_token=TOKEN):
+            pass
+    async with service_for(model, agent):
+        pass  # without telephones the name is free
 
 
 async def test_without_a_token_there_is_no_door(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""What callers are expected to say, for the recogniser: a grammar is far surer than free dictation."""
+"""What callers are expected to say; with a grammar recognition is far more reliable than with free dictation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CITIES = (
 
 
 def demo_grammar() -> str:
-    """The brain's intents in the JSpeech Grammar Format."""
+    """What the demo model understands, in the JSpeech Grammar Format."""
     ones, small, tens, cities = map(" | ".join, (SMALL[1:10], SMALL, TENS, _CITIES))
     return f"""#JSGF V1.0;
 grammar demo;

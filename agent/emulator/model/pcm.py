@@ -1,4 +1,4 @@
-"""Sample rates and loudness, as simply as a demo needs them (the service's own resampler is agent/media)."""
+"""Sample rates and loudness, as simple as a demo allows. The service has its own resampler, in agent/media."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ Pcm = NDArray[np.int16]
 
 HEARD_HZ = 16_000
 SPOKEN_HZ = 24_000
-_LOUDNESS = 0.1  # RMS, -20 dBFS: what telephony calls normal speech
-_PEAK = 0.9
+_SPEECH_RMS = 0.1  # -20 dBFS, normal speech in telephony
+_MAX_PEAK = 0.9
 
 
 def resample_chunk(pcm: Pcm, rate_hz: int, to_hz: int = HEARD_HZ) -> Pcm:
-    """A chunk of a stream at another rate; linear, without memory of the chunk before.
+    """Resample a chunk of a stream, linearly and without memory of the chunk before.
 
     Args:
         pcm: int16, shape ``(samples,)``, mono, at ``rate_hz``.
-        rate_hz: its rate.
-        to_hz: the wanted rate.
+        rate_hz: the rate it has.
+        to_hz: the rate wanted.
     """
     if rate_hz == to_hz or not pcm.size:
         return pcm
@@ -30,10 +30,10 @@ def resample_chunk(pcm: Pcm, rate_hz: int, to_hz: int = HEARD_HZ) -> Pcm:
 
 
 def resample_whole(pcm: Pcm, rate_hz: int, to_hz: int) -> Pcm:
-    """A finished recording at another rate, through its spectrum; int16, shape ``(samples,)``, mono."""
+    """Resample a whole recording through its spectrum; int16, shape ``(samples,)``, mono."""
     if rate_hz == to_hz or not pcm.size:
         return pcm
-    size = -(-pcm.size // rate_hz) * rate_hz  # whole seconds: both rates divide it
+    size = -(-pcm.size // rate_hz) * rate_hz  # whole seconds, so that both rates divide it
     out_size = size * to_hz // rate_hz
     spectrum = np.fft.rfft(pcm.astype(np.float64), size)
     wanted = np.zeros(out_size // 2 + 1, dtype=np.complex128)
@@ -45,17 +45,17 @@ def resample_whole(pcm: Pcm, rate_hz: int, to_hz: int) -> Pcm:
 
 
 def level_speech(pcm: Pcm) -> Pcm:
-    """The same speech at -20 dBFS RMS, with its peaks below -1 dBFS."""
+    """The same speech at -20 dBFS RMS, or less where its peaks would pass 0.9 of full scale."""
     samples = pcm.astype(np.float64) / 32768
     rms = float(np.sqrt(np.mean(samples**2))) if samples.size else 0.0
     if rms < 1e-6:
         return pcm
-    gain = min(_LOUDNESS / rms, _PEAK / float(np.abs(samples).max()))
+    gain = min(_SPEECH_RMS / rms, _MAX_PEAK / float(np.abs(samples).max()))
     return (samples * gain * 32768).astype(np.int16)
 
 
 def trim_silence(pcm: Pcm, rate_hz: int, keep_s: float = 0.03) -> Pcm:
-    """The same recording without the quiet before and after it."""
+    """The recording without the silence before and after it."""
     loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > 200)
     if not loud.size:
         return pcm

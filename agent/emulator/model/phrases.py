@@ -1,4 +1,4 @@
-"""What the offline demo model says, word for word: for the brain, and for the pack that is rendered of it."""
+"""What the offline demo model says, word for word; the voice pack is rendered from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ NO_NAME = "You have not told me your name yet."
 NOTHING_SAID = "You have not said anything yet."
 ZERO_DIVISION = "I cannot divide by zero."
 TOO_LARGE = "That number is too large for me."
-TOOL_DONE = "The tool has answered. I cannot say the answer aloud, please read it."
 TOOL_FAILED = "I am sorry, the tool did not work."
 TOOL_SILENT = "I am sorry, the tool did not answer in time."
 LOOKING_UP = "I am looking that up. One moment, please."
@@ -55,7 +54,7 @@ CALLER = (
     "what is the weather in paris",
     "roll the dice",
 )
-"""A second voice in the pack, for tests and headless callers: what a caller may say."""
+"""What a caller may say; a second voice in the pack, for tests and headless callers."""
 
 SMALL = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -70,7 +69,7 @@ MONTHS = (
 
 
 def below_hundred(n: int) -> str:
-    """The English words of 0..99."""
+    """A number from 0 to 99 in English words."""
     if n < 20:
         return SMALL[n]
     tens, ones = divmod(n, 10)
@@ -81,7 +80,7 @@ SENTENCES: tuple[str, ...] = (
     *(GREETING, WHO, ABILITIES, *NO_RECOGNITION_PIECES, NOT_CAUGHT, WELCOME, GOODBYE, STOPPED, FINE),
     "I am the offline demo model, and I did not understand that.",
     *(NO_WEATHER_TOOL, WHICH_CITY, NO_PICTURE, UNREADABLE_PICTURE, NO_NAME, NOTHING_SAID, ZERO_DIVISION, TOO_LARGE),
-    *(TOOL_DONE, TOOL_FAILED, TOOL_SILENT, LOOKING_UP, NO_SUCH_TOOL, NOT_ALOUD, HEADS, TAILS),
+    *(TOOL_FAILED, TOOL_SILENT, LOOKING_UP, NO_SUCH_TOOL, NOT_ALOUD, HEADS, TAILS),
     *STORY,
 )
 
@@ -96,4 +95,4 @@ PIECES: tuple[str, ...] = (
     *MONTHS,
     *(below_hundred(n) for n in range(100)),
 )
-"""Joined to say times, sums and numbers; every piece is rendered alone."""
+"""Pieces that are joined to say times, sums and numbers."""

@@ -1,4 +1,4 @@
-"""How large a JPEG or PNG is, from its header. Pure."""
+"""The size of a JPEG or PNG, read from its header. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels, or None for what is neither a JPEG nor a PNG."""
+    """(width, height) in pixels; None if it is neither a JPEG nor a PNG."""
     if data.startswith(_PNG) and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
         return int(width), int(height)

@@ -1,4 +1,4 @@
-"""Render the speech pack with flite: ``python -m agent.emulator.model.render_pack``, when phrases.py changes."""
+"""Renders the voice pack with flite: run ``python -m agent.emulator.model.render_pack`` when phrases.py changes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from agent.emulator.model.phrases import CALLER, PIECES, SENTENCES
 from agent.emulator.model.voice import PACK_AUDIO, PACK_INDEX, key_of
 
 _VOICES = {"agent": "slt", "caller": "rms"}
-_GAP = np.zeros(SPOKEN_HZ // 10, dtype=np.int16)  # keeps the codec's ringing of one phrase out of the next
-_BIT_RATE = 11_000
+_GAP = np.zeros(SPOKEN_HZ // 10, dtype=np.int16)  # keeps the codec's ringing from one phrase out of the next
+_BIT_RATE_BPS = 11_000
 
 
 def _flite(text: str, voice: str, folder: Path) -> Pcm:
@@ -35,7 +35,7 @@ def _ogg_opus(pcm: Pcm) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=SPOKEN_HZ, options={"application": "voip"})
-        stream.bit_rate = _BIT_RATE
+        stream.bit_rate = _BIT_RATE_BPS
         stream.layout = "mono"
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = SPOKEN_HZ
@@ -45,7 +45,7 @@ def _ogg_opus(pcm: Pcm) -> bytes:
 
 
 def main() -> None:
-    """Write the pack's audio and index beside this file."""
+    """Write the pack's audio and its index beside this file."""
     wanted = [("agent", text) for text in (*SENTENCES, *PIECES)] + [("caller", text) for text in CALLER]
     index: dict[str, dict[str, list[int]]] = {"agent": {}, "caller": {}}
     parts: list[Pcm] = [_GAP]

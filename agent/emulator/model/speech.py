@@ -1,4 +1,4 @@
-"""Speech cut for the wire: 40 ms messages with the transcription's words between them; made once per phrase."""
+"""Speech as messages: 40 ms of sound each, with the words between them. Made once for each phrase."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from agent.emulator import wire
 from agent.emulator.model.pcm import SPOKEN_HZ, Pcm
 from agent.emulator.model.voice import Voice
-from agent.emulator.wire import ServerMessage
+from agent.emulator.wire import outgoing
+from agent.emulator.wire.outgoing import ServerMessage
 
 CHUNK_SAMPLES = SPOKEN_HZ // 25
 CHUNK_S = CHUNK_SAMPLES / SPOKEN_HZ
@@ -21,7 +21,7 @@ class Speech:
     """One phrase, ready to be sent."""
 
     steps: tuple[tuple[ServerMessage | None, ServerMessage], ...]
-    """For each chunk the words that begin in it, if any, and its sound."""
+    """For each chunk of sound: the words that begin in it, if any, and the sound."""
     seconds: float
 
 
@@ -32,7 +32,7 @@ class SpeechCutter:
         self._voice = voice
         self._cache: OrderedDict[str, Speech] = OrderedDict()
         self._cached_chunks = 0
-        self._making = asyncio.Lock()  # many sessions ask for one phrase at once: it is made once, one at a time
+        self._making = asyncio.Lock()  # many sessions may ask for one phrase at once; it is made once
 
     async def speech(self, text: str) -> Speech:
         known = self._known(text)
@@ -57,12 +57,12 @@ class SpeechCutter:
 
 
 def cut(pcm: Pcm, text: str = "") -> Speech:
-    """Messages for a stretch of speech: int16, shape ``(samples,)``, mono, 24 kHz."""
+    """Cut speech into messages: int16, shape ``(samples,)``, mono, 24 kHz."""
     sound = [pcm[at : at + CHUNK_SAMPLES].astype("<i2").tobytes() for at in range(0, pcm.size, CHUNK_SAMPLES)]
     words = _spread_words(text, len(sound))
     return Speech(
         tuple(
-            (wire.output_transcription(words[n]) if n in words else None, wire.audio(chunk))
+            (outgoing.output_transcription(words[n]) if n in words else None, outgoing.audio(chunk))
             for n, chunk in enumerate(sound)
         ),
         pcm.size / SPOKEN_HZ,
@@ -70,7 +70,7 @@ def cut(pcm: Pcm, text: str = "") -> Speech:
 
 
 def _spread_words(text: str, chunks: int) -> dict[int, str]:
-    """Words by the chunk in which they are spoken, judged by letters; each but the first brings its space."""
+    """Words by the chunk they are spoken in, estimated from their letters; all but the first begin with a space."""
     at: dict[int, str] = {}
     letters = max(1, len(text))
     done = 0

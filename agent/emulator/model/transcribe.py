@@ -1,9 +1,9 @@
 """Speech recognition by pocketsphinx, if it is installed: two decoders in one worker thread.
 
-What a caller says is decoded while it is said, so that little is left to do once it has ended. One decoder takes
-down whatever it is, the other only knows the phrases of the demo. At a pause the one is asked for its words so far
-and goes on, while the other, which is the quicker one, makes up its mind and begins anew should the caller go on.
-Only one caller is followed at a time; of others who speak meanwhile, all is decoded at their end.
+Speech is decoded while the caller speaks, so that little is left to do at the end. One decoder takes dictation; the
+other knows only the phrases of the demo and is faster. At a pause the first reports its words so far and continues,
+while the second decides, and starts again if the caller goes on. Only one caller is followed at a time; what others
+say is decoded when they finish.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from itertools import islice
 from typing import Any
 
 from agent.emulator.model.grammar import demo_grammar
-from agent.emulator.model.hearing import PIECE_SAMPLES
 from agent.emulator.model.pcm import HEARD_HZ, Pcm
+from agent.emulator.model.speech_detector import PIECE_SAMPLES
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _MAX_WAITING = 8
 _MAX_SAMPLES = 30 * HEARD_HZ
-_MAX_PIECES = 2 * _MAX_SAMPLES // PIECE_SAMPLES  # that wait for the worker
+_MAX_PENDING_PIECES = 2 * _MAX_SAMPLES // PIECE_SAMPLES
 _DEADLINE_S = 15.0
-# A phrase of the demo must fit at least as well as what was taken down, and have about as many words: of 80 phrases
-# in four synthetic voices all did, of 90 other sentences two.
+# A phrase of the demo must score at least as well as the dictation and have about as many words. Of 80 phrases in
+# four synthetic voices all did, of 90 other sentences 2 did.
 _EXPECTED_RATIO = 1.0
 _MAX_WORDS_APART = 2
-_STEP_SAMPLES = HEARD_HZ // 20  # a decoder keeps the interpreter to itself: small steps let the loop in between
-_FASTER = {"maxhmmpf": 3000, "maxwpf": 10}  # a fifth less work, and as good
+_STEP_SAMPLES = HEARD_HZ // 20  # a decoder holds the GIL; small steps let the event loop run between them
+_FASTER = {"maxhmmpf": 3000, "maxwpf": 10}  # a fifth less work with the same accuracy
 
 
 def recognition_installed() -> bool:
@@ -41,43 +41,43 @@ def recognition_installed() -> bool:
 
 
 class Utterance:
-    """What one caller says in one go; from `Transcriber.begin`. The last 30 s are kept."""
+    """One stretch of a caller's speech, from `Transcriber.begin`. The last 30 s are kept."""
 
     def __init__(self, transcriber: Transcriber) -> None:
         self._transcriber = transcriber
         self._hearing: Future[Any] | None = None
         self.added = 0
-        """Pieces that came."""
-        self.unheard: deque[Pcm] = deque(maxlen=_MAX_PIECES)
-        """Those that the worker has not taken yet."""
-        # what follows is the worker's alone
+        """How many pieces have come."""
+        self.unheard: deque[Pcm] = deque(maxlen=_MAX_PENDING_PIECES)
+        """The pieces that the worker has not taken yet."""
+        # only the worker uses what follows
         self.pieces: deque[Pcm] = deque()
-        self.first = 0  # number of the first of them
+        self.first = 0  # the number of the first piece
         self.samples = 0
-        self.expected: str | None = None  # the demo's phrase that it is, "" for none of them; None if nobody looked
-        self.dictation: str | None = None  # the words if it is none
+        self.expected: str | None = None  # the demo's phrase, "" if it is none; None before the decision
+        self.dictation: str | None = None  # the words if it is no phrase of the demo
 
     def add(self, pcm: Pcm) -> None:
         """Take what is said: int16, shape ``(samples,)``, mono, 16 kHz."""
         self.added += 1
         self.unheard.append(pcm)
-        if self._hearing is None or self._hearing.done():  # else it is taken on the way, or by who asks for words
+        if self._hearing is None or self._hearing.done():  # otherwise the running job takes it
             self._hearing = self._transcriber.submit(self._transcriber.hear, self)
 
     def paused(self) -> None:
-        """Make up one's mind about what there is, because there may be no more."""
+        """Decide about what has come, because the caller may have finished."""
         self._transcriber.submit(self._transcriber.guess, self, self.added)
 
     async def words(self) -> str | None:
-        """What was said, in lower case without punctuation; empty if that is no word, None if it was not tried."""
+        """The words, in lower case without punctuation; empty if there are none, None if too many callers wait."""
         return await self._transcriber.ask(self)
 
     def forget(self) -> None:
-        """Nobody will ask for the words any more."""
+        """Drop the speech: nobody will ask for its words."""
         self._transcriber.submit(self._transcriber.leave, self)
 
     def take(self) -> None:
-        """Take all that came; in the worker."""
+        """Take the pieces that have come; runs in the worker."""
         while self.unheard:
             piece = self.unheard.popleft()
             self.pieces.append(piece)
@@ -91,7 +91,7 @@ class Utterance:
 class Transcriber:
     """Turns utterances into words.
 
-    A decoder is not re-entrant, and the two weigh some 120 MB: one pair per server, loaded with the first use.
+    A decoder is not re-entrant, and the two take some 120 MB, so a server has one pair, loaded at first use.
     """
 
     def __init__(self) -> None:
@@ -99,9 +99,9 @@ class Transcriber:
         self._asked: list[Future[str]] = []
         self._dictating: _Decoder | None = None
         self._expecting: _Decoder | None = None
-        self._ahead: Utterance | None = None  # whom the decoders follow while they speak
+        self._ahead: Utterance | None = None  # the one that the decoders follow while it is spoken
         self.refused = 0
-        """Utterances that were not transcribed because too many were waiting."""
+        """How many utterances were not transcribed because too many were waiting."""
 
     def prepare(self) -> None:
         """Load the models in the worker now, so that the first utterance does not wait for it."""
@@ -109,14 +109,14 @@ class Transcriber:
             self.submit(self._decoders)
 
     def begin(self) -> Utterance:
-        """Make ready for what a caller begins to say."""
+        """A caller begins to speak."""
         return Utterance(self)
 
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, work: Callable[..., object], *arguments: Any) -> Future[Any]:
-        """Have the worker do something after what it was given before."""
+        """Queue work for the worker."""
         job = self._worker.submit(work, *arguments)
         job.add_done_callback(_report)
         return job
@@ -136,10 +136,10 @@ class Transcriber:
             self.refused += 1
             return None
 
-    # --- in the worker
+    # What follows runs in the worker.
 
     def hear(self, utterance: Utterance) -> None:
-        """Take what is said, and decode it if nobody else is being followed."""
+        """Take what has come, and decode it if no other caller is being followed."""
         utterance.take()
         if self._ahead is None:
             self._ahead = utterance
@@ -148,14 +148,14 @@ class Transcriber:
                 decoder.follow(utterance)
 
     def guess(self, utterance: Utterance, added: int) -> None:
-        """Try the demo's phrases, unless the caller has gone on already."""
+        """Try the demo's phrases, unless the caller has gone on speaking."""
         utterance.take()
         self._let_go(utterance)
         if utterance.added == added:
             self._expect(utterance)
 
     def decide(self, utterance: Utterance) -> str:
-        """Return the words."""
+        """Decide on the words."""
         utterance.take()
         self._let_go(utterance)
         if expected := self._expect(utterance):
@@ -167,7 +167,7 @@ class Transcriber:
         return utterance.dictation
 
     def leave(self, utterance: Utterance) -> None:
-        """Make room for whoever speaks next."""
+        """Make the decoders free for the next caller."""
         self._let_go(utterance)
         for decoder in self._decoders():
             if decoder.utterance is utterance:
@@ -178,7 +178,7 @@ class Transcriber:
             self._ahead = None
 
     def _expect(self, utterance: Utterance) -> str:
-        """Return the demo's phrase, if the utterance is better understood as one than as anything else."""
+        """The demo's phrase if the utterance fits one better than anything else; otherwise empty."""
         if utterance.expected is None:
             dictating, expecting = self._decoders()
             dictating.follow(utterance)
@@ -190,7 +190,7 @@ class Transcriber:
         return utterance.expected
 
     def _decoders(self) -> tuple[_Decoder, _Decoder]:
-        """The one that takes down whatever is said, and the one that knows the demo's phrases."""
+        """The decoder for dictation and the one for the demo's phrases."""
         if self._dictating is None or self._expecting is None:
             import pocketsphinx
 
@@ -198,7 +198,7 @@ class Transcriber:
                 grammar.write(demo_grammar())
                 grammar.flush()
                 self._expecting = _Decoder(
-                    # A second search over all that was said would level the scores of phrases and of other words.
+                    # A second search over the utterance would level the scores of phrases and of other words.
                     pocketsphinx.Decoder(
                         loglevel="FATAL", samprate=HEARD_HZ, jsgf=grammar.name, bestpath=False, fwdflat=False
                     )
@@ -208,15 +208,15 @@ class Transcriber:
 
 
 class _Decoder:
-    """One of pocketsphinx's, and how far it has come with whose words; in the worker."""
+    """A decoder of pocketsphinx, the utterance that it follows, and how far it has come; used by the worker."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
-        self._next = 0  # number of the piece that it has not had
+        self._next = 0  # the number of the next piece to decode
         self.utterance: Utterance | None = None
 
     def follow(self, utterance: Utterance) -> None:
-        """Take what was said since the last time; from the beginning, if something else came in between."""
+        """Decode what was added since the last call; everything, if another utterance came in between."""
         if self.utterance is not utterance:
             self.end()
             self._decoder.start_utt()
@@ -228,24 +228,24 @@ class _Decoder:
         self._next = utterance.first + len(utterance.pieces)
 
     def end(self) -> str:
-        """Make up its mind; return the words."""
+        """Finish the utterance; return the words."""
         if self.utterance is not None:
             self._decoder.end_utt()
             self.utterance = None
         return self.words()
 
     def words(self) -> str:
-        """The best words so far, "" if there are none."""
+        """The best words so far; empty if there are none."""
         hypothesis = self._decoder.hyp()
         return "" if hypothesis is None else str(hypothesis.hypstr).strip()
 
     def score(self) -> float:
-        """How well they fit; more is better."""
+        """How well the words fit; higher is better."""
         hypothesis = self._decoder.hyp()
         return 0.0 if hypothesis is None else float(hypothesis.score)
 
 
 def _report(job: Future[Any]) -> None:
-    """What fails here fails again when the words are asked for, which is where it is raised."""
+    """Log a failure; it is raised when the words are asked for."""
     if not job.cancelled() and (error := job.exception()) is not None:
-        log.warning("speech recognition failed: %s", type(error).__name__)
+        logger.warning("speech recognition failed: %s", type(error).__name__)

@@ -1,6 +1,6 @@
-"""The demo model's voice: a pre-rendered pack, joined pieces, or a speech program on PATH.
+"""The demo model's voice: a pre-rendered pack, pieces of it joined, or a speech program on PATH.
 
-Speech is int16, shape ``(samples,)``, mono, 24 kHz everywhere in here.
+All speech here is int16, shape ``(samples,)``, mono, 24 kHz.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from agent.emulator.model.pcm import SPOKEN_HZ, Pcm, level_speech, resample_whol
 from agent.emulator.model.phrases import NOT_ALOUD
 from agent.emulator.model.sums import number_words
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PACK_AUDIO = Path(__file__).with_name("voice_pack.ogg")
 PACK_INDEX = Path(__file__).with_name("voice_pack.json")
@@ -39,12 +39,12 @@ _MAX_CACHED = 64
 
 
 def key_of(text: str) -> str:
-    """The words alone, in lower case: what the pack is indexed by."""
+    """The words alone, in lower case; the pack is indexed by them."""
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
 def spoken_words(text: str) -> str:
-    """``10:05`` and ``42`` written out, for a voice that only has words."""
+    """``10:05`` and ``42`` written out, for a voice that has only words."""
 
     def clock(match: re.Match[str]) -> str:
         hour, minute = int(match[1]), int(match[2])
@@ -69,11 +69,15 @@ class Pack:
         return self._agent.get(key_of(text))
 
     def caller_phrase(self, text: str) -> Pcm:
-        """What a caller may say, in the pack's second voice. Raises KeyError for what is not in the pack."""
+        """What a caller may say, in the pack's second voice.
+
+        Raises:
+            KeyError: the pack does not have it.
+        """
         return self._caller[key_of(text)]
 
     def join(self, sentence: str) -> Pcm | None:
-        """The sentence from the longest pieces that fit, or None if a word is missing."""
+        """The sentence, made of the longest pieces that fit; None if a word is missing."""
         words = key_of(spoken_words(sentence)).split()
         parts: list[Pcm] = []
         while words:
@@ -90,7 +94,7 @@ class Pack:
 
 @cache
 def speech_pack() -> Pack:
-    """The pack; decoding takes some 0.2 s the first time."""
+    """The pack; decoding it takes about 0.2 s the first time."""
     return Pack()
 
 
@@ -109,10 +113,10 @@ def _samples(frame: av.AudioFrame) -> Pcm:
 
 
 class Voice:
-    """Says any text; remembers what it rendered.
+    """Says any text, and remembers what a program rendered.
 
     Args:
-        programs: whether flite or espeak-ng may be asked for what the pack does not have.
+        programs: let flite or espeak-ng, if installed, say what the pack cannot.
     """
 
     def __init__(self, *, programs: bool = True) -> None:
@@ -121,7 +125,7 @@ class Voice:
         self._rendered: OrderedDict[str, Pcm] = OrderedDict()
 
     async def say(self, text: str) -> Pcm:
-        """The text as speech; what no voice has is said to be unspeakable, never left silent."""
+        """The text as speech; if nothing can say it, a sentence that says so."""
         whole = self._pack.phrase(text)
         if whole is not None:
             return whole
@@ -150,7 +154,7 @@ class Voice:
         try:
             pcm = await asyncio.to_thread(_run_program, self._program, sentence)
         except (OSError, subprocess.SubprocessError, wave.Error, EOFError) as error:
-            log.warning("speech program failed: %s", type(error).__name__)
+            logger.warning("speech program failed: %s", type(error).__name__)
             return None
         if not pcm.size:
             return None
@@ -161,7 +165,7 @@ class Voice:
 
 
 def _run_program(program: str, sentence: str) -> Pcm:
-    """One sentence through a speech program; the words go by file, not by the command line that all can read."""
+    """Render a sentence. It is passed in a file, because everyone on the machine can read command lines."""
     with tempfile.TemporaryDirectory(prefix="talkspurt-voice-") as folder:
         words, out = Path(folder, "words.txt"), Path(folder, "out.wav")
         words.write_text(sentence + "\n", encoding="utf-8")
@@ -169,7 +173,7 @@ def _run_program(program: str, sentence: str) -> Pcm:
         if Path(program).name == "espeak-ng":
             options = ["-f", str(words), "-w", str(out)]
         quiet = subprocess.DEVNULL
-        subprocess.run(  # noqa: S603 - a program of ours, and no words of the caller's
+        subprocess.run(  # noqa: S603 - our choice of program, and no caller's words
             [program, *options], stdin=quiet, stdout=quiet, stderr=quiet, timeout=_RENDER_DEADLINE_S, check=True
         )
         with wave.open(str(out), "rb") as recording:

@@ -10,7 +10,7 @@ from aiortc.sdp import candidate_from_sdp
 
 from agent.errors import OfferError
 from signaling.http.problem import MAX_BODY_BYTES
-from signaling.webrtc.sdp import parse_fragment
+from signaling.webrtc.trickle import parse_fragment
 from tests.fuzz.target import Take, Target, text_files
 
 

@@ -33,31 +33,31 @@ class Socket:
         self.waiting.append(json.loads(json.dumps(message))["transaction"])
 
 
-class Door:
+class Negotiator:
     """Takes offers as the real one does, into a call that runs already."""
 
     def __init__(self, around: World) -> None:
-        self._held = HeldCall(around)
+        self._call = HeldCall(around).call
         self.accepted = 0
 
-    async def accept_offer(self, offer: str, _extra: Any, *, gateway: bool) -> tuple[str, Any]:
+    async def accept_gateways_offer(self, offer: str, _extra: Any, make_leg: Any) -> tuple[str, Any]:
         read_offer(offer)
         self.accepted += 1
-        return "v=0\r\n", self._held.leg
+        return "v=0\r\n", make_leg(self._call, None)
 
 
 @contextmanager
 def fresh() -> Iterator[Take]:
     with world(expected=(GatewayError,)) as around:
-        socket, door = Socket(), Door(around)
-        janus, line = around.run(begin(around, socket, door))
+        socket, negotiator = Socket(), Negotiator(around)
+        janus, line = around.run(begin(around, socket, negotiator))
         around.settle()
 
         def take(text: bytes) -> object:
             said = text.decode(errors="replace")
             around.run(tell(said.replace('"@"', f'"{socket.waiting[-1]}"')))
             around.settle()
-            return line.outage is None, len(socket.waiting), door.accepted, janus.lost.is_set()
+            return line.outage is None, len(socket.waiting), negotiator.accepted, janus.lost.is_set()
 
         async def tell(said: str) -> None:
             janus._take(said)
@@ -65,8 +65,8 @@ def fresh() -> Iterator[Take]:
         yield take
 
 
-async def begin(around: World, socket: Any, door: Any) -> tuple[Janus, SipLine]:
-    janus, line = Janus(socket, None), SipLine(SETTINGS, door)
+async def begin(around: World, socket: Any, negotiator: Any) -> tuple[Janus, SipLine]:
+    janus, line = Janus(socket, None), SipLine(SETTINGS, negotiator)
     around.start(line._hold(janus))
     return janus, line
 

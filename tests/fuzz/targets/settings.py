@@ -53,5 +53,5 @@ def files() -> list[Pieces]:
 
 
 TARGET = Target(
-    "settings", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=16 << 10, quick=300
+    "settings", "lines", fresh, expected=(ConfigError,), more=files, joined=b"\n", max_bytes=4 << 10, quick=300
 )

@@ -10,7 +10,10 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType
 
-from signaling.phone.stream import MAX_MESSAGE_BYTES, MAX_REASON_BYTES, Stream, _object, _parse, _refusal
+from agent.call.call import Call
+from signaling.phone.stream import StreamLeg
+from signaling.phone.twilio import MAX_MESSAGE_BYTES, MAX_REASON_BYTES, format_refusal, parse_frame, started
+from signaling.webrtc.offer import CallOptions
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import HeldCall, World, world
@@ -31,20 +34,19 @@ class Socket:
 @contextmanager
 def fresh() -> Iterator[Take]:
     with world() as around:
-        streams: list[Stream] = []
+        streams: list[StreamLeg] = []
 
         def take(text: bytes) -> object:
-            message = _parse(WSMessage(WSMsgType.TEXT, text.decode(errors="replace"), None))
+            message = parse_frame(WSMessage(WSMsgType.TEXT, text.decode(errors="replace"), None))
             if message is None:
                 return "none"
             if streams:
                 around.run(tell(streams[0], message))
-                assert streams[0].leg is not None
                 return str(message.get("event"))[:12]
             if message.get("event") != "start":
                 return "early"
-            start = {"streamSid": message.get("streamSid", ""), **_object(message, "start")}
-            refusal = _refusal(start)
+            start = started(message)
+            refusal = format_refusal(start)
             if refusal is not None:
                 assert refusal.isascii()
                 assert refusal.encode()[:MAX_REASON_BYTES].decode()
@@ -52,29 +54,25 @@ def fresh() -> Iterator[Take]:
             streams.append(begun(around, start))
             return "begun"
 
-        async def tell(stream: Stream, message: Mapping[str, Any]) -> None:
+        async def tell(stream: StreamLeg, message: Mapping[str, Any]) -> None:
             stream.take(message)
 
         yield take
 
 
-def begun(around: World, start: Mapping[str, Any]) -> Stream:
+def begun(around: World, start: Mapping[str, Any]) -> StreamLeg:
     socket: Any = Socket()
-
-    async def make() -> Stream:
-        return Stream(socket, start)
-
-    stream: Stream = around.run(make())
     held = HeldCall(around)
-    extra = stream.extra()
-    assert len(extra.instruction) < 1 << 16
-    around.run(begin(stream, held))
-    return stream
 
+    def new_call(options: CallOptions) -> Call:
+        assert len(options.instruction) < 1 << 16
+        return held.call
 
-async def begin(stream: Stream, held: HeldCall) -> None:
-    stream.ear(held.call)
-    stream.begin(held.leg)
+    async def make() -> StreamLeg:
+        return StreamLeg(socket, start, new_call, 15.0)
+
+    leg: StreamLeg = around.run(make())
+    return leg
 
 
 def stream_of() -> list[Pieces]:

@@ -9,7 +9,7 @@ from typing import Any
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from agent.live.session import UNREADABLE
+from agent.live.connect import UNREADABLE
 from agent.live.wire import facts
 from tests.fuzz.target import Take, Target
 from tests.fuzz.targets.live import conversation

@@ -94,11 +94,11 @@ BAD = {
     "missing module": ("import not_there_at_all\n", ["mine.py, line 1", "not_there_at_all"]),
     "nothing": ("x = 1\n", ["mine.py: there is no `agent` in it; write `agent = Agent(...)`"]),
     "another name": ("from agent import Agent\nbot = Agent()\n", ["did you mean", "mine.py:bot?"]),
-    "no agent": ("agent = 3\n", ["`agent` is not an Agent, but of type int; write `agent = Agent(...)`"]),
-    "a class": ("from agent import Agent as agent\n", ["`agent` is not an Agent, but the class itself; write"]),
+    "no agent": ("agent = 3\n", ["`agent` is not an Agent but of type int; write `agent = Agent(...)`"]),
+    "a class": ("from agent import Agent as agent\n", ["`agent` is not an Agent but the class itself; write"]),
     "hidden": (
         "from json import PRICE\n",
-        ["mine.py, line 1: ImportError", "json.py beside it was not looked at", "rename it"],
+        ["mine.py, line 1: ImportError", "json.py beside it was not used", "rename it"],
     ),
     "broken neighbour": ("from neighbour_of_the_agent import three\n", ["cannot import name 'three'"]),
     "untyped": (

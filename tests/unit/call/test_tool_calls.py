@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any, Literal
@@ -14,89 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.call.tool_calls import APP_EVENTS, NOTES, Asides, ToolCalls, late_note
+from agent.call.tool_calls import APP_EVENTS, NOTES, ToolCalls, late_note
 from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
-from agent.live.uplink import Image, Note, ToolResult
-from agent.tools.context import CallContext, Spoken
+from agent.live.uplink import Note, ToolResult
+from agent.picture import Picture
+from agent.tools.context import CallContext
 from agent.tools.declare import Tool
 from agent.tools.scheduled import Scheduled
+from tests.support.fake_call import FakeCall, let_pass, loop_time, run, settle
 
 TIMEOUT_S = 30.0
-
-
-class Loop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes when it is told to."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    wrong: list[dict[str, Any]] = []  # what a callback raises is nobody's else
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.get_loop().set_exception_handler(lambda _loop, context: wrong.append(context))
-        runner.run(work)
-    assert wrong == []
-
-
-def loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
-async def settle() -> None:
-    """Let all tasks go on as far as they can."""
-    for _ in range(8):
-        await asyncio.sleep(0)
-
-
-async def let_pass(seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, Loop)
-    loop.now += seconds
-    await settle()
-
-
-class FakeCall:
-    """What tools asked of the call."""
-
-    def __init__(self) -> None:
-        self.call_id = "c1"
-        self.caller: str | None = "+4930123456"
-        self.caller_spoke_at = 0.0
-        self.asides = Asides()
-        self.turns: list[tuple[str, str]] = []
-        self.asked: list[tuple[Any, ...]] = []
-
-    def say_to_agent(self, words: str) -> None:
-        self.caller_spoke_at = loop_time()
-        self.turns.append((f"t{len(self.turns)}", words))
-
-    def caller_turns(self) -> list[tuple[str, str]]:
-        return self.turns
-
-    def spoken(self) -> tuple[Spoken, ...]:
-        return (Spoken("caller", "hello"),)
-
-    def say(self, text: str) -> None:
-        self.asked.append(("say", text))
-
-    def send_event(self, name: str, data: Any) -> None:
-        self.asked.append(("send_event", name, data))
-
-    def add_to_context(self, text: str, role: str, *, run_immediately: bool) -> None:
-        self.asked.append(("add_to_context", text, role, run_immediately))
-
-    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
-        self.asked.append(("change_agent", instructions, [tool.name for tool in tools or ()]))
-
-    def picture(self, source: str | None) -> bytes | None:
-        return b"jpeg" if source == "camera" else None
-
-    def end_call(self) -> None:
-        self.asked.append(("end_call",))
 
 
 class Model:
@@ -104,12 +31,17 @@ class Model:
 
     def __init__(self, *tools: Tool, scheduled: bool = True) -> None:
         self.told: list[ToolResult | Note] = []
+        self.awaited: list[bool | None] = []
         self.events: list[events.Event] = []
         self.finished = asyncio.Event()
         self.host = FakeCall()
         self.calls = ToolCalls(
-            tools, self.host, tell=self.told.append, emit=self._note, clock=loop_time, scheduled=scheduled
+            tools, self.host, tell=self._tell, emit=self._note, clock=loop_time, scheduled=scheduled
         )
+
+    def _tell(self, item: ToolResult | Note, awaited: bool | None) -> None:
+        self.told.append(item)
+        self.awaited.append(awaited)
 
     def _note(self, event: events.Event) -> None:
         self.events.append(event)
@@ -160,7 +92,7 @@ def test_an_answers_own_scheduling_goes_before_the_tools() -> None:
     run(scenario())
 
 
-def test_a_silent_answer_that_outlives_its_session_asks_for_no_reply() -> None:
+def test_a_silent_answer_that_survives_its_session_asks_for_no_reply() -> None:
     async def scenario() -> None:
         ended = asyncio.Event()
 
@@ -456,7 +388,7 @@ def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not(
     assert '{"output": 1}' in note.text
     assert not note.wants_reply
     assert late_note(ToolResult("c1", "probe", {"progress": 1}, will_continue=True)) is None
-    images = (Image("image/png", b"1"),)
+    images = (Picture(b"1", "image/png"),)
     shown = late_note(ToolResult("c1", "probe", {"output": "(picture 1)"}, images=images))
     assert shown is not None
     assert shown.images == images
@@ -656,7 +588,7 @@ class Server:
         self.works[number] = asyncio.get_running_loop().create_future()
         return await self.works[number]
 
-    def told(self, item: ToolResult | Note) -> None:
+    def told(self, item: ToolResult | Note, _awaited: bool | None) -> None:
         if isinstance(item, Note):
             self.notes += 1
             return

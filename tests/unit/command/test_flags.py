@@ -1,4 +1,4 @@
-"""Each setting has a flag that says what the setting says, and hands its text on unread."""
+"""Each setting has a flag with the same description, which passes its text on unread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from agent.errors import ConfigError
 from agent.live.models import check_model
 from agent.settings import GROUPS, Settings
-from signaling.command.flags import FURTHER_FLAGS, with_settings
+from signaling.command.flags import ALIASES, with_settings
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ WITH_FLAGS = [name for name in Settings.model_fields if name not in SECRETS]
 
 
 def run(*arguments: str) -> tuple[Settings, str | None]:
-    """Give a command line to a command with a parameter of its own; return what it got."""
+    """Run a command line on a command that has a parameter of its own; return what it got."""
     got: list[tuple[Settings, str | None]] = []
     app = typer.Typer()
 
@@ -167,7 +167,7 @@ def options() -> dict[str, Any]:
 
 def test_the_help_groups_the_flags_in_the_settings_own_order() -> None:
     found = options()
-    assert [name for name in found if name not in FURTHER_FLAGS] == WITH_FLAGS
+    assert [name for name in found if name not in ALIASES] == WITH_FLAGS
     assert list(dict.fromkeys(option.rich_help_panel for option in found.values())) == list(GROUPS.values())
 
 

@@ -1,4 +1,4 @@
-"""Every event has its RTVI messages, and no client can send anything but one."""
+"""Every event becomes RTVI messages, and a client can send nothing but RTVI messages."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def ended(outcome: str) -> dict[str, Any]:
 
 EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.AgentReady("gemini-live-x", offline_demo=False), []),
+    (
+        events.AgentStateChanged("thinking"),
+        [("server-message", {"type": "agent-state", "state": "thinking"})],
+    ),
     (events.CallerStartedSpeaking(), [("user-started-speaking", None)]),
     (events.CallerStoppedSpeaking(), [("user-stopped-speaking", None)]),
     (events.AgentStartedSpeaking(1), [("bot-started-speaking", None)]),

@@ -1,4 +1,4 @@
-"""The meter against sums made by hand, and what the price file may hold."""
+"""The meter against sums done by hand, and what a price file may contain."""
 
 from __future__ import annotations
 
@@ -152,14 +152,14 @@ def test_a_price_file_is_read() -> None:
     ("text", "words"),
     [
         ("[", "prices.toml is not TOML"),
-        ("", "prices.toml: it names no model"),
-        ("models = 5", "it names no model"),
-        ("[models]", "it names no model"),
-        ("currency = 'EUR'", "there is no currency; it holds as_of, source"),
+        ("", "prices.toml: it has no model"),
+        ("models = 5", "it has no model"),
+        ("[models]", "it has no model"),
+        ("currency = 'EUR'", "unknown key currency; expected as_of, source"),
         ("[models.x]\nprompt = 1", "models.x must hold prompt and response"),
         ("[models]\nx = 1", "models.x must hold prompt and response"),
         ("[models.x]\nprompt = 1\nresponse = {TEXT = 1}", "models.x.prompt must hold US dollars"),
-        ("[models.x]\nprompt = {AUDIO = 1}\nresponse = {TEXT = 1}", "models.x.prompt must .* TEXT among them"),
+        ("[models.x]\nprompt = {AUDIO = 1}\nresponse = {TEXT = 1}", "models.x.prompt must .* including TEXT"),
         ("[models.x]\nprompt = {TEXT = 1}\nresponse = {TEXT = -1}", "models.x.response.TEXT must be US dollars"),
         ("[models.x]\nprompt = {TEXT = nan}\nresponse = {TEXT = 1}", "models.x.prompt.TEXT must be"),
         ("[models.x]\nprompt = {TEXT = inf}\nresponse = {TEXT = 1}", "models.x.prompt.TEXT must be"),

@@ -1,4 +1,4 @@
-"""A yes is asked for, waited for, clear, and good once."""
+"""A yes is asked for, waited for, must be clear, and counts once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.confirm import TOGETHER_S, WITHIN_S, Confirmations, Given
+from agent.dialog.confirm import SAME_SENTENCE_S, YES_EXPIRES_AFTER_S, Confirmations, Given
 
 
 class Talk:
@@ -107,7 +107,7 @@ def test_what_was_said_before_is_no_yes() -> None:
 def test_a_yes_to_one_thing_is_none_to_another() -> None:
     talk = Talk()
     assert talk.call("erase") == "asked"
-    talk.now += TOGETHER_S
+    talk.now += SAME_SENTENCE_S
     assert talk.call("book") == "asked"
     talk.say("yes")
     assert talk.call("erase") == "unheard"
@@ -135,7 +135,7 @@ def test_a_late_yes_is_none() -> None:
     talk = Talk()
     talk.call(eur=5)
     talk.say("yes")
-    talk.now += WITHIN_S
+    talk.now += YES_EXPIRES_AFTER_S
     assert talk.call(eur=5) == "asked"
 
 

@@ -1,4 +1,4 @@
-"""What all calls come to in a day is counted to the cent, forgotten after a day, and charged to the right key."""
+"""The daily total is counted to the cent, forgotten after a day, and charged to the right key."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent import events
+from agent.call.farewell import Farewell
 from agent.call.limits import CallLimits
+from agent.call.ports import CallPorts
 from agent.dialog.budget import Meter
 from agent.dialog.daily import DAY_S, STEP_S, TOTAL, Budgets, Purse, RollingDay
-from agent.dialog.limits import End, Limits, SayGoodbye
+from agent.dialog.limits import Limits, SayGoodbye
 from agent.dialog.prices import KNOWN, price_of
 from agent.errors import ConfigError
 from agent.live.wire import Usage
+from agent.media.playout import Playout
 from agent.settings import Settings
 from signaling.prices import load_prices
 
@@ -78,18 +81,16 @@ def test_a_running_call_says_goodbye_and_ends(limit: events.LimitKind, reason: s
         max_duration_s=0,
         now=0.0,
         reached=lambda _now: reached[0] if reached else None,
-        look_s=2.0,
+        check_interval_s=2.0,
     )
     assert list(watched.steps(1.0)) == []
-    assert watched.next_look_s(1.0) == 2.0
+    assert watched.next_check_s(1.0) == 2.0
     reached.append(limit)
     (goodbye,) = watched.steps(3.0)
     assert isinstance(goodbye, SayGoodbye)
     assert "day" in goodbye.note
-    (end,) = watched.steps(13.0)
-    assert isinstance(end, End)
-    assert end.reason == reason
-    assert not events.CallEnded(end.reason, end.detail, "operator").is_error
+    assert goodbye.reason == reason
+    assert not events.CallEnded(goodbye.reason, goodbye.detail, "operator").is_error
 
 
 class Called:
@@ -99,15 +100,16 @@ class Called:
         self.now = 0.0
         self.told: list[Any] = []
         self.ended: list[str] = []
-        self.limits = CallLimits(
-            Settings(),
-            Meter(price_of(KNOWN, "gemini-3.8-live")),
-            tell=self.told.append,
-            emit=lambda _event: None,
+        ports = CallPorts(
+            "c1",
+            lambda: self.now,
+            act=lambda _outcomes: None,
+            send=self.told.append,
+            start=lambda _work, _name: None,
             hang_up=lambda reason, _detail, _fault: self.ended.append(reason),
-            clock=lambda: self.now,
-            purse=purse,
         )
+        meter, farewell = Meter(price_of(KNOWN, "gemini-3.8-live")), Farewell(ports, Playout(), writes=False)
+        self.limits = CallLimits(ports, Settings(), meter, farewell, purse=purse)
 
 
 def test_time_and_money_of_a_call_are_charged_once() -> None:
@@ -130,5 +132,5 @@ def test_time_and_money_of_a_call_are_charged_once() -> None:
 
 @pytest.mark.parametrize("name", ["daily_budget_usd", "key_daily_budget_usd"])
 def test_a_budget_wants_a_price(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{name} cannot be kept"):
+    with pytest.raises(ConfigError, match=f"{name}: cannot be enforced"):
         load_prices(Settings(model="of-no-price", **{name: 1.0}))  # type: ignore[arg-type]

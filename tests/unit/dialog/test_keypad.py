@@ -1,8 +1,9 @@
-"""Keys become entries: the model is told once, not once per key."""
+"""Keys become entries: the model is told once per entry, not once per key."""
 
 from __future__ import annotations
 
-from agent.dialog.keypad import MAX_KEYS, Keypad, entry_text
+from agent.dialog.asides import keys_entered
+from agent.dialog.keypad import MAX_KEYS, Keypad
 
 
 def test_a_hash_ends_an_entry() -> None:
@@ -28,4 +29,4 @@ def test_a_key_that_sticks_fills_no_memory() -> None:
 
 
 def test_the_model_reads_single_keys() -> None:
-    assert entry_text("12#").endswith("1 2 #)")
+    assert keys_entered("12#").endswith("1 2 #]")

@@ -1,4 +1,4 @@
-"""Every tool call ends exactly once, whatever comes in whatever order."""
+"""Every tool call ends exactly once, whatever happens in whatever order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.ledger import MAX_KEPT_IDS, MAX_NOTE_CHARS, Entry, Ledger, Verdict, note_of
+from agent.dialog.asides import MAX_ANSWER_CHARS, late_answer
+from agent.dialog.ledger import MAX_ENDED_IDS, Entry, Ledger, Verdict
 
 
 def opened(ledger: Ledger, call_id: str, name: str = "look_up", **arguments: object) -> Entry:
@@ -68,7 +69,7 @@ def test_a_storm_is_refused_and_passes() -> None:
     assert verdict(ledger, "c4") == "run"
 
 
-def test_what_outlives_its_session_is_told_as_a_note() -> None:
+def test_what_survives_its_session_is_told_as_a_note() -> None:
     ledger = Ledger()
     entry = opened(ledger, "c1")
     ledger.session_replaced()
@@ -136,9 +137,9 @@ def test_the_end_of_the_call_ends_everything() -> None:
 
 def test_memory_is_bounded() -> None:
     ledger = Ledger()
-    for number in range(MAX_KEPT_IDS + 1):
+    for number in range(MAX_ENDED_IDS + 1):
         ledger.finish(opened(ledger, f"c{number}").key)
-    assert verdict(ledger, f"c{MAX_KEPT_IDS}") == "ignore"
+    assert verdict(ledger, f"c{MAX_ENDED_IDS}") == "ignore"
     assert verdict(ledger, "c1") == "ignore"
     assert verdict(ledger, "c0") == "run"
 
@@ -154,7 +155,7 @@ ACTIONS = st.one_of(
 
 
 class Told:
-    """What the model sees, and what it may see."""
+    """What the model has been told, and what it may be told."""
 
     def __init__(self) -> None:
         self.session = 0
@@ -235,19 +236,19 @@ def end(ledger: Ledger, told: Told, key: str) -> None:
     "output", [21, "x" * 20, "x" * 100_000, ['"\\\n' * 3000], {"k": "\x00" * 4000}, "ü" * 5000]
 )
 def test_a_note_is_marked_and_bounded_and_holds_json(output: object) -> None:
-    note = note_of("get_weather", {"output": output})
-    assert len(note) <= MAX_NOTE_CHARS
+    note = late_answer("get_weather", {"output": output})
+    assert len(note) <= MAX_ANSWER_CHARS
     assert note.startswith("[Not said by the caller")
     assert '"get_weather"' in note
     held = json.loads(note[note.index(": {") + 2 : -1])
     assert held == {"output": output} or set(held) == {"cut_off_after", "beginning"}
-    assert len(note) < 300 or len(note) > MAX_NOTE_CHARS // 2
+    assert len(note) < 300 or len(note) > MAX_ANSWER_CHARS // 2
 
 
 @given(st.text(max_size=200), st.dictionaries(st.text(max_size=5), st.text(max_size=6000), max_size=3))
 def test_a_note_is_bounded_whatever_it_tells(name: str, answer: dict[str, str]) -> None:
-    note = note_of(name, answer)
-    assert len(note) <= MAX_NOTE_CHARS
+    note = late_answer(name, answer)
+    assert len(note) <= MAX_ANSWER_CHARS
     assert "\n" not in note
 
 

@@ -1,8 +1,10 @@
-"""Limits warn once, say goodbye once, end once, whatever happens in between."""
+"""Limits warn once, say goodbye once and end the call once, whatever happens in between."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -11,20 +13,70 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.dialog.limits import GOODBYE_S, QUIET_WAIT_S, End, Limits, SayGoodbye, Step
+from agent.dialog.goodbye import GOODBYE_S, Goodbye
+from agent.dialog.limits import QUIET_WAIT_S, Limits, SayGoodbye
 
 NOTHING = (None, 0.0, 0.0)
 
 
-def limits(budget_usd: float | None = None, idle_timeout_s: float = 0.0, max_duration_s: float = 0.0) -> Limits:
-    return Limits(budget_usd=budget_usd, idle_timeout_s=idle_timeout_s, max_duration_s=max_duration_s, now=100.0)
+@dataclass
+class End:
+    """The call ends."""
+
+    reason: str
 
 
-def steps(watched: Limits, now: float) -> list[Step]:
+Step = events.LimitNear | SayGoodbye | End
+
+
+class Watched:
+    """A call's limits and its goodbye, put together as `CallLimits` and `Farewell` do it."""
+
+    def __init__(self, limits: Limits, *, writes: bool = False) -> None:
+        self.limits = limits
+        self.spent = limits.spent
+        self._writes = writes
+        self._goodbye: Goodbye | None = None
+        self._deadline = math.inf
+        self._reason = ""
+        self._generation = 0
+        self._speaks = False
+
+    def note(self, event: events.Event, now: float) -> None:
+        self.limits.note(event, now)
+        if self._goodbye is not None:
+            self._goodbye.note(event)
+        if isinstance(event, events.GenerationStarted):
+            self._generation = event.generation
+        if isinstance(event, events.AgentStartedSpeaking | events.AgentStoppedSpeaking):
+            self._speaks = isinstance(event, events.AgentStartedSpeaking)
+
+    def steps(self, now: float) -> Iterator[Step]:
+        for step in self.limits.steps(now):
+            yield step
+            if isinstance(step, SayGoodbye):
+                self._reason, self._deadline = step.reason, now + GOODBYE_S
+                self._goodbye = Goodbye("reply", after=self._generation, speaks=self._speaks, writes=self._writes)
+                return
+        if self._goodbye is not None and (self._goodbye.heard or now >= self._deadline):
+            self._goodbye, self._deadline = None, math.inf
+            yield End(self._reason)
+
+    def next_check_s(self, now: float) -> float:
+        return min(self.limits.next_check_s(now), max(0.0, self._deadline - now))
+
+
+def limits(budget_usd: float | None = None, idle_timeout_s: float = 0.0, max_duration_s: float = 0.0) -> Watched:
+    return Watched(
+        Limits(budget_usd=budget_usd, idle_timeout_s=idle_timeout_s, max_duration_s=max_duration_s, now=100.0)
+    )
+
+
+def steps(watched: Watched, now: float) -> list[Step]:
     return list(watched.steps(100.0 + now))
 
 
-def note(watched: Limits, now: float, *happened: events.Event) -> None:
+def note(watched: Watched, now: float, *happened: events.Event) -> None:
     for event in happened:
         watched.note(event, 100.0 + now)
 
@@ -51,7 +103,7 @@ def test_a_budget_warns_once_then_ends_once() -> None:
     assert isinstance(end, End)
     assert end.reason == "budget_spent"
     assert steps(watched, 99) == []
-    assert watched.next_look_s(199) == math.inf
+    assert watched.next_check_s(199) == math.inf
 
 
 def test_one_dear_turn_still_warns_before_the_goodbye() -> None:
@@ -70,15 +122,15 @@ def test_without_limits_there_is_nothing_to_do() -> None:
     watched = limits(*NOTHING)
     watched.spent(Decimal(1_000_000))
     assert steps(watched, 1e9) == []
-    assert watched.next_look_s(1e9) == math.inf
+    assert watched.next_check_s(1e9) == math.inf
 
 
 def test_a_call_lasts_no_longer_than_it_may() -> None:
     watched = limits(max_duration_s=100)
-    assert watched.next_look_s(100.0) == 80
+    assert watched.next_check_s(100.0) == 80
     assert steps(watched, 79) == []
     assert steps(watched, 80) == [events.LimitNear("max_duration", 80, 100)]
-    assert watched.next_look_s(180.0) == 20
+    assert watched.next_check_s(180.0) == 20
     note(watched, 95, events.CallerStartedSpeaking())
     assert steps(watched, 100) == []  # the sentence is heard to its end
     note(watched, 103, events.CallerStoppedSpeaking())
@@ -94,7 +146,7 @@ def test_a_sentence_that_does_not_end_is_not_waited_for() -> None:
     watched = limits(max_duration_s=100)
     note(watched, 95, events.CallerStartedSpeaking())
     assert kinds(steps(watched, 100)) == [events.LimitNear]
-    assert watched.next_look_s(200.0) == QUIET_WAIT_S
+    assert watched.next_check_s(200.0) == QUIET_WAIT_S
     assert kinds(steps(watched, 100 + QUIET_WAIT_S)) == [SayGoodbye]
 
 
@@ -128,7 +180,7 @@ def test_a_tool_that_does_not_end_is_not_waited_for() -> None:
 
 
 def test_a_goodbye_that_is_written_need_not_be_heard() -> None:
-    watched = Limits(budget_usd=None, idle_timeout_s=0.0, max_duration_s=100, now=100.0, writes=True)
+    watched = Watched(Limits(budget_usd=None, idle_timeout_s=0.0, max_duration_s=100, now=100.0), writes=True)
     assert kinds(steps(watched, 100)) == [events.LimitNear, SayGoodbye]
     note(watched, 101, events.GenerationStarted(1))
     assert steps(watched, 101) == []
@@ -170,7 +222,7 @@ def test_a_call_is_not_idle_while_something_goes_on(begins: events.Event, ends: 
     watched = limits(idle_timeout_s=100)
     note(watched, 10, begins)
     assert steps(watched, 1000) == []
-    assert watched.next_look_s(1100.0) == 80
+    assert watched.next_check_s(1100.0) == 80
     note(watched, 1001, ends)
     assert steps(watched, 1080) == []
     assert kinds(steps(watched, 1081)) == [events.LimitNear]
@@ -182,7 +234,7 @@ def test_pictures_and_usage_are_no_signs_of_life() -> None:
     assert kinds(steps(watched, 100)) == [events.LimitNear, SayGoodbye]
 
 
-def saying_goodbye(*before: events.Event) -> Limits:
+def saying_goodbye(*before: events.Event) -> Watched:
     """The goodbye was asked for, at 100 s if it was quiet then, else at 110 s."""
     watched = limits(max_duration_s=100)
     note(watched, 0, *before)
@@ -190,7 +242,7 @@ def saying_goodbye(*before: events.Event) -> Limits:
     if before:
         taken += steps(watched, 100 + QUIET_WAIT_S)
     assert kinds(taken) == [events.LimitNear, SayGoodbye]
-    assert watched.closing
+    assert watched.limits.closing
     return watched
 
 
@@ -253,7 +305,7 @@ def test_a_model_that_says_nothing_does_not_hold_the_call() -> None:
     watched = saying_goodbye()
     note(watched, 101, events.GenerationStarted(3), events.TurnCompleted(3, "RESPONSE_REJECTED"))
     assert steps(watched, 102) == []
-    assert watched.next_look_s(202.0) == GOODBYE_S - 2
+    assert watched.next_check_s(202.0) == GOODBYE_S - 2
     assert kinds(steps(watched, 100 + GOODBYE_S)) == [End]
 
 
@@ -290,7 +342,7 @@ def test_in_any_order_one_goodbye_then_one_end_both_in_time(happened: list[tuple
 
     def run_until(end: float) -> None:
         nonlocal now
-        while now + (wait := watched.next_look_s(100.0 + now)) < end:
+        while now + (wait := watched.next_check_s(100.0 + now)) < end:
             now += max(wait, 1e-3)
             take()
         now = end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.response import ANSWERS_WITHIN_S, MAX_UNHEARD, Response, ResponseTimer
+from agent.dialog.response import MAX_UNHEARD_GENERATIONS, MAX_WAIT_S, Response, ResponseTimer
 
 
 def speak(timer: ResponseTimer, begin_s: float, end_s: float) -> None:
@@ -122,8 +122,8 @@ def test_between_marks_the_last_loud_frame_counts_and_without_one_the_mark() -> 
 def test_what_nobody_waits_for_any_more_is_not_timed() -> None:
     timer = ResponseTimer()
     speak(timer, 1.0, 2.0)
-    timer.generation_started(1, 2.0 + ANSWERS_WITHIN_S)
-    assert waited(timer, 1, 2.5 + ANSWERS_WITHIN_S) is None
+    timer.generation_started(1, 2.0 + MAX_WAIT_S)
+    assert waited(timer, 1, 2.5 + MAX_WAIT_S) is None
 
     timer.caller_typed(100.0)
     timer.generation_started(2, 100.5)
@@ -161,5 +161,5 @@ def test_no_order_of_events_gives_a_figure_that_cannot_be(steps: list[str]) -> N
                 timer.forget()
         asked += step in ("spoke", "typed", "end")
     assert len(figures) == timer.count <= min(asked, generation)
-    assert all(0 < seconds <= ANSWERS_WITHIN_S for seconds in figures)
-    assert len(timer._answers) <= MAX_UNHEARD
+    assert all(0 < seconds <= MAX_WAIT_S for seconds in figures)
+    assert len(timer._answers) <= MAX_UNHEARD_GENERATIONS

@@ -1,4 +1,4 @@
-"""An agent that owes an answer is noticed, step by step; one that owes nothing is left alone."""
+"""An agent that owes an answer is dealt with step by step; one that owes nothing is left alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.watchdog import LADDER, LEAST_SPEECH_S, QUIET_AFTER_NOISE_S, Alarm, Pause, Watchdog
+from agent.dialog.watchdog import LADDER, MIN_SPEECH_S, QUIET_AFTER_NOISE_S, Alarm, Pause, Watchdog
 
 LIMIT_S = 10.0
 PAUSE_S = 1.0  # in which a model that works has begun to answer
@@ -92,7 +92,7 @@ def test_speech_alone_owes_nothing_while_words_are_transcribed() -> None:
     assert not watch.owed
 
 
-@pytest.mark.parametrize(("spoke_s", "owed"), [(LEAST_SPEECH_S - 0.01, False), (LEAST_SPEECH_S, True)])
+@pytest.mark.parametrize(("spoke_s", "owed"), [(MIN_SPEECH_S - 0.01, False), (MIN_SPEECH_S, True)])
 def test_without_transcripts_speech_owes_an_answer_but_a_cough_does_not(spoke_s: float, owed: bool) -> None:
     watch = watchdog(transcribed=False)
     speak(watch, 0.0, spoke_s)
@@ -367,7 +367,7 @@ def test_any_message_shows_that_the_connection_lives() -> None:
 
 def test_a_cough_that_no_message_follows_is_nothing() -> None:
     watch = watchdog()
-    stopped_at = speak(watch, 0.0, LEAST_SPEECH_S - 0.01)
+    stopped_at = speak(watch, 0.0, MIN_SPEECH_S - 0.01)
     assert watch.tick(stopped_at + 1000) is None
 
 
@@ -690,7 +690,7 @@ def test_a_server_that_is_slow_to_answer_pings_is_given_more_time() -> None:
 
 def test_nobody_misses_a_server_while_nobody_speaks() -> None:
     watch = watchdog(dead_after_s=DEAD_S)
-    speak(watch, START, LEAST_SPEECH_S - 0.01)  # a cough
+    speak(watch, START, MIN_SPEECH_S - 0.01)  # a cough
     assert watch.tick(START + 1000) is None
 
 

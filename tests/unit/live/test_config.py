@@ -9,7 +9,7 @@ from typing import Any
 import certifi
 import pytest
 
-from agent.live.config import LiveEndpoint, connect_config, endpoint_of, http_options, vad_silence_s
+from agent.live.config import LiveEndpoint, SessionSetup, connect_config, endpoint_of, http_options, vad_silence_s
 from agent.live.pulse import WatchedConnection
 from agent.settings import DEFAULT_INSTRUCTION, Settings
 from agent.tools.demo import WEATHER
@@ -28,7 +28,7 @@ ALWAYS: dict[str, Any] = {
 
 def setup(*declarations: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Return the fields that are set, as JSON."""
-    config = connect_config(Settings(**changes), declarations)
+    config = connect_config(SessionSetup.of(Settings(**changes), declarations))
     return config.model_dump(mode="json", exclude_none=True)
 
 
@@ -88,7 +88,8 @@ def test_each_session_gets_a_config_of_its_own() -> None:
     """The SDK changes the one that it is given (system_instruction becomes a Content)."""
     settings = Settings(voice="Kore")
     declarations = [WEATHER.declaration()]
-    first, second = connect_config(settings, declarations), connect_config(settings, declarations)
+    setup = SessionSetup.of(settings, declarations)
+    first, second = connect_config(setup), connect_config(setup)
     before = second.model_dump(mode="json")
     first.system_instruction = "changed"
     assert first.speech_config is not None
@@ -96,7 +97,7 @@ def test_each_session_gets_a_config_of_its_own() -> None:
     assert first.tools is not None
     first.tools.clear()
     assert second.model_dump(mode="json") == before
-    assert connect_config(settings, declarations).model_dump(mode="json") == before
+    assert connect_config(setup).model_dump(mode="json") == before
 
 
 def test_gemini_is_reached_where_the_sdk_says() -> None:
@@ -157,4 +158,4 @@ def test_the_emulators_certificate_is_trusted_and_no_proxy_asked() -> None:
     [({}, 0.5), ({"vad": "low"}, 1.0), ({"vad": "low", "vad_silence_ms": 2000}, 2.0), ({"vad": "off"}, 0.5)],
 )
 def test_how_long_the_servers_detector_waits(values: dict[str, Any], silence_s: float) -> None:
-    assert vad_silence_s(Settings(**values)) == silence_s
+    assert vad_silence_s(Settings(**values), Settings(**values).vad) == silence_s

@@ -1,17 +1,13 @@
-"""A session is nudged once, however many nudges the one before has not answered."""
+"""A session is nudged once, however many nudges the previous one left unanswered."""
 
 from __future__ import annotations
 
-from agent.live.replay import MAX_OTHERS, ReplayRing, Sent
-from agent.live.uplink import Audio, Item, Nudge, TypedText, Uplink
-from tests.unit.live.test_uplink import take_all
+from agent.live.replay import MAX_OTHERS, ReplayRing
+from agent.live.uplink import Audio, Nudge, TypedText, Uplink
+from tests.support.uplink import items_of, take_all
 
 LONG_S = 10.0
 SPEECH = Audio(bytes(640))
-
-
-def items(again: list[Sent]) -> list[Item]:
-    return [sent.item for sent in again]
 
 
 def test_a_nudge_that_was_not_answered_is_sent_again() -> None:
@@ -19,7 +15,7 @@ def test_a_nudge_that_was_not_answered_is_sent_again() -> None:
     ring = ReplayRing()
     for item in (TypedText("hello"), Nudge("answer")):
         ring.sent(item, 0.0)
-    assert items(ring.since_handle()) == items(ring.since_turn()) == [TypedText("hello"), Nudge("answer")]
+    assert items_of(ring.since_handle()) == items_of(ring.since_turn()) == [TypedText("hello"), Nudge("answer")]
 
 
 def test_the_next_session_is_nudged_once_after_all_else() -> None:
@@ -28,9 +24,9 @@ def test_the_next_session_is_nudged_once_after_all_else() -> None:
         ring.sent(item, 0.0)
     ring.nudge(Nudge("answer!"))
     again = [TypedText("hello"), SPEECH, Nudge("answer!")]
-    assert items(ring.since_handle()) == items(ring.since_turn()) == again
+    assert items_of(ring.since_handle()) == items_of(ring.since_turn()) == again
     ring.nudge(Nudge("answer!!"))
-    assert items(ring.since_turn()) == [*again[:-1], Nudge("answer!!")]
+    assert items_of(ring.since_turn()) == [*again[:-1], Nudge("answer!!")]
 
 
 def test_a_question_that_the_handle_knows_is_not_asked_again_but_the_model_is_nudged() -> None:
@@ -40,7 +36,7 @@ def test_a_question_that_the_handle_knows_is_not_asked_again_but_the_model_is_nu
     ring.handle_came(LONG_S)
     ring.nudge(Nudge("answer"))
     ring.handle_came(LONG_S)  # of a session that is being left; it was not sent there
-    assert items(ring.since_handle()) == items(ring.since_turn()) == [Nudge("answer")]
+    assert items_of(ring.since_handle()) == items_of(ring.since_turn()) == [Nudge("answer")]
 
 
 def test_nudges_take_no_room() -> None:
@@ -48,7 +44,7 @@ def test_nudges_take_no_room() -> None:
     ring.sent(TypedText("hello"), 0.0)
     for number in range(3 * MAX_OTHERS):
         ring.sent(Nudge(str(number)), 0.0)
-    assert items(ring.since_turn()) == [TypedText("hello"), Nudge(str(3 * MAX_OTHERS - 1))]
+    assert items_of(ring.since_turn()) == [TypedText("hello"), Nudge(str(3 * MAX_OTHERS - 1))]
     assert ring.covers_turn
 
 

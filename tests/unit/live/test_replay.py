@@ -1,4 +1,4 @@
-"""What a session may have forgotten is sent again: every word at least once, in order, and no more than needed."""
+"""What a session may have forgotten is sent again: every word, in order, and no more than needed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from agent.live.replay import (
     MAX_OTHERS,
     MAX_SPEECH_S,
     MAX_WITH_SILENCE_S,
+    MAY_CROSS_S,
     PROBABLY_CROSSED_S,
-    SURELY_CROSSED_S,
     ReplayRing,
     Sent,
 )
-from agent.live.uplink import BYTES_PER_S, Audio, Image, Item, Note, Picture, ToolResult, TypedText
+from agent.live.uplink import BYTES_PER_S, Audio, Item, Note, ToolResult, TypedText
+from agent.picture import Picture, Shown
+from tests.support.uplink import items_of
 
-SURELY_S, PROBABLY_S = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
+SURELY_S, PROBABLY_S = MAY_CROSS_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
 LONG_S = 10.0
 
 
@@ -30,10 +32,6 @@ def voice(number: int, seconds: float = 0.02) -> Audio:
 
 def silence(number: int, seconds: float = 0.1) -> Audio:
     return Audio(number.to_bytes(4, "big") + bytes(int(seconds * BYTES_PER_S) - 4), speech=False)
-
-
-def items(again: list[Sent]) -> list[Item]:
-    return [sent.item for sent in again]
 
 
 def after(*sendings: tuple[Item, float]) -> ReplayRing:
@@ -46,14 +44,14 @@ def after(*sendings: tuple[Item, float]) -> ReplayRing:
 def test_without_a_handle_or_a_turn_all_is_sent_again_in_order() -> None:
     said: list[Item] = [voice(1), TypedText("hello"), silence(2), Note("a note"), voice(3)]
     ring = after(*((item, 0.0) for item in said))
-    assert items(ring.since_handle()) == said
-    assert items(ring.since_turn()) == said
+    assert items_of(ring.since_handle()) == said
+    assert items_of(ring.since_turn()) == said
     assert ring.covers_handle
     assert ring.covers_turn
 
 
 def test_pictures_and_tool_results_are_never_sent_again() -> None:
-    ring = after((Picture("camera", 1, 1, b"jpeg"), 0.0), (ToolResult("c1", "x", {}), 0.0))
+    ring = after((Shown("camera", Picture(b"jpeg", "image/jpeg", 1, 1)), 0.0), (ToolResult("c1", "x", {}), 0.0))
     assert ring.since_handle() == []
 
 
@@ -61,16 +59,16 @@ def test_what_was_sent_long_before_a_handle_is_part_of_it() -> None:
     ring = after((voice(1), 0.0), (TypedText("hello"), 0.1))
     ring.handle_came(LONG_S)
     ring.sent(voice(2), LONG_S)
-    assert items(ring.since_handle()) == [voice(2)]
-    assert items(ring.since_turn()) == [voice(1), TypedText("hello"), voice(2)]
+    assert items_of(ring.since_handle()) == [voice(2)]
+    assert items_of(ring.since_turn()) == [voice(1), TypedText("hello"), voice(2)]
 
 
 def test_what_was_sent_before_a_turns_end_is_history() -> None:
     ring = after((voice(1), 0.0), (TypedText("hello"), LONG_S))
     ring.turn_completed()
     ring.sent(voice(2), LONG_S)
-    assert items(ring.since_turn()) == [voice(2)]
-    assert items(ring.since_handle()) == [voice(1), TypedText("hello"), voice(2)]
+    assert items_of(ring.since_turn()) == [voice(2)]
+    assert items_of(ring.since_handle()) == [voice(1), TypedText("hello"), voice(2)]
 
 
 def test_what_is_both_history_and_part_of_a_handle_is_let_go() -> None:
@@ -112,10 +110,10 @@ def test_silence_is_sent_again_only_if_it_probably_crossed(age_s: float, again: 
 def test_all_that_follows_a_word_that_may_have_crossed_is_sent_again() -> None:
     ring = after((voice(1), 0.0), (voice(2), 0.9), (silence(3), 0.92), (voice(4), 1.1))
     ring.handle_came(1.0 + SURELY_S / 2 + 0.05)
-    assert items(ring.since_handle()) == [voice(4)]
+    assert items_of(ring.since_handle()) == [voice(4)]
     ring = after((voice(1), 0.0), (voice(2), 0.97), (silence(3), 0.98), (silence(4), 0.99))
     ring.handle_came(1.1)
-    assert items(ring.since_handle()) == [voice(2), silence(3), silence(4)]
+    assert items_of(ring.since_handle()) == [voice(2), silence(3), silence(4)]
 
 
 def test_a_ring_is_not_exact_before_the_first_handle() -> None:
@@ -130,15 +128,15 @@ def test_what_is_sent_after_an_exact_handle_leaves_it_exact() -> None:
     ring.handle_came(0.0)
     ring.sent(voice(1), 0.0)
     assert ring.exact
-    assert items(ring.since_handle()) == [voice(1)]
+    assert items_of(ring.since_handle()) == [voice(1)]
 
 
 @pytest.mark.parametrize(
     ("took_s", "surely_s", "probably_s"),
     [
-        (0.0, SURELY_CROSSED_S[0], PROBABLY_CROSSED_S[0]),
+        (0.0, MAY_CROSS_S[0], PROBABLY_CROSSED_S[0]),
         (0.1, 0.05, 0.0125),
-        (60.0, SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]),
+        (60.0, MAY_CROSS_S[1], PROBABLY_CROSSED_S[1]),
     ],
 )
 def test_margins_follow_the_time_of_connecting_within_bounds(
@@ -158,7 +156,7 @@ def test_five_seconds_of_silence_are_kept_and_no_more() -> None:
     assert len(ring.since_handle()) == chunks
     assert ring.covers_handle
     ring.sent(silence(chunks), 0.0)
-    assert items(ring.since_handle()) == [silence(number) for number in range(1, chunks + 1)]
+    assert items_of(ring.since_handle()) == [silence(number) for number in range(1, chunks + 1)]
     assert not ring.covers_handle
     assert ring.covers_turn  # it was silence
 
@@ -168,13 +166,13 @@ def test_a_question_is_kept_however_long_nobody_speaks_after_it() -> None:
     ring = after(*before, (voice(90, 2.0), 4.0), (TypedText("and this"), 6.0))
     for number in range(100, 200):
         ring.sent(silence(number), 6.0)
-    kept = items(ring.since_handle())
+    kept = items_of(ring.since_handle())
     assert kept == [voice(90, 2.0), TypedText("and this"), *(silence(number) for number in range(170, 200))]
-    assert items(ring.since_turn()) == kept
+    assert items_of(ring.since_turn()) == kept
     assert not ring.covers_handle  # some silence is gone
     assert ring.covers_turn
     ring.sent(voice(201, 4.0), 6.0)
-    assert items(ring.since_turn()) == [voice(90, 2.0), TypedText("and this"), voice(201, 4.0)]
+    assert items_of(ring.since_turn()) == [voice(90, 2.0), TypedText("and this"), voice(201, 4.0)]
 
 
 def test_half_a_minute_of_speech_is_kept_for_a_handle_that_does_not_come() -> None:
@@ -188,16 +186,16 @@ def test_half_a_minute_of_speech_is_kept_for_a_handle_that_does_not_come() -> No
             ring.sent(words[-1], 1.0)
         for number in range(10):
             ring.sent(silence(100 * sentence + number), 1.0)
-    assert items(ring.since_handle()) == items(ring.since_turn()) == words  # 30 s
+    assert items_of(ring.since_handle()) == items_of(ring.since_turn()) == words  # 30 s
     assert ring.covers_words
     ring.sent(voice(999, 0.1), 1.0)
-    assert items(ring.since_handle()) == [*words[1:], voice(999, 0.1)]
+    assert items_of(ring.since_handle()) == [*words[1:], voice(999, 0.1)]
     assert not ring.covers_words
 
 
 def test_a_long_speech_lets_go_of_silence_before_words() -> None:
     ring = after((silence(1, 3.0), 0.0), (voice(2, 20.0), 0.0), (silence(3, 1.0), 0.0), (voice(4, 10.0), 0.0))
-    assert items(ring.since_turn()) == [voice(2, 20.0), voice(4, 10.0)]
+    assert items_of(ring.since_turn()) == [voice(2, 20.0), voice(4, 10.0)]
     assert ring.covers_turn
 
 
@@ -210,14 +208,14 @@ def test_texts_are_bounded_too() -> None:
 
 
 def test_pictures_of_texts_are_bounded_by_their_bytes() -> None:
-    half = (Image("image/png", bytes(MAX_IMAGE_BYTES // 2)),)
+    half = (Picture(bytes(MAX_IMAGE_BYTES // 2), "image/png"),)
     asked: list[Item] = [TypedText("one", half), Note("two", images=half), TypedText("three", half)]
     ring = after(*((item, 0.0) for item in asked))
-    assert items(ring.since_handle()) == asked[1:]
+    assert items_of(ring.since_handle()) == asked[1:]
     assert not ring.covers_words
     ring.drop(lambda item: item is asked[1])
     ring.sent(TypedText("four", half), 0.0)
-    assert items(ring.since_handle()) == [asked[2], TypedText("four", half)]
+    assert items_of(ring.since_handle()) == [asked[2], TypedText("four", half)]
 
 
 def test_one_chunk_beyond_the_bound_is_forgotten_but_not_for_good() -> None:
@@ -228,7 +226,7 @@ def test_one_chunk_beyond_the_bound_is_forgotten_but_not_for_good() -> None:
     ring.turn_completed()
     ring.sent(voice(2), LONG_S)
     assert (ring.covers_handle, ring.covers_turn) == (True, True)
-    assert items(ring.since_turn()) == [voice(2)]
+    assert items_of(ring.since_turn()) == [voice(2)]
 
 
 def test_a_handle_covers_what_was_forgotten_before_it() -> None:
@@ -255,7 +253,7 @@ def test_a_handle_that_comes_before_an_item_was_sent_again_does_not_cover_it() -
     again[0].at = LONG_S
     ring.handle_came(2 * LONG_S)
     assert not ring.exact
-    assert items(ring.since_handle()) == [voice(2)]
+    assert items_of(ring.since_handle()) == [voice(2)]
 
 
 def test_a_handle_that_comes_after_all_was_sent_again_covers_it() -> None:
@@ -273,7 +271,7 @@ def test_a_handle_of_a_fresh_session_takes_back_what_an_older_one_covered() -> N
     ring.handle_came(LONG_S)
     again = ring.since_turn()
     ring.handle_came(LONG_S + 1)
-    assert items(ring.since_handle()) == [voice(1), voice(2)]
+    assert items_of(ring.since_handle()) == [voice(1), voice(2)]
     assert len(again) == 2
 
 
@@ -282,16 +280,16 @@ def test_a_turn_that_ends_before_an_item_was_sent_again_makes_no_history_of_it()
     again = ring.since_handle()
     again[0].at = LONG_S
     ring.turn_completed()
-    assert items(ring.since_turn()) == [voice(2)]
+    assert items_of(ring.since_turn()) == [voice(2)]
 
 
 def test_what_is_history_stays_history_while_it_is_sent_again() -> None:
     ring = after((voice(1), 0.0))
     ring.turn_completed()
     ring.sent(voice(2), 1.0)
-    assert items(ring.since_handle()) == [voice(1), voice(2)]
+    assert items_of(ring.since_handle()) == [voice(1), voice(2)]
     ring.turn_completed()
-    assert items(ring.since_turn()) == [voice(2)]
+    assert items_of(ring.since_turn()) == [voice(2)]
 
 
 Step = tuple[str, int, float]  # what happens; its size or share; after how many seconds
@@ -364,7 +362,7 @@ class Model:
             self.handle = None
             if self.ring.covers_turn:
                 known, self.again = self.told, self.ring.since_turn()
-                heard = [*known, *items(self.again)]
+                heard = [*known, *items_of(self.again)]
                 self.excused += [item for item in self.said if item not in heard and not is_word(item)]
             else:  # in words, as far as they were transcribed
                 known, self.again = list(self.said), self.ring.since_turn()
@@ -375,7 +373,7 @@ class Model:
             if exact:
                 assert not any(sent.item in known for sent in self.again)
             if not covered:
-                replayed = items(self.again)
+                replayed = items_of(self.again)
                 self.excused += [item for item in self.said if item not in known and item not in replayed]
         self.memory = [(item, -math.inf) for item in known]
 

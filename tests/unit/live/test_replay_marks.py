@@ -1,12 +1,13 @@
-"""What is sent again to the next session lies within the activities in which it was said."""
+"""Speech that is sent again lies within the activities in which it was spoken."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.live.replay import MAX_OTHERS, ReplayRing, Sent
+from agent.live.replay import MAX_OTHERS, ReplayRing
 from agent.live.uplink import BYTES_PER_S, ActivityMark, Audio, Item, TypedText
+from tests.support.uplink import items_of
 
 START, END = ActivityMark(starts=True), ActivityMark(starts=False)
 LATER_S = 10.0  # nothing crosses a handle so late
@@ -21,10 +22,6 @@ def ring_of(*items: Item) -> ReplayRing:
     for item in items:
         ring.sent(item, 0.0)
     return ring
-
-
-def items_of(again: list[Sent]) -> list[Item]:
-    return [sent.item for sent in again]
 
 
 def test_marks_are_sent_again_in_order_with_the_audio() -> None:

@@ -1,4 +1,4 @@
-"""What the caller says while no session takes it waits, and goes out in order before the queue is short again."""
+"""What the caller says between sessions waits, and goes out in order before the queue is short again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from agent.live.uplink import (
     Audio,
     Item,
     Note,
-    Picture,
     ToolResult,
     TypedText,
     Uplink,
 )
-from tests.unit.live.test_uplink import take, take_all
+from agent.picture import Picture, Shown
+from tests.support.uplink import audio, take, take_all
 
 CHUNK_BYTES = BYTES_PER_S // 2
 HELD_CHUNKS = MAX_HELD_BYTES // CHUNK_BYTES
 
 
-def audio(number: int, size: int = CHUNK_BYTES) -> Audio:
-    return Audio(number.to_bytes(4, "big") + bytes(size - 4))
+def half_second(number: int) -> Audio:
+    return audio(number, CHUNK_BYTES)
 
 
 def result(number: int) -> ToolResult:
@@ -38,20 +38,20 @@ def holding(chunks: int) -> Uplink:
     uplink = Uplink()
     uplink.hold()
     for number in range(chunks):
-        uplink.put(audio(number))
+        uplink.put(half_second(number))
     return uplink
 
 
 def test_while_no_session_takes_it_half_a_minute_of_audio_is_kept() -> None:
     uplink = holding(HELD_CHUNKS)
     assert uplink.dropped_bytes == 0
-    assert take_all(uplink, HELD_CHUNKS) == [audio(number) for number in range(HELD_CHUNKS)]
+    assert take_all(uplink, HELD_CHUNKS) == [half_second(number) for number in range(HELD_CHUNKS)]
 
 
 def test_beyond_that_the_oldest_is_dropped_and_counted() -> None:
     uplink = holding(HELD_CHUNKS + 3)
     assert uplink.dropped_bytes == 3 * CHUNK_BYTES
-    assert take(uplink) == audio(3)
+    assert take(uplink) == half_second(3)
 
 
 def test_what_waited_when_the_session_was_lost_is_held_too() -> None:
@@ -67,16 +67,16 @@ def test_a_session_that_takes_it_loses_nothing_of_what_was_held_while_more_comes
     uplink.release()
     got = []
     for number in range(HELD_CHUNKS // 2, HELD_CHUNKS):  # one comes while two go
-        uplink.put(audio(number))
+        uplink.put(half_second(number))
         got += take_all(uplink, 2)
-    assert got == [audio(number) for number in range(HELD_CHUNKS)]
+    assert got == [half_second(number) for number in range(HELD_CHUNKS)]
     assert uplink.dropped_bytes == 0
 
 
 def test_a_session_that_takes_too_little_after_an_outage_costs_the_oldest() -> None:
     uplink = holding(HELD_CHUNKS)
     uplink.release()
-    uplink.put(audio(HELD_CHUNKS))
+    uplink.put(half_second(HELD_CHUNKS))
     assert uplink.dropped_bytes == CHUNK_BYTES
 
 
@@ -85,20 +85,20 @@ def test_once_what_was_held_is_gone_the_queue_is_short_again() -> None:
     uplink.release()
     take_all(uplink, HELD_CHUNKS)
     for number in range(MAX_QUEUED_BYTES // CHUNK_BYTES + 1):
-        uplink.put(audio(number))
+        uplink.put(half_second(number))
     assert uplink.dropped_bytes == CHUNK_BYTES
-    assert take(uplink) == audio(1)
+    assert take(uplink) == half_second(1)
 
 
 def test_what_came_during_the_draining_goes_out_too_before_the_queue_is_short() -> None:
     uplink = holding(1)
     uplink.release()
     uplink.put(audio(1, 2 * MAX_QUEUED_BYTES))
-    assert take(uplink) == audio(0)
-    uplink.put(audio(2))
-    assert take_all(uplink, 2) == [audio(1, 2 * MAX_QUEUED_BYTES), audio(2)]
+    assert take(uplink) == half_second(0)
+    uplink.put(half_second(2))
+    assert take_all(uplink, 2) == [audio(1, 2 * MAX_QUEUED_BYTES), half_second(2)]
     uplink.put(audio(3, MAX_QUEUED_BYTES))
-    uplink.put(audio(4))
+    uplink.put(half_second(4))
     assert uplink.dropped_bytes == MAX_QUEUED_BYTES
 
 
@@ -107,13 +107,13 @@ def test_a_little_that_was_held_is_not_pushed_out_before_the_session_takes_it() 
     uplink = holding(1)
     uplink.release()
     uplink.put(audio(1, MAX_QUEUED_BYTES))
-    assert take_all(uplink, 2) == [audio(0), audio(1, MAX_QUEUED_BYTES)]
+    assert take_all(uplink, 2) == [half_second(0), audio(1, MAX_QUEUED_BYTES)]
 
 
 def test_if_nothing_was_held_the_queue_is_short_at_once() -> None:
     uplink = holding(0)
     uplink.release()
-    uplink.put(audio(0))
+    uplink.put(half_second(0))
     uplink.put(audio(1, MAX_QUEUED_BYTES))
     assert uplink.dropped_bytes == CHUNK_BYTES
 
@@ -122,7 +122,7 @@ def test_taking_while_held_does_not_shorten_the_queue() -> None:
     uplink = holding(1)
     take(uplink)
     uplink.put(audio(1, 2 * MAX_QUEUED_BYTES))
-    uplink.put(audio(2))
+    uplink.put(half_second(2))
     assert uplink.dropped_bytes == 0
 
 
@@ -133,7 +133,7 @@ def test_an_outage_amid_the_draining_holds_again() -> None:
     uplink.hold()
     take_all(uplink, HELD_CHUNKS // 2)
     for number in range(HELD_CHUNKS):
-        uplink.put(audio(number))
+        uplink.put(half_second(number))
     assert uplink.dropped_bytes == 0
 
 
@@ -148,12 +148,13 @@ def test_texts_are_bounded_while_held_as_ever() -> None:
 
 def test_tool_results_are_taken_out_in_order_and_the_rest_stays_in_order() -> None:
     uplink = Uplink()
-    for item in (audio(1), result(1), TypedText("hello"), result(2), Note("a note"), result(3)):
+    for item in (half_second(1), result(1), TypedText("hello"), result(2), Note("a note"), result(3)):
         uplink.put(item)
-    uplink.put(Picture("camera", 1, 1, b"jpeg"))
+    uplink.put(Shown("camera", Picture(b"jpeg", "image/jpeg", 1, 1)))
     assert uplink.take_tool_results() == [result(1), result(2), result(3)]
     assert uplink.take_tool_results() == []
-    rest: list[Item] = [audio(1), TypedText("hello"), Note("a note"), Picture("camera", 1, 1, b"jpeg")]
+    shown = Shown("camera", Picture(b"jpeg", "image/jpeg", 1, 1))
+    rest: list[Item] = [half_second(1), TypedText("hello"), Note("a note"), shown]
     assert take_all(uplink, 4) == rest
 
 

@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from agent.errors import MediaError
 from agent.media.fir import FirResampler, Pcm, to_mono
+from tests.support.tones import snr_db, tone
 
 AMPLITUDE = 0.9 * 32767
-
-
-def tone(frequency_hz: float, rate_hz: int, seconds: float) -> Pcm:
-    time_s = np.arange(int(rate_hz * seconds)) / rate_hz
-    wave = AMPLITUDE * np.sin(2 * np.pi * frequency_hz * time_s + 0.3)
-    return np.rint(wave).astype(np.int16)
 
 
 def convert(pcm: Pcm, rate_in_hz: int, rate_out_hz: int) -> Pcm:
@@ -27,26 +21,17 @@ def convert(pcm: Pcm, rate_in_hz: int, rate_out_hz: int) -> Pcm:
     return np.concatenate([resampler.push(pcm[i : i + step]) for i in range(0, len(pcm), step)])
 
 
-def sinad_db(pcm: Pcm, frequency_hz: float, rate_hz: int) -> float:
-    """Signal to noise and distortion: the best sine against all else, the first 0.1 s left out."""
-    wave: NDArray[np.float64] = pcm[rate_hz // 10 :].astype(float)
-    angle = 2 * np.pi * frequency_hz * np.arange(len(wave)) / rate_hz
-    basis = np.stack([np.sin(angle), np.cos(angle), np.ones_like(angle)], axis=1)
-    fitted = basis @ np.linalg.lstsq(basis, wave, rcond=None)[0]
-    return float(10 * np.log10(np.sum(fitted**2) / np.sum((wave - fitted) ** 2)))
-
-
 def test_sinad_at_1_khz() -> None:
-    converted = convert(tone(1000, 48_000, 2), 48_000, 16_000)
+    converted = convert(tone(1000, 48_000, 2, AMPLITUDE), 48_000, 16_000)
     assert len(converted) == 32_000
-    assert sinad_db(converted, 1000, 16_000) >= 85
+    assert snr_db(converted[16_000 // 10 :], 16_000, 1000) >= 85
 
 
 def test_worst_alias() -> None:
     """A tone above 8 kHz must not come back as another one below."""
     worst_db = -200.0
     for frequency_hz in range(8_700, 24_000, 100):
-        converted = convert(tone(frequency_hz, 48_000, 0.3), 48_000, 16_000)[1600:]
+        converted = convert(tone(frequency_hz, 48_000, 0.3, AMPLITUDE), 48_000, 16_000)[1600:]
         rms = np.sqrt(np.mean(converted.astype(float) ** 2))
         worst_db = max(worst_db, 20 * np.log10(rms / (AMPLITUDE / np.sqrt(2)) + 1e-12))
     assert worst_db <= -80
@@ -54,7 +39,7 @@ def test_worst_alias() -> None:
 
 def test_passband_is_flat_to_6_8_khz() -> None:
     for frequency_hz in (100, 1000, 3400, 6800):
-        converted = convert(tone(frequency_hz, 48_000, 0.4), 48_000, 16_000)[1600:]
+        converted = convert(tone(frequency_hz, 48_000, 0.4, AMPLITUDE), 48_000, 16_000)[1600:]
         gain_db = 20 * np.log10(np.std(converted.astype(float)) / (AMPLITUDE / np.sqrt(2)))
         assert abs(gain_db) < 0.05
 
@@ -64,9 +49,9 @@ def test_passband_is_flat_to_6_8_khz() -> None:
     [(24_000, 48_000), (24_000, 8_000), (8_000, 16_000), (16_000, 24_000), (44_100, 16_000), (22_050, 24_000)],
 )
 def test_other_pairs_of_rates(rate_in_hz: int, rate_out_hz: int) -> None:
-    converted = convert(tone(1000, rate_in_hz, 2), rate_in_hz, rate_out_hz)
+    converted = convert(tone(1000, rate_in_hz, 2, AMPLITUDE), rate_in_hz, rate_out_hz)
     assert abs(len(converted) - 2 * rate_out_hz) <= rate_out_hz // 50
-    assert sinad_db(converted, 1000, rate_out_hz) >= 85
+    assert snr_db(converted[rate_out_hz // 10 :], rate_out_hz, 1000) >= 85
 
 
 @given(st.lists(st.integers(0, 1500), min_size=1, max_size=8))

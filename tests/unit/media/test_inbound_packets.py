@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from agent.media import dtmf, opus
 from agent.media.decode import opus_ticks
@@ -19,15 +18,15 @@ from agent.media.fir import Pcm
 from agent.media.inbound import PacketInlet
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
 from agent.media.rtp import RtpPacket
+from tests.support.tones import snr_db, tone
 
 PAYLOADS = {111: "opus", 9: "g722", 0: "pcmu", 8: "pcma"}
 BY_NAME = {name: payload for payload, name in PAYLOADS.items()}
 CODECS = pytest.mark.parametrize("codec", ["opus", "pcmu", "pcma", "g722"])
 
 
-def tone(seconds: float, frequency_hz: float = 1000.0) -> Pcm:
-    time_s = np.arange(int(VOICE_RATE_HZ * seconds)) / VOICE_RATE_HZ
-    return (10_000 * np.sin(2 * np.pi * frequency_hz * time_s)).astype(np.int16)
+def voice(seconds: float, frequency_hz: float = 1000.0) -> Pcm:
+    return tone(frequency_hz, VOICE_RATE_HZ, seconds, 10_000)
 
 
 def rtp_stream(codec: str, pcm: Pcm, *, sequence: int = 0, timestamp: int = 0) -> list[RtpPacket]:
@@ -58,19 +57,11 @@ def hear(
     return np.concatenate(heard), inlet
 
 
-def snr_db(pcm: Pcm, frequency_hz: float = 1000.0) -> float:
-    wave: NDArray[np.float64] = pcm.astype(float)
-    angle = 2 * np.pi * frequency_hz * np.arange(len(wave)) / 16_000
-    basis = np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    fitted = basis @ np.linalg.lstsq(basis, wave, rcond=None)[0]
-    return float(10 * np.log10(np.sum(fitted**2) / np.sum((wave - fitted) ** 2)))
-
-
 @CODECS
 def test_a_clean_stream_keeps_its_time_and_its_sound(codec: str) -> None:
-    heard, inlet = hear(rtp_stream(codec, tone(2.0)))
+    heard, inlet = hear(rtp_stream(codec, voice(2.0)))
     assert len(heard) == 2 * 16_000
-    assert snr_db(heard[3200:-640]) > 25
+    assert snr_db(heard[3200:-640], 16_000, 1000) > 25
     assert inlet.stats.unreadable == 0
 
 
@@ -78,7 +69,7 @@ def test_a_clean_stream_keeps_its_time_and_its_sound(codec: str) -> None:
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.2])
 def test_loss_takes_no_time_away(codec: str, share: float) -> None:
     rng = random.Random(5)
-    packets = rtp_stream(codec, tone(6.0))
+    packets = rtp_stream(codec, voice(6.0))
     heard, inlet = hear(packets, lambda n: not 0 < n < len(packets) - 3 or rng.random() > share)
     assert len(heard) == 6 * 16_000
     assert inlet.reorder_stats.lost > 0
@@ -87,20 +78,20 @@ def test_loss_takes_no_time_away(codec: str, share: float) -> None:
 
 @CODECS
 def test_wraps_and_swaps(codec: str) -> None:
-    packets = rtp_stream(codec, tone(3.0), sequence=65_500, timestamp=2**32 - 24_000)
+    packets = rtp_stream(codec, voice(3.0), sequence=65_500, timestamp=2**32 - 24_000)
     for number in range(10, 140, 10):
         packets[number], packets[number + 1] = packets[number + 1], packets[number]
     heard, inlet = hear(packets)
     assert len(heard) == 3 * 16_000
     assert inlet.reorder_stats.lost == 0
-    assert snr_db(heard[3200:-640]) > 25
+    assert snr_db(heard[3200:-640], 16_000, 1000) > 25
 
 
 @CODECS
 def test_a_clock_that_jitters_costs_neither_time_nor_sound(codec: str) -> None:
     """Timestamps that are off by a millisecond either way, as many senders' are: nothing is missing, so nothing is
     made up."""
-    rng, packets = random.Random(4), rtp_stream(codec, tone(6.0))
+    rng, packets = random.Random(4), rtp_stream(codec, voice(6.0))
     ms = voice_encoder(codec).clock_hz // 1000
     jittered = [
         packet._replace(timestamp=(packet.timestamp + rng.randint(-ms, ms)) & 0xFFFFFFFF) for packet in packets
@@ -108,13 +99,13 @@ def test_a_clock_that_jitters_costs_neither_time_nor_sound(codec: str) -> None:
     whole, _ = hear(packets)
     heard, inlet = hear(jittered)
     assert len(heard) == pytest.approx(6 * 16_000, rel=0.001)
-    assert snr_db(heard[3200:-640]) == pytest.approx(snr_db(whole[3200:-640]), abs=0.1)
+    assert snr_db(heard[3200:-640], 16_000, 1000) == pytest.approx(snr_db(whole[3200:-640], 16_000, 1000), abs=0.1)
     assert (inlet.stats.filled_samples, inlet.stats.concealed_samples) == (0, 0)
 
 
 @CODECS
 def test_jitter_makes_no_loss_longer(codec: str) -> None:
-    rng, packets = random.Random(4), rtp_stream(codec, tone(4.0))
+    rng, packets = random.Random(4), rtp_stream(codec, voice(4.0))
     ms = voice_encoder(codec).clock_hz // 1000
     jittered = [
         packet._replace(timestamp=(packet.timestamp + rng.randint(-ms, ms)) & 0xFFFFFFFF) for packet in packets
@@ -124,13 +115,13 @@ def test_jitter_makes_no_loss_longer(codec: str) -> None:
     heard, inlet = hear(jittered, lambda number: number not in lost)
     assert len(heard) == len(whole) == 4 * 16_000
     assert inlet.stats.concealed_samples == len(lost) * 320
-    assert snr_db(heard[3200:-640]) == pytest.approx(snr_db(whole[3200:-640]), abs=0.1)
+    assert snr_db(heard[3200:-640], 16_000, 1000) == pytest.approx(snr_db(whole[3200:-640], 16_000, 1000), abs=0.1)
 
 
 @pytest.mark.skipif(not opus.available(), reason="concealment needs the system's libopus")
 def test_a_lost_opus_packet_is_concealed() -> None:
     """A hole of silence would cost far more than what libopus makes up."""
-    packets = rtp_stream("opus", tone(2.0))
+    packets = rtp_stream("opus", voice(2.0))
     whole, _ = hear(packets)
     heard, _ = hear(packets, lambda number: number % 25 != 12)
     assert len(heard) == len(whole)
@@ -165,7 +156,7 @@ def test_fec_recovers_a_lost_packet() -> None:
 
 def test_dtx_is_silence_of_the_same_length() -> None:
     """The sender says nothing for a second: its sequence goes on where it was, its timestamp a second later."""
-    packets = rtp_stream("opus", tone(2.0))
+    packets = rtp_stream("opus", voice(2.0))
     sent = [packet._replace(sequence_number=number) for number, packet in enumerate(packets[:30] + packets[80:])]
     heard, inlet = hear(sent)
     assert len(heard) == 2 * 16_000
@@ -189,16 +180,16 @@ def test_opus_lengths_from_the_table_of_contents() -> None:
 def test_what_was_held_is_heard_before_another_codec() -> None:
     """The packet before the change is lost, and one behind the gap is held when the other codec comes."""
     inlet = PacketInlet(PAYLOADS)
-    first = rtp_stream("opus", tone(0.5))
-    second = rtp_stream("pcmu", tone(0.5), sequence=25, timestamp=77)
+    first = rtp_stream("opus", voice(0.5))
+    second = rtp_stream("pcmu", voice(0.5), sequence=25, timestamp=77)
     heard = [f for n, p in enumerate([*first[:23], first[24], *second]) for f in inlet.push(p, n * 0.02)]
     assert sum(len(f) for f in heard) == 16_000
 
 
 def test_a_change_of_codec_is_followed() -> None:
     inlet = PacketInlet(PAYLOADS)
-    first = rtp_stream("opus", tone(0.5))
-    second = rtp_stream("pcmu", tone(0.5), sequence=25, timestamp=77)
+    first = rtp_stream("opus", voice(0.5))
+    second = rtp_stream("pcmu", voice(0.5), sequence=25, timestamp=77)
     heard = [f for n, p in enumerate(first + second) for f in inlet.push(p, n * 0.02)]
     assert sum(len(f) for f in heard) == 16_000
 
@@ -210,7 +201,7 @@ def test_mutated_packets_do_no_harm(data: st.DataObject) -> None:
     codec = data.draw(st.sampled_from(list(BY_NAME)))
     inlet = PacketInlet(PAYLOADS)
     handed = 0
-    for number, packet in enumerate(rtp_stream(codec, tone(0.4))):
+    for number, packet in enumerate(rtp_stream(codec, voice(0.4))):
         if data.draw(st.booleans()):
             packet = packet._replace(payload=data.draw(st.binary(max_size=1300)))
         if data.draw(st.integers(0, 9)) == 0:
@@ -224,13 +215,13 @@ def test_mutated_packets_do_no_harm(data: st.DataObject) -> None:
 
 @pytest.mark.skipif(not opus.available(), reason="compares both Opus decoders")
 def test_both_opus_decoders_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    packets = rtp_stream("opus", tone(1.0, 700))
+    packets = rtp_stream("opus", voice(1.0, 700))
     native, _ = hear(packets)
     monkeypatch.setattr(opus, "available", lambda: False)
     fallback, _ = hear(packets)
     assert abs(len(native) - len(fallback)) <= 320
     for pcm in (native, fallback):
-        assert snr_db(pcm[3200:12_800], 700) > 25
+        assert snr_db(pcm[3200:12_800], 16_000, 700) > 25
 
 
 KEYS_PAYLOAD = 101
@@ -238,7 +229,7 @@ KEYS_PAYLOAD = 101
 
 def keyed_stream(codec: str, *, at: int, of: int) -> list[RtpPacket]:
     """A stream whose caller presses a key: seven packets of audio give way to seven of the key."""
-    packets = rtp_stream(codec, tone(of * 0.02))
+    packets = rtp_stream(codec, voice(of * 0.02))
     began = packets[at].timestamp
     for number, payload in enumerate(dtmf.key_packets("5"), start=at):
         packets[number] = packets[number]._replace(payload_type=KEYS_PAYLOAD, payload=payload, timestamp=began)
@@ -264,7 +255,7 @@ def test_audio_and_keys_at_the_same_time() -> None:
     """Some phones go on sending audio between the packets of a key."""
     keys: list[str] = []
     inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME}, keys.append)
-    audio = rtp_stream("pcmu", tone(4.0))
+    audio = rtp_stream("pcmu", voice(4.0))
     sequence, heard = 0, 0
     for index, packet in enumerate(audio):
         if 20 <= index < 180:  # held for longer than a jump of the timestamp may be
@@ -284,7 +275,7 @@ def test_audio_and_keys_at_the_same_time() -> None:
 def test_keys_of_another_source_do_not_disturb_the_audio() -> None:
     inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME})
     heard = 0
-    for index, packet in enumerate(rtp_stream("pcmu", tone(1.0))):
+    for index, packet in enumerate(rtp_stream("pcmu", voice(1.0))):
         event = RtpPacket(KEYS_PAYLOAD, 0, index * 999 & 0xFFFF, 7, 99, bytes((1, 10, 0, 160)))
         inlet.push(event, index * 0.02)
         heard += sum(map(len, inlet.push(packet, index * 0.02)))
@@ -308,7 +299,7 @@ def test_what_is_no_audio_holds_no_speech_back(codec: str, what: str, moves_time
     """Every fifth packet is none: the audio behind it is heard at once, and none counts as lost."""
     kind, payload = PLACEHOLDERS[what]
     inlet = PacketInlet({**PAYLOADS, KEYS_PAYLOAD: dtmf.NAME})
-    packets = rtp_stream(codec, tone(2.0))
+    packets = rtp_stream(codec, voice(2.0))
     sequence = heard = 0
     for index, packet in enumerate(packets):
         if index % 5 == 4:
@@ -339,7 +330,7 @@ def test_opus_dtx_packets_are_silence(silent: bytes, native: bool, monkeypatch: 
         pytest.skip("needs the system's libopus")
     monkeypatch.setattr(opus, "available", lambda: native)
     inlet = PacketInlet(PAYLOADS)
-    packets = rtp_stream("opus", tone(4.0))
+    packets = rtp_stream("opus", voice(4.0))
     sequence, heard, next_poll = 0, [], 0.1
     for index, packet in enumerate(packets):
         now = index * 0.02
@@ -357,14 +348,14 @@ def test_opus_dtx_packets_are_silence(silent: bytes, native: bool, monkeypatch: 
     pcm = np.concatenate(heard)
     assert len(pcm) == pytest.approx(4 * 16_000, abs=320)  # PyAV holds a little back
     assert not pcm[52 * 320 : 149 * 320].any()
-    assert snr_db(pcm[3200 : 49 * 320]) > 25
-    assert snr_db(pcm[155 * 320 : -640]) > 25
+    assert snr_db(pcm[3200 : 49 * 320], 16_000, 1000) > 25
+    assert snr_db(pcm[155 * 320 : -640], 16_000, 1000) > 25
     assert (inlet.reorder_stats.lost, inlet.stats.unreadable, inlet.stats.restarts) == (0, 0, 0)
 
 
 def test_a_damaged_packet_costs_itself() -> None:
     """Opus that cannot be read is concealed like a lost packet, and holds nothing back."""
-    packets = rtp_stream("opus", tone(2.0))
+    packets = rtp_stream("opus", voice(2.0))
     damaged = {20: b"\xff", 40: b"\xfb\x3f", 60: b"\xfb\x00"}
     inlet, heard = PacketInlet(PAYLOADS), []
     for number, packet in enumerate(packets):
@@ -381,4 +372,4 @@ def test_a_loud_voice_is_not_clipped(codec: str) -> None:
     """Full scale at the upper end of the telephone's band: filters must not overshoot into clipping."""
     loud = (32_000 * np.sin(2 * np.pi * 3000 * np.arange(VOICE_RATE_HZ) / VOICE_RATE_HZ)).astype(np.int16)
     pcm, _ = hear(rtp_stream(codec, loud))
-    assert snr_db(pcm[8_000:], 3000.0) > 25
+    assert snr_db(pcm[8_000:], 16_000, 3000.0) > 25

@@ -1,4 +1,4 @@
-"""JSON that is nested too deeply, or of another shape, is a message that cannot be read, whoever sent it."""
+"""JSON that is nested too deeply or has the wrong shape is an unreadable message, whoever sent it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import WSMessage, WSMsgType
 
 from agent.errors import GatewayError
 from signaling.phone.janus import Janus
-from signaling.phone.stream import _parse
+from signaling.phone.twilio import parse_frame
 
 DEEP = '{"event": "media", "janus": "event", "media": ' + "[" * 30_000 + "]" * 30_000 + "}"
 
@@ -23,7 +23,7 @@ def test_it_is_deep() -> None:
 
 
 def test_of_a_carrier() -> None:
-    assert _parse(WSMessage(WSMsgType.TEXT, DEEP, None)) is None
+    assert parse_frame(WSMessage(WSMsgType.TEXT, DEEP, None)) is None
 
 
 def test_of_the_gateway(caplog: pytest.LogCaptureFixture) -> None:

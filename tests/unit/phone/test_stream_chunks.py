@@ -1,4 +1,4 @@
-"""A carrier's chunks in time: what is missing, doubled, late, or numbered in a way that nobody could know."""
+"""A carrier's chunks in time: missing, doubled, late, or numbered in an unknown way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agent.media.inbound import PacketInlet
 from agent.media.rtp import RtpPacket
-from signaling.phone.stream import MAX_LEAD_S, PCMU_PAYLOAD, Chunks
+from signaling.phone.chunks import MAX_LEAD_S, Chunks
+from signaling.phone.stream import PCMU_PAYLOAD
 
 CHUNK_S, CHUNK_TICKS = 0.02, 160
 

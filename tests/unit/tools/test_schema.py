@@ -1,4 +1,4 @@
-"""Schemas of tools say the same as before, in words that the Live API takes, and never more strictly."""
+"""Tool schemas keep their meaning in terms that the Live API takes, and never become stricter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.errors import ConfigError
 from agent.tools.declare import Tool
-from agent.tools.schema import MAX_SCHEMAS, RecursiveSchemaError, SchemaError, plain_schema
+from agent.tools.schema import MAX_SUBSCHEMAS, RecursiveSchemaError, SchemaError, plain_schema
 
 TAKEN = {
     # google-genai names these at GenerateContentConfig.response_json_schema, and makes `default` itself
@@ -169,7 +169,7 @@ def test_a_few_lines_cannot_become_endless() -> None:
     for endless in ({"properties": {"p": {"$ref": "#/$defs/D0"}}, "$defs": {**doubling, "D60": STRING}}, choosing):
         with pytest.raises(SchemaError, match="too large"):
             plain_schema(endless)
-    for _ in range(MAX_SCHEMAS):
+    for _ in range(MAX_SUBSCHEMAS):
         deep = {"items": deep}
     with pytest.raises(SchemaError, match="too large"):
         plain_schema({"properties": {"p": deep}})
@@ -287,7 +287,7 @@ def test_arguments_are_an_object(schema: Schema) -> None:
 
 @pytest.mark.parametrize("name", ["", "look up", "9th", "a/b", "größe", "x" * 65])
 def test_a_tool_by_hand_has_a_name_that_the_live_api_takes(name: str) -> None:
-    with pytest.raises(ConfigError, match="no name for a tool"):
+    with pytest.raises(ConfigError, match="cannot be a tool's name"):
         Tool(name, "", {}, print)
 
 

@@ -1,11 +1,11 @@
-"""Calls that have ended are known for a minute, and no more of them than fit."""
+"""Ended calls are remembered for a minute, up to a fixed number."""
 
 from __future__ import annotations
 
 import pytest
 
-from signaling.webrtc import calls
-from signaling.webrtc.calls import ENDED_KNOWN_S, EndedCalls
+from signaling.webrtc import ended
+from signaling.webrtc.ended import ENDED_KNOWN_S, EndedCalls
 
 
 def test_a_call_is_known_for_a_minute_after_its_end() -> None:
@@ -19,7 +19,7 @@ def test_a_call_is_known_for_a_minute_after_its_end() -> None:
 
 
 def test_only_so_many_are_remembered_and_none_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "MAX_ENDED_KNOWN", 3)
+    monkeypatch.setattr(ended, "MAX_ENDED_KNOWN", 3)
     over = EndedCalls()
     for number in range(4):
         over.note(str(number), 1.0)

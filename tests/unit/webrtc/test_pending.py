@@ -1,4 +1,4 @@
-"""Who makes room when too many calls are not connected yet."""
+"""Which call makes room when too many are not connected yet."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signaling.webrtc.pending import PATIENCE_S, Pending, Slot, holder_of
+from signaling.webrtc.pending import MIN_PATIENCE_S, Pending, Slot, holder_of
 
 
 def crowd(*holders: str, at: float = 0.0) -> tuple[Pending, list[Slot]]:
-    """Return pending calls, a millisecond after the other."""
+    """Return pending calls, one per millisecond."""
     pending = Pending()
     slots = [Slot(holder, at + number / 1000, f"rtc_{number}") for number, holder in enumerate(holders)]
     for slot in slots:
@@ -30,14 +30,14 @@ def test_the_oldest_of_a_crowd_makes_room_for_another_address_at_once() -> None:
 
 def test_the_crowds_own_offers_wait_until_its_oldest_had_time_enough() -> None:
     pending, slots = crowd("a", "a", "a")
-    assert pending.next_to_go("a", PATIENCE_S - 0.01) is None
-    assert pending.next_to_go("a", PATIENCE_S) is slots[0]
+    assert pending.next_to_go("a", MIN_PATIENCE_S - 0.01) is None
+    assert pending.next_to_go("a", MIN_PATIENCE_S) is slots[0]
 
 
 def test_who_has_as_many_as_the_others_displaces_nobody_in_haste() -> None:
     pending, slots = crowd("a", "a", "b")
     assert pending.next_to_go("b", 0.1) is None
-    assert pending.next_to_go("b", PATIENCE_S) is slots[0]
+    assert pending.next_to_go("b", MIN_PATIENCE_S) is slots[0]
     pending, _ = crowd("a", "b", "c")
     assert pending.next_to_go("d", 0.1) is None
 

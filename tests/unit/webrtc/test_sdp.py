@@ -1,8 +1,6 @@
-"""Descriptions are untrusted text, of which lines and sections are read."""
+"""Session descriptions are untrusted text that is read by lines and sections."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
@@ -10,22 +8,18 @@ from agent.errors import OfferError
 from signaling.webrtc.sdp import (
     KEYS_CLOCKS_HZ,
     MAX_MEDIA_SECTIONS,
-    OPUS_WISHES,
     Codec,
-    Fragment,
     MediaSection,
-    TrickledCandidate,
     fitting_clocks_hz,
     key_clocks_hz,
     media_sections,
-    parse_fragment,
     shown,
     usable_candidate,
-    with_keys,
-    with_opus_wishes,
 )
+from signaling.webrtc.sdp_edits import OPUS_WISHES, with_keys, with_opus_wishes
+from signaling.webrtc.trickle import Fragment, TrickledCandidate, parse_fragment
+from tests.support.http import CHROMIUM_OFFER
 
-CHROMIUM = (Path(__file__).parents[2] / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()
 SESSION = ["v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
 SECURITY = ["a=ice-ufrag:abcd", "a=ice-pwd:0123456789012345678901", "a=fingerprint:sha-256 00:11"]
 OPUS = ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=rtpmap:111 opus/48000/2"]
@@ -117,7 +111,7 @@ def test_a_port_with_a_count_is_read() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r", " \r\n", "\r\n\r\n"])
 def test_lines_end_in_many_ways(end: str) -> None:
-    assert media_sections(CHROMIUM.replace("\r\n", end)) == media_sections(CHROMIUM)
+    assert media_sections(CHROMIUM_OFFER.replace("\r\n", end)) == media_sections(CHROMIUM_OFFER)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""The farewell of a call: whoever ends it on the agent's side waits here until the last words were heard.
+
+Which words those are, and when they were heard, `agent.dialog.goodbye` says. Task: one, once the agent is to hang
+up; it ends the call, or with it. Everybody else waits in a task of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from agent import events
+from agent.call.ports import CallPorts
+from agent.dialog.goodbye import GOODBYE_S, Goodbye, Words
+from agent.media.playout import Playout
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    goodbye: Goodbye
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Farewell:
+    """Wait for the last words of one call.
+
+    Args:
+        ports: to the call.
+        playout: holds what is still to be sent of them.
+        writes: the agent is not heard.
+    """
+
+    def __init__(self, ports: CallPorts, playout: Playout, *, writes: bool) -> None:
+        self._ports = ports
+        self._playout = playout
+        self._writes = writes
+        self._generation = 0
+        self._speaks = False
+        self._leaving = False
+        self._waiting: list[_Waiting] = []
+
+    def note(self, event: events.Event) -> None:
+        """Take note of what happened; an observer of the call."""
+        match event:
+            case events.GenerationStarted(generation):
+                self._generation = generation
+            case events.AgentStartedSpeaking():
+                self._speaks = True
+            case events.AgentStoppedSpeaking():
+                self._speaks = False
+            case events.GenerationCompleted() | events.TurnCompleted() | events.AgentInterrupted():
+                pass
+            case _:
+                return
+        for waiting in self._waiting:
+            waiting.goodbye.note(event)
+            waiting.moved.set()
+
+    def end_call(self) -> None:
+        """Have the agent hang up once its current or next turn was heard."""
+        if not self._leaving:
+            self._leaving = True
+            self._ports.start(self._leave, "leave")
+
+    async def heard(self, words: Words, *, silence_s: float = 0.0) -> None:
+        """Wait until the last words were heard, `GOODBYE_S` at most.
+
+        Args:
+            words: what they are, see `agent.dialog.goodbye`.
+            silence_s: that must follow them, so that they are heard behind a gateway too.
+        """
+        goodbye = Goodbye(words, after=self._generation, speaks=self._speaks, writes=self._writes)
+        waiting = _Waiting(goodbye)
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                while not await self._heard(waiting, silence_s):
+                    await waiting.moved.wait()
+        except TimeoutError:
+            logger.info("the agent's last words were not heard within %g s", GOODBYE_S)
+        finally:
+            self._waiting.remove(waiting)
+
+    async def _leave(self) -> None:
+        await self.heard("turn")
+        self._ports.hang_up("hung_up", "The agent hung up.", "agent")
+
+    async def _heard(self, waiting: _Waiting, silence_s: float) -> bool:
+        """Return whether the words were heard and nothing follows them for a while."""
+        waiting.moved.clear()
+        if not waiting.goodbye.heard or self._playout.queued_samples:
+            return False
+        if silence_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(silence_s):
+                    await waiting.moved.wait()
+        return not waiting.moved.is_set()

@@ -1,0 +1,49 @@
+"""Who begins a call: the agent, with its greeting; else the caller, in whose place something may be said."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from agent import events
+from agent.call.briefing import Briefing
+from agent.call.conversation import Conversation
+from agent.call.setup import AgentSetup
+
+
+class Greeting:
+    """Begin one call: once, whatever becomes of its Live sessions. Goes on from an earlier call without a word.
+
+    Args:
+        setup: of the agent.
+        conversation: says whether the caller was first.
+        briefing: tells the model.
+    """
+
+    def __init__(self, setup: AgentSetup, conversation: Conversation, briefing: Briefing) -> None:
+        self._setup = setup
+        self._conversation = conversation
+        self._briefing = briefing
+        self._media = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    def media_flows(self) -> None:
+        """Note that the caller can hear the agent from now on."""
+        self._media.set()
+
+    def note(self, event: events.Event) -> None:
+        """Take note of what happened; an observer of the call."""
+        if isinstance(event, events.AgentReady):
+            self._ready.set()
+
+    async def run(self) -> None:
+        """Have the model begin once it listens and the caller can hear it; ends then."""
+        await self._media.wait()
+        await self._ready.wait()
+        settings, greeting = self._setup.settings, self._setup.greeting
+        if greeting is not None:
+            self._briefing.greet(greeting)
+        if settings.initial_message is not None:
+            await asyncio.sleep(settings.initial_message_delay_s)
+            if self._conversation.caller_spoke_at == -math.inf:
+                self._briefing.add_to_context(settings.initial_message, "user", run_immediately=True)

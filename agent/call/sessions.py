@@ -1,0 +1,209 @@
+"""The Live sessions of a call: what follows when one is set up, ends or is replaced, and who the agent is by then.
+
+What a session is set up with, how it is resumed and when it is left stands in `agent.live`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from agent import events
+from agent.call.briefing import Briefing
+from agent.call.conversation import Conversation
+from agent.call.hearing import Hearing
+from agent.call.kept import KeptCall
+from agent.call.ports import CallPorts
+from agent.call.setup import AgentSetup
+from agent.call.sight import Sight
+from agent.call.tool_calls import ToolCalls
+from agent.clock import unix
+from agent.errors import LiveError, LiveRefused
+from agent.live import wire
+from agent.live.link import LiveLink
+from agent.live.ports import LinkPorts, Replaced
+from agent.live.session import LiveClient, Opening
+from agent.live.uplink import Item, ToolResult, Uplink
+from agent.picture import Shown
+from agent.spoken import Spoken
+from agent.tools.declare import Tool
+
+logger = logging.getLogger(__name__)
+
+
+class Sessions:
+    """The sessions of one call.
+
+    Args:
+        ports: to the call.
+        client: the Live API's client.
+        setup: of the agent.
+        conversation: what is said.
+        hearing: sends silence in longer chunks while a session is about to be left.
+        sight: shows a new session what the caller shows.
+        tools: tells a new session of results that it does not know.
+        briefing: tells what waited for the end of a turn that will not be completed.
+        uplink: to the model.
+        kept: an earlier call that this one goes on from.
+        offline_demo: the Live server is the local emulator.
+        on_fact: takes each fact, in order.
+    """
+
+    def __init__(
+        self,
+        ports: CallPorts,
+        client: LiveClient,
+        setup: AgentSetup,
+        conversation: Conversation,
+        hearing: Hearing,
+        sight: Sight,
+        tools: ToolCalls,
+        briefing: Briefing,
+        uplink: Uplink,
+        *,
+        kept: KeptCall | None,
+        offline_demo: bool,
+        on_fact: Callable[[wire.Fact], None],
+    ) -> None:
+        self.ready: events.AgentReady | None = None
+        "Set once the first session is set up."
+        self._ports = ports
+        self._own = setup
+        self._confirmed = setup  # what a session was last set up with
+        self._setup = setup.changed(None if kept is None else kept.instructions)
+        self._conversation = conversation
+        self._hearing = hearing
+        self._sight = sight
+        self._tools = tools
+        self._briefing = briefing
+        self._offline_demo = offline_demo
+        self.link = LiveLink(
+            client,
+            self._setup.session(),
+            LinkPorts(
+                on_ready=self._ready,
+                on_fact=on_fact,
+                on_picture=self._picture_sent,
+                on_ending=self._ending,
+                on_ended=self._ended,
+                on_replaced=self._replaced,
+                on_forgotten=lambda: self._ports.act([events.ContextLost()]),
+                history=lambda complete_only: self._history(complete_only=complete_only),
+                is_quiet=lambda: self._conversation.quiet,
+                on_refused=self._refused,
+            ),
+            uplink=uplink,
+            clock=ports.clock,
+            rng=random.Random(ports.call_id),  # noqa: S311  jitter of attempts
+            opening=self._opening(kept),
+            confirmed=setup.session(),
+        )
+
+    @property
+    def new_instructions(self) -> str | None:
+        """What the agent was told to be in the course of the call; None if that is as it was set up."""
+        return None if self._setup.instructions == self._own.instructions else self._setup.instructions
+
+    async def hold(self, path: asyncio.Event | None) -> None:
+        """Hold a session as long as the call lasts; end the call if none is to be had.
+
+        Args:
+            path: set once the caller is known to be there: no session is opened before.
+        """
+        if path is not None:
+            await path.wait()
+        try:
+            await self.link.run()
+        except LiveError as error:
+            self._lose(error)
+
+    def send(self, item: Item) -> None:
+        """Queue something for the model; the call ends if its server has stopped reading."""
+        self._attempt(partial(self.link.uplink.put, item))
+
+    def nudge(self, text: str) -> None:
+        """Tell the model that the caller waits; as `send`."""
+        self._attempt(partial(self.link.nudge, text))
+
+    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
+        """Have the agent be somebody else from now on: in this session if the model can, else in another one.
+
+        Args:
+            instructions: what it is told to be; None leaves it.
+            tools: what it may call, in place of all that it could; None leaves them.
+        """
+        self._setup = self._setup.changed(instructions, tools)
+        self._tools.replace(self._setup.tools)
+        change = self._setup.session()
+        self._attempt(
+            partial(
+                self.link.change_agent,
+                None if instructions is None else change.instructions,
+                None if tools is None else change.declarations,
+            )
+        )
+
+    def _attempt(self, put: Callable[[], None]) -> None:
+        try:
+            put()
+        except LiveError as error:
+            self._lose(error)
+
+    def _lose(self, error: LiveError) -> None:
+        reason = "live_refused" if isinstance(error, LiveRefused) else "live_lost"
+        self._ports.hang_up(reason, f"{error.detail[0].upper()}{error.detail[1:]}.", error.fault)
+
+    def _ready(self) -> None:
+        self._take_over()
+        model, marked = self._own.settings.model, self._own.marks_turns
+        self.ready = events.AgentReady(model, self._offline_demo, marked, self.link.session_id)
+        self._ports.act([self.ready])
+
+    def _ending(self, time_left_s: float) -> None:
+        self._hearing.be_patient(patient=True)
+        self._ports.act([events.SessionEnding(time_left_s)])
+
+    def _ended(self, loss: LiveError | None, unsent: Sequence[ToolResult]) -> None:
+        self._hearing.be_patient(patient=False)
+        self._briefing.session_ended()
+        if loss is not None:
+            self._ports.act([events.SessionLost(loss.detail, loss.fault)])
+        self._tools.session_replaced(unsent)
+        self._ports.act(self._conversation.session_ended(self._ports.clock()))
+
+    def _replaced(self, how: Replaced) -> None:
+        self._take_over()
+        self._sight.session_replaced()
+        outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
+        self._ports.act([events.SessionReplaced(how.resumed, outage_ms, replayed_ms, self.link.session_id)])
+        if how.told_turns:
+            self._ports.act([events.ContextRebuilt(how.told_turns)])
+        elif not how.resumed and self._conversation.generation:
+            self._ports.act([events.ContextLost()])
+
+    def _take_over(self) -> None:
+        """A session is there that was set up with the agent as it is."""
+        self._confirmed = self._setup
+        self._conversation.session_ready(self._ports.clock())
+        logger.info("call %s: Live session %r", self._ports.call_id, self.link.session_id)
+
+    def _refused(self, what: events.RefusedInput, reason: str) -> None:
+        if what == "agent_change":
+            self._setup = self._confirmed
+            self._tools.replace(self._setup.tools)
+        self._ports.act([events.InputRefused(what, reason)])
+
+    def _picture_sent(self, shown: Shown) -> None:
+        picture = shown.picture
+        self._ports.act([events.PictureSent(shown.source, picture.width, picture.height, len(picture.data))])
+
+    def _opening(self, kept: KeptCall | None) -> Opening:
+        """Begin from where an earlier call was: by its handle, else by what was said in it."""
+        handle = None if kept is None else kept.fresh_handle(self._own.settings.model, unix())
+        return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
+
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
+        return self._conversation.history(complete_only=complete_only)

@@ -1,0 +1,78 @@
+"""What of the agent is heard and seen: its voice is queued, sent and cut off, its pictures are kept."""
+
+from __future__ import annotations
+
+import logging
+
+from agent.call.conversation import Conversation
+from agent.call.drawn import Drawn
+from agent.call.ports import CallPorts
+from agent.errors import MediaError
+from agent.live import wire
+from agent.media.downlink import VoiceReader
+from agent.media.level import is_audible
+from agent.media.playout import Playout
+from agent.media.track import AgentVoiceTrack
+from agent.picture import Picture
+
+logger = logging.getLogger(__name__)
+
+
+class Speaking:
+    """Speak to one caller.
+
+    Args:
+        ports: to the call.
+        conversation: is told what came of the voice, and what was heard.
+        playout: queues it.
+        phase_s: see `AgentVoiceTrack`.
+    """
+
+    def __init__(self, ports: CallPorts, conversation: Conversation, playout: Playout, *, phase_s: float) -> None:
+        self.voice = AgentVoiceTrack(playout, phase_s=phase_s, on_speaking=self._changed, on_heard=self._heard)
+        self._ports = ports
+        self._conversation = conversation
+        self.playout = playout
+        self.drawn = Drawn()
+        "The newest pictures of the model."
+        self._reader = VoiceReader()
+        self._reads = 0  # the generation whose voice the reader is in
+
+    def speak(self, speech: wire.Speech) -> None:
+        """Queue what came of the agent's voice."""
+        now, conversation = self._ports.clock(), self._conversation
+        self._ports.act(conversation.output_arrived(now))
+        if self._reads != conversation.generation:
+            self._reads = conversation.generation
+            self._reader.reset()
+        try:
+            pcm = self._reader.read(speech.pcm_bytes, speech.rate_hz)
+        except MediaError as error:
+            logger.warning("call %s: dropped audio of the model: %s", self._ports.call_id, error)
+            return
+        conversation.voice_arrived(len(pcm), now, audible=is_audible(pcm))
+        self.voice.push(pcm, generation=conversation.generation)
+
+    def show(self, made: Picture) -> None:
+        """Take a picture that the model made."""
+        now = self._ports.clock()
+        self._ports.act(self._conversation.output_arrived(now))
+        picture = self.drawn.take(made)
+        if picture is None:
+            size = len(made.data)
+            logger.warning(
+                "call %s: dropped a picture: %d bytes of %.40r", self._ports.call_id, size, made.mime_type
+            )
+            return
+        self._conversation.picture_arrived(now)
+        self._ports.act([picture])
+
+    def flush(self, generation: int) -> None:
+        """Throw away what is queued, and what arrives late of that generation."""
+        self._ports.act(self._conversation.flushed(self.voice.flush(generation)))
+
+    def _changed(self, speaking: bool) -> None:
+        self._ports.act(self._conversation.speaking_changed(speaking, self.playout.generation))
+
+    def _heard(self, generation: int) -> None:
+        self._ports.act(self._conversation.heard(generation, self._ports.clock()))

@@ -1,0 +1,81 @@
+"""Set up a Live session with the SDK, and tell why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from contextlib import AbstractAsyncContextManager, suppress
+
+from google.auth.exceptions import GoogleAuthError
+from google.genai import errors
+from google.genai.live import AsyncSession
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+
+from agent.live.client import no_token
+from agent.live.endings import ABNORMAL_CLOSURE, MAX_REASON_CHARS, Ending, closed
+
+CLOSE_MARGIN_S = 0.5  # on top of what the server is given to answer a close frame
+UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What the SDK raises over a message that is not what it expects: a number instead of a word, for instance."""
+CONNECT_ERRORS = (
+    *(errors.APIError, GoogleAuthError, OSError, WebSocketException, ImportError),
+    *UNREADABLE,
+)
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
+
+Connecting = AbstractAsyncContextManager[AsyncSession]
+
+
+async def connect(connecting: Connecting, limit_s: float) -> AsyncSession | Ending:
+    """Enter the SDK's session; return how it ended if none began.
+
+    Args:
+        connecting: from the SDK; to be left by `close`, if it was entered.
+        limit_s: the server must confirm the session sooner.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return await connecting.__aenter__()
+    except TimeoutError:
+        return Ending("not_confirmed", during_setup=True, limit_s=limit_s)
+    except CONNECT_ERRORS as error:
+        return why_not_connected(error)
+
+
+async def close(connecting: Connecting, close_timeout_s: float) -> None:
+    """Close a session; a server that has stopped reading does not take the close frame either."""
+    # In a task of its own: before Python 3.11.4 no timeout works in one that is being cancelled.
+    with suppress(TimeoutError):
+        await asyncio.wait_for(connecting.__aexit__(None, None, None), close_timeout_s + CLOSE_MARGIN_S)
+
+
+def why_not_connected(error: Exception) -> Ending:
+    """Read what the SDK raised, one of `CONNECT_ERRORS`, instead of setting up a session."""
+    match error:
+        case InvalidStatus():
+            return Ending("upgrade_refused", during_setup=True, code=error.response.status_code)
+        case errors.APIError():
+            return closed(error.code, error.details, during_setup=True)
+        case ConnectionClosed():  # before the SDK could send the set-up
+            frame = error.rcvd
+            code, reason = (frame.code, frame.reason) if frame else (ABNORMAL_CLOSURE, "")
+            return closed(code, reason, during_setup=True)
+        case GoogleAuthError():
+            return no_token(error)
+        case ssl.SSLCertVerificationError():  # an OSError, but one that will not pass
+            return Ending("untrusted_certificate", during_setup=True, reason=brief(error))
+        case OSError() | InvalidHandshake():
+            return Ending("unreachable", during_setup=True, reason=brief(error))
+        case WebSocketException() | ImportError():
+            return Ending("unusable_address", during_setup=True, reason=brief(error))
+        case ValueError():
+            return Ending("unusable_settings", during_setup=True, reason=brief(error))
+        case _:
+            return Ending("unreadable_setup", during_setup=True, reason=type(error).__name__)
+
+
+def brief(error: Exception) -> str:
+    """Return an error's words for the log and the caller, without the password that an address may have in it."""
+    words = _CREDENTIALS.sub("//...@", str(error)) or type(error).__name__
+    return words.rstrip(". ")[:MAX_REASON_CHARS]
