@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from agent.call.ports import CallPorts
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
+from agent.call.trace import Trace
 from agent.call.wiring import wired
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.budget import Meter
@@ -60,6 +62,7 @@ class Call:
         hurried: says whether the process is short of time, see `Chunker`.
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         purse: what it is charged to besides its own budget.
+        trace: what it belongs to; None begins one.
         clock: monotonic seconds.
     """
 
@@ -76,11 +79,13 @@ class Call:
         hurried: Callable[[], bool] = lambda: False,
         kept: KeptCall | None = None,
         purse: Purse = NO_PURSE,
+        trace: Trace | None = None,
         clock: Clock = monotonic,
     ) -> None:
         settings = setup.settings
         self.call_id, self.caller, self.model = call_id, caller, settings.model
         self.client_may_instruct = settings.client_may_instruct
+        self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
         self.asides = Asides()
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
@@ -89,6 +94,9 @@ class Call:
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
         self._greets = kept is None
+        self.set_up: events.CallSetUp | None = None
+        "Set once caller and agent can hear each other."
+        self._heard = False
         self._wants_thoughts = settings.include_thoughts
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
@@ -104,11 +112,14 @@ class Call:
             phase_s=phase_s,
             hurried=hurried,
             offline_demo=offline_demo,
+            unix_now=unix(),
             on_fact=self._route,
         )
         self.conversation, self.tools, self.briefing = parts.conversation, parts.tools, parts.briefing
         self.hearing, self.sight, self.speaking = parts.hearing, parts.sight, parts.speaking
         self.sessions, self.farewell, self._greeting = parts.sessions, parts.farewell, parts.greeting
+        self.timeline = parts.timeline
+        "When what happened."
         self._limits = CallLimits(self._ports, settings, self.meter, self.farewell, purse=purse)
 
         # What callers, tools and the operator do to a call is its parts' business, and goes there without a detour.
@@ -121,8 +132,14 @@ class Call:
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
-        self.change_agent, self.media_flows = self.sessions.change_agent, self._greeting.media_flows
-        for observer in (self._limits.note, self.counts.note, self.farewell.note, self._greeting.note):
+        self.change_agent = self.sessions.change_agent
+        for observer in (
+            self._note_time,
+            self._limits.note,
+            self.counts.note,
+            self.farewell.note,
+            self._greeting.note,
+        ):
             self.observe(observer)
         if kept is not None and kept.open_tools:
             cut_off = ", ".join(kept.open_tools)
@@ -206,6 +223,12 @@ class Call:
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
+    def media_flows(self) -> None:
+        """Note that the caller can hear the agent from now on."""
+        self.timeline.reach("dtls", self._clock())
+        self._greeting.media_flows()
+        self._tell_set_up()
+
     def send_event(self, name: str, data: Any) -> None:
         """Send something to the caller's page or app: what JSON can hold."""
         self._carry_out([events.AppEventSent(valid_text(name), valid_json(data))])
@@ -271,6 +294,13 @@ class Call:
                     self.live.replace(rebuild=rebuild, nudge=nudge)
                 case AnswerCompleted():
                     self.live.answer_completed()
+                case events.AgentReady():
+                    self.observers.tell(outcome)
+                    self._tell_set_up()
+                case events.AgentStartedSpeaking() if not self._heard:
+                    self._heard = True
+                    self.observers.tell(outcome)
+                    self._tell_first_heard()
                 case events.AgentFellSilent(cause, step):
                     logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, cause, step)
                     self.observers.tell(outcome)
@@ -283,6 +313,21 @@ class Call:
         self.voice.generating = self.conversation.more_to_come
         if not self._end.done():
             self.observers.tell_state(self.conversation.state)
+
+    def _note_time(self, event: events.Event) -> None:
+        self.timeline.note(event, self._clock())
+
+    def _tell_set_up(self) -> None:
+        """Tell that caller and agent can hear each other, once both can."""
+        stages = self.timeline.set_up()
+        if stages.agent_ms is not None and self.set_up is None:
+            self.set_up = events.CallSetUp(stages)
+            self.observers.tell(self.set_up)
+
+    def _tell_first_heard(self) -> None:
+        after_ms = self.timeline.set_up().first_audio_ms
+        if after_ms is not None:
+            self.observers.tell(events.AgentFirstHeard(after_ms))
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)

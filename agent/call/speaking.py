@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from agent import events
 from agent.call.conversation import Conversation
 from agent.call.drawn import Drawn
 from agent.call.ports import CallPorts
+from agent.call.timeline import Timeline
 from agent.errors import MediaError
 from agent.live import wire
 from agent.media.downlink import VoiceReader
@@ -25,13 +27,30 @@ class Speaking:
         ports: to the call.
         conversation: is told what came of the voice, and what was heard.
         playout: queues it.
+        timeline: notes when it is sent.
         phase_s: see `AgentVoiceTrack`.
     """
 
-    def __init__(self, ports: CallPorts, conversation: Conversation, playout: Playout, *, phase_s: float) -> None:
-        self.voice = AgentVoiceTrack(playout, phase_s=phase_s, on_speaking=self._changed, on_heard=self._heard)
+    def __init__(
+        self,
+        ports: CallPorts,
+        conversation: Conversation,
+        playout: Playout,
+        timeline: Timeline,
+        *,
+        phase_s: float,
+    ) -> None:
+        self.voice = AgentVoiceTrack(
+            playout,
+            phase_s=phase_s,
+            on_speaking=self._changed,
+            on_begun=self._begun,
+            on_heard=self._heard,
+            on_faded=self._faded,
+        )
         self._ports = ports
         self._conversation = conversation
+        self._timeline = timeline
         self.playout = playout
         self.drawn = Drawn()
         "The newest pictures of the model."
@@ -73,6 +92,14 @@ class Speaking:
 
     def _changed(self, speaking: bool) -> None:
         self._ports.act(self._conversation.speaking_changed(speaking, self.playout.generation))
+
+    def _begun(self, generation: int) -> None:
+        self._timeline.packet_sent(generation, self._ports.clock())
+
+    def _faded(self) -> None:
+        took_s = self._timeline.faded(self._ports.clock())
+        if took_s is not None:
+            self._ports.act([events.VoiceFlushed(round(took_s * 1000, 1))])
 
     def _heard(self, generation: int) -> None:
         self._ports.act(self._conversation.heard(generation, self._ports.clock()))

@@ -57,7 +57,9 @@ class AgentVoiceTrack(MediaStreamTrack):
         playout: where the speech is queued.
         phase_s: offset of the 20 ms grid, random between 0 and 0.02, so that calls do not all encode at once.
         on_speaking: called with True when the first sample of a talkspurt is sent, and with False after the last.
+        on_begun: called once with each generation, when its first sample is sent.
         on_heard: called once with each generation, when its first audible sample is sent.
+        on_faded: called when the last packet of what was cut off is sent.
     """
 
     kind = "audio"
@@ -68,7 +70,9 @@ class AgentVoiceTrack(MediaStreamTrack):
         *,
         phase_s: float = 0.0,
         on_speaking: Callable[[bool], None] | None = None,
+        on_begun: Callable[[int], None] | None = None,
         on_heard: Callable[[int], None] | None = None,
+        on_faded: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self.stats = VoiceStats()
@@ -77,7 +81,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.playout = playout
         self._phase_s = phase_s
         self._on_speaking = on_speaking
+        self._on_begun = on_begun
         self._on_heard = on_heard
+        self._on_faded = on_faded
+        self._begun = 0  # the newest generation with a sample that was sent
         self._heard = 0  # the newest generation with an audible sample that was sent
         self._encoder: VoiceEncoder | None = None
         self._due: float | None = None
@@ -184,7 +191,7 @@ class AgentVoiceTrack(MediaStreamTrack):
 
     def let_go(self) -> None:
         """Drop the callbacks once the track has stopped."""
-        self._on_speaking = self._on_heard = None
+        self._on_speaking = self._on_begun = self._on_heard = self._on_faded = None
 
     def _start_of_key(self, key: bytes | None) -> float:
         """Return the next packet's media time, and tell the sender whether it is a key or audio."""
@@ -254,17 +261,29 @@ class AgentVoiceTrack(MediaStreamTrack):
         if self._speaking or self._talkspurt_waits():
             pcm = self.playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
         self._set_speaking(pcm is not None)
-        if pcm is not None and self.playout.playing != self._heard and is_audible(pcm):
-            self._heard = self.playout.playing
-            if self._on_heard is not None:
-                self._on_heard(self._heard)
+        if pcm is not None and self.playout.playing != self._heard:
+            self._note_sent(pcm)
         if fade is not None:
             pcm = np.concatenate((fade, SILENCE[len(fade) :] if pcm is None else pcm))
+            if self._on_faded is not None:
+                self._on_faded()
         if pcm is not None:
             self._silent_frames = 0
             return pcm
         self._silent_frames += 1
         return SILENCE if self._silent_frames <= HANGOVER_FRAMES else None
+
+    def _note_sent(self, pcm: Pcm) -> None:
+        """Note a packet of a generation that nobody has heard yet."""
+        generation = self.playout.playing
+        if generation != self._begun:
+            self._begun = generation
+            if self._on_begun is not None:
+                self._on_begun(generation)
+        if is_audible(pcm):
+            self._heard = generation
+            if self._on_heard is not None:
+                self._on_heard(generation)
 
     def _set_speaking(self, speaking: bool) -> None:
         if speaking != self._speaking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from agent.media.playout import VOICE_RATE_HZ
@@ -47,6 +48,9 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "sessions": call.live.sessions,
         "responses": call.response.count,
         "response_ms": None if call.response.last_s is None else round(call.response.last_s * 1000),
+        "response_stages": None if call.timeline.last_stages is None else asdict(call.timeline.last_stages),
+        "set_up_stages": asdict(call.timeline.set_up()),
+        "trace_id": call.trace.trace_id,
         "session_id": call.live.session_id,
         "tool_calls": call.counts.tool_calls,
         "tool_errors": call.counts.tool_errors,

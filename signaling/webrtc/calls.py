@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import partial
 
 from agent.author.hooks import NO_HOOKS, Hooks
+from agent.call.call import Call
 from agent.call.hooks import CallHooks, HookCounts
-from agent.call.observers import Observer
 from agent.call.stats import CallStats, notable
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
@@ -64,8 +64,8 @@ class Calls:
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
         "Callers' candidates that no checks were sent to, by reason."
-        self.observers: list[Observer] = []
-        "Are handed every event of all calls, as `Call.observe` says."
+        self.watchers: list[Callable[[Call], None]] = []
+        "Are handed each call before it runs, to observe it."
         self._hooks = hooks
         self._hook_counts = HookCounts()
         self._stats_of_ended = CallStats()
@@ -148,8 +148,9 @@ class Calls:
         self.started += 1
         self.audit.watch(call)
         slot.call_id = call.call_id
-        for observer in (self._count, *self.observers):
-            call.observe(observer)
+        call.observe(self._count)
+        for watch in self.watchers:
+            watch(call)
         hooks = CallHooks(self._hooks, call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             call.observe(hooks.note)
@@ -183,7 +184,7 @@ class Calls:
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""
         call_id = leg.call.call_id
-        logger.info("call %s: started", call_id)
+        logger.info("call %s: started; trace %s", call_id, leg.call.trace.trace_id)
         watching = leg.watch(partial(self.admission.note_connected, slot))
         watch = asyncio.create_task(watching, name=f"watch-{call_id}")
         try:

@@ -17,6 +17,7 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from agent.call.call import Call
 from agent.call.kept import KeptCall
 from agent.call.setup import AgentSetup
+from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.isolate import isolated
@@ -140,6 +141,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        offered_at = monotonic()
         self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(address, bounded=True) as slot:
             gate = CandidateGate(self._networks, self._calls.candidates_ignored)
@@ -160,7 +162,7 @@ class Negotiator:
 
             async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
                 self._await_channel(leg)
-                answer = await self._answer(leg, offered)
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
@@ -183,12 +185,13 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        offered_at = monotonic()
         self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
             async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
-                answer = await self._answer(leg, offered)
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
@@ -230,6 +233,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
         """
+        leg.call.timeline.reach("offer", monotonic())  # whatever comes before is the callee's time, not ours
         answered = read_offer(answer)
         try:
             with _refusing_unusable_sdp():
@@ -241,6 +245,7 @@ class Negotiator:
                 guard_media(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
@@ -309,8 +314,9 @@ class Negotiator:
                 raise OfferError(503, "negotiation_timeout", late) from None
             raise
 
-    async def _answer(self, leg: PeerLeg, offered: Offered) -> str:
+    async def _answer(self, leg: PeerLeg, offered: Offered, offered_at: float) -> str:
         """Answer an offer, and connect its media with the call; return the answer's SDP."""
+        leg.call.timeline.reach("offer", offered_at)
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", leg.call.call_id, ", ".join(offered.refused()))
         await leg.pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
@@ -324,6 +330,7 @@ class Negotiator:
         wire_audio(leg, offered, answer)
         guard_media(leg)
         wire_video(leg, answer, self._calls.video_worker)
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
         return with_opus_wishes(offered.answer(answer))
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from aiortc import RTCPeerConnection
 
 from agent.call.call import Call
+from agent.call.timeline import Timeline
 from agent.clock import Clock
 from agent.media.tap.arrivals import watch_arrivals
 from agent.settings import Settings
@@ -37,6 +39,7 @@ async def watch_connection(
     arrivals = watch_arrivals(pc)
     changed = asyncio.Event()
     pc.on("connectionstatechange", changed.set)
+    pc.on("iceconnectionstatechange", partial(_note_ice, pc, call.timeline, clock))
     if not await _connects(pc, changed, settings.connect_timeout_s):
         limit_s = settings.connect_timeout_s
         call.hang_up("never_connected", f"No media connection came about within {limit_s:g} s.", "network")
@@ -55,6 +58,11 @@ async def watch_connection(
         call.hang_up("caller_left", "The caller closed the connection.", "caller")
     else:
         call.hang_up("ice_lost", "The connection to the caller was lost.", "network")
+
+
+def _note_ice(pc: RTCPeerConnection, timeline: Timeline, clock: Clock) -> None:
+    if pc.iceConnectionState == "completed":
+        timeline.reach("ice", clock())
 
 
 async def _connects(pc: RTCPeerConnection, changed: asyncio.Event, limit_s: float) -> bool:
