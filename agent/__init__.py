@@ -1,6 +1,6 @@
-"""What an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
+"""The names that an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
 
-Loaded on first use: the emulator's process, for one, has no use for it.
+They are loaded on first use, because some processes, such as the emulator's, do not need them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agent.author.agent import Agent
     from agent.errors import ToolError
-    from agent.tools.context import CallContext, Spoken
+    from agent.picture import Picture
+    from agent.spoken import Spoken
+    from agent.tools.context import CallContext
     from agent.tools.declare import Tool
     from agent.tools.function import tool
     from agent.tools.mcp import McpServer
-    from agent.tools.picture import Picture
     from agent.tools.scheduled import Scheduled
 
 __all__ = ["Agent", "CallContext", "McpServer", "Picture", "Scheduled", "Spoken", "Tool", "ToolError", "tool"]
@@ -24,9 +25,9 @@ _HOME = {
     "Agent": "agent.author.agent",
     "CallContext": "agent.tools.context",
     "McpServer": "agent.tools.mcp",
-    "Picture": "agent.tools.picture",
+    "Picture": "agent.picture",
     "Scheduled": "agent.tools.scheduled",
-    "Spoken": "agent.tools.context",
+    "Spoken": "agent.spoken",
     "Tool": "agent.tools.declare",
     "ToolError": "agent.errors",
     "tool": "agent.tools.function",

@@ -1,4 +1,4 @@
-"""What can go wrong, by whose fault it is and what to do next.
+"""What can go wrong: each class says whose fault it is and what to do next.
 
 AgentError
 ├── ConfigError   the operator's setting: exit code 2, names the setting and where it came from
@@ -6,7 +6,7 @@ AgentError
 ├── LiveError     the Gemini Live session
 │   ├── LiveRefused   the server will not have this session: retrying does not help
 │   └── LiveLost      a working session went away: retrying may help
-├── ToolError     a tool's own failure: told to the model, not to the log body
+├── ToolError     a tool's own failure: told to the model, not to the log
 ├── MediaError    the media cannot be decoded or encoded
 └── GatewayError  the phone gateway is not there, or refuses
 """
@@ -60,7 +60,7 @@ class LiveError(AgentError):
 
 
 class LiveRefused(LiveError):
-    """The Live server refused the session for good: wrong key, model, setting or quota."""
+    """The Live server refused the session for good: the key, the model or a setting is wrong."""
 
 
 class LiveLost(LiveError):

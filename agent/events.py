@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Fault = Literal["caller", "agent", "operator", "live", "network"]
-"""Whose doing the end of a call was; ``operator`` is a setting, a key or a shutdown, ``live`` the Live server."""
+"""Who ended the call; ``operator`` stands for a setting, a key or a shutdown, ``live`` for the Live server."""
 
 AgentState = Literal["connecting", "listening", "thinking", "speaking"]
 """What the agent does: it thinks from the caller's question until it is heard, and while a tool runs."""
 
 LimitKind = Literal["budget", "idle", "max_duration", "daily_budget", "daily_minutes"]
-"""What may end a call by itself; see `agent.dialog.limits`."""
+"""The limits that can end a call; see `agent.dialog.limits`."""
 
 
 ENDS_BY_LIMIT = ("budget_spent", "idle", "max_duration", "daily_budget_spent", "daily_minutes_used")
-"""Reasons of a call's end that the operator has set."""
+"""The reasons of `CallEnded` that are limits set by the operator."""
 
 RefusedInput = Literal["text", "note", "tool_result", "history", "agent_change", "speech"]
-"""What the Live server may refuse: what was typed, what the model is told beside the talk, the result of a tool,
-what was said before, a change of the agent, what was said."""
+"""What the Live server may refuse: a typed text, a note to the model, a tool's result, the history that a fresh
+session is told, a change of the agent, or the caller's voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class AgentReady:
     offline_demo: bool
     "True if the model is the local emulator."
     marked_turns: bool = False
-    "True if the caller has to mark where they begin and end to speak: nobody else listens for it."
+    "True if the client must mark where the caller begins and stops speaking: nothing else detects it."
     session_id: str | None = None
-    "What the Live server calls the session, for its logs; None if it gave no id."
+    "The Live server's own name for the session; None if it gave none."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class AgentStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class CallerStartedSpeaking:
-    """The caller's voice rose above the noise (by level; it gates nothing)."""
+    """The caller's voice rose above the noise (by level; nothing depends on it)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class AgentTranscribed:
     unheard_text: str = ""
     "What was generated in an interrupted turn but not heard."
     estimated: bool = False
-    "True if where the text was cut is an estimate; the samples that were heard are exact in any case."
+    "True if the place where the text was cut is an estimate; the samples that were heard are always exact."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,12 @@ class AgentStartedSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class AgentResponded:
-    """The caller hears the agent answer: the first audible sample of the answer was sent."""
+    """The agent is heard to answer: the first audible sample of the answer was sent."""
 
     generation: int
     "The generation that is the answer."
     response_ms: int
-    "Since the caller's last loud frame arrived, or what they typed; see `agent.dialog.response`."
+    "Since the caller's last loud frame or typed text arrived; see `agent.dialog.response`."
     typed: bool
     "True if the caller had typed."
 
@@ -131,7 +131,7 @@ class AgentInterrupted:
     generation: int
     "The generation that was cut off."
     heard_samples: int
-    "Samples of it that were really sent."
+    "Samples of it that were sent."
     dropped_samples: int
     "Samples of it that were flushed or refused so far."
 
@@ -163,17 +163,17 @@ class TurnCompleted:
 
 
 ReportLevel = Literal["none", "name", "full"]
-"""What the caller is told of a tool call: that there is one, which tool it is, or arguments and result too."""
+"""What the caller is told of a tool call: nothing, which tool it is, or the arguments and the result too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolReport:
-    """What the caller is told of a tool call; the agent's own file is told all."""
+    """What the caller is told of a tool call; the agent's own file is told everything."""
 
     level: ReportLevel = "name"
     "See `ReportLevel`."
     masked: frozenset[str] = frozenset()
-    "Names of fields whose values the caller never sees, in arguments and result, at any depth."
+    "Names of the fields whose values the caller never sees, in arguments and results, at any depth."
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class ToolCalled:
     arguments: Mapping[str, Any] = field(repr=False)
     "As the model gave them: untrusted."
     report: ToolReport = ToolReport()
-    "What of this the caller is told."
+    "How much of this the caller is told."
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class ToolFinished:
     name: str
     "The tool's name."
     outcome: Literal["result", "error", "timeout", "unconfirmed", "cancelled"]
-    "How it ended; ``unconfirmed``: it did not run, and the model is to ask the caller first."
+    "How it ended; ``unconfirmed``: it did not run, because the model must ask the caller first."
     result: Any = field(default=None, repr=False)
     "What the model was told."
     report: ToolReport = ToolReport()
@@ -234,7 +234,7 @@ class AgentShowedPicture:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnding:
-    """The Live server announced that it will close the session; another one takes over before that."""
+    """The Live server announced that it will close the session; another one will take over in time."""
 
     time_left_s: float
     "Seconds that the server gave."
@@ -247,7 +247,7 @@ class SessionLost:
     detail: str
     "What happened, for a person."
     fault: Fault
-    "Whose doing it was."
+    "Whose fault it was."
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +261,12 @@ class SessionReplaced:
     replayed_ms: int
     "How much of the caller's voice was sent again."
     session_id: str | None = None
-    "What the Live server calls it, for its logs; None if it gave no id."
+    "The Live server's own name for the session; None if it gave none."
 
 
 @dataclass(frozen=True, slots=True)
 class ContextRebuilt:
-    """A fresh session was told what was said so far, as heard; the model remembers the words only."""
+    """A fresh session was told what was said so far, as it was heard; the model knows only the words."""
 
     turns: int
     "How many turns it was told."
@@ -274,9 +274,10 @@ class ContextRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class ContextLost:
-    """The session knows nothing of what was said: there is no transcript to tell it, or it was resumed without it.
+    """The session knows nothing of what was said.
 
-    In the latter case a fresh session takes over, and `ContextRebuilt` follows.
+    Either there is no transcript to tell it; or it was resumed and has forgotten everything. In the latter case a
+    fresh session takes over, and `ContextRebuilt` follows.
     """
 
 
@@ -287,7 +288,7 @@ class InputRefused:
     what: RefusedInput
     "What it was."
     reason: str
-    "The server's words on it."
+    "The server's words."
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,27 +298,27 @@ class AgentFellSilent:
     cause: Literal["no_answer", "empty_turn", "inaudible", "no_message"]
     "What was noticed."
     step: Literal["nudge", "resume", "rebuild", "apologise"]
-    "What is done: ask the model, resume the session, build a fresh one, or only say so."
+    "What is done: ask the model, resume the session, build a fresh one, or only apologise."
     reason: str | None
     "The server's ``turnCompleteReason`` of the latest turn, if it gave one."
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """The Live server reported what a turn took; the figures are the call's so far."""
+    """The Live server reported what a turn cost; the figures are those of the whole call so far."""
 
     tokens: Mapping[str, Mapping[str, int]]
     "By direction (``prompt``, ``response``) and modality (``TEXT``, ``AUDIO`` and so on; see docs/usage.md)."
     cost_usd: float | None
-    "What they cost by the price list; None if the model's price is not known."
+    "What they cost by the price list; None if the price of the model is not known."
 
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """Most of a limit is used up; when all is, the agent says goodbye and the call ends."""
+    """Most of a limit is used up; when it is reached, the agent says goodbye and the call ends."""
 
     kind: LimitKind
-    "Which limit; of the daily ones, which are not the caller's, nobody is told."
+    "Which limit; never a daily one, which does not concern the caller."
     used: float
     "How much of it is used: US dollars for ``budget``, seconds for the others."
     limit: float
@@ -326,7 +327,7 @@ class LimitNear:
 
 @dataclass(frozen=True, slots=True)
 class AgentThought:
-    """The model summed up what it thinks; the agent does not say it."""
+    """The model summed up what it thinks, which the agent does not say."""
 
     text: str = field(repr=False)
     "A piece of the summary."
@@ -364,7 +365,7 @@ class CodeWritten:
 
 @dataclass(frozen=True, slots=True)
 class CodeRan:
-    """The program of `CodeWritten` has run."""
+    """The program of `CodeWritten` was run."""
 
     outcome: str
     "``ok``, ``failed`` or ``deadline_exceeded``."
@@ -376,7 +377,7 @@ class CodeRan:
 class TimedWord:
     """A word of the caller."""
 
-    text: str
+    text: str = field(repr=False)
     "The word."
     start_s: float | None
     "When it began, by the Live server's count; None if the server did not say."
@@ -386,7 +387,7 @@ class TimedWord:
 
 @dataclass(frozen=True, slots=True)
 class CallerWordsTimed:
-    """The times of words that were transcribed just now."""
+    """The times of the words that were transcribed just now."""
 
     words: tuple[TimedWord, ...] = field(repr=False)
     "In order."
@@ -397,14 +398,14 @@ class AppEventSent:
     """A tool sent something to the caller's page or app."""
 
     name: str
-    "What it is."
+    "What kind of event it is."
     data: Any = field(repr=False)
-    "What JSON can hold."
+    "Anything that JSON can hold."
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """The caller pressed a key of the telephone. It may be part of a PIN: not for logs."""
+    """The caller pressed a key of the telephone. It may be part of a PIN: do not log it."""
 
     key: str = field(repr=False)
     "One of ``0123456789*#ABCD``."
@@ -415,15 +416,15 @@ class CallEnded:
     """The call is over; nothing follows."""
 
     reason: str
-    "A short word: ``hung_up``, ``ice_lost``, ``live_refused``, ``budget_spent``, ``shutdown`` and so on."
+    "A short word such as ``hung_up``, ``ice_lost``, ``live_refused``, ``budget_spent`` or ``shutdown``."
     detail: str
     "One sentence for a person."
     fault: Fault
-    "Whose doing it was."
+    "Whose fault it was."
 
     @property
     def is_error(self) -> bool:
-        """True unless somebody simply hung up, or the call came to the end that was set for it."""
+        """True unless somebody simply hung up, or the call reached a limit."""
         return self.reason not in ("hung_up", "caller_left", *ENDS_BY_LIMIT)
 
 

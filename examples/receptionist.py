@@ -1,6 +1,6 @@
 """A receptionist on the telephone: `talkspurt serve examples/receptionist.py`.
 
-Bookings are kept in memory here; a real one would keep them in its calendar.
+Bookings are kept in memory here; a real receptionist would keep them in a calendar.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ bookings: dict[tuple[date, time], str] = {}
 
 @dataclass
 class Slot:
-    """A time that can be booked."""
+    """A time slot that can be booked."""
 
     day: date
     at: time
@@ -48,13 +48,13 @@ def book(
 def leave_message(ctx: CallContext, message: str) -> str:
     """Take a message for the doctor, who will call back."""
     ctx.send_event("message", {"from": ctx.caller, "message": message})
-    return "The message was taken."
+    return "The message has been taken."
 
 
 def hang_up(ctx: CallContext) -> str:
-    """End the call. Only after both sides have said goodbye."""
+    """End the call, but only after both sides have said goodbye."""
     ctx.end_call()
-    return "Say goodbye in a word; the line closes when you have finished."
+    return "Say goodbye briefly; the call ends when you have finished."
 
 
 agent = Agent(

@@ -1,6 +1,6 @@
 """An agent with tools: `talkspurt serve examples/tools.py`.
 
-A tool is a typed function. Its docstring tells the model what it does, its types what it takes.
+A tool is a typed function. Its docstring tells the model what it does; its types tell it what arguments to give.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ def local_time(zone: Annotated[str, Field(description="IANA time zone, e.g. Euro
 
 
 def set_light(
-    ctx: CallContext,  # the model does not see this one
+    ctx: CallContext,  # the model does not see this parameter
     room: Literal["kitchen", "bedroom"],
     percent: Annotated[int, Field(ge=0, le=100, description="0 is off.")] = 100,
 ) -> str:
     """Set how bright the light in a room is."""
     LIGHTS[room] = percent
-    ctx.send_event("light", {"room": room, "percent": percent})  # the page can draw it
+    ctx.send_event("light", {"room": room, "percent": percent})  # the page can show it
     return f"The light in the {room} is at {percent} percent."
 
 
 @tool(behavior="NON_BLOCKING", scheduling="WHEN_IDLE", timeout_s=60)
 async def bake_bread(ctx: CallContext, loaves: Annotated[int, Field(ge=1, le=4)] = 1) -> str:
-    """Bake bread, which takes a while. The caller can go on talking meanwhile."""
+    """Bake bread, which takes a while. The caller can go on talking in the meantime."""
     for done in range(loaves):
         ctx.progress(f"{done} of {loaves} loaves are done")
         await asyncio.sleep(2)

@@ -1,7 +1,7 @@
-"""A live interpreter between two people: `talkspurt serve examples/translator.py`.
+"""A live interpreter for two people: `talkspurt serve examples/translator.py`.
 
-Both speak into one call, each in their own language, and hear each other in theirs. Ask for other languages to
-change them.
+Both speak in the same call, each in their own language, and hear the other in theirs. To change the languages, ask
+for others.
 """
 
 from typing import Annotated
@@ -14,7 +14,7 @@ Language = Annotated[str, Field(min_length=2, max_length=40, description="A lang
 
 
 def instructions(one: str, other: str) -> str:
-    """Say what the agent is between these two languages."""
+    """Return the agent's instructions for two languages."""
     return (
         f"You are an interpreter between {one} and {other}. Whatever is said in {one} you say in {other}, and "
         f"whatever is said in {other} you say in {one}: at once, completely, in the first person, in the speaker's "
@@ -27,10 +27,10 @@ def instructions(one: str, other: str) -> str:
 def interpret_between(ctx: CallContext, one: Language, other: Language) -> str:
     """Interpret between other languages from now on."""
     if one.casefold() == other.casefold():
-        raise ToolError("These are one and the same language. Ask for the other one.")
+        raise ToolError("Both languages are the same. Ask for the other one.")
     ctx.change_agent(instructions(one, other))
     ctx.send_event("languages", [one, other])  # the page can show them
-    return f"Say, in both languages, that you interpret between {one} and {other} now."
+    return f"Say in both languages that you interpret between {one} and {other} now."
 
 
 agent = Agent(instructions=instructions("English", "German"), tools=[interpret_between])

@@ -1,6 +1,6 @@
-"""An agent that sees: `talkspurt serve examples/vision.py`, then turn the camera or the screen on.
+"""An agent that sees: `talkspurt serve examples/vision.py`, then turn on the camera or share the screen.
 
-Pictures need no code: what the caller shows reaches the model once a second. This tool puts the agent's findings
+Pictures need no code: whatever the caller shows reaches the model once a second. The tool puts the agent's findings
 on the caller's page.
 """
 
@@ -21,7 +21,7 @@ class Finding(BaseModel):
 def note_findings(ctx: CallContext, findings: list[Finding]) -> str:
     """Write down what is in the picture. Call it whenever the caller asks you to note or count something."""
     ctx.send_event("findings", findings)
-    return f"{sum(finding.count for finding in findings)} things are noted."
+    return f"{sum(finding.count for finding in findings)} things have been noted."
 
 
 agent = Agent(

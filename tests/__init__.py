@@ -1,4 +1,4 @@
-"""The tests. Imported before all else of them: what the imports make stays, so searching it for cycles is waste."""
+"""The tests. This is imported first: what the imports create stays, so searching it for cycles is a waste."""
 
 import gc
 

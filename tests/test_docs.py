@@ -1,4 +1,4 @@
-"""Every verb and setting is documented as it is, and no link leads nowhere."""
+"""Every verb and setting is documented as it is, and no link is broken."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def tables(page: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_two_rows_of_a_table_begin_alike(page: Path) -> None:
-    """What is said twice contradicts itself sooner or later; merges of two branches make such rows."""
+    """Rows that say the same thing twice come from merges, and will contradict each other one day."""
     beginnings = [[row[:ALIKE_CHARS] for row in table] for table in tables(page)]
     assert [row for table in beginnings for row in set(table) if table.count(row) > 1] == []
 

@@ -50,7 +50,20 @@ FOLDERS = {
     "agent.call": Folder(
         ("agent.author", *DOMAINS),
         needs=("pydantic",),
-        edge=("call", "hooks", "limits", "stats", "tool_calls"),
+        edge=(
+            "briefing",
+            "call",
+            "farewell",
+            "greeting",
+            "hearing",
+            "hooks",
+            "limits",
+            "observers",
+            "sessions",
+            "speaking",
+            "stats",
+            "tool_calls",
+        ),
     ),
     "agent.media": Folder(
         ("agent.media.tap",),
@@ -61,7 +74,9 @@ FOLDERS = {
         ("agent.media",), needs=("aioice", "aiortc", "av", "pylibsrtp"), edge=("guard", "ice")
     ),
     "agent.dialog": Folder(),
-    "agent.live": Folder(needs=("google", "websockets"), edge=("connect", "link", "sender", "session", "uplink")),
+    "agent.live": Folder(
+        needs=("google", "websockets"), edge=("connect", "departure", "link", "sender", "session", "uplink")
+    ),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
@@ -73,7 +88,9 @@ FOLDERS = {
     ),
     "agent.emulator.wire": Folder(),
     "agent.emulator.faults": Folder(
-        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"), needs=("numpy",), edge=ALL
+        ("agent.emulator", "agent.emulator.model", "agent.emulator.wire"),
+        needs=("numpy",),
+        edge=("hooks", "schedule", "script"),
     ),
     "agent.emulator.model": Folder(
         ("agent.emulator.wire",),
@@ -118,9 +135,9 @@ FOLDERS = {
         edge=("channel", "rtvi"),
     ),
     "signaling.phone": Folder(
-        ("agent.call", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.dialog", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "aiortc"),
-        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "telephone", "twilio"),
+        edge=("janus", "sip_call", "sip_line", "sip_setup", "stream", "twilio"),
     ),
     "signaling.client": Folder(
         ("agent.media", "signaling.webrtc"),
@@ -142,6 +159,11 @@ FOLDERS = {
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
         edge=("cli", "doctor"),
+    ),
+    "signaling.history": Folder(
+        ("signaling.http",),
+        needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
+        edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }

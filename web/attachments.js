@@ -1,12 +1,12 @@
-/** Pictures that go with the next typed text: chosen, pasted or dropped; shown small until they are sent. */
+/** Pictures to send with the next typed text: chosen, pasted or dropped, and shown as thumbnails until then. */
 
 import { byId, emit, make } from "./dom.js";
 
-/** What the service takes; see docs/calls.md. */
+/** The limits of the service: docs/calls.md. */
 const MAX_PICTURES = 8;
 const MAX_FORM_BYTES = 8 << 20;
 const TAKEN_TYPES = ["image/jpeg", "image/png"];
-/** A larger file is scaled down: the agent sees no more in it, and the call's audio would wait behind it. */
+/** A larger file is scaled down: the agent would see no more in it, and the call's audio would wait behind it. */
 const LARGE_BYTES = 1 << 20;
 const LONGEST_SIDE = 2048;
 const THUMBNAIL_SIDE = 56;
@@ -53,10 +53,10 @@ export class Attachments extends EventTarget {
   async add(files) {
     for (const file of files) {
       try {
-        if (this.#all.length >= MAX_PICTURES) throw new Error(`No more than ${MAX_PICTURES} go with one question.`);
+        if (this.#all.length >= MAX_PICTURES) throw new Error(`Attach ${MAX_PICTURES} pictures at most.`);
         const made = await prepared(file);
         const sum = this.#all.reduce((bytes, { blob }) => bytes + blob.size, made.blob.size);
-        if (sum > MAX_FORM_BYTES) throw new Error("Together they are too large for one question.");
+        if (sum > MAX_FORM_BYTES) throw new Error("Together the pictures are too large.");
         this.#attach(file.name, made);
       } catch (error) {
         const detail = error instanceof Error ? error.message : String(error);
@@ -101,11 +101,11 @@ export class Attachments extends EventTarget {
 
 /**
  * @param {Blob} file
- * @returns {Promise<{blob: Blob, thumbnail: HTMLCanvasElement}>} as it was, if the service takes it so
+ * @returns {Promise<{blob: Blob, thumbnail: HTMLCanvasElement}>} unchanged if the service takes it as it is
  */
 async function prepared(file) {
   const picture = await createImageBitmap(file).catch(() => {
-    throw new Error("It is not a picture that this browser can read.");
+    throw new Error("The file is not a picture that this browser can read.");
   });
   try {
     const side = Math.max(picture.width, picture.height);
@@ -119,7 +119,7 @@ async function prepared(file) {
 
 /**
  * @param {ImageBitmap} picture
- * @param {number} side the longest one may have
+ * @param {number} side length of the longest side, at most
  */
 function drawn(picture, side) {
   const scale = Math.min(1, side / Math.max(picture.width, picture.height));
@@ -128,7 +128,7 @@ function drawn(picture, side) {
   canvas.height = Math.max(1, Math.round(picture.height * scale));
   const pen = canvas.getContext("2d");
   if (pen) {
-    pen.fillStyle = "white"; // JPEG knows no transparency
+    pen.fillStyle = "white"; // JPEG has no transparency
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
   }
@@ -141,6 +141,6 @@ function drawn(picture, side) {
  */
 function jpeg(canvas) {
   return new Promise((made, failed) => {
-    canvas.toBlob((blob) => (blob ? made(blob) : failed(new Error("It could not be scaled down."))), "image/jpeg", 0.85);
+    canvas.toBlob((blob) => (blob ? made(blob) : failed(new Error("The picture could not be scaled down."))), "image/jpeg", 0.85);
   });
 }

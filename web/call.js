@@ -18,8 +18,8 @@ import { MAX_FPS } from "./video.js";
 /** @typedef {{from: "caller" | "service" | "page", type: string, data?: unknown}} LogEntry */
 
 /**
- * The offer's m-lines. The service tells them apart by their place, so the order is fixed; they are there with or
- * without a track. The bit rates leave room for a key frame a second: the agent looks at nothing else.
+ * The offer's m-lines, each present with or without a track. The service tells them apart by their order, so it is
+ * fixed. The bit rates leave room for a key frame a second, the only frames that the agent looks at.
  * @type {{name: string, kind: "audio" | "video", direction: RTCRtpTransceiverDirection, maxBitrate?: number}[]}
  */
 const LINES = [
@@ -38,8 +38,7 @@ export class Call extends EventTarget {
   pc = null;
   /** @type {CallState} */
   state = "idle";
-  /** The service's URL of this call: trickle and hang-up go there. */
-  /** @type {URL | null} */
+  /** The call's address at the service, for trickling and hanging up. @type {URL | null} */
   #url = null;
   #etag = "";
   /** @type {RTCDataChannel | null} */
@@ -51,7 +50,7 @@ export class Call extends EventTarget {
   #trickling = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #readyTimer;
-  /** @type {StateChange | null} What the service said last about the end; told when the channel closes. */
+  /** @type {StateChange | null} The last thing the service said about the end; shown when the channel closes. */
   #farewell = null;
 
   get over() {
@@ -59,7 +58,7 @@ export class Call extends EventTarget {
   }
 
   /**
-   * Resolves when the service accepted the offer; the call is `connected` later, at bot-ready.
+   * Resolves once the service has accepted the offer. The call is `connected` later, at bot-ready.
    * @param {Record<string, MediaStreamTrack | null>} tracks by the name of their m-line
    * @throws {Problem} the service refused; the state is then `failed`
    */
@@ -107,14 +106,14 @@ export class Call extends EventTarget {
       if (this.state !== "connecting") return;
       const joined = pc.connectionState === "connected";
       this.#finish("failed", joined ? "agent_silent" : "no_route", "The call did not connect", joined
-        ? "The service answered, but the agent did not get ready."
+        ? "The service answered, but the agent did not become ready."
         : "The service answered, but no audio path to it was found. A firewall may block UDP.");
     }, READY_TIMEOUT_MS);
     void this.#trickle();
     await this.#limit();
   }
 
-  /** Limits what video may cost, before there is any: not every camera can capture as slowly as it is asked to. */
+  /** Limits the bit and frame rate of video before any is sent: not every camera can capture as slowly as it is asked to. */
   async #limit() {
     for (const { name, maxBitrate } of LINES) {
       const sender = this.#transceiver(name)?.sender;
@@ -123,7 +122,7 @@ export class Call extends EventTarget {
     }
   }
 
-  /** @returns {Promise<RTCIceServer[]>} none when the service has none to offer */
+  /** @returns {Promise<RTCIceServer[]>} empty if the service offers none */
   async #iceServers() {
     try {
       const body = await (await request("v1/ice-servers", {}, 4)).json();
@@ -138,7 +137,7 @@ export class Call extends EventTarget {
 
   /** @param {RTCIceCandidate | null} candidate */
   #onCandidate(candidate) {
-    // The empty string is Firefox's end of one m-line's candidates; null ends them all.
+    // Firefox ends the candidates of each m-line with an empty string; null ends them all.
     if (candidate === null) this.#gathered = true;
     else if (candidate.candidate) {
       this.#candidates.push({ mid: candidate.sdpMid ?? "0", candidate: candidate.candidate });
@@ -146,7 +145,7 @@ export class Call extends EventTarget {
     if (this.#url) void this.#trickle();
   }
 
-  /** Sends what was gathered, a batch at a time and one request at a time, until the end was sent. */
+  /** Sends the candidates gathered so far in batches, one request at a time, until their end has been sent. */
   async #trickle() {
     const pc = this.pc;
     if (this.#trickling || !pc || !this.#url) return;
@@ -206,7 +205,7 @@ export class Call extends EventTarget {
    * Asks about pictures, which the data channel could not carry.
    * @param {string} content the question
    * @param {Blob[]} pictures
-   * @throws {Problem} they were refused, or there is no call
+   * @throws {Problem} the service refused them, or there is no call
    */
   async ask(content, pictures) {
     if (!this.#url || this.over) throw new Problem(0, "There is no call", "The pictures were not sent.");
@@ -251,7 +250,7 @@ export class Call extends EventTarget {
   }
 
   /**
-   * The service said that the call is over. Its channel closes next; if it forgets to, we do.
+   * The service said that the call is over. It closes the channel next; if it does not, we do.
    * @param {string} reason
    * @param {string} detail
    */
@@ -287,7 +286,7 @@ export class Call extends EventTarget {
 
   /**
    * @param {string} name name of the m-line
-   * @param {MediaStreamTrack | null} track takes the place of the present one, without renegotiation
+   * @param {MediaStreamTrack | null} track replaces the present one without renegotiation
    */
   async replaceTrack(name, track) {
     if (!this.over) await this.#transceiver(name)?.sender.replaceTrack(track);
@@ -295,7 +294,7 @@ export class Call extends EventTarget {
 
   /**
    * @param {string} name name of an m-line that we send on
-   * @returns {boolean} false until the service accepted that m-line in its answer, and if it did not
+   * @returns {boolean} true once the service has accepted that m-line in its answer
    */
   carries(name) {
     return ["sendonly", "sendrecv"].includes(this.#transceiver(name)?.currentDirection ?? "");
@@ -393,9 +392,9 @@ async function limit(sender, maxBitrate) {
 }
 
 /**
- * Leaves the time of sending out of the offer, where the browser can (Chromium, Safari). From it aiortc estimates how
- * much may be sent, and takes two pictures a second for a slow network: 60 kbit/s, too few to read a screen by.
- * Without it the browser goes by the loss that is reported back, and pictures are sharp after a few seconds.
+ * Leaves the abs-send-time extension out of the offer where the browser allows it (Chromium, Safari). aiortc estimates
+ * the bandwidth from it and takes two pictures a second for a slow network: 60 kbit/s, at which a screen is unreadable.
+ * Without it the browser relies on reported loss, and pictures are sharp after a few seconds.
  * @param {any} transceiver newer than TypeScript's types
  */
 function withoutSendTime(transceiver) {

@@ -1,4 +1,4 @@
-/** What runs while caller and agent are connected: the call's time, its figures, and a screen that stays on. */
+/** Shows how long the call has lasted and how good the connection is, and keeps the screen on meanwhile. */
 
 import { byId } from "./dom.js";
 import { clockWords } from "./state.js";
@@ -13,11 +13,11 @@ export class CallClock {
   #timer;
   /** @type {import("./stats.js").Figures | null} */
   #last = null;
-  /** @type {WakeLockSentinel | null} A phone that dims its screen would freeze the page. */
+  /** @type {WakeLockSentinel | null} A phone that turns its screen off freezes the page. */
   #screen = null;
 
   constructor() {
-    // The lock is lost whenever the page is out of sight.
+    // The browser releases the lock whenever the page is hidden.
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible" && this.running) void this.#keepScreenOn();
     });
@@ -31,7 +31,7 @@ export class CallClock {
     return clockWords((performance.now() - this.#sinceMs) / 1000);
   }
 
-  /** @param {RTCPeerConnection} pc does nothing while running: a call that was reached again goes on */
+  /** @param {RTCPeerConnection} pc ignored while the clock runs, as after a reconnection */
   start(pc) {
     if (this.running) return;
     this.#sinceMs = performance.now();
@@ -43,7 +43,7 @@ export class CallClock {
     void this.#keepScreenOn();
   }
 
-  /** The figures stay readable. */
+  /** The figures stay on display. */
   stop() {
     clearInterval(this.#timer);
     this.#timer = undefined;

@@ -28,7 +28,7 @@ export function explain(error, device = "microphone") {
     case "SecurityError":
       return {
         title: `The ${device} needs a secure page`,
-        detail: "Browsers give it only to pages on https:// or localhost. Open this service under such an address.",
+        detail: "Browsers allow it only on https:// or localhost. Open this page under such an address.",
       };
     default:
       return { title: `The ${device} could not be opened`, detail: wordsOf(error) };
@@ -37,7 +37,7 @@ export function explain(error, device = "microphone") {
 
 /**
  * @param {unknown} error what getDisplayMedia threw
- * @returns {Trouble | null} null if the caller closed the browser's dialog: nothing is wrong
+ * @returns {Trouble | null} null if the caller cancelled in the browser's dialog: nothing is wrong
  */
 export function explainScreen(error) {
   const name = error instanceof DOMException ? error.name : "";
@@ -46,12 +46,12 @@ export function explainScreen(error) {
     case "NotAllowedError":
       return {
         title: "Your screen is not shared",
-        detail: "Press Screen again and pick what to share. If the browser shows nothing to pick, it is blocked: allow "
+        detail: "Press Screen again and choose what to share. If the browser offers nothing, sharing is blocked: allow "
           + "screen sharing in the site settings beside the address and, on a Mac, screen recording for this browser in "
           + "System Settings under Privacy & Security.",
       };
     case "NotFoundError":
-      return { title: "No screen found", detail: "The browser finds nothing that it could share." };
+      return { title: "No screen found", detail: "The browser found nothing to share." };
     case "NotReadableError":
     case "AbortError":
       return { title: "The screen could not be captured", detail: "The system refused it. Try another window, or a browser tab." };

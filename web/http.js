@@ -1,11 +1,11 @@
-/** Requests to the service, its key and its refusals (`application/problem+json`, RFC 9457). */
+/** Requests to the service, with its key; refusals become `Problem` (`application/problem+json`, RFC 9457). */
 
 import { isRecord, text } from "./rtvi.js";
 import { Store } from "./store.js";
 
 const session = new Store(() => sessionStorage);
 
-/** The service's key: kept until the tab is closed, and in this tab only. */
+/** The service's key, kept in this tab only, until it is closed. */
 export const key = {
   get: () => session.get("key"),
   /** @param {string} value */
@@ -13,7 +13,7 @@ export const key = {
   forget: () => session.set("key", ""),
 };
 
-/** The service refused, in words for the caller. `status` 0: it could not be reached. */
+/** The service refused a request; title and detail are for the caller. `status` 0: it could not be reached. */
 export class Problem extends Error {
   /**
    * @param {number} status
@@ -47,7 +47,7 @@ export async function request(url, init = {}, timeoutS = 15) {
     const late = error instanceof DOMException && error.name === "TimeoutError";
     throw new Problem(0, "No answer from the service", late
       ? `It did not answer within ${timeoutS} seconds.`
-      : "It cannot be reached. Check your network, or whether the service is running.");
+      : "It cannot be reached. Check your network and that the service is running.");
   }
   if (!response.ok) throw await problemOf(response);
   return response;
@@ -64,7 +64,7 @@ async function problemOf(response) {
     const body = await response.json();
     if (isRecord(body)) [title, detail] = [text(body.title), text(body.detail)];
   } catch {
-    // Not JSON: a proxy's page, say. The status has to do.
+    // Not JSON, for instance the page of a proxy: the status has to do.
   }
   const wait = retryAfter(response.headers.get("Retry-After"));
   return new Problem(
@@ -78,7 +78,7 @@ async function problemOf(response) {
 const TITLES = {
   401: "A key is needed",
   403: "Not allowed",
-  404: "No such service here",
+  404: "Not found",
   429: "Too many calls",
   503: "The service is full",
 };

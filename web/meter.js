@@ -1,4 +1,4 @@
-/** Meters of loudness. They share one AudioContext, which the browser wants to be made on a click. */
+/** Meters of loudness. They share one AudioContext, which browsers allow only after a click. */
 
 const FLOOR_DB = -62;
 const CEILING_DB = -14;
@@ -12,7 +12,7 @@ export function wakeMeters() {
   void context.resume();
 }
 
-/** Lets the audio hardware go while nothing is measured. */
+/** Releases the audio hardware while nothing is measured. */
 export function restMeters() {
   void context?.suspend();
 }

@@ -6,7 +6,7 @@ export class Microphone extends EventTarget {
   stream = null;
   /** "" is the system's choice. */
   deviceId = "";
-  /** Echo cancellation, noise suppression and level control of the browser. */
+  /** The browser's echo cancellation, noise suppression and gain control. */
   processing = true;
   #muted = false;
   #passing = true;
@@ -27,7 +27,7 @@ export class Microphone extends EventTarget {
     this.#changed();
   }
 
-  /** False while what is said is not meant for the agent; muting counts as ever. */
+  /** False while the caller does not talk to the agent (push-to-talk). Muting is independent of it. */
   set passing(/** @type {boolean} */ value) {
     this.#passing = value;
     this.#enable();
@@ -37,13 +37,13 @@ export class Microphone extends EventTarget {
     if (this.track) this.track.enabled = this.#passing && !this.#muted;
   }
 
-  /** Opens it unless it is open. */
+  /** Opens it, unless it is open. */
   async open() {
     if (this.stream) return this.stream;
     if (!navigator.mediaDevices) throw new DOMException("no media devices", "SecurityError");
     this.#opening ??= navigator.mediaDevices
       .getUserMedia({ audio: this.#wish() })
-      // The chosen one may be unplugged since: any is better than none.
+      // The chosen one may have been unplugged: any is better than none.
       .catch((error) => {
         if (error.name !== "OverconstrainedError" || !this.deviceId) throw error;
         this.deviceId = "";
@@ -54,7 +54,7 @@ export class Microphone extends EventTarget {
     this.stream = stream;
     if (this.track) {
       this.#enable();
-      // Unplugged, or taken back by the caller: go on with another one if there is one.
+      // Unplugged, or the permission was withdrawn: go on with another one if there is one.
       this.track.addEventListener("ended", () => {
         if (this.stream === stream) this.reopen().catch(() => this.close());
       });
@@ -63,11 +63,11 @@ export class Microphone extends EventTarget {
     return stream;
   }
 
-  /** Opens it again, as `deviceId` and `processing` now say. Does nothing if it is closed. */
+  /** Opens it again with the present `deviceId` and `processing`. Does nothing if it is closed. */
   async reopen() {
     const old = this.stream;
     if (!old) return;
-    // Some systems open a microphone only once, so the old one is let go first.
+    // Some systems let a microphone be opened only once, so the old stream is stopped first.
     this.stream = null;
     stop(old);
     try {

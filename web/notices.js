@@ -1,4 +1,4 @@
-/** One quiet line about the agent's connection to its model. `noticeOf` is pure. */
+/** One line that tells of the agent's connection to its model, and of limits. `noticeOf` is pure. */
 
 import { clockWords } from "./state.js";
 import { text } from "./rtvi.js";
@@ -49,7 +49,7 @@ export class Notices {
 
 /**
  * @param {Record<string, unknown>} data of a server-message
- * @param {boolean} lost the session before was lost; one that is replaced as planned is nobody's business
+ * @param {boolean} lost whether the session before was lost; a planned replacement is not shown
  * @returns {Notice | null} null: nothing to say
  */
 export function noticeOf(data, lost) {
@@ -61,9 +61,12 @@ export function noticeOf(data, lost) {
     case "context-rebuilt":
       return { words: "The agent was reminded of what was said.", holdMs: READING_MS, tone: "note" };
     case "context-lost":
-      return { words: "The agent has forgotten what was said before.", holdMs: 2 * READING_MS, tone: "note" };
+      return { words: "The agent has forgotten what was said so far.", holdMs: 2 * READING_MS, tone: "note" };
     case "input-refused":
-      return { words: "The model does not take this; please say it in other words.", holdMs: READING_MS, tone: "note" };
+      // Of the rest (notes, results of tools, history) the caller has done nothing that could be put in another way.
+      return data.what === "text" || data.what === "speech"
+        ? { words: "The model refused that. Please put it another way.", holdMs: READING_MS, tone: "note" }
+        : null;
     case "agent-fell-silent":
       return data.step === "apologise"
         ? { words: "Sorry, there is no answer to that. Please ask again.", holdMs: READING_MS, tone: "note" }

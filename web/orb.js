@@ -1,4 +1,4 @@
-/** The picture in the middle: a soft disc with five bars, moved by whoever is speaking. */
+/** The orb: a soft disc with five bars that move with the voice of whoever is speaking. */
 
 const BARS = 5;
 const STILL = [0.3, 0.62, 1, 0.62, 0.3];
@@ -7,7 +7,7 @@ export class Orb {
   #canvas;
   #pen;
   #still = matchMedia("(prefers-reduced-motion: reduce)");
-  /** Loudness of the last frames, newest first; the outer bars show older ones. */
+  /** Levels of the last frames, newest first; the outer bars show older ones. */
   #recent = new Array(16).fill(0);
 
   /** @param {HTMLCanvasElement} canvas */
@@ -34,7 +34,7 @@ export class Orb {
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, size, size);
     pen.translate(size / 2, size / 2);
-    // The colour is CSS's business (state, scheme, transitions).
+    // CSS chooses the colour: by state and scheme, with transitions.
     const style = getComputedStyle(this.#canvas);
     const t = this.#still.matches ? 0 : nowMs / 1000;
     pen.fillStyle = style.color;

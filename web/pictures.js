@@ -1,4 +1,4 @@
-/** Camera and screen on the page: their buttons, their previews, and what the agent saw of them. */
+/** Camera and screen on the page: their buttons, previews, and what the agent saw of them last. */
 
 import { explain, explainScreen } from "./device-errors.js";
 import { byId, emit, listen, make } from "./dom.js";
@@ -14,7 +14,7 @@ const WORDS = {
   screen: { start: "Share your screen (s)", stop: "Stop sharing your screen (s)", noun: "screen" },
 };
 
-/** Of the small picture of what the agent saw last, in its own pixels. */
+/** Width in pixels of the thumbnail of what the agent saw last. */
 const LOOK_WIDTH = 192;
 
 /** Event: `trouble` {title, detail}. */
@@ -36,7 +36,7 @@ export class Pictures extends EventTarget {
     }
   }
 
-  /** @param {Call | null} call the one that carries the pictures; null: none does, and everything is switched off */
+  /** @param {Call | null} call the one that carries the pictures; null: there is none, so both are switched off */
   follow(call) {
     for (const picture of this.#pictures) picture.follow(call);
   }
@@ -48,7 +48,7 @@ export class Pictures extends EventTarget {
   }
 }
 
-/** One of the two. Event: `trouble` {title, detail}. */
+/** Camera or screen. Event: `trouble` {title, detail}. */
 class Picture extends EventTarget {
   /** @type {Call | null} */
   #call = null;
@@ -66,13 +66,13 @@ class Picture extends EventTarget {
     this.preview = byId(`${source.name}-preview`, HTMLVideoElement);
     this.caption = byId(`${source.name}-seen`, HTMLElement);
     this.look = byId(`${source.name}-look`, HTMLCanvasElement);
-    // Phones have no screen to share; a button for it would only disappoint.
+    // Phones cannot share their screens.
     this.button.hidden = source.name === "screen" && !!navigator.mediaDevices && !("getDisplayMedia" in navigator.mediaDevices);
     this.button.addEventListener("click", () => this.#toggle());
     this.preview.addEventListener("resize", () => this.#fit());
     source.addEventListener("change", () => this.#show());
     source.addEventListener("lost", () => {
-      // Whoever stops a share in the browser's bar knows that they did.
+      // Whoever stops sharing in the browser's own bar knows it.
       if (source.name === "screen") return;
       this.#trouble({ title: "The camera stopped", detail: "It was unplugged, blocked, or taken by another program." });
     });
@@ -88,14 +88,14 @@ class Picture extends EventTarget {
 
   /** @param {Seen} seen */
   seen(seen) {
-    if (!this.source.stream) return; // on its way while the picture was switched off
+    if (!this.source.stream) return; // it was on its way when the source was switched off
     this.#seen = seen;
     this.#draw(seen);
     this.#showSeen();
   }
 
   /**
-   * Keeps what the agent saw: the picture that is shown now. It may be one later than the one that was sent.
+   * Draws the thumbnail from the present frame, which may be a little later than the one that was sent.
    * @param {Seen} seen
    */
   #draw({ width, height }) {
@@ -118,7 +118,7 @@ class Picture extends EventTarget {
 
   #show() {
     const { stream, track, asking, name } = this.source;
-    // While it is opened, or opened again, what is shown stays.
+    // While it is being opened, what is shown stays.
     if (asking || this.preview.srcObject === stream) return this.#showButton();
     this.#call?.replaceTrack(name, track).catch((error) => {
       this.source.close();
@@ -127,7 +127,7 @@ class Picture extends EventTarget {
     this.tile.hidden = !stream;
     this.#showButton();
     this.preview.srcObject = stream;
-    // Refused only when the page is going away, or another stream took this one's place.
+    // Fails only if the page is going away or another stream has replaced this one.
     if (stream) this.preview.play().catch(() => undefined);
     this.#seen = null;
     this.look.hidden = true;
@@ -146,20 +146,20 @@ class Picture extends EventTarget {
     this.button.setAttribute("aria-busy", String(asking));
     this.button.toggleAttribute("data-refused", refused);
     if (refused) this.button.title = `This agent does not look at your ${words.noun}`;
-    else if (!this.#call) this.button.title = `${words.start.replace(/ \(.\)$/, "")}: during a call`;
+    else if (!this.#call) this.button.title = `${words.start.replace(/ \(.\)$/, "")} (in a call only)`;
     else this.button.title = on ? words.stop : words.start;
   }
 
   #showSeen() {
     const words = seenWords(this.#seen, performance.now());
     if (this.caption.textContent === words) return;
-    // A narrow tile breaks the line after the first comma, and not within the size or the age.
+    // In a narrow tile the line breaks after the first comma, not within the size or the age.
     const comma = words.indexOf(", ") + 1 || words.length;
     const [size, rest] = [words.slice(0, comma), words.slice(comma + 1)];
     this.caption.replaceChildren(make("span", {}, size), ...(rest ? [" ", make("span", {}, rest)] : []));
   }
 
-  /** The tile takes the picture's shape, within reason: the words below need some width. */
+  /** Gives the tile the picture's shape, within bounds: the caption needs some width. */
   #fit() {
     const { videoWidth, videoHeight } = this.preview;
     if (!videoWidth || !videoHeight) return;
@@ -180,7 +180,7 @@ class Picture extends EventTarget {
 export function seenWords(seen, nowMs) {
   if (!seen) return "Agent has not looked yet";
   const ageS = Math.round((nowMs - seen.atMs) / 1000);
-  // A picture a second is as fresh as it gets; counting 0, 1, 0, 1 would only flicker.
+  // At a picture a second, counting 0, 1, 0, 1 would only flicker.
   const age = ageS < 2 ? "now" : ageS < 90 ? `${ageS} s ago` : `${Math.round(ageS / 60)} min ago`;
   const size = seen.bytes < 1000 ? `${seen.bytes} B` : `${Math.round(seen.bytes / 1000)} KB`;
   return `Agent sees: ${seen.width}×${seen.height}, ${size}, ${age}`;

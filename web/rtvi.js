@@ -1,6 +1,6 @@
 /**
  * RTVI 2.1, the dialect of the data channel `chat`: builds and reads its messages. Pure.
- * The types of message the service sends are listed in docs/events.md.
+ * docs/events.md lists the messages of the service.
  */
 
 /** @typedef {{type: string, id: string, data: Record<string, unknown>}} Message */
@@ -38,7 +38,7 @@ export function sendText(content) {
   return build("send-text", { content, options: { run_immediately: true, audio_response: true } });
 }
 
-/** @param {"interrupt" | "activity-start" | "activity-end"} what a request of ours that RTVI has no type for */
+/** @param {"interrupt" | "activity-start" | "activity-end"} what a request that RTVI has no type for */
 export function clientMessage(what) {
   return build("client-message", { t: what });
 }
@@ -50,7 +50,7 @@ export function encode(message) {
 
 /**
  * @param {unknown} wire what arrived on the channel
- * @returns {Message | null} null for anything that is not RTVI; it is to be ignored
+ * @returns {Message | null} null for anything that is not RTVI, which is to be ignored
  */
 export function decode(wire) {
   if (typeof wire !== "string") return null;

@@ -12,7 +12,7 @@ export function fragment(sdp, candidates, complete) {
   const lines = [`a=ice-ufrag:${attribute(sdp, "ice-ufrag")}`, `a=ice-pwd:${attribute(sdp, "ice-pwd")}`];
   const media = mediaLines(sdp);
   const mids = new Set(candidates.map((candidate) => candidate.mid));
-  // The end has to stand somewhere when nothing was found: everything is bundled on the first m-line.
+  // If there are no candidates, their end goes to the first m-line, on which everything is bundled.
   if (mids.size === 0) mids.add(media[0]?.mid ?? "0");
   for (const mid of mids) {
     lines.push(`m=${media.find((one) => one.mid === mid)?.kind ?? "audio"} 9 UDP/TLS/RTP/SAVPF 0`);

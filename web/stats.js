@@ -1,10 +1,10 @@
-/** Figures of a running call, pure. */
+/** How good the connection of a call is, from the browser's statistics. Pure. */
 
 /** @typedef {{rttMs: number | null, jitterMs: number | null, lossPercent: number | null, lost: number, received: number}} Figures */
 
 /**
  * @param {Iterable<any>} reports of RTCPeerConnection.getStats()
- * @param {Figures | null} before the figures of the last time: loss is that of the time between
+ * @param {Figures | null} before the previous figures: loss is that of the time since
  * @returns {Figures}
  */
 export function summarise(reports, before) {
@@ -23,7 +23,7 @@ export function summarise(reports, before) {
   }
   const lost = Math.max(0, now.lost - (before?.lost ?? 0));
   const due = lost + now.received - (before?.received ?? 0);
-  // The worse direction counts: one is what we hear, the other what the service hears.
+  // The worse direction counts: what we lose, or what the service loses.
   if (due > 0) now.lossPercent = 100 * Math.max(lost / due, theirs ?? 0);
   return now;
 }

@@ -1,11 +1,11 @@
-/** Small things the browser keeps for this page. Where it refuses (cookies blocked), they last as long as the page. */
+/** Small texts that the browser keeps for this page. If it refuses, as with cookies blocked, they last as long as the page. */
 
 export class Store {
   /** @type {Map<string, string>} */
   #here = new Map();
   #area;
 
-  /** @param {() => Storage} area asked each time: with cookies blocked the mere mention of it throws */
+  /** @param {() => Storage} area called each time, because the mere access throws if cookies are blocked */
   constructor(area) {
     this.#area = area;
   }
@@ -21,7 +21,7 @@ export class Store {
 
   /**
    * @param {string} name
-   * @param {string} value "" forgets it
+   * @param {string} value "" removes it
    */
   set(name, value) {
     this.#here.set(name, value);
@@ -29,7 +29,7 @@ export class Store {
       if (value) this.#area().setItem(`talkspurt.${name}`, value);
       else this.#area().removeItem(`talkspurt.${name}`);
     } catch {
-      // Kept above.
+      // It is kept in this page.
     }
     return value;
   }

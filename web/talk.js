@@ -2,13 +2,13 @@
 
 import { byId } from "./dom.js";
 
-/** Sound takes longer to the service than a message does: without this the last syllable is cut off. */
+/** Sound takes longer to reach the service than a message: without this the last syllable is cut off. */
 export const TAIL_MS = 200;
 
-/** Where the space bar has another meaning. */
+/** Elements in which the space bar has another meaning. */
 const TAKES_SPACE = "input, select, textarea, button, summary, a, [contenteditable]";
 
-/** Events: `start` when the caller begins to speak, `end` a moment after the button was let go. */
+/** Events: `start` when the caller begins to speak, `end` a moment after the button is released. */
 export class Talk extends EventTarget {
   #button = byId("talk", HTMLButtonElement);
   #words = byId("talk-words", HTMLElement);
@@ -23,14 +23,14 @@ export class Talk extends EventTarget {
     const button = this.#button;
     button.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
-      button.setPointerCapture(event.pointerId); // let go anywhere
+      button.setPointerCapture(event.pointerId); // it may be released anywhere
       this.#press("pointer");
     });
     for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
       button.addEventListener(name, () => this.#release("pointer"));
     }
-    button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch is no right click
-    // A click that no pointer and no key made: a screen reader, which cannot hold. It is a switch then.
+    button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch is not a right click
+    // A click without pointer or key comes from a screen reader, which cannot hold: the button is a switch then.
     button.addEventListener("click", (event) => {
       if (event.detail === 0) this.#held.has("click") ? this.#release("click") : this.#press("click");
     });
@@ -38,7 +38,7 @@ export class Talk extends EventTarget {
     document.addEventListener("keyup", (event) => this.#onKey(event, false));
     addEventListener("blur", () => this.letGo());
     document.addEventListener("visibilitychange", () => document.hidden && this.letGo());
-    // Whoever clicked on something beside it means the space bar for talking all the same.
+    // After a click on another button the space bar is still for talking.
     button.parentElement?.addEventListener("click", ({ detail, target }) => {
       if (detail > 0 && target instanceof Element && target.closest("button")) this.focus();
     });
@@ -70,7 +70,7 @@ export class Talk extends EventTarget {
     for (const by of [...this.#held]) this.#release(by);
   }
 
-  /** The call is over: nothing follows. */
+  /** The call is over: no `end` follows. */
   cut() {
     clearTimeout(this.#tail);
     this.#held.clear();
@@ -101,7 +101,7 @@ export class Talk extends EventTarget {
     clearTimeout(this.#tail);
     this.#held.add(by);
     this.#showHeld();
-    if (this.#speaking) return; // let go and pressed again within the tail
+    if (this.#speaking) return; // released and pressed again within the tail
     this.#speaking = true;
     this.dispatchEvent(new Event("start"));
   }

@@ -17,8 +17,8 @@ export class Transcript {
   interrupted = false;
 
   /**
-   * @param {HTMLElement} list shows the turns; not a live region, partials would chatter
-   * @param {HTMLElement} announcer live region that is given the final texts
+   * @param {HTMLElement} list shows the turns; not a live region: unfinished turns would be read again and again
+   * @param {HTMLElement} announcer live region that is given the finished turns
    * @param {HTMLElement} latest button that leads back to the newest turn
    */
   constructor(list, announcer, latest) {
@@ -30,7 +30,7 @@ export class Transcript {
     new ResizeObserver(() => latest.hidden && this.#follow()).observe(list);
   }
 
-  /** A new call: earlier ones stay readable, above a line. */
+  /** A new call begins: earlier ones stay above a line. */
   begin() {
     const last = this.list.lastElementChild;
     if (last && !last.classList.contains("divider")) {
@@ -41,7 +41,7 @@ export class Transcript {
     this.#typed = [];
   }
 
-  /** The call is over: nothing grows any more. */
+  /** The call is over: what is unfinished stays so. */
   finish() {
     for (const { row } of this.#turns.values()) row.dataset.final = "true";
     for (const card of this.#tools.values()) if (card.dataset.state === "running") setToolState(card, "cancelled");
@@ -66,7 +66,7 @@ export class Transcript {
   }
 
   /**
-   * Shows typed words at once; the service's echo of them takes this turn over.
+   * Shows typed words at once. The service's echo of them then replaces this turn in place.
    * @param {string} id the message's id
    * @param {string} words
    */
@@ -111,7 +111,7 @@ export class Transcript {
   #revise(id, speaker, data, words, unheard, final, typed) {
     const revision = Number(data.revision ?? 0);
     const known = this.#turns.get(id);
-    if (!known && !words && !unheard) return undefined; // a noise that became no words
+    if (!known && !words && !unheard) return undefined; // a noise without words
     const turn = known ?? this.#turn(id, speaker, typed);
     if (revision < turn.revision) return undefined;
     turn.revision = revision;
@@ -149,7 +149,7 @@ export class Transcript {
     turn.body.replaceChildren(words);
     if (unheard) {
       const gap = words && !/\s$/.test(words) && !/^\s/.test(unheard) ? " " : "";
-      turn.body.append(gap, make("del", { title: "Not heard: you interrupted" }, unheard));
+      turn.body.append(gap, make("del", { title: "You interrupted before this was spoken" }, unheard));
     }
     if (final && !wasFinal && words) {
       const who = turn.row.dataset.speaker === "agent" ? "Agent" : "You";
@@ -170,7 +170,7 @@ export class Transcript {
    */
   #onTool(type, data) {
     const id = text(data.tool_call_id);
-    if (!id) return; // "-started" names no call yet; "-in-progress" follows at once
+    if (!id) return; // "-started" has no call id yet; "-in-progress" follows at once
     let card = this.#tools.get(id);
     if (!card) {
       card = make("li", { class: "tool", "data-tool": id },
@@ -185,7 +185,7 @@ export class Transcript {
     put(card, ".tool-arguments", pretty("Asked", data.arguments));
     if (type === "llm-function-call-stopped") {
       put(card, ".tool-result", pretty("Answered", data.result));
-      // The result itself is told only if the service is set to; the outcome always is.
+      // The result comes only with the setting `tool_reports` full; the outcome always does, but for `none`.
       const failed = data.outcome === "error" || data.outcome === "timeout";
       setToolState(card, data.cancelled === true ? "cancelled" : failed ? "failed" : "done");
     }
@@ -217,7 +217,7 @@ export class Transcript {
     if (follow) this.#follow();
   }
 
-  /** @param {string} id of a request the service could not carry out */
+  /** @param {string} id of a request that the service could not carry out */
   refused(id) {
     if (!this.#typed.includes(id)) return;
     this.#typed = this.#typed.filter((one) => one !== id);

@@ -12,14 +12,14 @@ export class Usage {
 
   /**
    * @param {HTMLElement} list a dl
-   * @param {HTMLElement} brief shows the sum
+   * @param {HTMLElement} brief shows the totals
    */
   constructor(list, brief) {
     this.list = list;
     this.brief = brief;
   }
 
-  /** A new call: nothing of the one before counts. */
+  /** A new call begins: everything is counted from zero. */
   begin() {
     this.#account = blank();
     this.#show();
@@ -49,7 +49,7 @@ function blank() {
 
 /**
  * @param {Account} account
- * @returns {[string, string][]} names and what stands beside them; none before the first turn
+ * @returns {[string, string][]} names and values; empty before the first turn
  */
 export function usageRows({ usage, limits, sessions }) {
   /** @type {[string, string][]} */

@@ -1,24 +1,24 @@
-/** Camera and screen: captured at the pace at which the agent looks at them. */
+/** Captures camera or screen, no faster than the agent looks at them. */
 
 /** @typedef {"camera" | "screen"} SourceName */
 
-/** The agent is shown a picture a second; a second one in reserve keeps that fresh. */
+/** The agent is shown one picture a second; twice as many keep it fresh. */
 export const MAX_FPS = 2;
-/** Longest side of a shared screen: text stays readable, and a 4K desktop does not cost four times as much. */
+/** Longest side of a shared screen: text stays readable, and a 4K screen does not cost four times as much. */
 const SCREEN_SIDE = 1920;
 
 /**
- * Events: `change` after the stream was opened, replaced or closed, and when the browser begins or ends asking;
- * `lost` after it ended by itself: unplugged, taken back, or stopped in the browser's own bar.
+ * Events: `change` after the stream was opened, replaced or closed, and when the browser begins or stops asking for it;
+ * `lost` after it ended by itself: unplugged, permission withdrawn, or stopped in the browser's own bar.
  */
 export class VideoSource extends EventTarget {
   /** @type {MediaStream | null} */
   stream = null;
-  /** Of the camera; "" is the system's choice. */
+  /** The camera to use; "" is the system's choice. */
   deviceId = "";
   /** True while the browser asks the caller. */
   asking = false;
-  /** Counts openings and closings: a stream that comes after a later one of them is not wanted any more. */
+  /** Counts openings and closings: a stream that arrives after a later one is no longer wanted. */
   #turn = 0;
 
   /** @param {SourceName} name */
@@ -31,7 +31,7 @@ export class VideoSource extends EventTarget {
     return this.stream?.getVideoTracks()[0] ?? null;
   }
 
-  /** Opens it unless it is open or being asked for. */
+  /** Opens it, unless it is open or being asked for. */
   async open() {
     if (this.stream || this.asking) return;
     const turn = ++this.#turn;
@@ -52,11 +52,11 @@ export class VideoSource extends EventTarget {
     }
   }
 
-  /** Opens it again, as `deviceId` now says. Does nothing if it is closed. */
+  /** Opens it again with the present `deviceId`. Does nothing if it is closed. */
   async reopen() {
     const old = this.stream;
     if (!old) return;
-    // Some systems open a camera only once, so the old one is let go first.
+    // Some systems let a camera be opened only once, so the old stream is stopped first.
     this.stream = null;
     stop(old);
     await this.open();
@@ -77,11 +77,11 @@ export class VideoSource extends EventTarget {
     this.stream = stream;
     const { track } = this;
     if (!track) return;
-    // A screen is mostly words: better sharp than smooth.
+    // A screen is mostly text: sharp matters more than smooth.
     if (this.name === "screen") track.contentHint = "detail";
     track.addEventListener("ended", () => {
       if (this.stream !== stream) return;
-      // No other camera takes its place: which one shows what is the caller's to say.
+      // No other camera replaces it: what to show is for the caller to decide.
       this.close();
       this.dispatchEvent(new Event("lost"));
     });
@@ -115,8 +115,8 @@ export class VideoSource extends EventTarget {
 }
 
 /**
- * What to ask of a camera, best first. Not every one can go as slowly as we like (the sender drops the rest), and
- * the chosen one may be unplugged since (any is better than none).
+ * What to ask for, best first. Not every camera can capture as slowly as we like (the sender then drops frames), and
+ * the chosen one may have been unplugged (any is better than none).
  * @param {string} deviceId
  * @returns {MediaTrackConstraints[]}
  */

@@ -22,12 +22,11 @@ from typing import Any
 
 from agent import events
 from agent.call.conversation import AnswerCompleted, Flush, Outcomes, ReplaceSession, TellWaiting
-from agent.call.kept import KeptCall, KeptTurn
+from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
 from agent.call.ports import CallPorts
 from agent.call.setup import AgentSetup
-from agent.call.shown import shown
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
 from agent.call.wiring import wired
@@ -39,6 +38,7 @@ from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
 from agent.media.inbound import Ear
+from agent.picture import Picture
 from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
@@ -155,10 +155,9 @@ class Call:
 
     def keep(self) -> KeptCall:
         """Return what another call needs to go on from here: `Call(kept=...)`."""
-        turns = self.transcript.in_order()
         return KeptCall.of(
             model=self.model,
-            turns=[KeptTurn(speaker=turn.speaker, text=turn.text, noted=turn.noted) for turn in turns],
+            turns=[turn.said for turn in self.transcript.in_order()],
             instructions=self.sessions.new_instructions,
             open_tools=self.tools.running,
             spent=self.meter.total(),
@@ -252,12 +251,12 @@ class Call:
                 self.tools.handle_came()
             case wire.Usage():
                 self._limits.bill(fact)
-            case wire.Picture():
+            case Picture():
                 self.speaking.show(fact)
-            case wire.Sources() | wire.Code() | wire.CodeResult():
-                self._carry_out([shown(fact)])
-            case wire.Thought() if self._wants_thoughts:
-                self._carry_out([shown(fact)])
+            case events.SourcesFound() | events.CodeWritten() | events.CodeRan():
+                self._carry_out([fact])
+            case events.AgentThought() if self._wants_thoughts:
+                self._carry_out([fact])
         self._settle()
 
     def _carry_out(self, outcomes: Outcomes) -> None:

@@ -22,13 +22,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent import events
-from agent.call.kept import KeptTurn
 from agent.call.setup import AgentSetup
-from agent.call.shown import timed
 from agent.dialog.asides import GENTLE_NUDGE, NUDGE, NUDGE_TO_WRITE
 from agent.dialog.floor import Floor
 from agent.dialog.response import ResponseTimer
-from agent.dialog.transcript import Revision, Speaker, Transcript
+from agent.dialog.transcript import Transcribed, Transcript
 from agent.dialog.turns import Turns
 from agent.dialog.watchdog import Alarm, Watchdog
 from agent.live import wire
@@ -36,7 +34,7 @@ from agent.live.config import vad_silence_s
 from agent.live.models import answer_timeout_s, ignores_speech
 from agent.media.level import HANGOVER_S
 from agent.media.playout import Flushed
-from agent.tools.context import Spoken
+from agent.spoken import Spoken
 
 STALE_TEXT_S = 1.5
 MODEL_BEGINS_S = 1.0  # that the model may take to begin its answer
@@ -113,10 +111,10 @@ class Conversation:
         turns: of an earlier call that this one goes on from.
     """
 
-    def __init__(self, setup: AgentSetup, queue: Queue, tools: OpenTools, turns: Sequence[KeptTurn] = ()) -> None:
+    def __init__(self, setup: AgentSetup, queue: Queue, tools: OpenTools, turns: Sequence[Spoken] = ()) -> None:
         self.transcript = Transcript()
         for turn in turns:
-            self.transcript.restore(turn.speaker, turn.text, noted=turn.noted)
+            self.transcript.restore(turn)
         self.response = ResponseTimer()
         "How long the caller waits for answers."
         self.floor = Floor(marked=setup.marks_turns)
@@ -179,7 +177,7 @@ class Conversation:
         """True while nobody speaks, no answer is owed and no tool runs."""
         return not (self._turns.open or self._tools.open or self.floor.taken or self._watchdog.owed)
 
-    def history(self, *, complete_only: bool) -> list[tuple[Speaker, str]]:
+    def history(self, *, complete_only: bool) -> list[Spoken]:
         """Return who said what, as a session is told it.
 
         Args:
@@ -189,12 +187,12 @@ class Conversation:
 
     def spoken(self) -> tuple[Spoken, ...]:
         """Return what was said so far, as tools see it."""
-        return tuple(Spoken(turn.speaker, turn.text) for turn in self.transcript.turns if not turn.noted)
+        return tuple(turn.said for turn in self.transcript.turns if not turn.said.noted)
 
     def caller_turns(self) -> list[tuple[str, str]]:
         """Return what the caller said and typed so far: the id and the words of each turn, open ones too."""
-        turns = self.transcript.in_order()
-        return [(turn.turn_id, turn.text) for turn in turns if turn.speaker == "caller" and not turn.noted]
+        turns = [turn for turn in self.transcript.in_order() if not turn.said.noted]
+        return [(turn.turn_id, turn.said.text) for turn in turns if turn.said.speaker == "caller"]
 
     # the caller
 
@@ -213,7 +211,7 @@ class Conversation:
     def typed(self, text: str, now: float, *, cuts: bool) -> Outcomes:
         """The caller typed something; with ``cuts`` it cuts off what the agent is saying."""
         self.caller_spoke_at = now
-        out = [_told(revision) for revision in self.transcript.typed(text)]
+        out: Outcomes = [*self.transcript.typed(text)]
         if cuts:
             out += self.interrupt(now)
         self.response.caller_typed(now)
@@ -308,7 +306,7 @@ class Conversation:
         self._watchdog.words_came(now)
         out = _told_if(self.transcript.add("caller", fact.text))
         if fact.words:
-            out.append(timed(fact.words))
+            out.append(events.CallerWordsTimed(fact.words))
         return [*out, *self._finish_caller()] if fact.finished else out
 
     def interrupted(self, now: float) -> Outcomes:
@@ -443,18 +441,8 @@ class Conversation:
         return out
 
 
-def _told_if(revision: Revision | None) -> Outcomes:
-    return [] if revision is None else [_told(revision)]
-
-
-def _told(revision: Revision) -> Outcome:
-    """Return the event that tells of a turn's text as it stands."""
-    turn_id, number, text, final = revision.turn_id, revision.revision, revision.text, revision.final
-    if revision.speaker == "caller":
-        return events.CallerTranscribed(turn_id, number, text, final, revision.typed)
-    return events.AgentTranscribed(
-        turn_id, number, text, final, revision.interrupted, revision.unheard_text, revision.estimated
-    )
+def _told_if(transcribed: Transcribed | None) -> Outcomes:
+    return [] if transcribed is None else [transcribed]
 
 
 def _watchdog(setup: AgentSetup) -> Watchdog:

@@ -1,14 +1,14 @@
-"""The pictures that the model makes in a call, kept for a while for whoever asks for them. Pure."""
+"""The newest pictures that the model made in a call, for whoever asks for them. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 from agent import events
-from agent.live import wire
+from agent.picture import Picture
 
 MIME_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
-"""What a browser shows and cannot run; SVG is a program."""
+"""What a browser shows but does not run: SVG may contain programs."""
 MAX_PICTURE_BYTES = 4 << 20
 MAX_KEPT = 4
 
@@ -17,8 +17,8 @@ class Drawn:
     """The newest pictures of one call.
 
     Attributes:
-        count: pictures that were taken.
-        refused: pictures of another kind, or too large.
+        count: how many pictures were taken.
+        refused: how many were of another kind or too large.
     """
 
     def __init__(self) -> None:
@@ -26,8 +26,8 @@ class Drawn:
         self.refused = 0
         self._kept: OrderedDict[int, events.AgentShowedPicture] = OrderedDict()
 
-    def take(self, picture: wire.Picture) -> events.AgentShowedPicture | None:
-        """Keep a picture; return the event that tells of it, None if it is refused."""
+    def take(self, picture: Picture) -> events.AgentShowedPicture | None:
+        """Keep a picture; return its event, or None if the picture is refused."""
         if picture.mime_type not in MIME_TYPES or len(picture.data) > MAX_PICTURE_BYTES:
             self.refused += 1
             return None
@@ -39,5 +39,5 @@ class Drawn:
         return shown
 
     def picture(self, number: int) -> events.AgentShowedPicture | None:
-        """Return a picture by its number; None if there is none, or it is kept no more."""
+        """Return a picture by its number; None if it does not exist or is no longer kept."""
         return self._kept.get(number)

@@ -20,13 +20,13 @@ from agent.dialog.asides import keys_entered
 from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad
 from agent.errors import MediaError
 from agent.live.models import rules_of
-from agent.live.uplink import ActivityMark, Audio, Image, TypedText, Uplink
+from agent.live.uplink import ActivityMark, Audio, TypedText, Uplink
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.fir import Pcm
 from agent.media.inbound import Ear
 from agent.media.level import SpeechLevel
 from agent.media.preroll import Preroll
-from agent.media.still import Still
+from agent.picture import Picture
 from agent.unicode import valid_text
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Hearing:
         self._mark(starts=False)
         return self._floor.marked
 
-    def type_text(self, text: str, *, run_immediately: bool = True, pictures: Sequence[Still] = ()) -> None:
+    def type_text(self, text: str, *, run_immediately: bool = True, pictures: Sequence[Picture] = ()) -> None:
         """Pass on what the caller typed.
 
         Args:
@@ -138,11 +138,10 @@ class Hearing:
             LiveLost: the Live server has stopped reading.
         """
         text = valid_text(text)
-        images = [Image(still.mime_type, still.data) for still in pictures]
-        if run_immediately and not images and not self._typed_sees:
-            images = [Image("image/jpeg", jpeg.data) for jpeg in self._sight.pictures()]
-        self._uplink.put(TypedText(text, tuple(images)))
-        self._ports.act(self._conversation.typed(text, self._clock(), cuts=run_immediately or bool(images)))
+        if run_immediately and not pictures and not self._typed_sees:
+            pictures = [shown.picture for shown in self._sight.pictures()]
+        self._uplink.put(TypedText(text, tuple(pictures)))
+        self._ports.act(self._conversation.typed(text, self._clock(), cuts=run_immediately or bool(pictures)))
 
     def interrupt(self) -> bool:
         """Have the agent fall silent at once; the model is told nothing, so that it answers nothing.

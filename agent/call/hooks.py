@@ -19,7 +19,7 @@ from agent import events
 from agent.author.hooks import Hook, Hooks
 from agent.call.tool_calls import Host, HostContext
 from agent.isolate import isolated_async
-from agent.tools.context import Spoken
+from agent.spoken import Spoken
 from agent.tools.runner import in_thread
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from agent.dialog.budget import Spent
 from agent.dialog.prices import Direction
 from agent.errors import ConfigError
+from agent.spoken import Spoken
 from agent.unicode import valid_json
 
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
@@ -27,23 +28,6 @@ HANDLE_LIFE_S = 90 * 60.0  # Google keeps them for two hours after a session
 
 Text = Annotated[str, Field(max_length=MAX_TURN_CHARS)]
 Count = Annotated[int, Field(ge=0)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptTurn:
-    """A turn as it was heard.
-
-    Attributes:
-        speaker: whose it was.
-        text: what was said.
-        noted: nobody said it: the model was told.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    speaker: Literal["caller", "agent"]
-    text: Text = field(repr=False)
-    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +52,7 @@ class KeptCall:
     version: Literal[1] = 1
     kept_at: Annotated[float, Field(ge=0)]
     model: Annotated[str, Field(max_length=MAX_MODEL_CHARS)]
-    turns: Annotated[tuple[KeptTurn, ...], Field(max_length=MAX_TURNS)] = field(repr=False)
+    turns: Annotated[tuple[Spoken, ...], Field(max_length=MAX_TURNS)] = field(repr=False)
     instructions: Text | None = field(default=None, repr=False)
     open_tools: Annotated[
         tuple[Annotated[str, Field(max_length=MAX_NAME_CHARS)], ...], Field(max_length=MAX_OPEN_TOOLS)
@@ -83,7 +67,7 @@ class KeptCall:
         cls,
         *,
         model: str,
-        turns: Sequence[KeptTurn],
+        turns: Sequence[Spoken],
         instructions: str | None,
         open_tools: Sequence[str],
         spent: Spent,
@@ -135,7 +119,7 @@ class KeptCall:
         return Spent(Counter(tokens), None if self.cost_usd is None else Decimal(str(self.cost_usd)))
 
 
-def newest(turns: Sequence[KeptTurn]) -> tuple[KeptTurn, ...]:
+def newest(turns: Sequence[Spoken]) -> tuple[Spoken, ...]:
     """Return the newest turns, `MAX_TURNS` and `MAX_KEPT_CHARS` in all at most, oldest first."""
     room, kept = MAX_KEPT_CHARS, []
     for turn in reversed(turns[-MAX_TURNS:]):
@@ -159,10 +143,17 @@ def read_kept(value: object) -> KeptCall:
         ConfigError: it is none; the message names the first thing that is wrong.
     """
     try:
-        return _ADAPTER.validate_python(valid_json(value))
+        kept = _ADAPTER.validate_python(valid_json(value))
     except RecursionError:
         raise ConfigError("this is no call that was kept: it is nested too deeply") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise ConfigError(f"this is no call that was kept: {where}: {first['msg']}") from None
+    for number, turn in enumerate(kept.turns):
+        if len(turn.text) > MAX_TURN_CHARS:
+            where = f"turns.{number}.text"
+            raise ConfigError(
+                f"this is no call that was kept: {where}: String should have at most {MAX_TURN_CHARS} characters"
+            )
+    return kept

@@ -23,10 +23,12 @@ from agent.call.tool_calls import ToolCalls
 from agent.clock import unix
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
-from agent.live.link import LinkPorts, LiveLink, Replaced
-from agent.live.sender import Said
+from agent.live.link import LiveLink
+from agent.live.ports import LinkPorts
 from agent.live.session import LiveClient, Opening
-from agent.live.uplink import Item, Picture, ToolResult, Uplink
+from agent.live.uplink import Item, ToolResult, Uplink
+from agent.picture import Shown
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
@@ -172,13 +174,12 @@ class Sessions:
         self._tools.session_replaced(unsent)
         self._ports.act(self._conversation.session_ended(self._ports.clock()))
 
-    def _replaced(self, how: Replaced) -> None:
+    def _replaced(self, how: events.SessionReplaced, told_turns: int) -> None:
         self._take_over()
         self._sight.session_replaced()
-        outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
-        self._ports.act([events.SessionReplaced(how.resumed, outage_ms, replayed_ms, self.link.session_id)])
-        if how.told_turns:
-            self._ports.act([events.ContextRebuilt(how.told_turns)])
+        self._ports.act([how])
+        if told_turns:
+            self._ports.act([events.ContextRebuilt(told_turns)])
         elif not how.resumed and self._conversation.generation:
             self._ports.act([events.ContextLost()])
 
@@ -194,15 +195,14 @@ class Sessions:
             self._tools.replace(self._setup.tools)
         self._ports.act([events.InputRefused(what, reason)])
 
-    def _picture_sent(self, picture: Picture) -> None:
-        self._ports.act(
-            [events.PictureSent(picture.source, picture.width, picture.height, len(picture.jpeg_bytes))]
-        )
+    def _picture_sent(self, shown: Shown) -> None:
+        picture = shown.picture
+        self._ports.act([events.PictureSent(shown.source, picture.width, picture.height, len(picture.data))])
 
     def _opening(self, kept: KeptCall | None) -> Opening:
         """Begin from where an earlier call was: by its handle, else by what was said in it."""
         handle = None if kept is None else kept.fresh_handle(self._own.settings.model, unix())
         return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
 
-    def _history(self, *, complete_only: bool) -> list[Said]:
-        return [Said(speaker, text) for speaker, text in self._conversation.history(complete_only=complete_only)]
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
+        return self._conversation.history(complete_only=complete_only)

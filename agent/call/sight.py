@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agent.clock import Clock
-from agent.live.uplink import Picture, Uplink
-from agent.media.video import Eye, Jpeg
+from agent.live.uplink import Uplink
+from agent.media.video import Eye
+from agent.picture import Shown
 
 SHOWN_S = 3.0  # without a packet of it, a camera or screen counts as off
 
@@ -22,21 +23,21 @@ class Sight:
         "Where the caller is seen; to be filled before the call runs."
         self._uplink = uplink
         self._clock = clock
-        self._shown: dict[str, Jpeg] = {}  # the newest picture by source
+        self._shown: dict[str, Shown] = {}  # the newest picture by source
 
-    def see(self, jpeg: Jpeg) -> None:
+    def see(self, shown: Shown) -> None:
         """Take what the caller shows now."""
-        self._shown[jpeg.source] = jpeg
-        self._uplink.put(Picture(jpeg.source, jpeg.width, jpeg.height, jpeg.data))
+        self._shown[shown.source] = shown
+        self._uplink.put(shown)
 
-    def pictures(self, source: str | None = None) -> list[Jpeg]:
+    def pictures(self, source: str | None = None) -> list[Shown]:
         """Return the newest picture of a source that is on, or of each."""
         off = {eye.name for eye in self.eyes if not self._is_on(eye)}
-        return [jpeg for name, jpeg in self._shown.items() if source in (None, name) and name not in off]
+        return [shown for name, shown in self._shown.items() if source in (None, name) and name not in off]
 
     def jpeg(self, source: str | None) -> bytes | None:
         """Return the newest picture of a source that is on, or of any; None if it is off, or all are."""
-        return next((jpeg.data for jpeg in self.pictures(source)), None)
+        return next((shown.picture.data for shown in self.pictures(source)), None)
 
     def look_again(self, source: str | None = None) -> list[str]:
         """Send the next picture of a source, or of each, even if it looks like the last; return which are on."""

@@ -13,6 +13,7 @@ from agent.media.downlink import VoiceReader
 from agent.media.level import is_audible
 from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
+from agent.picture import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Speaking:
         conversation.voice_arrived(len(pcm), now, audible=is_audible(pcm))
         self.voice.push(pcm, generation=conversation.generation)
 
-    def show(self, made: wire.Picture) -> None:
+    def show(self, made: Picture) -> None:
         """Take a picture that the model made."""
         now = self._ports.clock()
         self._ports.act(self._conversation.output_arrived(now))

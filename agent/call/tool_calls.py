@@ -26,9 +26,10 @@ from agent.dialog.confirm import REQUESTS, Confirmations
 from agent.dialog.ledger import Entry, Ledger
 from agent.errors import MediaError, ToolError
 from agent.isolate import ignore
-from agent.live.uplink import Image, Note, ToolResult
+from agent.live.uplink import Note, ToolResult
 from agent.media.still import read_still
-from agent.tools.context import Spoken
+from agent.picture import Picture
+from agent.spoken import Spoken
 from agent.tools.declare import Scheduling, Tool
 from agent.tools.runner import MAX_ANSWER_CHARS, Outcome, ToolAnswer, check_answer, run_tool
 from agent.tools.scheduled import Scheduled, unscheduled
@@ -353,15 +354,15 @@ def late_note(result: ToolResult) -> Note | None:
         late_answer(result.name, result.response),
         wants_reply=result.scheduling != "SILENT",
         result=result,
-        images=result.images,
+        pictures=result.pictures,
     )
 
 
 def _result(call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
-    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, images=_images(answer))
+    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, pictures=_images(answer))
 
 
-def _images(answer: ToolAnswer) -> tuple[Image, ...]:
+def _images(answer: ToolAnswer) -> tuple[Picture, ...]:
     """Return an answer's pictures.
 
     Raises:
@@ -370,7 +371,7 @@ def _images(answer: ToolAnswer) -> tuple[Image, ...]:
     if len(answer.pictures) > MAX_PICTURES or sum(map(len, answer.pictures)) > MAX_PICTURE_BYTES:
         limits = f"{MAX_PICTURES} pictures of {MAX_PICTURE_BYTES >> 20} MiB together"
         raise MediaError(f"a tool may return {limits} at most")
-    return tuple(Image(still.mime_type, still.data) for still in map(read_still, answer.pictures))
+    return tuple(map(read_still, answer.pictures))
 
 
 def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:

@@ -12,65 +12,56 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Any
 
-Speaker = Literal["caller", "agent"]
+from agent.events import AgentTranscribed, CallerTranscribed
+from agent.spoken import Speaker, Spoken
 
 MAX_KEPT_TURNS = 1000
 SAMPLES_PER_S = 24_000
-FASTEST_CHARS_PER_S = 30  # hasty speech has some 20
+MAX_CHARS_PER_S = 30  # nobody speaks faster: hasty speech has some 20
 MAX_HISTORY_CHARS = 20_000  # some 5,000 tokens
 
 
+Transcribed = CallerTranscribed | AgentTranscribed
+
+
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """A turn's text as it stands.
+class Turn:
+    """A turn as it stands.
 
     Attributes:
-        speaker: whose turn it is.
-        turn_id: stable over the turn's revisions, unique in the call.
-        revision: counts up from 1.
-        text: the whole text so far; after an interruption, what was heard of it.
-        final: no revision follows.
-        typed: the caller typed it.
-        interrupted: the agent was interrupted in it.
-        unheard_text: what was generated but not heard.
-        estimated: where the text was cut is an estimate.
-        noted: the model was told it; nobody said it aloud, and no client is shown it.
+        number: counts up from 1 in the order in which the turns began.
+        said: who said what.
     """
 
-    speaker: Speaker
-    turn_id: str
-    revision: int
-    text: str
-    final: bool = False
-    typed: bool = False
-    interrupted: bool = False
-    unheard_text: str = ""
-    estimated: bool = False
-    noted: bool = False
+    number: int
+    said: Spoken
+
+    @property
+    def turn_id(self) -> str:
+        """As in the events of the turn."""
+        return _turn_id(self.number)
 
 
 @dataclass(slots=True)
 class _OpenTurn:
-    turn_id: str
+    number: int
     text: str = ""
     revision: int = 0
     outdated: bool = False  # the next fragment replaces the text
-    marks: list[tuple[int, int]] = field(
-        default_factory=list
-    )  # (samples arrived, length of the text before the fragment)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    "Of each fragment: samples that had arrived, length of the text before it."
 
 
 class Transcript:
-    """Collect fragments into turns.
-
-    The turns that are final are kept in `turns`, in the order in which they ended.
-    """
+    """Collect fragments into turns."""
 
     def __init__(self) -> None:
-        self.turns: deque[Revision] = deque(maxlen=MAX_KEPT_TURNS)
+        self.turns: deque[Turn] = deque(maxlen=MAX_KEPT_TURNS)
+        "The turns that are final, in the order in which they ended."
         self._open: dict[tuple[Speaker, int], _OpenTurn] = {}  # by speaker and generation
         self._count = 0
 
@@ -79,37 +70,36 @@ class Transcript:
         """How many turns have begun, notes among them; turn ids count up."""
         return self._count
 
-    def history(self, through: int | None = None) -> list[tuple[Speaker, str]]:
+    def history(self, through: int | None = None) -> list[Spoken]:
         """Return who said what, in the order in which the turns began, open ones as they stand.
 
         Args:
             through: only the first so many turns of the call; None for all.
 
         Returns:
-            The newest turns, `MAX_HISTORY_CHARS` of them in all; of an interrupted one what was heard. Of a newest
-            turn that is longer by itself its end.
+            The newest turns, `MAX_HISTORY_CHARS` in all at most. Of an interrupted turn it is what was heard; of a
+            newest turn that is too long by itself, the end.
         """
-        told: list[tuple[Speaker, str]] = []
+        told: list[Spoken] = []
         room = MAX_HISTORY_CHARS
         for turn in reversed(self.in_order()):
-            if turn.text.strip() and (through is None or _number(turn) <= through):
-                room -= len(turn.text)
+            text = turn.said.text
+            if text.strip() and (through is None or turn.number <= through):
+                room -= len(text)
                 if room < 0 and told:
                     break
-                told.append((turn.speaker, turn.text.strip()[-MAX_HISTORY_CHARS:]))
+                told.append(replace(turn.said, text=text.strip()[-MAX_HISTORY_CHARS:]))
         return told[::-1]
 
-    def in_order(self) -> list[Revision]:
+    def in_order(self) -> list[Turn]:
         """Return all turns in the order in which they began, open ones as they stand."""
-        open_turns = [
-            Revision(speaker, turn.turn_id, turn.revision, turn.text) for (speaker, _), turn in self._open.items()
-        ]
-        return sorted([*self.turns, *open_turns], key=_number)
+        open_turns = [Turn(turn.number, Spoken(speaker, turn.text)) for (speaker, _), turn in self._open.items()]
+        return sorted([*self.turns, *open_turns], key=attrgetter("number"))
 
-    def restore(self, speaker: Speaker, text: str, *, noted: bool) -> None:
+    def restore(self, said: Spoken) -> None:
         """Add a turn of an earlier call that this one goes on from; to be called before anything is said."""
         self._count += 1
-        self.turns.append(Revision(speaker, f"t{self._count}", 1, text, final=True, noted=noted))
+        self.turns.append(Turn(self._count, said))
 
     def expect_again(self) -> None:
         """The words of the caller's open turn will come once more: the next fragment replaces the text."""
@@ -123,7 +113,7 @@ class Transcript:
 
     def add(
         self, speaker: Speaker, fragment: str, *, generation: int = 0, arrived_samples: int = 0
-    ) -> Revision | None:
+    ) -> Transcribed | None:
         """Append a fragment to the speaker's open turn, beginning one if there is none.
 
         Args:
@@ -143,34 +133,29 @@ class Transcript:
             turn.marks.clear()
         turn.marks.append((arrived_samples, len(turn.text)))
         turn.text += fragment
-        return self._revise(speaker, turn)
+        return _revise(speaker, turn)
 
-    def typed(self, text: str) -> list[Revision]:
+    def typed(self, text: str) -> list[Transcribed]:
         """Add a turn that the caller typed; an open spoken one is finished first."""
         spoken = self.finish("caller")
         turn = self._begin("caller", 0)
         turn.text = text
         del self._open["caller", 0]
-        final = self._revise("caller", turn, final=True, typed=True)
-        self.turns.append(final)
+        final = self._end("caller", turn, typed=True)
         return [final] if spoken is None else [spoken, final]
 
     def note(self, text: str) -> None:
-        """Add what the model is told beside the talk: part of the history, and nobody's turn."""
-        self.restore("caller", text, noted=True)
+        """Add something that the model is told and nobody said: it is part of the history."""
+        self.restore(Spoken("caller", text, noted=True))
 
-    def finish(self, speaker: Speaker, generation: int = 0) -> Revision | None:
+    def finish(self, speaker: Speaker, generation: int = 0) -> Transcribed | None:
         """End the speaker's open turn (of a generation), if there is one."""
         turn = self._open.pop((speaker, generation), None)
-        if turn is None:
-            return None
-        final = self._revise(speaker, turn, final=True)
-        self.turns.append(final)
-        return final
+        return None if turn is None else self._end(speaker, turn)
 
     def interrupt(
         self, generation: int, heard_samples: int, arrived_samples: int, *, written: bool = False
-    ) -> Revision | None:
+    ) -> Transcribed | None:
         """End the agent's open turn of a generation at what was heard of it.
 
         Args:
@@ -185,42 +170,29 @@ class Transcript:
         heard = turn.text if written else turn.text[: _heard_length(turn, heard_samples, arrived_samples)]
         unheard = turn.text[len(heard) :]
         turn.text = heard.rstrip()
-        final = self._revise(
-            "agent",
-            turn,
-            final=True,
-            interrupted=True,
-            unheard_text=unheard.strip(),
-            estimated=0 < heard_samples < arrived_samples,
-        )
-        self.turns.append(final)
-        return final
+        estimated = 0 < heard_samples < arrived_samples
+        return self._end("agent", turn, interrupted=True, unheard_text=unheard.strip(), estimated=estimated)
 
     def _begin(self, speaker: Speaker, generation: int) -> _OpenTurn:
         self._count += 1
-        turn = self._open[speaker, generation] = _OpenTurn(f"t{self._count}")
+        turn = self._open[speaker, generation] = _OpenTurn(self._count)
         return turn
 
-    def _revise(
-        self,
-        speaker: Speaker,
-        turn: _OpenTurn,
-        *,
-        final: bool = False,
-        typed: bool = False,
-        interrupted: bool = False,
-        unheard_text: str = "",
-        estimated: bool = False,
-    ) -> Revision:
-        turn.revision += 1
-        text = turn.text.rstrip() if final else turn.text
-        return Revision(
-            speaker, turn.turn_id, turn.revision, text, final, typed, interrupted, unheard_text, estimated
-        )
+    def _end(self, speaker: Speaker, turn: _OpenTurn, **how: Any) -> Transcribed:
+        turn.text = turn.text.rstrip()
+        self.turns.append(Turn(turn.number, Spoken(speaker, turn.text)))
+        return _revise(speaker, turn, final=True, **how)
 
 
-def _number(turn: Revision) -> int:
-    return int(turn.turn_id[1:])
+def _revise(speaker: Speaker, turn: _OpenTurn, *, final: bool = False, **how: Any) -> Transcribed:
+    """Return the event of the turn's next revision; ``how`` it ended are the event's further fields."""
+    turn.revision += 1
+    transcribed = CallerTranscribed if speaker == "caller" else AgentTranscribed
+    return transcribed(_turn_id(turn.number), turn.revision, turn.text, final, **how)
+
+
+def _turn_id(number: int) -> str:
+    return f"t{number}"
 
 
 def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> int:
@@ -231,7 +203,7 @@ def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> 
     if heard_samples >= arrived_samples > 0:
         return len(turn.text)
     begin = (0, 0)
-    fastest = heard_samples * FASTEST_CHARS_PER_S // SAMPLES_PER_S
+    fastest = heard_samples * MAX_CHARS_PER_S // SAMPLES_PER_S
     for end in [*turn.marks[1:], (arrived_samples, len(turn.text))]:
         if heard_samples < end[0]:
             share = (heard_samples - begin[0]) / (end[0] - begin[0])

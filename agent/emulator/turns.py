@@ -281,4 +281,5 @@ class Turns:
 
     def _usage(self) -> Json:
         spoken = round(self._sender.spoken_s * TOKENS_PER_AUDIO_S)
-        return outgoing.usage(self._context.tokens, {"AUDIO": spoken, "TEXT": self._sender.words})
+        said = {"AUDIO": spoken, "TEXT": self._sender.words}
+        return outgoing.usage(self._context.tokens, said, vertex="aiplatform" in self._connection.record.path)

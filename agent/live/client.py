@@ -18,13 +18,13 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 def live_client(endpoint: LiveEndpoint, settings: Settings) -> genai.Client:
-    """Make the SDK's client; one serves all sessions of the process. It asks nobody for anything yet.
+    """Make the SDK's client; one serves all sessions of the process. It connects to nothing yet.
 
     Raises:
         ConfigError: the credentials cannot be used.
     """
     options = http_options(endpoint, settings)
-    if endpoint.api_key is not None:  # said even if false: the SDK would look into its own environment
+    if endpoint.api_key is not None:  # said even if false: otherwise the SDK looks into its own environment
         return genai.Client(vertexai=endpoint.vertex, api_key=endpoint.api_key, http_options=options)
     credentials, project = _service_account(settings)
     try:
@@ -43,7 +43,7 @@ def _service_account(settings: Settings) -> tuple[service_account.Credentials | 
     """Read the service account's file, if there is one.
 
     Returns:
-        Its credentials and its own project; None lets the SDK find Google's default credentials.
+        Its credentials and its own project; None lets the SDK find Google's default ones.
     """
     path = settings.vertex_credentials_file
     if path is None:
@@ -57,7 +57,7 @@ def _service_account(settings: Settings) -> tuple[service_account.Credentials | 
     except OSError as error:
         raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
     except (GoogleAuthError, ValueError, TypeError, AttributeError):  # not its message: it may quote the key
-        raise ConfigError(f"{where}: is not the JSON file of a service account's key") from None
+        raise ConfigError(f"{where}: this is not the JSON key file of a service account") from None
     return credentials, credentials.project_id
 
 

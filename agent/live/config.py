@@ -24,7 +24,7 @@ class LiveEndpoint:
     Attributes:
         api_key: the key of the Gemini API, or of Vertex AI in express mode; any text for the emulator.
         base_url: where the server is; None lets the SDK decide (its own environment, then Google).
-        ca_file: PEM file of the certificate to trust; None for the SDK's own choice (SSL_CERT_FILE, certifi).
+        ca_file: PEM file of the certificate to trust; None leaves it to the SDK (SSL_CERT_FILE, certifi).
         offline_demo: the server is the local emulator.
         vertex: the server is Vertex AI; without a key it takes an access token of a Google Cloud project.
     """
@@ -37,7 +37,7 @@ class LiveEndpoint:
 
 
 def endpoint_of(settings: Settings) -> LiveEndpoint | None:
-    """Return the server that the credentials are for, Vertex AI's first; None if there are none."""
+    """Return the server that the credentials are for, Vertex AI first; None if there are no credentials."""
     if settings.vertex_project is not None or settings.vertex_credentials_file is not None:
         return LiveEndpoint(None, vertex=True)
     if settings.vertex_api_key is not None:
@@ -92,9 +92,9 @@ class SessionSetup:
 def connect_config(
     setup: SessionSetup, *, handle: str | None = None, seeded: bool = False
 ) -> types.LiveConnectConfig:
-    """Build the set-up of one session; anew per connect, because the SDK changes what it is given.
+    """Build the set-up of one session, anew for each connect, because the SDK changes what it is given.
 
-    Compression and resumption are always asked for: without them a session ends after a few minutes for good.
+    Compression and resumption are always asked for: without them a session ends for good after a few minutes.
 
     Args:
         setup: of the sessions of a call.
@@ -140,7 +140,7 @@ def _speech_config(settings: Settings) -> types.SpeechConfig | None:
 
 
 def tools_of(settings: Settings, declarations: Sequence[Mapping[str, Any]]) -> list[types.Tool]:
-    """Return all that the model may use: Google's own tools, and the functions that are declared."""
+    """Return everything that the model may use: Google's own tools and the functions that are declared."""
     tools = []
     if settings.search:
         tools.append(types.Tool(google_search=types.GoogleSearch()))
@@ -153,14 +153,14 @@ def tools_of(settings: Settings, declarations: Sequence[Mapping[str, Any]]) -> l
 
 
 def _proactivity(settings: Settings) -> types.ProactivityConfig | None:
-    """Say nothing to a model that is always proactive: it may take even ``true`` for an error."""
+    """Return None for a model that is always proactive: it may treat even ``true`` as an error."""
     if settings.proactive_audio is None or rules_of(settings.model).proactive_audio == "always":
         return None
     return types.ProactivityConfig(proactive_audio=settings.proactive_audio)
 
 
 def _penalties(settings: Settings) -> types.GenerationConfig | None:
-    """Return what the SDK has no field of its own for; it merges the others into this."""
+    """Return what the SDK has no fields of its own for; it merges the other fields into this."""
     fields = ("presence_penalty", "frequency_penalty", "candidate_count")
     given = {name: getattr(settings, name) for name in fields if getattr(settings, name) is not None}
     return types.GenerationConfig(**given) if given else None
@@ -177,7 +177,7 @@ def _thinking_config(settings: Settings) -> types.ThinkingConfig | None:
 
 @dataclass(frozen=True, slots=True)
 class VadPreset:
-    """Settings of the Live server's own detector; it knows high and low sensitivity, and nothing in between."""
+    """Settings of the Live server's own detector, which knows high and low sensitivity and nothing in between."""
 
     start: Literal["high", "low"]
     end: Literal["high", "low"]
@@ -186,21 +186,21 @@ class VadPreset:
 
 
 VAD_PRESETS = {
-    "high": VadPreset("high", "high", 20, 300),  # quick answers; cuts off who pauses to think
+    "high": VadPreset("high", "high", 20, 300),  # quick answers; cuts off people who pause to think
     "medium": VadPreset("high", "low", 100, 600),
     "low": VadPreset("low", "low", 300, 1000),  # patient; noise and short words begin no turn
     "phone": VadPreset("low", "high", 100, 600),  # line noise begins no turn and keeps none open
 }
 
 
-SERVERS_SILENCE_S = 0.5  # about that, where it is left to the Live server
+DEFAULT_SILENCE_S = 0.5  # about what the Live server takes if nothing is set
 
 
 def vad_silence_s(settings: Settings, vad: str | None) -> float:
     """Return after how much silence the Live server's own detector calls a turn finished; see `SessionSetup`."""
     preset = VAD_PRESETS.get(vad or "")
     silence_ms = _first(settings.vad_silence_ms, preset.silence_ms if preset else None)
-    return SERVERS_SILENCE_S if silence_ms is None else silence_ms / 1000
+    return DEFAULT_SILENCE_S if silence_ms is None else silence_ms / 1000
 
 
 def _realtime_input_config(settings: Settings, vad: str | None) -> types.RealtimeInputConfig | None:

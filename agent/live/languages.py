@@ -1,8 +1,7 @@
 """The languages of the Live API, by their codes. Pure data, and questions about it.
 
 Google's pages name some 70 to 100 languages for its native audio models, and 24 codes with a region for the older
-ones; the lists differ from page to page. So a code that is not known here is passed on with a warning: the Live
-server has the say.
+ones; the lists differ from page to page. So an unknown code is passed on with a warning: the Live server decides.
 """
 
 from __future__ import annotations
@@ -135,29 +134,29 @@ def _pairs(text: str) -> dict[str, str]:
     return dict(pair.split("=") for pair in text.split())
 
 
-_IN_THEMSELVES = _pairs(
+_OWN_NAMES = _pairs(
     "deutsch=de español=es espanol=es français=fr francais=fr italiano=it português=pt portugues=pt nederlands=nl "
     "polski=pl türkçe=tr svenska=sv"
 )
-_OF_COUNTRY = _pairs("gr=el cz=cs jp=ja kr=ko dk=da se=sv ua=uk cn=zh br=pt gb=en us=en at=de ch=de")
-_OF_LANGUAGE = _pairs("UK=GB EN=GB SP=ES JA=JP KO=KR DA=DK SV=SE CS=CZ")
+_LANGUAGE_BY_COUNTRY = _pairs("gr=el cz=cs jp=ja kr=ko dk=da se=sv ua=uk cn=zh br=pt gb=en us=en at=de ch=de")
+_COUNTRY_BY_LANGUAGE = _pairs("UK=GB EN=GB SP=ES JA=JP KO=KR DA=DK SV=SE CS=CZ")
 
 
 def is_known(code: str) -> bool:
-    """Say whether this is the code of a language that the Live API is said to speak, with any region."""
+    """Tell whether this is the code of a language that Google lists, with any region."""
     found = _CODE.fullmatch(code)
     return found is not None and found[1] in LANGUAGES and (found[3] is None or found[3] in REGIONS)
 
 
 def meant(code: str) -> str | None:
-    """Return the known code that was probably meant; None if there is no telling."""
-    by_name = _IN_THEMSELVES | {name.lower(): found for found, name in LANGUAGES.items()}
+    """Return the known code that was probably meant; None if nothing is close."""
+    by_name = _OWN_NAMES | {name.lower(): found for found, name in LANGUAGES.items()}
     if found := get_close_matches(code.strip().lower(), by_name, n=1, cutoff=0.8):
         return by_name[found[0]]
     language, *others = re.split(r"[-_]", code.strip())
     language = language.lower()
-    language = language if language in LANGUAGES else _OF_COUNTRY.get(language, language)
+    language = language if language in LANGUAGES else _LANGUAGE_BY_COUNTRY.get(language, language)
     region = next((each.upper() for each in others if len(each) in (2, 3)), None)
-    region = region if region is None or region in REGIONS else _OF_LANGUAGE.get(region)
+    region = region if region is None or region in REGIONS else _COUNTRY_BY_LANGUAGE.get(region)
     better = language if region is None else f"{language}-{region}"
     return better if is_known(better) and better != code else None

@@ -1,17 +1,13 @@
 """A call's link to the model over as many Live sessions as it takes.
 
-The session is replaced when the server says that it will go away, when it is lost, and when the call asks for it.
-Over the replacement the uplink holds what the caller says; the new session is resumed from the newest handle and
-told again what was sent since, or begins afresh and is told the history (`agent.live.resumption` says which).
-It begins afresh, too, when the newest handle knows nothing of an answer that the caller was given: the model would
-give it once more.
+The session is replaced when the server announces that it will close it, when it is lost, and when the call asks
+for another one. Meanwhile the uplink holds what the caller says. The new session is resumed from the newest handle,
+and what was sent since then is sent again; or it begins afresh and is told the history (`agent.live.endings` says
+which). It also begins afresh when the newest handle knows nothing of an answer that the caller was given: the model
+would give it once more. The old connection is closed before the new one is opened, because the server refuses to
+resume a session that is still open.
 
-After a goAway the session is left at a quiet point: nobody speaks, no tool call is open, and what was sent since
-the newest handle can be sent again; or shortly before the time that the server gave is over. While there is plenty
-of it, only a handle will do that stands for exactly what was sent before it. The old connection is closed before
-the new one is opened: the server refuses to resume a session that is still open.
-
-Tasks, all owned by `LiveLink.run`: the session's, and while a goAway is pending one that waits for the quiet point.
+Tasks, all owned by `LiveLink.run`: the session's, and one that waits for the moment to leave it (`Departure`).
 """
 
 from __future__ import annotations
@@ -20,107 +16,34 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.clock import Clock
 from agent.errors import LiveError
-from agent.events import RefusedInput
+from agent.events import RefusedInput, SessionReplaced
 from agent.live import wire
 from agent.live.config import SessionSetup
-from agent.live.endings import INVALID_PAYLOAD, Ending, How, Step, error_of, row_of
+from agent.live.departure import Departure
+from agent.live.endings import INVALID_PAYLOAD, Ending, Step, error_of, row_of
 from agent.live.models import rules_of
+from agent.live.ports import NOBODY, LinkPorts
 from agent.live.pulse import Pulse
 from agent.live.refusals import Content, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
 from agent.live.resumption import Move, Recovery, is_forgotten
-from agent.live.sender import Said
 from agent.live.session import LiveClient, LiveSession, Opening, SessionPorts
-from agent.live.uplink import (
-    BYTES_PER_S,
-    AgentChange,
-    Audio,
-    Item,
-    Note,
-    Nudge,
-    Picture,
-    ToolResult,
-    TypedText,
-    Uplink,
-)
+from agent.live.uplink import BYTES_PER_S, AgentChange, Audio, Item, Note, Nudge, ToolResult, TypedText, Uplink
+from agent.picture import Picture
+from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
-PLENTY_S = 10.0  # of time until the server closes
-POLL_S = 0.02  # between looks for a quiet point
-DEFAULT_TIME_LEFT_S = 10.0  # of a goAway that names no time
-CLOSING_S = 1.0  # before the server's deadline, to close in order
-CLOSING_SHARE = 0.25  # of a shorter time
+DEFAULT_TIME_LEFT_S = 10.0  # if a goAway names no time
 MAX_ID_CHARS = 200
-CHANGE_S = 20.0  # that an agent may still be who it was
-AFRESH = Opening()
-OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, wire.Picture)
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """A new session took over.
-
-    Attributes:
-        resumed: by a handle; else it is a fresh one.
-        told_turns: turns of the history that a fresh one was told.
-        outage_s: from the end of the old session until the new one was ready.
-        replayed_audio_s: the caller's voice that it is sent again.
-    """
-
-    resumed: bool
-    told_turns: int
-    outage_s: float
-    replayed_audio_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class LinkPorts:
-    """What the link tells the call and asks it; none of the functions may block.
-
-    Attributes:
-        on_ready: the first session was set up.
-        on_fact: each fact, in order.
-        on_picture: each picture once it was sent.
-        on_ending: the server will close the session in so many seconds.
-        on_ended: a session ended, and these tool results can no longer be sent; None if it was left on purpose.
-        on_replaced: the next one is ready.
-        on_forgotten: the session that was resumed knows nothing of what was said; a fresh one will be told.
-        history: the turns so far, oldest first; with True only those up to the last complete turn of the model.
-        is_quiet: nobody speaks and no tool call is open.
-        on_refused: the server refused something twice, with its words on it: it is not sent again.
-    """
-
-    on_ready: Callable[[], None]
-    on_fact: Callable[[wire.Fact], None]
-    on_picture: Callable[[Picture], None]
-    on_ending: Callable[[float], None]
-    on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
-    on_replaced: Callable[[Replaced], None]
-    on_forgotten: Callable[[], None]
-    history: Callable[[bool], Sequence[Said]]
-    is_quiet: Callable[[], bool]
-    on_refused: Callable[[RefusedInput, str], None] = lambda _what, _reason: None
-
-
-NOBODY = LinkPorts(
-    on_ready=lambda: None,
-    on_fact=lambda _fact: None,
-    on_picture=lambda _picture: None,
-    on_ending=lambda _time_left_s: None,
-    on_ended=lambda _loss, _unsent: None,
-    on_replaced=lambda _how: None,
-    on_forgotten=lambda: None,
-    history=lambda _complete_only: (),
-    is_quiet=lambda: True,
-)
-"The ports of a call that is over."
+FRESH = Opening()
+OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, Picture)
 
 
 class LiveLink:
@@ -132,7 +55,7 @@ class LiveLink:
         ports: see `LinkPorts`.
         uplink: what waits to be sent.
         clock: monotonic seconds.
-        rng: for the jitter of attempts.
+        rng: for the jitter of the back-off.
         opening: how the first session begins.
         confirmed: a set-up that the server is known to take, should it refuse the other; None for the same.
     """
@@ -146,28 +69,29 @@ class LiveLink:
         uplink: Uplink,
         clock: Clock,
         rng: random.Random,
-        opening: Opening = AFRESH,
+        opening: Opening = FRESH,
         confirmed: SessionSetup | None = None,
     ) -> None:
         self.uplink = uplink
         self.unreadable_messages = 0
-        "Messages that the SDK could not parse; they were passed over."
+        "Messages that the SDK could not parse; they were skipped."
         self.sessions = 0
-        "Sessions that were set up."
+        "How many sessions were set up."
         self.session_id: str | None = None
-        "What the Live server calls the newest of them, for its logs; None if it gave no id."
+        "The Live server's own name for the newest of them; None if it gave none."
         self.outage_s = 0.0
-        "How long there was no session although there had been one."
+        "How long the call was without a session after its first one."
         self.replayed_audio_s = 0.0
-        "The caller's voice that was sent again."
+        "How much of the caller's voice was sent again."
         self.pulse = Pulse(clock)
-        "When anything of the Live server came last."
+        "When anything came from the Live server last."
         self._client = client
         self._setup = setup
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(setup.settings.recovery_s, rng.uniform)
         self._ring = ReplayRing()
+        self._departure = Departure(self._recovery, self._ring, clock)
         self._refusals = Refusals()
         self._refused_in_a_row = 0  # sessions closed for an invalid payload, with no turn between them
         self._confirmed = confirmed or setup  # what the server last took as a set-up, or would take
@@ -176,10 +100,9 @@ class LiveLink:
         self._opening = opening
         self._ended_at = 0.0
         self._connecting_at = 0.0
-        self._swap: asyncio.Task[None] | None = None
-        self._generates = False  # the model, a turn that is not complete
+        self._generates = False  # the model has begun a turn and not completed it
         self._context_tokens = 0  # of the latest turn
-        self._context_unsure = False  # no turn has shown yet that the session that was resumed knows its context
+        self._context_unsure = False  # a session was resumed, and no turn has shown yet that it knows its context
         self._recovery.offered(opening.handle)
         self.uplink.hold()
 
@@ -219,11 +142,11 @@ class LiveLink:
         self.uplink.put(Nudge(text))
 
     def replace(self, *, rebuild: bool = False, nudge: str | None = None) -> None:
-        """Have another session take over, if one is running: the model does not do what it should.
+        """Have another session take over from the one that runs, if any: the model does not do what it should.
 
         Args:
-            rebuild: do not resume, begin afresh.
-            nudge: what that one is told after all that it is sent again; it is nudged once, whatever waits.
+            rebuild: begin afresh instead of resuming.
+            nudge: the new session is told this last; it is nudged once, even if another nudge waits.
         """
         if self._session is not None:
             self.uplink.drop_nudge()
@@ -234,8 +157,8 @@ class LiveLink:
     def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
         """Change the instructions, the tools, or both; None leaves them.
 
-        A model that takes no change within a session gets another one, resumed with the new set-up at the next
-        quiet point, `CHANGE_S` from now at the latest.
+        A model that takes no change within a session gets another one, which is resumed with the new set-up at the
+        next quiet point (`Departure`).
 
         Raises:
             LiveLost: the Live server has stopped reading.
@@ -246,10 +169,8 @@ class LiveLink:
             self._setup = replace(self._setup, declarations=declarations)
         if rules_of(self._setup.settings.model).agent_change:
             self.uplink.put(AgentChange(instructions, declarations))
-        elif self._session is not None and self._swap is None:
-            deadline = self._clock() + CHANGE_S
-            leaving = self._leave_in_time(self._session, "left", deadline, choosy=False)
-            self._swap = asyncio.create_task(leaving, name="live-swap")
+        elif self._session is not None and not self._departure.planned:
+            self._departure.for_change(self._session, self._ports.is_quiet)
 
     def answer_completed(self) -> None:
         """Note that the model has given a whole answer: no other session is to give it again."""
@@ -285,9 +206,7 @@ class LiveLink:
         finally:
             self._session = None
             self.uplink.hold()
-            if self._swap is not None:
-                self._swap.cancel()
-                self._swap = None
+            self._departure.cancel()
 
     def _move_on(self, ending: Ending) -> Move:
         """Go on after a session that was left on purpose."""
@@ -311,7 +230,7 @@ class LiveLink:
         return move
 
     def _blame(self, ending: Ending) -> bool:
-        """Find out what the server has refused; return whether it was something that was sent, and no handle."""
+        """Find out what the server has refused; return True if it was something that was sent, not the handle."""
         self._refused_in_a_row += not ending.during_setup
         fresh = self._opening.handle is None
         refused = self._refusals.closed()
@@ -329,7 +248,7 @@ class LiveLink:
         return bool(whats)
 
     def _refuse(self, contents: Sequence[Content]) -> None:
-        """Send this no more."""
+        """Do not send this again."""
         if any(isinstance(content, AgentChange) for content in contents):
             self._setup = self._confirmed
         self._ring.drop(self._is_refused)
@@ -348,7 +267,7 @@ class LiveLink:
         """Whether the agent was changed since the server last took a set-up."""
         return self._setup != self._confirmed
 
-    def _history(self, *, complete_only: bool) -> list[Said]:
+    def _history(self, *, complete_only: bool) -> list[Spoken]:
         return [
             said for said in self._ports.history(complete_only) if not self._refusals.is_refused(Told(said.text))
         ]
@@ -359,11 +278,11 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._history(complete_only=True), replay=self._ring.since_turn())
-        # Words of the last turn may be told twice then, as text and as sound; that is better than not at all.
+        # The words of the last turn may then be told twice, as text and as sound: better than not at all.
         return Opening(history=self._history(complete_only=False), replay=self._ring.since_turn())
 
     def _answered(self) -> bool:
-        """Whether the model of the newest handle would give an answer again that the caller has."""
+        """Tell whether the model of the newest handle would repeat an answer that the caller has heard."""
         history = self._history(complete_only=True) if self._ring.answered and self._ring.covers_turn else []
         return bool(history) and history[-1].speaker == "agent"
 
@@ -376,26 +295,25 @@ class LiveLink:
         self._ring.connected(self._clock() - self._connecting_at)
         self._recovery.ready(self._clock(), resumed=opening.handle is not None)
         self._confirmed = self._set_up
-        self._refusals.session_began()  # of what was sent, the set-up is taken
+        self._refusals.session_began()  # the set-up is no suspect: it was taken
         self.sessions += 1
         if self.sessions == 1:
             self._ports.on_ready()
             return
-        how = Replaced(
-            resumed=opening.handle is not None,
-            told_turns=len(opening.history),
-            outage_s=self._clock() - self._ended_at,
-            replayed_audio_s=_audio_s(opening.replay),
-        )
-        self.outage_s += how.outage_s
-        self.replayed_audio_s += how.replayed_audio_s
-        self._context_unsure = how.resumed
-        self._ports.on_replaced(how)
+        resumed = opening.handle is not None
+        outage_s, replayed_s = self._clock() - self._ended_at, _audio_s(opening.replay)
+        self.outage_s += outage_s
+        self.replayed_audio_s += replayed_s
+        self._context_unsure = resumed
+        how = SessionReplaced(resumed, round(outage_s * 1000), round(replayed_s * 1000), self.session_id)
+        self._ports.on_replaced(how, len(opening.history))
 
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:
             case wire.Resumable() if self._generates:
-                self._ports.on_fact(wire.Resumable(None))  # resumed from here, the rest of the turn would not come
+                self._ports.on_fact(
+                    wire.Resumable(None)
+                )  # resumed from here, the rest of the turn would never come
             case wire.Resumable(handle):
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
@@ -408,7 +326,7 @@ class LiveLink:
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
-                if self._generates:  # while a tool runs no handle comes that knows it
+                if self._generates:  # no handle that comes while a tool runs knows of the answer
                     self._ring.answer_completed()
                 else:
                     self._ring.turn_completed()
@@ -422,7 +340,7 @@ class LiveLink:
                 self._ports.on_fact(fact)
 
     def _check_context(self, tokens: int) -> None:
-        if not tokens:  # not every report tells the context's length
+        if not tokens:  # not every report names the context's length
             return
         before, self._context_tokens = self._context_tokens, tokens
         if self._context_unsure and is_forgotten(before, tokens):
@@ -434,33 +352,9 @@ class LiveLink:
         self.unreadable_messages += 1
 
     def _go_away(self, time_left_s: float) -> None:
-        if self._swap is not None or self._session is None:
-            return
-        self._ports.on_ending(time_left_s)
-        deadline = self._clock() + time_left_s - min(CLOSING_S, CLOSING_SHARE * time_left_s)
-        leaving = self._leave_in_time(self._session, "go_away", deadline, choosy=True)
-        self._swap = asyncio.create_task(leaving, name="live-swap")
-
-    async def _leave_in_time(self, session: LiveSession, how: How, deadline: float, *, choosy: bool) -> None:
-        """Ends once the session was left: at a quiet point or at the deadline.
-
-        Args:
-            session: what is left.
-            how: why, as its ending says.
-            deadline: by the clock.
-            choosy: let go of no silence while there is plenty of time. Over a slow line that takes all of it: no
-                handle is exact there, because silence is sent all the time.
-        """
-        while (left_s := deadline - self._clock()) > 0:
-            if self._may_leave(choosy=choosy and left_s > PLENTY_S):
-                break
-            await asyncio.sleep(POLL_S)
-        session.leave(how)
-
-    def _may_leave(self, *, choosy: bool) -> bool:
-        ring = self._ring
-        known = ring.exact and ring.covers_handle if choosy else ring.covers_words
-        return self._recovery.handle is not None and known and not ring.answered and self._ports.is_quiet()
+        if self._session is not None and not self._departure.planned:
+            self._ports.on_ending(time_left_s)
+            self._departure.before_go_away(self._session, self._ports.is_quiet, time_left_s)
 
 
 def _what(content: Content) -> RefusedInput:

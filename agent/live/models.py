@@ -1,7 +1,7 @@
 """What each Live model can do and how it wants to be treated. Pure data, and questions about it.
 
-Sources: Google's pages of each model, their comparison in the Live API's guide, and its migration guides, as of
-autumn 2026. A model that is not in the table is believed capable of everything: the Live server then has the say.
+Sources: Google's page about each model, the comparison in the Live API's guide, and the migration guides, as of
+autumn 2026. A model that is not in the table is assumed to be capable of everything: the Live server then decides.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class ModelRules:
     Attributes:
         known: the model is in the table.
         modalities: what it may answer in; the first is its default.
-        thinking_levels: values of ``thinking_level`` that it takes; none if it takes no level.
+        thinking_levels: the values of ``thinking_level`` that it takes; empty if it takes no level.
         thinking_budget: it takes a ``thinking_budget``.
-        thinks: it thinks before it answers, unless its thinking is turned off.
+        thinks: it thinks before it answers, unless thinking is turned off.
         non_blocking: a function may be declared NON_BLOCKING: the model talks on while it runs.
         non_blocking_default: a function declared without a behavior is NON_BLOCKING.
         blocking: a function may be declared BLOCKING.
@@ -35,9 +35,9 @@ class ModelRules:
         affective_dialog: it takes ``enable_affective_dialog``.
         turn_coverage: its default.
         tool_pictures: a function's response may carry pictures.
-        client_content: when it takes client content; with ``history_only`` text goes by realtime input.
+        client_content: when it takes client content; with ``history_only``, texts go as realtime input.
         null_handle: it takes a session resumption whose handle is null.
-        agent_change: its instructions and tools may change within a session; else another session is needed.
+        agent_change: its instructions and tools may change within a session; otherwise another one is needed.
         search: it can search with Google.
         code_execution: it can run code.
     """
@@ -86,7 +86,7 @@ _UNKNOWN = ModelRules(
 _LIVE_3_8 = ModelRules(
     known=True,
     modalities=("AUDIO",),
-    thinking_levels=(),  # it reasons in between, by itself: any thinking config is refused
+    thinking_levels=(),  # it decides itself when to think: any thinking config is refused
     thinking_budget=False,
     thinks=False,
     non_blocking=True,
@@ -96,7 +96,7 @@ _LIVE_3_8 = ModelRules(
     proactive_audio="always",
     affective_dialog=False,
     turn_coverage="activity_and_video",
-    tool_pictures=True,  # Gemini 3 takes them in `FunctionResponse.parts`; of the Live API no page says it
+    tool_pictures=True,  # Gemini 3 takes them in `FunctionResponse.parts`; no page says so about the Live API
     client_content="always",
     null_handle=True,
     agent_change=True,
@@ -122,7 +122,7 @@ _LIVE_3_1 = ModelRules(
     affective_dialog=False,
     turn_coverage="activity_and_video",
     tool_pictures=True,
-    # Google's newest guide says "always"; an older one, and closes with 1007 in the field, do not. This suits both.
+    # Google's newest guide says "always"; an older one, and 1007 closes in practice, deny it. This suits both.
     client_content="history_only",
     null_handle=False,
     agent_change=False,
@@ -143,7 +143,7 @@ _NATIVE_AUDIO_2_5 = ModelRules(
     proactive_audio="allowed",
     affective_dialog=True,
     turn_coverage="activity",
-    tool_pictures=False,  # 2.5 refuses such parts (400), and does not see in time what is shown in other ways
+    tool_pictures=False,  # 2.5 refuses such parts (400), and sees too late what is shown in other ways
     client_content="always",
     null_handle=True,
     agent_change=False,
@@ -162,7 +162,7 @@ MODELS = {
     "gemini-live-2.5-flash-preview-native-audio": _NATIVE_AUDIO_2_5,
     OFFLINE_DEMO: replace(_UNKNOWN, known=True),  # for trying settings out on the local emulator
 }
-"The rules by name, without what `rules_of` takes off."
+"The rules by name, without the parts that `rules_of` removes."
 
 _VERSION = re.compile(r"(?:[-@](?:preview|latest|exp|stable|\d+))+$")
 
@@ -171,8 +171,8 @@ def rules_of(model: str) -> ModelRules:
     """Look a model up.
 
     Args:
-        model: its name, with or without a path before it (``models/``, ``publishers/google/models/``) and a version
-            or date behind it (``-preview-12-2025``, ``-001``).
+        model: its name; a path before it (``models/``, ``publishers/google/models/``) and a version or date after
+            it (``-preview-12-2025``, ``-001``) make no difference.
 
     Returns:
         Its rules; permissive ones with ``known=False`` if it is not in the table.
@@ -181,11 +181,11 @@ def rules_of(model: str) -> ModelRules:
 
 
 THINKING_ANSWER_S = 12.0
-"What an answer may take by default where the model thinks first."
+"How long an answer may take by default if the model thinks first."
 
 
 def answer_timeout_s(settings: Settings) -> float:
-    """Return how long an answer may take: as set, else longer where the model thinks first."""
+    """Return how long an answer may take: as set, otherwise longer if the model thinks first."""
     chosen = "answer_timeout_s" in settings.model_fields_set
     return settings.answer_timeout_s if chosen or not _thinks(settings) else THINKING_ANSWER_S
 
@@ -199,16 +199,16 @@ def _thinks(settings: Settings) -> bool:
 
 
 def ignores_speech(settings: Settings) -> bool:
-    """Tell whether the model may stay silent to speech that is not meant for it."""
+    """Tell whether the model may stay silent when speech is not meant for it."""
     allowed = rules_of(settings.model).proactive_audio
     return allowed == "always" or (allowed == "allowed" and bool(settings.proactive_audio))
 
 
 def rules_in_force(settings: Settings, *, offline: bool) -> tuple[str, ModelRules]:
-    """Return whose rules the settings are held to, and the rules.
+    """Return the name and the rules that the settings must obey.
 
-    Without credentials the local emulator answers, and what it can do is allowed; unless a model was named, whose
-    rules are tried out then.
+    Without credentials the local emulator answers, and everything that it can do is allowed; if a model was named
+    all the same, its rules are tried out.
     """
     if offline and "model" not in settings.model_fields_set:
         return "the offline demo", MODELS[OFFLINE_DEMO]
@@ -216,14 +216,14 @@ def rules_in_force(settings: Settings, *, offline: bool) -> tuple[str, ModelRule
 
 
 def check_model(settings: Settings, *, offline: bool = False) -> None:
-    """Check the settings against the rules of the model that answers; to be called before anything connects.
+    """Check the settings against the rules of the model that answers; call this before anything connects.
 
     Args:
         settings: the service's settings.
         offline: the local emulator answers; see `rules_in_force`.
 
     Raises:
-        ConfigError: the model would refuse the session, or ignore a setting; names each one and its source.
+        ConfigError: the model would refuse the session or ignore a setting; it names each setting and its source.
     """
     model, rules = rules_in_force(settings, offline=offline)
     refusals = [f"{settings.stated(name)}: {model} {reason}" for name, reason in _refusals(settings, rules)]
@@ -233,7 +233,7 @@ def check_model(settings: Settings, *, offline: bool = False) -> None:
 
 
 class DeclaredTool(Protocol):
-    """A tool, as far as a model has rules about it; see `agent.tools.declare.Tool`."""
+    """The part of a tool that models have rules about; see `agent.tools.declare.Tool`."""
 
     @property
     def name(self) -> str: ...
@@ -244,7 +244,7 @@ class DeclaredTool(Protocol):
 
 
 def check_tools(settings: Settings, tools: Iterable[DeclaredTool], *, offline: bool = False) -> None:
-    """Check the tools that will be declared against the rules of the model; to be called before anything connects.
+    """Check the tools that will be declared against the rules of the model; call this before anything connects.
 
     Args:
         settings: the service's settings.
@@ -252,7 +252,7 @@ def check_tools(settings: Settings, tools: Iterable[DeclaredTool], *, offline: b
         offline: the local emulator answers; see `rules_in_force`.
 
     Raises:
-        ConfigError: the model would refuse a tool, or ignore what is said of it; names each tool and the model.
+        ConfigError: the model would refuse a tool or ignore part of it; it names each tool and the model.
     """
     model, rules = rules_in_force(settings, offline=offline)
     refusals = [
@@ -265,10 +265,10 @@ def check_tools(settings: Settings, tools: Iterable[DeclaredTool], *, offline: b
 
 
 def doubts(settings: Settings, *, offline: bool = False) -> list[str]:
-    """Say what is unusual about the settings but may be right; one sentence each, for the log.
+    """Return what is unusual about the settings but may be right: one sentence each, for the log.
 
     Args:
-        settings: the service's settings, which `check_model` has let through.
+        settings: the service's settings, after `check_model`.
         offline: the local emulator answers; what only it can do is mentioned.
     """
     found = [
@@ -277,14 +277,13 @@ def doubts(settings: Settings, *, offline: bool = False) -> list[str]:
     ]
     if not rules_of(settings.model).known:
         found.append(
-            f"{settings.stated('model')}: not a model that talkspurt knows the rules of; "
-            "the Live server has the say"
+            f"{settings.stated('model')}: talkspurt does not know this model's rules; the Live server decides"
         )
     found += [*_voice_doubts(settings), *_language_doubts(settings), *_version_doubts(settings)]
     if settings.vad == "off":
         found.append(
-            f"{settings.stated('vad')}: the Live server hears typed text, and speech that the client "
-            "marks (push-to-talk)"
+            f"{settings.stated('vad')}: the Live server hears only typed text, and speech that the "
+            "client marks (push-to-talk)"
         )
     return found
 
@@ -305,12 +304,12 @@ def _language_doubts(settings: Settings) -> Iterator[str]:
             better = meant(code)
             yield (
                 f"{settings.source(name)} = {code!r}: not the code of a language that Google lists"
-                + (f"; did you mean {better}?" if better else ", which are in docs/models.md")
+                + (f"; did you mean {better}?" if better else " (see docs/models.md)")
             )
 
 
 def _version_doubts(settings: Settings) -> Iterator[str]:
-    """Name what the Gemini API takes in v1alpha only; elsewhere it refuses or ignores it."""
+    """Name what the Gemini API takes only in v1alpha; in other versions it refuses or ignores it."""
     if settings.api_version == "v1alpha" or settings.at_vertex or settings.model == OFFLINE_DEMO:
         return
     rules = rules_of(settings.model)
@@ -320,15 +319,15 @@ def _version_doubts(settings: Settings) -> Iterator[str]:
     }
     for name in (name for name, is_wanted in wanted.items() if is_wanted):
         yield (
-            f"{settings.source(name)} = {getattr(settings, name)!r}: of {settings.model} the Gemini API takes it "
-            f"in v1alpha only, and api_version is {settings.api_version or 'v1beta'}; set --api-version v1alpha"
+            f"{settings.source(name)} = {getattr(settings, name)!r}: for {settings.model} the Gemini API takes it "
+            f"only in v1alpha, but api_version is {settings.api_version or 'v1beta'}; set --api-version v1alpha"
         )
 
 
 def _refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:
     """Yield the settings that the model does not take, and why."""
     if not settings.audio_output and "TEXT" not in rules.modalities:
-        yield "audio_output", "speaks only and cannot write instead; its transcript comes as text all the same"
+        yield "audio_output", "can only speak; its transcript comes as text in any case"
     yield from _thinking_refusals(settings, rules)
     if settings.proactive_audio is False and rules.proactive_audio == "always":
         yield "proactive_audio", "always has proactive audio; leave it unset"
@@ -346,7 +345,7 @@ def _thinking_refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[
     level = settings.thinking_level
     if level is not None and level not in rules.thinking_levels:
         levels = ", ".join(rules.thinking_levels)
-        yield "thinking_level", f"takes {levels} only" if levels else "takes no thinking level; leave it unset"
+        yield "thinking_level", f"takes only {levels}" if levels else "takes no thinking level; leave it unset"
     if settings.thinking_budget is not None and not rules.thinking_budget:
         yield "thinking_budget", "takes no thinking budget; leave it unset"
     if settings.include_thoughts and not (rules.thinking_levels or rules.thinking_budget):
@@ -356,8 +355,8 @@ def _thinking_refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[
 def _tool_refusals(tool: DeclaredTool, rules: ModelRules) -> Iterator[tuple[str, str]]:
     """Yield what the model does not take of a tool, and why."""
     if tool.behavior == "NON_BLOCKING" and not rules.non_blocking:
-        yield "behavior", "waits for the answer of every tool; leave it unset"
+        yield "behavior", "waits for every tool; leave it unset"
     if tool.behavior == "BLOCKING" and not rules.blocking:
-        yield "behavior", "waits for the answer of no tool; leave it unset"
+        yield "behavior", "waits for no tool; leave it unset"
     if tool.scheduling is not None and not rules.scheduling:
-        yield "scheduling", "decides by itself when to speak of an answer; leave it unset"
+        yield "scheduling", "decides itself when to speak about a result; leave it unset"

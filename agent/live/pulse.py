@@ -1,8 +1,8 @@
 """When anything at all came from the Live server: a message, a pong, or a piece of either.
 
-The SDK hands on messages only. What it does not show is read where websockets lets a client be customised: a
-connection of our own class, by the option ``create_connection``. Which session a connection is for, it learns from
-the context that it is made in.
+The SDK hands on only messages. The rest is read where websockets lets a client be customised: by the option
+``create_connection``, which makes connections of our own class. A connection learns from the context in which it is
+made which session it is for.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Pulse:
 
     def __init__(self, clock: Clock) -> None:
         self.felt_at = 0.0
-        "When something came last; 0 before that."
+        "When something came last; 0 before anything came."
         self.slowest_pong_s = 0.0
-        "How long the server took to answer a ping, at most."
+        "The longest that the server took to answer a ping."
         self.clock = clock
 
     def watch(self) -> None:
@@ -41,7 +41,7 @@ class Pulse:
 
 
 class WatchedConnection(ClientConnection):
-    """A connection that tells the pulse of its context what comes."""
+    """A connection that tells the pulse of its context when anything comes."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -49,7 +49,7 @@ class WatchedConnection(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # They are methods of the transport, which may hold this connection: together they would keep their buffers.
+        # These are methods of the transport, which may hold this connection: they would keep each other's buffers.
         self.recv_messages.pause = self.recv_messages.resume = _nothing_to_pause
 
     def data_received(self, data: bytes) -> None:

@@ -1,14 +1,14 @@
-"""What the Live server refuses, told by what was sent before it closed with 1007. Pure.
+"""What the Live server refuses, deduced from what was sent before it closed with 1007. Pure.
 
 Rules:
-  1. A close with 1007 (invalid payload) makes a suspect of all that was sent since the last turn that completed:
-     the server names nothing. Sound is no suspect, because nothing in it can be invalid.
-  2. What was sent to a second session that ended in the same way is refused, and is not sent to a third one. If it
-     was one of several suspects, it was the last one sent; so each is followed by a pause in which the server can
-     close.
+  1. A close with 1007 (invalid payload) makes everything a suspect that was sent since the last completed turn,
+     because the server names nothing. Sound is no suspect: nothing in it can be invalid.
+  2. What was also sent to a second session that ended in the same way is refused, and is not sent to a third one.
+     If several suspects were sent, the last is to blame; so a pause follows each, in which the server can close.
   3. The same words are the same suspect, whether they are typed, noted, or part of the history that a fresh session
-     is told; so is the result of a tool, whichever call it answers.
-  4. The history is sent as one message. While it has suspects in it, it is sent in parts, or all of it would go.
+     is told; so is the same result of a tool, whichever call it answers.
+  4. The history is sent as one message. While it contains suspects it is sent in parts, or all of it would be
+     refused together.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 
 from agent.live.uplink import AgentChange, Note, ToolResult, TypedText
 
-PAUSE_S = 0.4  # rule 2: longer than a message and the close that follows it take
-CROSSING_S = 0.2  # a turn's end that comes sooner after something was sent says nothing of it
+PAUSE_S = 0.4  # rule 2: longer than it takes a message to arrive and the close to come back
+CROSSING_S = 0.2  # a turn's end that comes sooner after a message says nothing about it
 HISTORY_PARTS = 8  # rule 4
 MAX_SENT = 256
-MAX_SENT_IMAGE_BYTES = 16 << 20
+MAX_SENT_PICTURE_BYTES = 16 << 20
 MAX_KEYS = 1024
-UNTELLABLE = {"error": "the result could not be told: the Live server refused it"}
+REFUSED_RESPONSE = {"error": "the result cannot be passed on: the Live server refused it"}
 
 Key = tuple[Any, ...]
 T = TypeVar("T")
@@ -45,7 +45,7 @@ Content = Message | Told
 
 
 class Refusals:
-    """Find out what cannot be sent, over the consecutive sessions of one call."""
+    """Find out, over the consecutive sessions of one call, what cannot be sent."""
 
     def __init__(self) -> None:
         self._sent: deque[tuple[float, tuple[Content, ...]]] = deque(maxlen=MAX_SENT)  # since the last turn
@@ -59,11 +59,11 @@ class Refusals:
     def sent(self, contents: Sequence[Content], now: float) -> None:
         """Note what goes out in one message."""
         self._sent.append((now, tuple(contents)))
-        while len(self._sent) > 1 and sum(_image_bytes(each) for _, each in self._sent) > MAX_SENT_IMAGE_BYTES:
+        while len(self._sent) > 1 and sum(_picture_bytes(each) for _, each in self._sent) > MAX_SENT_PICTURE_BYTES:
             self._sent.popleft()
 
     def turn_completed(self, now: float) -> None:
-        """Note that the server goes on: it has taken what was sent before."""
+        """Note that the server went on: it took what was sent before."""
         while self._sent and now - self._sent[0][0] >= CROSSING_S:
             contents = self._sent.popleft()[1]
             for content in contents if self._suspects else ():
@@ -73,7 +73,7 @@ class Refusals:
         """Note that the server has closed the session with 1007.
 
         Returns:
-            What is refused by rule 2, and not sent again; empty if that is not known yet.
+            What is refused by rule 2 and must not be sent again; empty if that is not known yet.
         """
         for _at, contents in reversed(self._sent):
             refused = tuple(content for content in contents if _key(content) in self._suspects)
@@ -87,23 +87,23 @@ class Refusals:
         return ()
 
     def is_suspect(self, contents: Sequence[Content]) -> bool:
-        """Tell whether a pause is to follow them (rule 2): there are other suspects, too."""
+        """Tell whether a pause must follow (rule 2): one of these is a suspect, and there are others."""
         return len(self._suspects) > 1 and any(_key(content) in self._suspects for content in contents)
 
     def is_refused(self, content: Content) -> bool:
-        """Tell whether it is not to be sent."""
+        """Tell whether this must not be sent."""
         return bool(self._refused) and _key(content) in self._refused
 
     def refuse(self, content: Content) -> None:
-        """Note that it cannot be sent."""
+        """Note that this cannot be sent."""
         self._suspects.pop(_key(content), None)
         _add(self._refused, _key(content))
 
     def admit(self, message: Message) -> Message | None:
-        """Return what to send: of a tool result that is refused, that it is; of anything else refused, nothing."""
+        """Return what to send: of a refused tool result an error, of anything else that is refused None."""
         if isinstance(message, AgentChange) or not self.is_refused(message):
             return message
-        return replace(message, response=UNTELLABLE, images=()) if isinstance(message, ToolResult) else None
+        return replace(message, response=REFUSED_RESPONSE, pictures=()) if isinstance(message, ToolResult) else None
 
     def in_parts(self, history: Sequence[T], contents: Sequence[Content]) -> list[Sequence[T]]:
         """Split a history by rule 4.
@@ -118,23 +118,23 @@ class Refusals:
 
 
 def _key(content: Content) -> Key:
-    """Return what is equal for the same suspect (rule 3); of changes of the agent all are one."""
+    """Return what is equal for the same suspect (rule 3); all changes of the agent are one suspect."""
     match content:
         case Note(result=ToolResult() as result):
             return _key(result)
         case ToolResult():
             told = json.dumps(content.response, sort_keys=True, default=str)
-            return "result", content.name, told, content.images
+            return "result", content.name, told, content.pictures
         case TypedText():
-            return "text", content.text.strip(), content.images
+            return "text", content.text.strip(), content.pictures
         case Note() | Told():
             return "text", content.text.strip(), ()
         case AgentChange():
             return ("agent_change",)
 
 
-def _image_bytes(contents: Sequence[Content]) -> int:
-    return sum(len(image.data) for content in contents for image in getattr(content, "images", ()))
+def _picture_bytes(contents: Sequence[Content]) -> int:
+    return sum(len(picture.data) for content in contents for picture in getattr(content, "pictures", ()))
 
 
 def _add(keys: dict[Key, None], key: Key) -> None:

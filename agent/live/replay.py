@@ -1,20 +1,20 @@
-"""What was sent lately, so that a session that takes over can be told what the one before may have forgotten. Pure.
+"""What was sent lately, so that the next session can be sent what it does not know. Pure.
 
-A handle stands for the state in which it was issued. What was sent after that is unknown to the session that is
-resumed from it, and is sent again, in order.
+A handle stands for the moment at which it was issued. What was sent later is unknown to the session that is resumed
+from it, and is sent again, in order.
 
-What is sent and the handle may cross on the way: what left just before the handle came may or may not be part of
-it. Speech and text of that time are sent again too, because a word heard twice is better than one not heard;
-silence is only if it probably crossed. How long a message takes is guessed from the fastest connect, which is four
-or five round trips and the server's own work. A handle before which nothing was sent for long is `exact`.
+A message and the handle may cross on the way: what left just before the handle came may or may not be part of it.
+Speech and texts of that time are sent again, because it is better to hear a word twice than not at all; silence is
+sent again only if it probably crossed. How long a message takes is estimated from the fastest connect, which takes
+four or five round trips and the server's own work. A handle is `exact` if nothing can have crossed it.
 
-Speech is kept for as long as it takes a handle to come that knows it, which none does while a tool runs. Silence
-is kept only while there is little of all, for the pauses between words. What goes beyond the bounds is forgotten.
+Speech is kept until a handle comes that knows it, and none does while a tool runs. Silence is kept only while there
+is little to keep, for the pauses between words. What exceeds the bounds is forgotten.
 
-Of nudges only the newest is kept: a session is nudged once.
+Only the newest nudge is kept: a session is nudged once.
 
-No session knows of an activity that was started in another one: what is sent again begins with its start, if it is
-open there, whether that start is still remembered or not.
+No session knows of an activity that was started in another one. So if an activity is open at the point from which
+things are sent again, its start comes first, even if it is no longer remembered.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from agent.live.uplink import (
     Item,
     Note,
     Nudge,
-    Picture,
     ToolResult,
     TypedText,
 )
+from agent.picture import Shown
 
 MAX_SPEECH_S = 30.0
-MAX_WITH_SILENCE_S = 5.0  # beyond it, silence goes
+MAX_WITH_SILENCE_S = 5.0  # of speech and silence together: beyond it, silence is forgotten
 MAX_OTHERS = 64
-MAX_IMAGE_BYTES = 16 << 20  # of pictures that belong to texts
-SURELY_CROSSED_S = (0.01, 0.2)  # bounds of half the time that connecting took
-PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of it
+MAX_PICTURE_BYTES = 16 << 20  # of pictures that belong to texts
+MAY_CROSS_S = (0.01, 0.2)  # bounds: a message younger than half a connect may have crossed the handle
+PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds: one younger than an eighth of a connect probably has
 
 
 @dataclass(eq=False, slots=True)
@@ -62,48 +62,49 @@ class Sent:
 
 
 class ReplayRing:
-    """Keep what was said, and the texts and marks between it, for as long as they may have to be sent again."""
+    """Keep what was said, and the texts and marks in between, for as long as they may have to be sent again."""
 
     def __init__(self) -> None:
         self.exact = False
         "The newest handle stands for exactly what was sent before it."
         self.answered = False
-        "An answer was given whole that the newest handle does not know of."
+        "The model has given a whole answer that the newest handle does not know of."
         self._connect_s = math.inf
-        self._surely_s, self._probably_s = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]
+        self._may_cross_s, self._probably_s = MAY_CROSS_S[1], PROBABLY_CROSSED_S[1]
         self._words: deque[Sent] = deque()  # speech, texts and marks
-        self._silence: deque[Sent] = deque()  # apart, so that its oldest is found at once
-        self._was_open = False  # an activity, before the oldest item
+        self._silence: deque[Sent] = deque()  # separate, so that the oldest is found at once
+        self._was_open = False  # an activity was open before the oldest item
         self._number = 0
         self._speech_bytes = 0
         self._silence_bytes = 0
         self._others = 0
-        self._image_bytes = 0
-        self._forgotten = 0  # number of the newest item that is gone
+        self._picture_bytes = 0
+        self._forgotten = 0  # number of the newest item that was forgotten
         self._forgotten_at = -math.inf  # when it was sent
-        self._word_forgotten = 0  # number of the newest that is gone and was no silence
+        self._word_forgotten = 0  # number of the newest that was forgotten and was not silence
         self._handle_mark = 0
         self._turn_mark = 0
 
     def connected(self, took_s: float) -> None:
         """Note how long connecting to the server took."""
         self._connect_s = min(self._connect_s, took_s)
-        self._surely_s = min(max(self._connect_s / 2, SURELY_CROSSED_S[0]), SURELY_CROSSED_S[1])
+        self._may_cross_s = min(max(self._connect_s / 2, MAY_CROSS_S[0]), MAY_CROSS_S[1])
         self._probably_s = min(max(self._connect_s / 8, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
 
     def sent(self, item: Item, now: float) -> None:
-        """Note an item that goes out now; pictures and tool results are never sent again.
+        """Note an item that goes out now.
 
-        Nor is a change of the agent: it is part of the next session's set-up.
+        Pictures and tool results are never sent again; nor is a change of the agent, which is part of the next
+        session's set-up.
         """
-        if isinstance(item, Picture | ToolResult | AgentChange):
+        if isinstance(item, Shown | ToolResult | AgentChange):
             return
         if isinstance(item, Nudge):
             self._forget_nudge()
         self._keep(item, now)
 
     def nudge(self, nudge: Nudge) -> None:
-        """Have the next session be nudged, after all that it is sent again."""
+        """Have the next session nudged, after everything else that it is sent again."""
         self._forget_nudge()
         self._keep(nudge, math.inf)
 
@@ -128,13 +129,13 @@ class ReplayRing:
 
     def _words_are_too_many(self) -> bool:
         too_long = self._speech_bytes > MAX_SPEECH_S * BYTES_PER_S
-        return too_long or self._others > MAX_OTHERS or self._image_bytes > MAX_IMAGE_BYTES
+        return too_long or self._others > MAX_OTHERS or self._picture_bytes > MAX_PICTURE_BYTES
 
     def _count_other(self, item: Item, by: int) -> None:
-        """Count an item that is no audio, or count it no more."""
+        """Count an item other than audio: ``by`` is 1, or -1 if it is gone."""
         self._others += by
         if isinstance(item, TypedText | Note):
-            self._image_bytes += by * sum(len(image.data) for image in item.images)
+            self._picture_bytes += by * sum(len(picture.data) for picture in item.pictures)
 
     def _forget(self, gone: Sent, now: float) -> None:
         self._forgotten = max(self._forgotten, gone.number)
@@ -147,23 +148,23 @@ class ReplayRing:
         self.answered = False
         for sent in self._newest_first():
             age_s = now - sent.at
-            if age_s >= self._surely_s:
+            if age_s >= self._may_cross_s:
                 break
             self.exact = False
             if age_s < self._probably_s or not _is_silence(sent.item):
                 self._handle_mark = sent.number - 1
-        if now - self._forgotten_at < self._surely_s:  # a burst after an outage
+        if now - self._forgotten_at < self._may_cross_s:  # a burst after an outage
             self._handle_mark = min(self._handle_mark, self._forgotten - 1)
         self._trim()
 
     def turn_completed(self) -> None:
-        """Note that a turn is complete: what was sent before is history, but for what waits to be sent again."""
+        """Note that a turn is complete: what was sent before is history, except what waits to be sent again."""
         waiting = next((sent.number for sent in self._in_order() if sent.at == math.inf), self._number + 1)
         self._turn_mark = max(self._turn_mark, waiting - 1)
         self._trim()
 
     def answer_completed(self) -> None:
-        """Note that the answer to what was sent before is whole, though its turn is not complete yet."""
+        """Note that the model has answered what was sent before, although its turn is not complete yet."""
         self.turn_completed()
         self.answered = True
 
@@ -183,7 +184,7 @@ class ReplayRing:
         return self._word_forgotten <= self._turn_mark
 
     def since_handle(self) -> list[Sent]:
-        """Return what to send again to a session resumed from the newest handle; to be marked `at` each sending."""
+        """Return what to send again to a session resumed from the newest handle; set `Sent.at` at each sending."""
         return self._since(self._handle_mark)
 
     def since_turn(self) -> list[Sent]:
@@ -191,7 +192,7 @@ class ReplayRing:
         return self._since(self._turn_mark)
 
     def drop(self, is_refused: Callable[[Item], bool]) -> None:
-        """Let go of what is not to be sent again, whatever happens."""
+        """Forget what must not be sent again."""
         words, self._words = self._words, deque[Sent]()
         for sent in words:
             if not is_refused(sent.item):
@@ -204,7 +205,7 @@ class ReplayRing:
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._in_order() if sent.number > mark]
         for sent in again:
-            sent.at = math.inf  # a handle that comes before it was sent again does not stand for it
+            sent.at = math.inf  # until it is sent again, no new handle stands for it
         if self._open_at(mark):
             again.insert(0, Sent(mark, ActivityMark(starts=True), math.inf))
         return again
@@ -223,7 +224,7 @@ class ReplayRing:
         self._words = kept
 
     def _trim(self) -> None:
-        """Let go of what no session will need."""
+        """Forget what no session will need."""
         needed = min(self._handle_mark, self._turn_mark)
         while self._words and self._words[0].number <= needed:
             self._pop_word()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from google.genai import types
 from google.genai.live import AsyncSession
@@ -16,29 +14,20 @@ from agent.live.uplink import (
     ActivityMark,
     AgentChange,
     Audio,
-    Image,
     Item,
     Note,
     Nudge,
-    Picture,
     ToolResult,
     TypedText,
 )
+from agent.picture import Picture, Shown
 from agent.settings import Settings
+from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
 UPLINK_MIME = "audio/pcm;rate=16000"
-PICTURE_MIME = "image/jpeg"
 NO_PICTURES = "You cannot be shown the pictures of a tool. Say so, and do not guess what they show."
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One turn of a call's history, as the model is told of it."""
-
-    speaker: Literal["caller", "agent"]
-    text: str
 
 
 class Sender:
@@ -68,10 +57,10 @@ class Sender:
         match item:
             case Audio(pcm_bytes):
                 await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
-            case Picture(jpeg_bytes=data):
-                await session.send_realtime_input(video=types.Blob(data=data, mime_type=PICTURE_MIME))
-            case TypedText(text, images) | Note(text, images=images) if images:
-                await self._send_images(text, images, asks=not isinstance(item, Note) or item.wants_reply)
+            case Shown(picture=picture):
+                await session.send_realtime_input(video=_blob(picture))
+            case TypedText(text, pictures) | Note(text, pictures=pictures) if pictures:
+                await self._send_pictures(text, pictures, asks=not isinstance(item, Note) or item.wants_reply)
             case Note(text, wants_reply=False) if self._takes_content:  # realtime text would be answered
                 content = types.Content(role="user", parts=[types.Part(text=text)])
                 await session.send_client_content(turns=content, turn_complete=False)
@@ -90,7 +79,7 @@ class Sender:
                 response = _function_response(item, takes_pictures=self._takes_tool_pictures)
                 await session.send_tool_response(function_responses=[response])
 
-    async def send_history(self, turns: Sequence[Said], *, complete: bool) -> None:
+    async def send_history(self, turns: Sequence[Spoken], *, complete: bool) -> None:
         """Send turns of the call's history.
 
         Args:
@@ -103,28 +92,32 @@ class Sender:
         ]
         await self._session.send_client_content(turns=contents, turn_complete=complete)
 
-    async def _send_images(self, text: str, images: Sequence[Image], *, asks: bool) -> None:
+    async def _send_pictures(self, text: str, pictures: Sequence[Picture], *, asks: bool) -> None:
         """Send a text about pictures: in one turn if the model takes one, else as if shown and then typed."""
         session = self._session
         if not self._takes_content:
-            for image in images:
-                await session.send_realtime_input(video=types.Blob(data=image.data, mime_type=image.mime_type))
+            for picture in pictures:
+                await session.send_realtime_input(video=_blob(picture))
             await session.send_realtime_input(text=text)
             return
-        parts = [types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in images]
+        parts = [types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type) for picture in pictures]
         content = types.Content(role="user", parts=[*parts, types.Part(text=text)])
         await session.send_client_content(turns=content, turn_complete=asks)
+
+
+def _blob(picture: Picture) -> types.Blob:
+    return types.Blob(data=picture.data, mime_type=picture.mime_type)
 
 
 def _function_response(result: ToolResult, *, takes_pictures: bool) -> types.FunctionResponse:
     """Return a result for a model that takes pictures with it, or is told that there were some."""
     response = result.response
-    if result.images and not takes_pictures:
+    if result.pictures and not takes_pictures:
         logger.warning("the tool %s has pictures for a model that takes none from tools", result.name)
         response = {**response, "pictures": NO_PICTURES}
     blobs = [
-        types.FunctionResponseBlob(data=image.data, mime_type=image.mime_type)
-        for image in (result.images if takes_pictures else ())
+        types.FunctionResponseBlob(data=picture.data, mime_type=picture.mime_type)
+        for picture in (result.pictures if takes_pictures else ())
     ]
     return types.FunctionResponse(
         id=result.call_id,

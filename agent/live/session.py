@@ -26,9 +26,11 @@ from agent.live.endings import Ending, How, closed, error_of
 from agent.live.pulse import Pulse
 from agent.live.refusals import PAUSE_S, Message, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
-from agent.live.sender import Said, Sender
-from agent.live.uplink import ActivityMark, Audio, Item, Nudge, Picture, Uplink
+from agent.live.sender import Sender
+from agent.live.uplink import ActivityMark, Audio, Item, Nudge, Uplink
+from agent.picture import Shown
 from agent.settings import Settings
+from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class Opening:
     """
 
     handle: str | None = None
-    history: Sequence[Said] = ()
+    history: Sequence[Spoken] = ()
     replay: Sequence[Sent] = ()
     within_s: float = math.inf
 
@@ -77,7 +79,7 @@ class SessionPorts:
     ring: ReplayRing
     on_ready: Callable[[], None]
     on_fact: Callable[[wire.Fact], None]
-    on_picture: Callable[[Picture], None]
+    on_picture: Callable[[Shown], None]
     on_unreadable: Callable[[], None]
     pulse: Pulse
     clock: Clock
@@ -167,14 +169,14 @@ class LiveSession:
                     sending.since = ports.clock()
                     ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
                     await self._send_admitted(sender, item)
-                    if isinstance(item, Picture):
+                    if isinstance(item, Shown):
                         ports.on_picture(item)
         except ConnectionClosed:
             return None
         except TimeoutError:
             return Ending("stalled")
 
-    async def _tell_history(self, sender: Sender, history: Sequence[Said]) -> None:
+    async def _tell_history(self, sender: Sender, history: Sequence[Spoken]) -> None:
         """Tell a fresh session what was said; with `initial_history_in_client_content` it does not answer to it."""
         refusals = self._ports.refusals
         for part in refusals.in_parts(history, [Told(said.text) for said in history]):
@@ -186,7 +188,7 @@ class LiveSession:
 
     async def _send_admitted(self, sender: Sender, item: Item) -> None:
         """Send an item, or what is to be sent in its place, and note what the server may refuse of it."""
-        if isinstance(item, Audio | Picture | ActivityMark | Nudge):
+        if isinstance(item, Audio | Shown | ActivityMark | Nudge):
             await sender.send(item)
             return
         refusals = self._ports.refusals

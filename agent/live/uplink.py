@@ -1,9 +1,9 @@
 """What waits to be sent to the Live server: the only queue between the caller and the model.
 
-Audio is bounded to about a second, oldest dropped and counted: old speech is worth less than new. While no session
-takes it, it is bounded to 30 s instead: the caller goes on talking over an outage, and none of it is to be lost.
-Text, tool results and activity marks keep their place among the audio and are never dropped. Of pictures only the
-newest of each source waits, and goes when nothing else does.
+Audio is bounded to about a second; the oldest is dropped and counted, because old speech is worth less than new.
+While there is no session, the bound is 30 s instead: the caller goes on talking during an outage, and nothing of
+that may be lost. Texts, tool results and activity marks keep their place among the audio and are never dropped.
+Only the newest picture of each source waits; it goes out when nothing else does.
 """
 
 from __future__ import annotations
@@ -15,36 +15,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.errors import LiveLost
+from agent.picture import Picture, Shown
 
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
-MAX_HELD_BYTES = 30 * BYTES_PER_S  # while no session takes it
-MAX_QUEUED_IMAGE_BYTES = 16 << 20  # of pictures that belong to texts
-MAX_QUEUED_OTHERS = 1024  # a storm of tool calls in one message is answered at once
+MAX_HELD_BYTES = 30 * BYTES_PER_S  # while there is no session
+MAX_QUEUED_PICTURE_BYTES = 16 << 20  # of pictures that belong to texts
+MAX_QUEUED_OTHERS = 1024  # many, because a storm of tool calls in one message is answered at once
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A chunk of the caller's voice: little-endian 16-bit mono 16 kHz; ``speech`` unless nobody speaks in it."""
+    """A chunk of the caller's voice: little-endian 16-bit mono 16 kHz; without ``speech`` nobody speaks in it."""
 
     pcm_bytes: bytes = field(repr=False)
     speech: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """A picture that belongs to a text or to a tool's result: ``image/jpeg`` or ``image/png``."""
-
-    mime_type: str
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class TypedText:
-    """Text of the caller, and what it is about."""
+    """A text of the caller, and the pictures that it is about."""
 
     text: str = field(repr=False)
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +45,12 @@ class ToolResult:
     """The answer to a tool call, or its progress.
 
     Attributes:
-        call_id: the model's id, good in the session that made the call.
-        name: the tool.
+        call_id: the model's id; only the session that made the call knows it.
+        name: the tool's name.
         response: what the model is told.
         scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
         will_continue: it is progress; the answer follows.
-        images: what the model is shown with it.
+        pictures: what the model is shown with it.
     """
 
     call_id: str
@@ -65,41 +58,31 @@ class ToolResult:
     response: dict[str, Any] = field(repr=False)
     scheduling: str | None = None
     will_continue: bool = False
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the model is to know and that nobody said.
+    """Something that the model must know and that nobody said.
 
     Attributes:
-        text: says of itself that nobody said it.
+        text: says itself that nobody said it.
         wants_reply: the model is to speak now.
-        result: the tool's result that it tells, if it does.
-        images: what it is about.
+        result: the tool's result that the note tells; None for another note.
+        pictures: what it is about.
     """
 
     text: str = field(repr=False)
     wants_reply: bool = False
     result: ToolResult | None = None
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """The caller waits for an answer; a newer one takes the place of one that is not answered yet."""
+    """A reminder that the caller waits for an answer; a newer one replaces one that still waits."""
 
     text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What the caller shows: JPEG."""
-
-    source: str
-    width: int
-    height: int
-    jpeg_bytes: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +94,18 @@ class ActivityMark:
 
 @dataclass(frozen=True, slots=True)
 class AgentChange:
-    """From here on the agent is told to be, or may call, something else.
+    """New instructions or tools for the agent.
 
     Attributes:
-        instructions: what it is told to be; None leaves it.
-        declarations: all of its tools; None leaves them.
+        instructions: what it is told to be; None leaves that as it is.
+        declarations: all of its tools; None leaves them as they are.
     """
 
     instructions: str | None = field(repr=False)
     declarations: Sequence[Mapping[str, Any]] | None = field(repr=False)
 
 
-Item = Audio | TypedText | Note | Nudge | ToolResult | Picture | ActivityMark | AgentChange
+Item = Audio | TypedText | Note | Nudge | ToolResult | Shown | ActivityMark | AgentChange
 
 
 class Uplink:
@@ -134,7 +117,7 @@ class Uplink:
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
         self._items: deque[Audio | TypedText | Note | Nudge | ToolResult | ActivityMark | AgentChange] = deque()
-        self._pictures: dict[str, Picture] = {}  # by source
+        self._pictures: dict[str, Shown] = {}  # by source
         self._audio_bytes = 0
         self._bound_bytes = MAX_QUEUED_BYTES
         self._held = False
@@ -142,12 +125,12 @@ class Uplink:
         self._filled = asyncio.Event()
 
     def put(self, item: Item) -> None:
-        """Queue an item; audio beyond the bound pushes out the oldest audio, a picture the one before it.
+        """Queue an item; audio beyond the bound pushes out the oldest, and a picture the older one of its source.
 
         Raises:
-            LiveLost: far too much besides audio waits: the server has stopped reading.
+            LiveLost: far too much other than audio waits: the server has stopped reading.
         """
-        if isinstance(item, Picture):
+        if isinstance(item, Shown):
             self.replaced_pictures += self._pictures.pop(item.source, None) is not None
             self._pictures[item.source] = item
             self._filled.set()
@@ -158,7 +141,7 @@ class Uplink:
                 pass
         elif self._others >= MAX_QUEUED_OTHERS:
             raise LiveLost("the Live server has stopped reading", fault="live")
-        elif isinstance(item, TypedText) and item.images and self._image_bytes(item) > MAX_QUEUED_IMAGE_BYTES:
+        elif isinstance(item, TypedText) and item.pictures and self._picture_bytes(item) > MAX_QUEUED_PICTURE_BYTES:
             raise LiveLost("too many pictures wait for the Live server", fault="live")
         else:
             self._others += 1
@@ -181,29 +164,29 @@ class Uplink:
         return item
 
     def hold(self) -> None:
-        """Keep more audio from now on: there is no session that takes it."""
+        """Keep more audio from now on, because there is no session."""
         self._held = True
         self._bound_bytes = MAX_HELD_BYTES
 
     def release(self) -> None:
-        """There is a session: back to the usual bound, once all audio that waits has gone out."""
+        """Return to the usual bound once all audio that waits has gone out, because there is a session."""
         self._held = False
         self._narrow()
 
     def take_tool_results(self) -> list[ToolResult]:
-        """Take the tool results out that wait: their ids are those of a session that has ended."""
+        """Take out the tool results that wait: only the session that has ended knew their ids."""
         results = [item for item in self._items if isinstance(item, ToolResult)]
         self._items = deque(item for item in self._items if not isinstance(item, ToolResult))
         self._others -= len(results)
         return results
 
-    def _image_bytes(self, further: TypedText) -> int:
-        """Return how many bytes of pictures would wait; counted when there is a further one, which is seldom."""
+    def _picture_bytes(self, further: TypedText) -> int:
+        """Return how many bytes of pictures would wait with a further text; counted anew, because that is rare."""
         texts = (further, *(item for item in self._items if isinstance(item, TypedText)))
-        return sum(len(image.data) for text in texts for image in text.images)
+        return sum(len(picture.data) for text in texts for picture in text.pictures)
 
     def drop_nudge(self) -> None:
-        """Take the nudge out that waits, if there is one."""
+        """Take out the nudge that waits, if there is one."""
         before = len(self._items)
         self._items = deque(item for item in self._items if not isinstance(item, Nudge))
         self._others -= before - len(self._items)

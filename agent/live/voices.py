@@ -1,6 +1,6 @@
-"""The prebuilt voices of the Live API, and how Google describes each in a word. Pure data.
+"""The prebuilt voices of the Live API, and Google's one-word description of each. Pure data.
 
-Any voice speaks any language. The Live server may know others: a name that is not here is passed on with a warning.
+Any voice speaks any language. The Live server may know others: an unknown name is passed on with a warning.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ VOICES = {
     "Sadaltager": "knowledgeable",
     "Sulafat": "warm",
 }
-"Character by name."
+"The character of each, by name."
 
 
 def voice_meant(name: str) -> str | None:
-    """Return the voice that was probably meant; None if there is no telling."""
+    """Return the voice that was probably meant; None if nothing is close."""
     by_lower = {voice.lower(): voice for voice in VOICES}
     found = get_close_matches(name.strip().lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None

@@ -1,7 +1,8 @@
-"""The Live server's messages as plain facts, in the order in which they are to be acted on.
+"""The Live server's messages as plain facts, in the order in which to act on them. Pure.
 
-One message may carry several: `interrupted` comes first, because audio in the same message belongs to the
-generation that it cuts, and the turn's end comes last, after what the turn cost. All parts of a message are read.
+One message may carry several: ``interrupted`` comes first, because audio in the same message belongs to the
+generation that was cut off, and the turn's end comes last, after what the turn cost. All parts of a message are
+read. What changes nothing in the call, and is only told, is an event already (`Told`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 from google.genai import types
 
+from agent.events import AgentThought, CodeRan, CodeWritten, Source, SourcesFound, TimedWord
+from agent.picture import Picture
 from agent.unicode import valid_json, valid_text
 
-DEFAULT_RATE_HZ = 24_000  # of the model's audio when its mime type names none
-UNKNOWN_MODALITY = "UNKNOWN"  # of tokens that the server counts but does not break down
+DEFAULT_RATE_HZ = 24_000  # of the model's audio if the mime type names no rate
+UNKNOWN_MODALITY = "UNKNOWN"  # for tokens that the server counts but does not break down
 MAX_TOKENS = 2**31 - 1  # of one count
 MAX_SOURCES = 32  # of one answer
 MAX_TITLE_CHARS = 200
@@ -43,68 +46,12 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
-    """A summary of what the model thinks; never spoken."""
-
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A web page that the model found; the address begins with http:// or https://."""
-
-    title: str
-    uri: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What the model searched for, and found."""
-
-    queries: tuple[str, ...] = field(repr=False)
-    found: tuple[Source, ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """The model has written a program, which the server runs."""
-
-    language: str
-    code: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class CodeResult:
-    """What came of the program."""
-
-    outcome: str
-    output: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture that the model made: untrusted."""
-
-    mime_type: str
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of the caller and when it was said, in seconds by the server's count."""
-
-    text: str = field(repr=False)
-    start_s: float | None
-    end_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class InputTranscript:
     """Words of the caller; ``words`` only if their times were asked for."""
 
     text: str = field(repr=False)
     finished: bool
-    words: tuple[Word, ...] = field(default=(), repr=False)
+    words: tuple[TimedWord, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +69,7 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class GenerationComplete:
-    """All of the generation was sent."""
+    """The whole generation was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +115,11 @@ class Usage:
 
     Counts are per inference and not a running total of the session, although ``prompt`` grows from turn to turn:
     it is the whole context, old turns included, and all of it is billed anew each time (Google's best practices
-    of the Live API, on billing). So what a call costs is the sum over all usage that came, on whatever message it
-    came; operators who compared the three readings with their bills found only this one to agree.
+    for the Live API, on billing). So a call costs the sum over all usage that came, with whatever message;
+    operators who compared the three possible readings with their bills found that only this one agrees.
 
     Modalities are the server's words (``TEXT``, ``AUDIO``, ``IMAGE``, ``VIDEO``). The server's breakdown may be
-    missing, and the real one's of the prompt lacks some tens of tokens: what only the sum knows of is ``UNKNOWN``.
+    missing, and Google's breakdown of the prompt lacks some tens of tokens: what is only in the sum is ``UNKNOWN``.
     """
 
     prompt: Mapping[str, int]
@@ -180,20 +127,20 @@ class Usage:
     response: Mapping[str, int]
     "Tokens of the answer, by modality; neither thoughts nor transcripts are among them."
     thoughts_tokens: int = 0
-    "Tokens that the model thought with."
+    "Tokens that the model spent on thinking."
     tool_use_tokens: int = 0
     "Tokens of the server's own tools' prompts."
     total_tokens: int = 0
-    "The server's sum, of which it leaves the thoughts out now and then; nothing is reckoned from it."
+    "The server's sum, which sometimes leaves the thoughts out; nothing is calculated from it."
 
+
+Told = AgentThought | SourcesFound | CodeWritten | CodeRan
+"""What changes nothing in the call, and is only told."""
 
 Fact = (
     Speech
     | Text
-    | Thought
-    | Sources
-    | Code
-    | CodeResult
+    | Told
     | Picture
     | InputTranscript
     | OutputTranscript
@@ -209,7 +156,7 @@ Fact = (
 
 
 def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
-    """Read one message; what this service has no use for is passed over."""
+    """Read one message; what this service has no use for is skipped."""
     content = message.server_content
     if content is not None:
         yield from _content_facts(content)
@@ -256,19 +203,19 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
         if mime_type.startswith("audio/"):
             yield Speech(blob.data, _rate_hz(mime_type))
         elif mime_type.startswith("image/"):
-            yield Picture(mime_type.partition(";")[0].strip(), blob.data)
+            yield Picture(blob.data, mime_type.partition(";")[0].strip())
     if part.text:
         text = valid_text(part.text)
-        yield Thought(text) if part.thought else Text(text)
+        yield AgentThought(text) if part.thought else Text(text)
     if part.executable_code is not None:
-        yield Code(_word(part.executable_code.language), valid_text(part.executable_code.code or ""))
+        yield CodeWritten(_word(part.executable_code.language), valid_text(part.executable_code.code or ""))
     if part.code_execution_result is not None:
         result = part.code_execution_result
-        yield CodeResult(_word(result.outcome), valid_text(result.output or ""))
+        yield CodeRan(_word(result.outcome), valid_text(result.output or ""))
 
 
-def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
-    """Yield each address once, and none that a browser should not open."""
+def _sources(grounding: types.GroundingMetadata) -> Iterator[SourcesFound]:
+    """Yield what was found: each address once, and none that a browser should not open."""
     titles: dict[str, str] = {}
     for chunk in grounding.grounding_chunks or ():
         uri = (chunk.web.uri or "") if chunk.web is not None else ""
@@ -280,17 +227,18 @@ def _sources(grounding: types.GroundingMetadata) -> Iterator[Sources]:
         :MAX_SOURCES
     ]
     if found or queries:
-        yield Sources(queries, found)
+        yield SourcesFound(queries, found)
 
 
-def _words(words: Iterable[types.WordInfo]) -> tuple[Word, ...]:
+def _words(words: Iterable[types.WordInfo]) -> tuple[TimedWord, ...]:
     return tuple(
-        Word(valid_text(word.word or ""), _seconds(word.start_offset), _seconds(word.end_offset)) for word in words
+        TimedWord(valid_text(word.word or ""), _seconds(word.start_offset), _seconds(word.end_offset))
+        for word in words
     )
 
 
 def _word(choice: types.Language | types.Outcome | None) -> str:
-    """Return the server's word for one of its choices, without what all of them begin with."""
+    """Return one of the server's enum values in lower case, without the prefix that all of them have."""
     return "" if choice is None else choice.value.removeprefix("OUTCOME_").lower()
 
 
@@ -314,7 +262,7 @@ def _by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] 
 
 
 def _tokens(count: int | None) -> int:
-    """Return a count that can be one: the API's are of 32 bits, the SDK takes any."""
+    """Return a count within its bounds: the API's counts have 32 bits, but the SDK takes any number."""
     return min(max(count or 0, 0), MAX_TOKENS)
 
 
@@ -324,6 +272,6 @@ def _rate_hz(mime_type: str | None) -> int:
 
 
 def _seconds(duration: str | None) -> float | None:
-    """Read a protobuf duration such as ``9.5s``; the SDK hands it on as text."""
+    """Read a protobuf duration such as ``9.5s``, which the SDK hands on as text."""
     found = _SECONDS.match(duration or "")
     return float(found[1]) if found else None

@@ -1,8 +1,8 @@
-"""Cut the caller's audio into messages: small while somebody speaks, large in silence.
+"""Cut the caller's audio into messages: small ones during speech, large ones in silence.
 
-A message costs the same whatever it holds, so silence travels in 100 ms chunks. Speech travels in 20 ms
-chunks, and the first frame of speech takes all that was held back along with it: it never waits. While the process
-has hardly time left, speech travels in 40 ms chunks: a tenth of a talking call's cost for 20 ms at most.
+Every message costs the same, whatever its length, so silence is sent in 100 ms chunks. Speech is sent in 20 ms
+chunks and never waits: its first frame takes along all that was held back. While the process is short of time,
+speech is sent in 40 ms chunks, which saves a tenth of a talking call's cost and adds at most 20 ms of delay.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from agent.media.fir import Pcm
 
-UPLINK_RATE_HZ = 16_000  # one rate per session: the Live server takes a change of rate for an error
+UPLINK_RATE_HZ = 16_000  # one rate per session: the Live server treats a change of rate as an error
 FRAME_SAMPLES = UPLINK_RATE_HZ // 50
 HURRIED_CHUNK_SAMPLES = 2 * FRAME_SAMPLES
 SILENT_CHUNK_SAMPLES = UPLINK_RATE_HZ // 10
-PATIENT_CHUNK_SAMPLES = UPLINK_RATE_HZ // 2  # before a session is replaced, so that few cross its handle
+PATIENT_CHUNK_SAMPLES = UPLINK_RATE_HZ // 2  # before a session is replaced, so that few chunks cross its handle
 
 
 class Chunker:
-    """Collect 16 kHz audio and release it in chunks; no sample is lost or reordered."""
+    """Collects 16 kHz audio and releases it in chunks; no sample is lost or reordered."""
 
     def __init__(self) -> None:
         self.silent_chunk_samples = SILENT_CHUNK_SAMPLES
@@ -47,7 +47,7 @@ class Chunker:
         return self.take() if self._held_samples >= enough else None
 
     def take(self) -> Pcm | None:
-        """Release whatever is held, at the end of a call for instance."""
+        """Release everything that is held, for example at the end of a call."""
         if not self._held:
             return None
         chunk = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)

@@ -1,4 +1,4 @@
-"""Decode a caller's packets to 16 kHz mono, and make up for those that did not come."""
+"""Decode a caller's packets to 16 kHz mono, and fill in for those that did not arrive."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from agent.media import opus
 from agent.media.chunker import UPLINK_RATE_HZ
 from agent.media.fir import FirResampler, Pcm, to_mono
 
-MAX_CONCEALED_SAMPLES = 6 * 320  # 120 ms: longer concealment is noise to a speech model
+MAX_CONCEALED_SAMPLES = 6 * 320  # 120 ms: a speech model hears longer concealment as noise
 CONCEAL_STEP_SAMPLES = 40  # libopus conceals in steps of 2.5 ms
 
 
 class Decoder(Protocol):
-    """Turns packets and gaps into 16 kHz mono, each to the length that was asked for."""
+    """Turns packets and gaps into 16 kHz mono; gaps get exactly the length that was asked for."""
 
     def decode(self, payload: bytes) -> Pcm:
-        """Decode one packet; raises MediaError if it is none."""
+        """Decode one packet; raises MediaError if it cannot be decoded."""
 
     def make_up(self, samples: int, *, lost: bool, next_payload: bytes | None) -> Pcm:
         """Return exactly ``samples`` for a gap: see `agent.media.reorder.Missing`."""
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget the past audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A codec as callers use it.
+    """A codec that callers may use.
 
     Attributes:
         clock_hz: its RTP clock.
-        ticks: length of a packet on that clock, from its payload; 0 if it is no packet.
+        ticks: returns the length of a packet on that clock from its payload; 0 if it is invalid.
         decoder: makes a decoder for one stream.
-        dtx_bytes: a packet of no more says that there is nothing to hear; 0 where none does.
+        dtx_bytes: a packet of at most this size means that there is nothing to hear; 0 if the codec has none.
     """
 
     clock_hz: int
@@ -49,7 +49,7 @@ class Codec:
 
 
 def opus_ticks(payload: bytes) -> int:
-    """Return a packet's length at 48 kHz from its table of contents (RFC 6716 section 3.1), 0 if invalid."""
+    """Return a packet's length at 48 kHz from its table of contents (RFC 6716 section 3.1); 0 if it is invalid."""
     if not payload:
         return 0
     configuration, code = payload[0] >> 3, payload[0] & 3
@@ -62,7 +62,7 @@ def opus_ticks(payload: bytes) -> int:
     if code == 3 and len(payload) < 2:
         return 0
     ticks = frame * (payload[1] & 0x3F if code == 3 else (1, 2, 2)[code])
-    return ticks if ticks <= 5760 else 0  # 120 ms is the most
+    return ticks if ticks <= 5760 else 0  # at most 120 ms
 
 
 class _LibopusDecoder:
@@ -73,7 +73,7 @@ class _LibopusDecoder:
         return self._decoder.decode(payload)
 
     def make_up(self, samples: int, *, lost: bool, next_payload: bytes | None) -> Pcm:
-        """Conceal the beginning, use the FEC in the next packet for the end, be silent in between."""
+        """Conceal the beginning, use the next packet's FEC for the end, and fill the middle with silence."""
         pcm = np.zeros(samples, np.int16)
         if not lost:
             return pcm
@@ -87,7 +87,7 @@ class _LibopusDecoder:
             if tail and next_payload:
                 pcm[samples - tail :] = self._decoder.recover(next_payload, tail)
         except MediaError:
-            pass  # the next packet is damaged: silence stands for what it might have told
+            pass  # the next packet is damaged: leave silence
         return pcm
 
     def reset(self) -> None:
@@ -129,10 +129,10 @@ def _opus_decoder() -> Decoder:
 
 
 CODECS = {
-    # A frame of no or one byte (RFC 7587 section 3.1.3); decoded, it would prolong the last sound by 20 ms.
+    # DTX: a frame of no or one byte (RFC 7587 section 3.1.3); decoding it would prolong the last sound by 20 ms.
     "opus": Codec(48_000, opus_ticks, _opus_decoder, dtx_bytes=2),
     "pcmu": Codec(8_000, len, lambda: _PyavDecoder("pcm_mulaw", 8_000, 1)),
     "pcma": Codec(8_000, len, lambda: _PyavDecoder("pcm_alaw", 8_000, 1)),
     "g722": Codec(8_000, len, lambda: _PyavDecoder("g722", 16_000, 1)),
 }
-"""By lower-case name in SDP. G.722's clock is 8 kHz by mistake and for ever (RFC 3551 section 4.5.2)."""
+"""Keyed by lower-case name in SDP. G.722's RTP clock is 8 kHz, by an old mistake (RFC 3551 section 4.5.2)."""

@@ -1,4 +1,4 @@
-"""The model's audio as it comes: bytes at the rate that its mime type names, to 24 kHz samples."""
+"""Convert the model's audio from bytes, at the rate in their MIME type, to 24 kHz samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.media.playout import VOICE_RATE_HZ
 
 
 class VoiceReader:
-    """Read one session's audio; a sample cut in two by a message boundary is put together again."""
+    """Reads one session's audio; a sample that is split between two messages is put together again."""
 
     def __init__(self) -> None:
         self._resampler: FirResampler | None = None
@@ -20,13 +20,13 @@ class VoiceReader:
 
         Args:
             pcm_bytes: little-endian 16-bit mono at ``rate_hz``.
-            rate_hz: the rate that the server named: untrusted.
+            rate_hz: the rate that the server gave; untrusted.
 
         Returns:
             int16, shape ``(samples,)``, mono, 24 kHz.
 
         Raises:
-            MediaError: nobody speaks at such a rate.
+            MediaError: the rate is not one for speech.
         """
         if self._odd_byte:
             pcm_bytes = self._odd_byte + pcm_bytes
@@ -41,6 +41,6 @@ class VoiceReader:
         return self._resampler.push(pcm)
 
     def reset(self) -> None:
-        """Forget what is half read, at a new generation for instance."""
+        """Forget what is half read, for example at a new generation."""
         self._resampler = None
         self._odd_byte = b""

@@ -1,4 +1,4 @@
-"""Encode 20 ms of the agent's voice for the codec that was negotiated, one packet per frame, nothing buffered."""
+"""Encode the agent's voice for the negotiated codec: one packet per 20 ms frame, with no buffering."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agent.media.fir import FirResampler, Pcm
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
 from agent.media.tap.encoder import encode_whole
 
-OPUS_BITRATE_BPS = 44_000  # closer to the original at CELT than SILK at 32 kbit/s, at a third of the CPU time
+OPUS_BITRATE_BPS = 44_000  # with CELT, closer to the original than SILK at 32 kbit/s, for a third of the CPU time
 OPUS_COMPLEXITY = 5
 
 SILENCE = np.zeros(FRAME_SAMPLES, np.int16)
@@ -29,8 +29,8 @@ class VoiceEncoder:
     """One call's encoder.
 
     Attributes:
-        encode: int16, shape ``(480,)``, mono, 24 kHz to one packet's bytes.
-        silence: the packet that this codec settles on for digital silence.
+        encode: takes int16, shape ``(480,)``, mono, 24 kHz; returns the bytes of one packet.
+        silence: the packet that the codec produces for continuous digital silence.
         clock_hz: the codec's RTP clock.
     """
 
@@ -43,18 +43,18 @@ def voice_encoder(codec: str) -> VoiceEncoder:
     """Make an encoder.
 
     Args:
-        codec: the codec's name in SDP, in any case: opus, PCMU, PCMA or G722.
+        codec: the codec's name in SDP: opus, PCMU, PCMA or G722, in upper or lower case.
 
     Raises:
-        MediaError: the codec is none of them.
+        MediaError: it is another codec.
     """
     name = codec.lower()
     if name == "opus":
-        # RFC 7587 section 4.1: the RTP clock of Opus is 48 kHz whatever the audio's rate.
+        # RFC 7587 section 4.1: Opus's RTP clock is 48 kHz, whatever the audio's rate.
         return VoiceEncoder(_opus(), _opus_silence(), clock_hz=48_000)
     if name in _G711_G722:
         encode = _g711_g722(*_G711_G722[name])
-        # RFC 3551 section 4.5.2: the RTP clock of G.722 is 8 kHz although it samples at 16 kHz.
+        # RFC 3551 section 4.5.2: G.722's RTP clock is 8 kHz, although it samples at 16 kHz.
         return VoiceEncoder(encode, [encode(SILENCE) for _ in range(10)][-1], clock_hz=8_000)
     raise MediaError(f"cannot encode {codec}: expected opus, PCMU, PCMA or G722")
 

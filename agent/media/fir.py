@@ -1,13 +1,13 @@
-"""Sample-rate conversion for speech: a stateful polyphase FIR as one small matrix product.
+"""Sample-rate conversion for speech: a stateful polyphase FIR filter as one small matrix product.
 
-A frame-by-frame conversion without state damages every frame boundary (about 35 dB SINAD with an FFT per
-frame). Here the last input samples are kept between calls, so that any cutting of the same signal gives the
-same output to the last bit but one (BLAS adds in another order). The taps are a Kaiser window design
+Frame-by-frame conversion without state damages every frame boundary (about 35 dB SINAD with an FFT per frame). Here
+the last input samples are kept between calls, so that the output does not depend on how the signal is cut into
+frames, except in the last bit (BLAS adds in varying order). The taps are a Kaiser window design
 (``scipy.signal.firwin``).
 
-The product works in blocks: ``down`` input samples become ``up`` output samples, and each output is a fixed
-weighted sum of its neighbourhood. Overlapping input windows (a view, no copy) times a banded matrix is one
-BLAS call per frame.
+The product works in blocks: ``down`` input samples become ``up`` output samples, and each output sample is a fixed
+weighted sum of neighbouring input samples. Multiplying overlapping input windows (a view, not a copy) by a banded
+matrix takes one BLAS call per frame.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from agent.errors import MediaError
 Pcm = NDArray[np.int16]
 
 STOPBAND_DB = 90.0  # below the quantisation noise of 16-bit speech
-STOPBAND_EDGE = 0.5395  # of the lower rate: 8.63 kHz at 16 kHz
-CUTOFF = 0.484  # of the lower rate, middle of the transition band: 7.74 kHz at 16 kHz
-MIN_BLOCK_SAMPLES = 60  # input samples a matrix row block covers at least; below, call overhead wins
-MAX_PHASES = 640  # bounds the design of a rate named by an untrusted peer
+STOPBAND_EDGE = 0.5395  # as a fraction of the lower rate: 8.63 kHz at 16 kHz
+CUTOFF = 0.484  # middle of the transition band, as a fraction of the lower rate: 7.74 kHz at 16 kHz
+MIN_BLOCK_SAMPLES = 60  # smaller blocks of input cost more in call overhead than they save
+MAX_PHASES = 640  # bounds the size of the filter when an untrusted peer chooses the rate
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 
 
 @lru_cache(maxsize=32)
 def _design(rate_in_hz: int, rate_out_hz: int) -> tuple[NDArray[np.float32], int, int]:
-    """Return the banded matrix ``(window, outputs)``, the input step of a block and the history length."""
+    """Return the banded matrix ``(window, outputs)``, a block's number of input samples, and the history length."""
     shared = gcd(rate_in_hz, rate_out_hz)
     up, down = rate_out_hz // shared, rate_in_hz // shared
     lower = min(rate_in_hz, rate_out_hz)
@@ -49,7 +49,7 @@ def _design(rate_in_hz: int, rate_out_hz: int) -> tuple[NDArray[np.float32], int
     outputs = step // down * up
     matrix = np.zeros((step + per_phase - 1, outputs))
     for output in range(outputs):
-        # Output n sits at n * down on the common (up-sampled) grid; every up-th grid point is an input.
+        # Output n is at n * down on the common (up-sampled) grid; every up-th grid point is an input sample.
         newest, phase = divmod(output * down, up)
         weights = taps[phase::up]
         matrix[newest : newest + per_phase, output] = weights[::-1]
@@ -57,7 +57,7 @@ def _design(rate_in_hz: int, rate_out_hz: int) -> tuple[NDArray[np.float32], int
 
 
 def _block_samples(rate_in_hz: int, down: int) -> int:
-    """Choose a block that divides 20 ms of input, if one does, so that no part of a frame is held back."""
+    """Return a block size that divides 20 ms of input, if there is one, so that no part of a frame is held back."""
     frame = rate_in_hz // 50
     for step in range(-(-MIN_BLOCK_SAMPLES // down) * down, frame + 1, down):
         if frame % step == 0:
@@ -66,17 +66,17 @@ def _block_samples(rate_in_hz: int, down: int) -> int:
 
 
 class FirResampler:
-    """Convert mono speech between two rates; state is carried over calls.
+    """Converts mono speech from one rate to another, keeping state between calls.
 
-    Any input length is taken. Output is exact over time: ``rate_out / rate_in`` samples per input sample,
-    held back by less than one block when the input length is not a multiple of it.
+    Input may have any length. The output is exact over time, ``rate_out / rate_in`` samples per input sample; if
+    the input length is not a multiple of a block, less than a block is held back.
 
     Args:
         rate_in_hz: rate of the samples pushed.
         rate_out_hz: rate of the samples returned.
 
     Raises:
-        MediaError: the pair of rates is not one that speech uses.
+        MediaError: a rate is out of range, or the two have no small ratio.
     """
 
     def __init__(self, rate_in_hz: int, rate_out_hz: int) -> None:
@@ -135,7 +135,7 @@ def to_mono(interleaved: Pcm, channels: int) -> Pcm:
     if channels == 1:
         return interleaved
     if channels == 2:
-        # A shift per channel keeps to int16: no overflow, no temporary of a wider type.
+        # Shifting each channel first stays within int16: no overflow, and no temporary array of a wider type.
         left, right = interleaved[0::2], interleaved[1::2]
         halved: Pcm = (left >> 1) + (right >> 1) + (left & right & 1)
         return halved

@@ -1,8 +1,8 @@
-"""The caller's voice to 16 kHz mono, 20 ms at a time, with no time missing.
+"""Convert the caller's voice to 16 kHz mono, 20 ms at a time, with no time missing.
 
-Two ways in: RTP packets from the tap (`PacketInlet`), and decoded frames (`FrameInlet`) where aiortc cannot be
-tapped. aiortc drops what was lost or not sent and shows it only as a jump of ``frame.pts``; such gaps are filled
-with silence, so that the model's clock never runs behind the caller's. `open_ear` chooses.
+There are two inlets, and `open_ear` chooses: `PacketInlet` takes RTP packets from the tap; `FrameInlet` takes
+decoded frames if aiortc cannot be tapped. In aiortc's frames, audio that was lost or not sent shows only as a jump
+of ``frame.pts``; such gaps are filled with silence, so that the model's clock never falls behind the caller's.
 """
 
 from __future__ import annotations
@@ -28,49 +28,49 @@ from agent.media.rtp import RtpPacket
 from agent.media.tap.audio import tap_audio
 from agent.media.tap.guard import pass_over_empty_packets
 
-POLL_S = 0.1
-LONGEST_GAP_S = 30.0  # a longer jump is a new stream, not time that passed
-MOST_BACK_S = 0.1  # so is one that leads further back
+POLL_INTERVAL_S = 0.1
+MAX_GAP_S = 30.0  # a longer jump means a new stream, not time that passed
+MAX_STEP_BACK_S = 0.1  # so does a longer jump backwards
 
 
 @dataclass(slots=True)
 class InboundStats:
-    """Counters of one inbound voice, in samples of 16 kHz."""
+    """Counters for one caller's voice; samples are counted at 16 kHz."""
 
     samples: int = 0
     filled_samples: int = 0
-    "Samples of pauses that were filled with silence."
+    "Silence filled in for the sender's pauses."
     concealed_samples: int = 0
-    "Samples that were lost and were recovered, concealed or silenced."
+    "Lost samples that were recovered, concealed or replaced by silence."
     payload_bytes: int = 0
     unreadable: int = 0
-    "Packets that are not what they, or their codec, say."
+    "Packets that are malformed or cannot be decoded."
     restarts: int = 0
-    "Times that the stream's timestamps jumped to somewhere else."
+    "How often the stream's timestamps jumped elsewhere."
 
 
 class FrameInlet:
-    """Turn audio frames into 16 kHz mono, gaps filled."""
+    """Turns audio frames into 16 kHz mono and fills gaps."""
 
     def __init__(self) -> None:
         self.stats = InboundStats()
         self.frame_stats = ReorderStats()
-        "Counts frames in place of packets, as far as there is something to count."
+        "Counts frames instead of packets, as far as that is possible."
         self._bound = real_time()
         self._resampler: FirResampler | None = None
         self._next_pts: int | None = None
-        self._ahead = 0  # samples at the frame's rate, handed on beyond the time of the frames; below 0 still owed
+        self._ahead = 0  # samples, at the frame's rate, passed on beyond the frames' time; negative if still owed
 
     def push(self, frame: av.AudioFrame, now: float) -> Pcm:
         """Convert one frame.
 
         Args:
-            frame: signed 16-bit, packed, any rate and layout, its pts counting samples.
+            frame: signed 16-bit, any rate and layout; its pts counts samples.
             now: monotonic seconds.
 
         Returns:
-            int16, shape ``(samples,)``, mono, 16 kHz: the silence that was missing, then the frame; both within
-            real time (`agent.media.reorder`, rule 9).
+            int16, shape ``(samples,)``, mono, 16 kHz: silence for the gap before the frame, then the frame, both
+            limited to real time (`agent.media.reorder`, rule 9).
 
         Raises:
             MediaError: the frame's format is not signed 16-bit.
@@ -101,7 +101,7 @@ class FrameInlet:
         return pcm
 
     async def listen(self, track: MediaStreamTrack, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
-        """Hand the caller's voice on until the track ends."""
+        """Pass on the caller's voice until the track ends."""
         while True:
             try:
                 frame = await track.recv()
@@ -120,23 +120,23 @@ class FrameInlet:
         if expected is None or (frame.pts == expected and not self._ahead):
             return 0
         step: int = frame.pts - expected
-        if not -MOST_BACK_S * frame.sample_rate <= step <= LONGEST_GAP_S * frame.sample_rate:
+        if not -MAX_STEP_BACK_S * frame.sample_rate <= step <= MAX_GAP_S * frame.sample_rate:
             self.stats.restarts += 1
             self._ahead = 0
             return 0
-        # As in `agent.media.reorder`, rule 4: less than half a frame is jitter, carried and not filled.
+        # As in `agent.media.reorder`, rule 4: less than half a frame is jitter, which is carried over, not filled.
         owed = step - self._ahead
         missing = max(owed, 0) if 2 * abs(owed) >= frame.samples else 0
-        self._ahead = min(missing - owed, int(MOST_BACK_S * frame.sample_rate))
+        self._ahead = min(missing - owed, int(MAX_STEP_BACK_S * frame.sample_rate))
         return missing
 
 
 class PacketInlet:
-    """Turn RTP packets into 16 kHz mono, 20 ms at a time, with no time missing.
+    """Turns RTP packets into 16 kHz mono, 20 ms at a time, with no time missing.
 
     Args:
-        payloads: the codec's name in SDP by payload type, as negotiated.
-        on_key: takes each key that the caller pressed (RFC 4733).
+        payloads: the codec's name in SDP for each payload type, as negotiated.
+        on_key: called with each key that the caller presses (RFC 4733).
     """
 
     def __init__(self, payloads: Mapping[int, str], on_key: Callable[[str], None] = lambda _key: None) -> None:
@@ -147,23 +147,23 @@ class PacketInlet:
         self._on_key = on_key
         self._codec = ""
         self._reorder: Reorder | None = None
-        self._bound = real_time()  # of all codecs together
+        self._bound = real_time()  # for all codecs together
         self._decoder: Decoder | None = None
-        self._packet_ticks = 0  # of the newest packet
+        self._packet_ticks = 0  # length of the newest packet
         self._ticks = 0  # released so far
-        self._handed = 0  # samples handed on so far
-        self._short = np.zeros(0, np.int16)  # less than a frame, not handed on yet
+        self._handed = 0  # samples passed on so far
+        self._short = np.zeros(0, np.int16)  # less than a frame, not passed on yet
 
     @property
     def reorder_stats(self) -> ReorderStats:
-        """Packet counters of the stream."""
+        """The stream's packet counters."""
         return self._reorder.stats if self._reorder is not None else ReorderStats()
 
     def push(self, packet: RtpPacket, now: float) -> list[Pcm]:
-        """Take a packet as it comes: untrusted.
+        """Take an untrusted packet as it arrives.
 
         Returns:
-            int16, shape ``(320,)`` each, mono, 16 kHz: what can be heard now.
+            The frames that can be passed on now: int16, shape ``(320,)`` each, mono, 16 kHz.
         """
         name = self._codecs.get(packet.payload_type)
         if name is None or not packet.payload:
@@ -174,7 +174,7 @@ class PacketInlet:
             assert self._reorder is not None
         self.stats.payload_bytes += len(packet.payload)
         ticks = CODECS[name].ticks(packet.payload)
-        if ticks == 0:  # damaged: as long as the one before, most likely, and concealed
+        if ticks == 0:  # damaged: most likely as long as the one before; it will be concealed
             ticks = self._packet_ticks
             if ticks == 0:
                 self.stats.unreadable += 1
@@ -187,21 +187,21 @@ class PacketInlet:
         return changed + heard if changed else heard
 
     def poll(self, now: float) -> list[Pcm]:
-        """Return what time alone releases; to be called some ten times a second."""
+        """Return what is released by time alone; call it about ten times a second."""
         return self._hear(self._reorder.poll(now)) if self._reorder is not None else []
 
     async def listen(self, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
-        """Call `poll` until cancelled; packets come by `push`."""
+        """Call `poll` until cancelled; packets come in through `push`."""
         while True:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
             for pcm in self.poll(clock()):
                 on_pcm(pcm)
 
     def _hold_place(self, packet: RtpPacket, now: float) -> list[Pcm]:
-        """Take what is no audio: it stands in the sequence of the audio, which must not wait for it.
+        """Take a packet that is not audio but has a sequence number, so that the audio does not wait for it.
 
-        That is keys of a telephone, comfort noise (RFC 3389: the silence is made here), padding alone, and whatever
-        was not negotiated.
+        These are telephone keys, comfort noise (RFC 3389; the silence is made here), packets with padding only, and
+        anything that was not negotiated.
         """
         if packet.payload_type in self._events:
             key = self._keys.push(packet)
@@ -214,7 +214,7 @@ class PacketInlet:
         )
 
     def _use(self, name: str, now: float) -> list[Pcm]:
-        """Go on with another codec; returns what was held of the one before."""
+        """Switch to another codec; returns the frames that were held for the previous one."""
         held = self._hear(self._reorder.drain(now)) if self._reorder is not None else []
         codec = CODECS[name]
         self._codec, self._decoder = name, codec.decoder()
@@ -236,7 +236,7 @@ class PacketInlet:
         return [pcm[start : start + FRAME_SAMPLES] for start in range(0, whole, FRAME_SAMPLES)]
 
     def _decode(self, item: Released) -> list[Pcm]:
-        """Return an item's samples, as many as its time is long, to the sample over the stream's life."""
+        """Return an item's samples; over the stream's life their number matches its time to the sample."""
         decoder, stats = self._decoder, self.stats
         assert decoder is not None
         if isinstance(item, Restarted):
@@ -269,13 +269,13 @@ class PacketInlet:
 
 @dataclass(frozen=True, slots=True)
 class Ear:
-    """Where a call hears its caller.
+    """How a call hears its caller.
 
     Attributes:
-        listen: to be awaited while the call lasts; hands on 16 kHz mono.
-        tapped: packets come straight from the network; False when aiortc's frames are used.
-        stats: of the samples.
-        packets: of the packets; when aiortc's frames are used, their ``surplus`` and nothing else.
+        listen: await it for as long as the call lasts; it passes on 16 kHz mono.
+        tapped: True if packets come straight from the network; False if aiortc's frames are used.
+        stats: sample counters.
+        packets: returns packet counters; for aiortc's frames, only ``surplus`` is counted.
     """
 
     listen: Callable[[], Coroutine[Any, Any, None]]
@@ -292,13 +292,13 @@ def open_ear(
     press: Callable[[str], None] = lambda _key: None,
     clock: Clock,
 ) -> Ear:
-    """Take over a receiver's audio, by the tap if it can be; before media flows.
+    """Take over a receiver's audio, through the tap if possible; call it before media flows.
 
     Args:
-        receiver: aiortc's, after negotiation.
-        payloads: the codec's name in SDP by payload type, as negotiated.
+        receiver: aiortc's receiver, after negotiation.
+        payloads: the codec's name in SDP for each payload type, as negotiated.
         hear: takes int16, shape ``(samples,)``, mono, 16 kHz.
-        press: takes each key of a telephone, if events were negotiated (`tap.negotiate_keys`).
+        press: takes each telephone key, if events were negotiated (`tap.negotiate_keys`).
         clock: monotonic seconds.
     """
     packets = PacketInlet(payloads, press)

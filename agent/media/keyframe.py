@@ -1,16 +1,15 @@
-"""Key frames out of RTP packets: which packets make up a frame, and which frames stand alone. Pure.
+"""Assemble key frames from RTP packets: which packets make up a frame, and which frames are key frames. Pure.
 
-Only frames that can be decoded by themselves are of interest here, so nothing waits for a frame that lost a packet:
-the next one does as well. That is why aiortc's jitter buffer is not used; it would hold back everything behind the
-gap for up to 512 packets.
+Only frames that can be decoded on their own matter here, so nothing waits for a frame that lost a packet: the next
+one will do. That is why aiortc's jitter buffer is not used, which would hold back up to 512 packets behind a gap.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MAX_PACKETS = 1024  # of one frame: over 1 MB
-MAX_OPEN_FRAMES = 4  # the oldest incomplete one goes first
+MAX_PACKETS_PER_FRAME = 1024  # over 1 MB
+MAX_OPEN_FRAMES = 4  # beyond that, the oldest incomplete frame is dropped
 
 _START_CODE = b"\x00\x00\x01"
 _IDR, _SPS, _DELIMITER = 5, 7, 9  # NAL unit types, H.264 table 7-1
@@ -23,8 +22,8 @@ class Part:
     Attributes:
         sequence_number: as in RTP, 16 bits.
         timestamp: as in RTP; the same for all packets of a frame.
-        marker: the frame's last packet.
-        first: the frame can be decoded from here on, see `starts_frame`.
+        marker: True for the frame's last packet.
+        first: True if the frame can be decoded from here on, see `starts_frame`.
         data: what the packet adds to the frame: VP8 without its descriptor, H.264 as Annex B.
     """
 
@@ -36,21 +35,21 @@ class Part:
 
 
 def starts_frame(codec: str, payload: bytes, data: bytes) -> bool:
-    """Return True if a packet is where decoding of its frame may start.
+    """Return True if decoding of a frame may start at this packet.
 
     Args:
         codec: ``vp8`` or ``h264``.
         payload: the RTP payload.
-        data: what it adds to the frame, see `Part`.
+        data: what the packet adds to the frame, see `Part`.
     """
     if codec == "vp8":  # start of partition 0, RFC 7741 section 4.2
         return bool(payload) and payload[0] & 0x17 == 0x10
-    # WebRTC senders put the parameter sets into each key frame's access unit (RFC 7742 section 6.2).
+    # WebRTC senders put the parameter sets into the access unit of each key frame (RFC 7742 section 6.2).
     return data[:4] == b"\x00" + _START_CODE and len(data) > 4 and data[4] & 0x1F in (_SPS, _DELIMITER)
 
 
 def is_key_frame(codec: str, frame: bytes) -> bool:
-    """Return True if a whole frame stands alone.
+    """Return True if a complete frame can be decoded on its own.
 
     Args:
         codec: ``vp8`` or ``h264``.
@@ -75,18 +74,18 @@ class _Open:
         self._last: int | None = None
 
     def add(self, part: Part) -> bool:
-        """Take a packet; False if the frame has grown beyond the bound."""
+        """Take a packet; return False if the frame has become too large."""
         number = part.sequence_number
         self._parts[number] = part.data
         if part.marker:
             self._last = number
-        # H.264: a delimiter may stand in a packet before the parameter sets.
+        # H.264: a delimiter may come in a packet before the parameter sets.
         if part.first and (self._first is None or (self._first - number) & 0xFFFF < 0x8000):
             self._first = number
-        return len(self._parts) <= MAX_PACKETS
+        return len(self._parts) <= MAX_PACKETS_PER_FRAME
 
     def whole(self) -> bytes | None:
-        """Return the frame once all of it is there."""
+        """Return the frame once it is complete."""
         if self._first is None or self._last is None:
             return None
         count = ((self._last - self._first) & 0xFFFF) + 1
@@ -99,13 +98,13 @@ class _Open:
 
 
 class Assembler:
-    """Put frames together, in whatever order their packets come."""
+    """Assembles frames from packets in any order."""
 
     def __init__(self) -> None:
-        self._open: dict[int, _Open] = {}  # by timestamp, oldest first
+        self._open: dict[int, _Open] = {}  # keyed by timestamp, oldest first
 
     def push(self, part: Part) -> bytes | None:
-        """Take a packet; return its frame if that is complete now."""
+        """Take a packet; return its frame if it is now complete."""
         frame = self._open.get(part.timestamp)
         if frame is None:
             frame = self._open[part.timestamp] = _Open()
@@ -120,5 +119,5 @@ class Assembler:
         return whole
 
     def clear(self) -> None:
-        """Forget what is not complete."""
+        """Drop all incomplete frames."""
         self._open.clear()

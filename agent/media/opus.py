@@ -1,7 +1,7 @@
-"""The system's libopus through cffi: what PyAV does not offer, or offers at a price.
+"""The system's libopus through cffi, for what PyAV does not offer, or only at a cost.
 
-Decoding straight to 16 kHz mono (no resampler, no aliasing), concealment and FEC, and an encoder that returns
-its packet at once. `available` is False where the library is missing; PyAV and fir.py serve then.
+It decodes straight to 16 kHz mono (no resampler, no aliasing), conceals losses, uses FEC, and has an encoder that
+returns its packet at once. If the library is missing, `available` returns False, and PyAV and fir.py are used.
 Source: the Opus C API, opus.h and opus_defines.h (RFC 6716).
 """
 
@@ -38,8 +38,8 @@ _ffi.cdef(
 
 RESTRICTED_LOWDELAY = 2051
 SET_BITRATE, SET_COMPLEXITY, SET_VBR_CONSTRAINT, RESET_STATE = 4002, 4010, 4020, 4028
-MAX_PACKET_BYTES = 1275  # RFC 6716 section 3.2: the largest frame
-LONGEST_PACKET_S = 0.12  # RFC 6716 section 3.2.5
+MAX_PACKET_BYTES = 1275  # size of the largest frame, RFC 6716 section 3.2
+MAX_PACKET_S = 0.12  # RFC 6716 section 3.2.5
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +59,7 @@ def available() -> bool:
 
 
 def version() -> str | None:
-    """Return libopus's own version string, or None where it is missing."""
+    """Return libopus's version string, or None if the library is missing."""
     library = _library()
     return _ffi.string(library.opus_get_version_string()).decode() if library else None
 
@@ -71,11 +71,11 @@ def _check(status: int) -> int:
 
 
 class OpusEncoder:
-    """Encode the agent's voice: CELT only (restricted low delay), 2.5 ms of lookahead.
+    """Encodes the agent's voice with CELT only (restricted low delay) and 2.5 ms of lookahead.
 
     Args:
-        rate_hz: rate of the PCM, one of Opus's five.
-        bitrate_bps: target; constrained VBR keeps each packet near it.
+        rate_hz: rate of the PCM, one of the five that Opus supports.
+        bitrate_bps: target bit rate; constrained VBR keeps each packet near it.
         complexity: 0 to 10.
 
     Raises:
@@ -112,10 +112,10 @@ class OpusEncoder:
 
 
 class OpusDecoder:
-    """Decode a caller's Opus straight to mono at the rate wanted.
+    """Decodes a caller's Opus straight to mono at the given rate.
 
     Args:
-        rate_hz: rate of the PCM returned, one of Opus's five.
+        rate_hz: rate of the PCM returned, one of the five that Opus supports.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -125,7 +125,7 @@ class OpusDecoder:
         _check(error[0])
         self._state = _ffi.gc(state, library.opus_decoder_destroy)
         self._rate_hz = rate_hz
-        self._room = int(rate_hz * LONGEST_PACKET_S)
+        self._room = int(rate_hz * MAX_PACKET_S)
         self._pcm = _ffi.new("int16_t[]", self._room)
         self._view = np.frombuffer(_ffi.buffer(self._pcm), np.int16)
         self._decode = library.opus_decode
@@ -140,15 +140,15 @@ class OpusDecoder:
         return self._view[:samples].copy()
 
     def recover(self, next_packet: bytes, samples: int) -> Pcm:
-        """Return a lost packet's audio from the FEC data of the packet after it (else concealed)."""
+        """Return a lost packet's audio from the FEC data in the next packet, or concealment if that has none."""
         got = _check(self._decode(self._state, next_packet, len(next_packet), self._pcm, samples, 1))
         return self._view[:got].copy()
 
     def conceal(self, samples: int) -> Pcm:
-        """Return ``samples`` of concealment for a lost packet; a multiple of 2.5 ms, at most 120 ms."""
+        """Return concealment for a lost packet; ``samples`` must be a multiple of 2.5 ms and at most 120 ms."""
         got = _check(self._decode(self._state, _ffi.NULL, 0, self._pcm, samples, 0))
         return self._view[:got].copy()
 
     def reset(self) -> None:
-        """Forget the past, at a new sender for instance."""
+        """Forget the past audio, for example at a new sender."""
         _check(_library().opus_decoder_ctl(self._state, RESET_STATE))

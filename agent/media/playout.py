@@ -1,9 +1,9 @@
-"""The agent's voice between the model, which sends in bursts, and the wire, which takes 20 ms at a time.
+"""The queue of the agent's voice between the model, which sends bursts, and the wire, which takes 20 ms at a time.
 
 Rules:
-  1. Every sample that was accepted is heard once or dropped once: pushed = heard + dropped + queued.
-  2. Speech belongs to a generation. Generations are numbered upwards; flushing one refuses all that
-     arrives late for it, or for an older one.
+  1. Every accepted sample is either heard once or dropped once: pushed = heard + dropped + queued.
+  2. Speech belongs to a generation. Generations have ascending numbers; once one is flushed, anything that arrives
+     late for it or for an older one is refused.
   3. Heard means handed to the wire by `pull`.
 """
 
@@ -18,8 +18,8 @@ from agent.media.fir import Pcm
 
 VOICE_RATE_HZ = 24_000
 FRAME_SAMPLES = VOICE_RATE_HZ // 50
-MAX_QUEUED_SAMPLES = 600 * VOICE_RATE_HZ  # 10 min, 29 MB: a longer reply is a fault of the model
-FADE_SAMPLES = VOICE_RATE_HZ * 5 // 1000  # a flush fades out over 5 ms: a hard cut clicks
+MAX_QUEUED_SAMPLES = 600 * VOICE_RATE_HZ  # 10 min, 29 MB; only a faulty model sends a longer reply
+FADE_SAMPLES = VOICE_RATE_HZ * 5 // 1000  # 5 ms at a flush, because a hard cut clicks
 
 _FADE = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
 
@@ -30,8 +30,8 @@ class Flushed:
 
     Attributes:
         generation: the generation.
-        heard_samples: samples of it that were sent, the fade included.
-        dropped_samples: samples of it that were not.
+        heard_samples: samples of it that were sent, including the fade-out.
+        dropped_samples: samples of it that were not sent.
     """
 
     generation: int
@@ -47,20 +47,20 @@ class _Count:
 
 
 class Playout:
-    """Queue speech by generation and hand it out in frames."""
+    """Queues speech by generation and hands it out in frames."""
 
     def __init__(self) -> None:
         self.generation = 0
-        "The newest generation that speech was queued for or that was flushed."
+        "The newest generation for which speech was queued, or that was flushed."
         self.playing = 0
         "The generation of the newest sample that was pulled; 0 before the first."
         self.queued_samples = 0
         self.total_heard_samples = 0
         self.total_dropped_samples = 0
         self._queue: deque[tuple[int, Pcm]] = deque()
-        self._offset = 0  # samples of the first queued item that were pulled
+        self._offset = 0  # samples already pulled from the first queued item
         self._flushed_to = -1
-        self._counts = {0: _Count()}  # by generation: the newest, and those that still play
+        self._counts = {0: _Count()}  # keyed by generation: the newest, and those still playing
 
     @property
     def heard_samples(self) -> int:
@@ -73,7 +73,7 @@ class Playout:
         return self._counts[self.generation].dropped
 
     def queued_in(self, generation: int) -> int:
-        """Return how many samples of a generation wait to be heard."""
+        """Return how many samples of a generation are waiting to be heard."""
         count = self._counts.get(generation)
         return 0 if count is None else count.queued
 
@@ -105,12 +105,12 @@ class Playout:
             samples: how many.
 
         Returns:
-            int16, shape ``(samples,)``, mono, 24 kHz, filled up with zeros; None when nothing is queued.
+            int16, shape ``(samples,)``, mono, 24 kHz, padded with zeros; None if nothing is queued.
         """
         if not self._queue:
             return None
         generation, first = self._queue[0]
-        if len(first) - self._offset > samples:  # within one item: a view, no copy
+        if len(first) - self._offset > samples:  # all in one item: a view, not a copy
             frame = first[self._offset : self._offset + samples]
             self._offset += samples
             self._heard(samples, generation)
@@ -120,14 +120,14 @@ class Playout:
         return frame
 
     def flush(self, generation: int | None = None) -> tuple[list[Flushed], Pcm | None]:
-        """Throw away all queued speech and refuse what arrives late.
+        """Throw away all queued speech, and refuse speech that arrives late.
 
         Args:
-            generation: refuse up to this one; the newest seen if None.
+            generation: refuse generations up to this one; None means the newest seen.
 
         Returns:
-            The counts of each generation that was queued and of the newest, oldest first; and the next 5 ms of
-            what was queued, faded out, to be sent before silence. They count as heard. None if nothing was queued.
+            The counts of each queued generation and of the newest, oldest first; and the next 5 ms of what was
+            queued, faded out, to send before silence, or None if nothing was queued. The fade-out counts as heard.
         """
         if generation is not None and generation > self.generation:
             self._begin(generation)
@@ -135,7 +135,7 @@ class Playout:
         fade = self._fade_out()
         for queued_generation, pcm in self._queue:
             self._drop(len(pcm) - self._offset, queued_generation)
-            self._offset = 0  # only the first item was pulled from
+            self._offset = 0  # only the first item was partly pulled
         self._queue.clear()
         self.queued_samples = 0
         self._flushed_to = max(self._flushed_to, self.generation)
@@ -144,7 +144,7 @@ class Playout:
         return [Flushed(each, self._counts[each].heard, self._counts[each].dropped) for each in cut], fade
 
     def _begin(self, generation: int) -> None:
-        """Count for a new generation from here; what is still queued of older ones is played first."""
+        """Start counting for a new generation; older speech that is still queued is played first."""
         self._counts = {each: count for each, count in self._counts.items() if count.queued}
         self._counts[generation] = _Count()
         self.generation = generation
@@ -179,5 +179,5 @@ class Playout:
 
     def _drop(self, samples: int, generation: int) -> None:
         self.total_dropped_samples += samples
-        if generation in self._counts:  # else it is long over
+        if generation in self._counts:  # otherwise it ended long ago
             self._counts[generation].dropped += samples

@@ -1,7 +1,8 @@
-"""What the caller has begun to say before the service was told that they speak. Pure.
+"""What the caller said just before the client marked the beginning of their turn. Pure.
 
-A mark travels apart from the voice: where one is lost on the way it comes half a second late, and the beginning of
-what it stands for has been heard by then. So speech that goes on when a start comes belongs to it, up to a second.
+A mark travels separately from the voice. If it is lost on the way it comes half a second late, when the beginning
+of the turn has already been heard. So speech that is in progress when the mark arrives belongs to the turn, up to a
+second of it.
 """
 
 from __future__ import annotations
@@ -10,26 +11,26 @@ from collections import deque
 
 from agent.media.fir import Pcm
 
-KEPT_FRAMES = 50  # 1 s
-LEAD_FRAMES = 5  # what the level takes for speech began up to 100 ms earlier
+MAX_FRAMES = 50  # 1 s
+LEAD_FRAMES = 5  # the level detects speech up to 100 ms after it began
 
 
 class Preroll:
-    """Keep the frames that nobody has asked for yet: int16, shape ``(320,)`` each, mono, 16 kHz."""
+    """Keeps recent frames until they are wanted: int16, shape ``(320,)`` each, mono, 16 kHz."""
 
     def __init__(self) -> None:
-        self._frames: deque[Pcm] = deque(maxlen=KEPT_FRAMES)
+        self._frames: deque[Pcm] = deque(maxlen=MAX_FRAMES)
         self._speaking = False
 
     def push(self, pcm: Pcm, *, speaking: bool) -> None:
-        """Keep a frame, for as long as the caller speaks by level."""
+        """Keep a frame for as long as the caller is speaking, by level."""
         self._frames.append(pcm)
         self._speaking = speaking
         while not speaking and len(self._frames) > LEAD_FRAMES:
             self._frames.popleft()
 
     def take(self) -> list[Pcm]:
-        """Return what was said so far in the speech that goes on, oldest first; nothing if none does."""
+        """Return the frames of the speech in progress, oldest first; empty if there is none."""
         frames = list(self._frames) if self._speaking else []
         self._frames.clear()
         self._speaking = False

@@ -1,4 +1,4 @@
-"""RTP packets as bytes (RFC 3550 section 5.1): as much of them as a stream of voice needs. Pure."""
+"""Parse RTP packets (RFC 3550 section 5.1), as far as a voice stream needs it. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import struct
 from typing import NamedTuple
 
 _HEADER = struct.Struct("!BBHII")
-_LENGTH = struct.Struct("!H")  # of the header extension, in words
+_EXTENSION_WORDS = struct.Struct("!H")
 HEADER_BYTES = _HEADER.size
 
 
 class RtpPacket(NamedTuple):
-    """One packet, without its padding and what is optional in its header."""
+    """One packet, without padding and without the optional parts of its header."""
 
     payload_type: int
     marker: int
@@ -22,7 +22,7 @@ class RtpPacket(NamedTuple):
 
 
 def parse_rtp(data: bytes) -> RtpPacket | None:
-    """Read a packet, untrusted; None if it is none."""
+    """Parse an untrusted packet; return None if it is malformed."""
     if len(data) < HEADER_BYTES:
         return None
     flags, kind, sequence_number, timestamp, ssrc = _HEADER.unpack_from(data)
@@ -30,9 +30,9 @@ def parse_rtp(data: bytes) -> RtpPacket | None:
     if flags & 0x10:
         if end < start + 4:
             return None
-        start += 4 + 4 * _LENGTH.unpack_from(data, start + 2)[0]
+        start += 4 + 4 * _EXTENSION_WORDS.unpack_from(data, start + 2)[0]
     if flags & 0x20:
-        end -= data[-1] or end  # padding is never 0 long: it counts its own length
+        end -= data[-1] or end  # a padding length of 0 is invalid, because it includes its own byte
     if flags >> 6 != 2 or end < start:
         return None
     return RtpPacket(kind & 0x7F, kind >> 7, sequence_number, timestamp, ssrc, data[start:end])

@@ -1,31 +1,21 @@
-"""Pictures that a client sends as files: whether they are what they say, and how large. Pure; untrusted input."""
+"""Check the type and size of pictures that clients send as files. Pure; the input is untrusted."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
 from agent.errors import MediaError
+from agent.picture import Picture
 
 MAX_STILL_BYTES = 4 << 20
 MAX_STILL_PX = 4096
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that name the size
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segments that contain the size
 
 
-@dataclass(frozen=True, slots=True)
-class Still:
-    """A JPEG or PNG."""
-
-    mime_type: str
-    width: int
-    height: int
-    data: bytes = field(repr=False)
-
-
-def read_still(data: bytes) -> Still:
-    """Look at a picture's header; the rest of it is for the model to decode.
+def read_still(data: bytes) -> Picture:
+    """Read a picture's header only; decoding the rest is up to the model.
 
     Raises:
         MediaError: it is neither a JPEG nor a PNG, or too large.
@@ -36,8 +26,8 @@ def read_still(data: bytes) -> Still:
     if size is None:
         raise MediaError("a picture is neither a JPEG nor a PNG")
     if not 1 <= min(size) <= max(size) <= MAX_STILL_PX:
-        raise MediaError(f"a picture of {size[0]}x{size[1]} is not within 1 to {MAX_STILL_PX} pixels")
-    return Still(mime_type, *size, data)
+        raise MediaError(f"a picture has {size[0]}x{size[1]} pixels; each side must have 1 to {MAX_STILL_PX}")
+    return Picture(data, mime_type, *size)
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
@@ -48,7 +38,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Walk over the segments to the one of the frame."""
+    """Skip segments until the one that describes the frame."""
     at = 2 if data.startswith(_JPEG) else len(data)
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

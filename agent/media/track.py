@@ -1,13 +1,14 @@
 """The agent's voice as an outbound track: a clock that paces packets out of the playout.
 
-It returns finished packets (`av.Packet`): encoded here, so there is no executor hop and nothing queued behind
-the track, and a flush takes effect with the next packet.
+The track returns finished packets (`av.Packet`). They are encoded here, so that there is no executor hop, nothing
+is queued behind the track, and a flush takes effect with the next packet.
 
 Pacing rules:
-  1. Packets leave on an absolute grid of 20 ms with a random phase per call; being late does not shift it.
-  2. More than 60 ms late: the missed slots are skipped and the RTP timestamp jumps; no burst.
+  1. Packets leave on an absolute 20 ms grid with a random phase per call; lateness does not shift it.
+  2. If a packet is more than 60 ms late, the missed slots are skipped and the RTP timestamp jumps; there is no
+     burst.
   3. A talkspurt starts at once (but see `agent.media.pace`): speech that arrives while the agent is silent wakes
-     the track, and the grid is moved to that moment with the RTP timestamp contiguous. The time taken in advance
+     the track, and the grid is moved to that moment, with no gap in the RTP timestamps. The time taken in advance
      (< 20 ms) is given back in the next silence, so that the receiver's buffer does not grow from turn to turn.
 """
 
@@ -33,30 +34,30 @@ from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
 
 FRAME_S = 0.02
-LATE_S = 0.06  # later than this, slots are skipped: a burst inflates the receiver's buffer for seconds
+MAX_LATE_S = 0.06  # beyond this slots are skipped, because a burst inflates the receiver's buffer for seconds
 COMMA_SLOTS = 25
-HANGOVER_FRAMES = 5  # real silence before cached packets, or the receiver stretches the last sound
+HANGOVER_FRAMES = 5  # encoded silence before cached packets; otherwise the receiver stretches the last sound
 
 
 @dataclass(slots=True)
 class VoiceStats:
-    """Counters of one outbound voice."""
+    """Counters for one outbound voice."""
 
     frames: int = 0
     late_frames: int = 0
-    "Frames whose slot had passed by more than 60 ms."
+    "Frames that were more than 60 ms late."
     skipped_slots: int = 0
     payload_bytes: int = 0
 
 
 class AgentVoiceTrack(MediaStreamTrack):
-    """Send what is in a `Playout`, silence otherwise.
+    """Sends what is in a `Playout`, and silence otherwise.
 
     Args:
         playout: where the speech is queued.
-        phase_s: offset of the 20 ms grid, random in 0 to 0.02, so that calls do not encode at one moment.
-        on_speaking: called with True when the first sample of a talkspurt is sent, with False after its last.
-        on_heard: called with each generation once, when its first audible sample is sent.
+        phase_s: offset of the 20 ms grid, random between 0 and 0.02, so that calls do not all encode at once.
+        on_speaking: called with True when the first sample of a talkspurt is sent, and with False after the last.
+        on_heard: called once with each generation, when its first audible sample is sent.
     """
 
     kind = "audio"
@@ -72,19 +73,18 @@ class AgentVoiceTrack(MediaStreamTrack):
         super().__init__()
         self.stats = VoiceStats()
         self.generating = False
-        "To be set while the model is generating: speech that runs out then has run dry."
+        "Set this while the model is generating: if speech runs out then, the queue has run dry."
         self.playout = playout
         self._phase_s = phase_s
         self._on_speaking = on_speaking
         self._on_heard = on_heard
-        self._heard = 0  # the newest generation of which something audible was sent
+        self._heard = 0  # the newest generation with an audible sample that was sent
         self._encoder: VoiceEncoder | None = None
         self._due: float | None = None
         self._media_s = 0.0  # media time of the next frame
         self._advance_s = 0.0  # how far the grid is ahead of its original phase
-        self._silent_frames = (
-            0  # real silence first here too: a decoder fed with cached packets only mutes the first word
-        )
+        # A call, too, begins with encoded silence: a decoder that got only cached packets mutes the first word.
+        self._silent_frames = 0
         self._speaking = False
         self._fade: Pcm | None = None
         self._pace = Pace()
@@ -92,42 +92,42 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._event_switch: Callable[[dtmf.Part | None], None] | None = None
         self._events_clock_hz = 8_000
         self._key_payloads: deque[bytes | None] = deque()  # None is a pause
-        self._key_media_s: float | None = None  # when the key that is being sent went down
+        self._key_media_s: float | None = None  # media time at which the key being sent was pressed
 
     @property
     def speaking(self) -> bool:
-        """True from the first sample of a talkspurt until its last was sent."""
+        """True from the first sample of a talkspurt until its last one has been sent."""
         return self._speaking
 
     def use_codec(self, name: str) -> None:
-        """Choose the codec; to be called once negotiated, before the first `recv`.
+        """Choose the codec; call it after negotiation, before the first `recv`.
 
         Args:
-            name: the codec's name in SDP: ``opus``, ``PCMU``, ``PCMA``, ``G722``.
+            name: the codec's name in SDP: ``opus``, ``PCMU``, ``PCMA`` or ``G722``.
 
         Raises:
-            MediaError: the codec is none of them.
+            MediaError: it is another codec.
         """
         self._encoder = voice_encoder(name)
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
-        """Allow `send_keys`; to be called once telephone-event is negotiated.
+        """Enable `send_keys`; call it once telephone-event has been negotiated.
 
         Args:
-            switch: told before each packet which part of a key it is; None for audio.
+            switch: called before each packet with the part of a key that it is, or None for audio.
             clock_hz: the RTP clock of the events.
         """
         self._event_switch = switch
         self._events_clock_hz = clock_hz
 
     def send_keys(self, keys: str) -> bool:
-        """Press keys of a telephone (RFC 4733), 240 ms each, before any further speech.
+        """Press telephone keys (RFC 4733), 240 ms each, before any further speech.
 
         Args:
-            keys: out of `dtmf.KEYS`; a comma is a pause of half a second.
+            keys: characters from `dtmf.KEYS`; a comma is a pause of half a second.
 
         Returns:
-            False if the other side takes no events; then nothing is sent.
+            False if the other side does not accept events; then nothing is sent.
         """
         if self._event_switch is None:
             return False
@@ -140,7 +140,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         return True
 
     def push(self, pcm: Pcm, *, generation: int) -> bool:
-        """Queue speech as `Playout.push` does, and send it at once if the agent was silent."""
+        """Queue speech like `Playout.push`, and start sending at once if the agent was silent."""
         accepted = self.playout.push(pcm, generation=generation)
         if accepted and len(pcm):
             self._pace.pushed(self.playout.queued_samples, asyncio.get_running_loop().time())
@@ -149,14 +149,14 @@ class AgentVoiceTrack(MediaStreamTrack):
         return accepted
 
     def flush(self, generation: int | None = None) -> list[Flushed]:
-        """Cut off the speech that is queued; 5 ms of it are faded out in the next packet."""
+        """Cut off queued speech; the next packet fades it out over 5 ms."""
         flushed, self._fade = self.playout.flush(generation)
         self.generating = False
         self._set_speaking(False)
         return flushed
 
     async def recv(self) -> av.Packet[Any]:
-        """Return the next 20 ms, encoded, when they are due.
+        """Wait until the next 20 ms are due, and return them encoded.
 
         Raises:
             MediaStreamError: the track was stopped.
@@ -183,11 +183,11 @@ class AgentVoiceTrack(MediaStreamTrack):
             self._wake.cancel()
 
     def let_go(self) -> None:
-        """Forget who is told, once the track is stopped."""
+        """Drop the callbacks once the track has stopped."""
         self._on_speaking = self._on_heard = None
 
     def _start_of_key(self, key: bytes | None) -> float:
-        """Return the media time that the next packet is stamped with, and say what it is."""
+        """Return the next packet's media time, and tell the sender whether it is a key or audio."""
         first = self._key_media_s is None
         if self._event_switch is not None:
             self._event_switch(None if key is None else "first" if first else "further")
@@ -199,7 +199,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         return self._key_media_s
 
     def _next_payload(self, encoder: VoiceEncoder) -> bytes:
-        pcm = None if self._key_payloads else self._next_pcm()  # between two keys there is silence
+        pcm = None if self._key_payloads else self._next_pcm()  # silence between two keys
         return encoder.silence if pcm is None else encoder.encode(pcm)
 
     async def _wait_for_slot(self) -> None:
@@ -211,7 +211,7 @@ class AgentVoiceTrack(MediaStreamTrack):
             self._due += self._advance_s
             self._advance_s = 0.0
         early_s = self._due - now
-        if early_s < -LATE_S:
+        if early_s < -MAX_LATE_S:
             self.stats.late_frames += 1
             slots = int(-early_s / FRAME_S)
             self.stats.skipped_slots += slots
@@ -248,7 +248,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         return self._advance_s > 0 and self._silent_frames >= HANGOVER_FRAMES and not self._talkspurt_waits()
 
     def _next_pcm(self) -> Pcm | None:
-        """Return 20 ms of voice, or None for silence after the hangover."""
+        """Return 20 ms of voice or of encoded silence, or None for cached silence after the hangover."""
         fade, self._fade = self._fade, None
         pcm: Pcm | None = None
         if self._speaking or self._talkspurt_waits():

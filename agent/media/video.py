@@ -1,8 +1,8 @@
-"""A caller's camera or screen as a few JPEG pictures.
+"""Turn a caller's camera or screen into occasional JPEG pictures.
 
-Packets come from the tap; at most one key frame per period is put together, decoded, scaled and turned into a JPEG,
-in one worker thread for all calls. All other packets cost a comparison. Where aiortc cannot be tapped, its decoded
-frames serve, at the cost of decoding all of them.
+Packets come from the tap. At most one key frame per period is assembled, then decoded, scaled and encoded as JPEG
+in a worker thread that all calls share. All other packets cost a comparison. If aiortc cannot be tapped, its
+decoded frames are used, at the cost of decoding all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -29,71 +29,61 @@ from agent.media.keyframe import Assembler, Part, is_key_frame, starts_frame
 from agent.media.tap.guard import pass_over_empty_packets
 from agent.media.tap.video import VideoTap, tap_video
 from agent.media.throttle import Throttle
+from agent.picture import Picture, Shown, SourceName
 
-SourceName = Literal["camera", "screen"]
 Thumbnail = NDArray[np.int16]
 
-DECODERS = {"vp8": "vp8", "h264": "h264"}  # by the codec's name in SDP; FFmpeg's own, which honour max_pixels
-MAX_PIXELS = 4096 * 2304  # a larger picture is refused before memory is taken for it
-JPEG_QUANTISER = 4  # of 2..31; about 20 KB for 640x480
+DECODERS = {"vp8": "vp8", "h264": "h264"}  # by the codec's name in SDP; FFmpeg's own, which respect max_pixels
+MAX_PIXELS = 4096 * 2304  # larger pictures are refused before memory is allocated for them
+JPEG_QUANTISER = 4  # in 2..31; gives about 20 KB for 640x480
 THUMBNAIL_PX = (64, 48)
-# Of 255, by block of the thumbnail and colour. Two key frames of a still picture differ by less; a cursor that
-# blinks or a few new letters on a shared screen by more.
-CHANGED_BLOCK = 12
+# Differences between thumbnails, out of 255, per pixel and colour. Two key frames of a still picture differ by
+# less; a blinking cursor or a few new letters on a shared screen by more.
+CHANGED_PIXEL = 12
 CHANGED_MEAN = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Jpeg:
-    """A picture of the caller's: JPEG, full range, 4:2:0."""
-
-    source: SourceName
-    width: int
-    height: int
-    data: bytes = field(repr=False)
 
 
 @dataclass(slots=True)
 class VideoStats:
-    """Counters of one source."""
+    """Counters for one source."""
 
     packets: int = 0
     payload_bytes: int = 0
     key_frames: int = 0
-    "Taken, to become pictures."
+    "Key frames taken to become pictures."
     requests: int = 0
-    "Key frames asked for."
+    "Key frames requested from the caller."
     pictures: int = 0
-    "Handed on."
+    "Pictures passed on."
     unchanged: int = 0
-    "Skipped, because they looked like the one before."
+    "Pictures skipped because they looked like the previous one."
     replaced: int = 0
-    "Not looked at, because a newer one came while they waited for the worker."
+    "Key frames dropped because a newer one came while they waited for the worker."
     unreadable: int = 0
-    "Not what their codec says."
+    "Frames that could not be decoded."
     packet_at: float = -math.inf
-    "When the newest packet, or frame of aiortc's, came, by the monotonic clock."
+    "When the newest packet, or frame from aiortc, arrived, in monotonic seconds."
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """A whole key frame as it came from the network: untrusted."""
+    """A complete key frame as it came from the network; untrusted."""
 
     codec: str
     data: bytes = field(repr=False)
 
 
 def decode_key_frame(frame: EncodedFrame) -> av.VideoFrame:
-    """Decode a key frame by itself.
+    """Decode a single key frame.
 
     Raises:
-        MediaError: it is none, or too large.
+        MediaError: it cannot be decoded, or is too large.
     """
     try:
-        # A new decoder each time: what a hostile frame does to it ends with it, and no memory is kept per call.
+        # A new decoder each time: a hostile frame cannot affect later ones, and no memory is kept per call.
         context = av.CodecContext.create(DECODERS[frame.codec], "r")
         assert isinstance(context, av.VideoCodecContext)
-        context.thread_count = 1  # more would hold frames back
+        context.thread_count = 1  # more threads would hold back frames
         context.options = {"max_pixels": str(MAX_PIXELS)}
         frames = context.decode(av.Packet(frame.data)) or context.decode(None)
     except (av.FFmpegError, ValueError, MemoryError) as error:
@@ -104,7 +94,7 @@ def decode_key_frame(frame: EncodedFrame) -> av.VideoFrame:
 
 
 def fitting(width: int, height: int, max_px: int) -> tuple[int, int]:
-    """Scale a size down so that its longest side is at most ``max_px``; never up."""
+    """Scale a size down, never up, so that its longest side is at most ``max_px``."""
     scale = min(1.0, max_px / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -118,11 +108,11 @@ def thumbnail(frame: av.VideoFrame) -> Thumbnail:
 def differ(one: Thumbnail, other: Thumbnail) -> bool:
     """Return True if two pictures look different."""
     apart = np.abs(one - other)
-    return bool(apart.max() > CHANGED_BLOCK or apart.mean() > CHANGED_MEAN)
+    return bool(apart.max() > CHANGED_PIXEL or apart.mean() > CHANGED_MEAN)
 
 
-def encode_jpeg(frame: av.VideoFrame, max_px: int) -> tuple[int, int, bytes]:
-    """Return width, height and JPEG of a picture, scaled to ``max_px``; from YUV, never by way of RGB."""
+def encode_jpeg(frame: av.VideoFrame, max_px: int) -> Picture:
+    """Return a JPEG (full range, 4:2:0) scaled to ``max_px``; made from YUV, not by way of RGB."""
     width, height = fitting(frame.width, frame.height, max_px)
     scaled = frame.reformat(width, height, "yuvj420p", interpolation="AREA")
     scaled.pts = 0
@@ -133,26 +123,26 @@ def encode_jpeg(frame: av.VideoFrame, max_px: int) -> tuple[int, int, bytes]:
     context.thread_count = 1
     context.qmin = context.qmax = JPEG_QUANTISER
     packets = [*context.encode(scaled), *context.encode(None)]
-    return width, height, b"".join(bytes(packet) for packet in packets)
+    return Picture(b"".join(bytes(packet) for packet in packets), "image/jpeg", width, height)
 
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
     thumbnail: Thumbnail | None
-    jpeg: tuple[int, int, bytes] | None  # None: unchanged
+    jpeg: Picture | None  # None if unchanged
 
 
 def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | None, skip: bool) -> _Looked:
-    """Do a source's whole work on one frame; runs in the worker.
+    """Decode, compare and encode one frame; runs in the worker.
 
     Args:
         frame: a key frame, or a picture that aiortc decoded.
         max_px: longest side of the JPEG.
-        last: of the picture that was handed on last.
-        skip: leave the JPEG out if the picture looks like that one.
+        last: thumbnail of the last picture that was passed on.
+        skip: whether to make no JPEG if the picture looks like the last one.
 
     Raises:
-        MediaError: there is no picture in it.
+        MediaError: it cannot be decoded or encoded.
     """
     picture = decode_key_frame(frame) if isinstance(frame, EncodedFrame) else frame
     try:
@@ -165,16 +155,16 @@ def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | Non
 
 
 class VideoSource:
-    """One camera or screen of one call; see `open_eye`.
+    """One camera or screen in one call; see `open_eye`.
 
     Args:
-        name: which.
-        payloads: the codec's name in SDP by payload type, as negotiated.
-        fps: pictures a second at most; above 0.
+        name: which of the two.
+        payloads: the codec's name in SDP for each payload type, as negotiated.
+        fps: maximum number of pictures per second; above 0.
         max_px: longest side of a picture.
-        skip_unchanged: hand on a picture only if it looks different from the last.
+        skip_unchanged: whether to skip pictures that look like the last one.
         see: takes the pictures.
-        worker: where they are decoded; the caller's, and one for all sources.
+        worker: decodes them; shared by all sources, and not closed here.
         clock: monotonic seconds.
     """
 
@@ -186,7 +176,7 @@ class VideoSource:
         fps: float,
         max_px: int,
         skip_unchanged: bool,
-        see: Callable[[Jpeg], None],
+        see: Callable[[Shown], None],
         worker: Executor,
         clock: Clock,
     ) -> None:
@@ -200,12 +190,12 @@ class VideoSource:
         self._clock = clock
         self._throttle = Throttle(fps)
         self._assembler = Assembler()
-        self._waiting: EncodedFrame | None = None  # the newest key frame, until the worker is free
+        self._waiting: EncodedFrame | None = None  # the newest key frame, waiting for the worker
         self._awake = asyncio.Event()
         self._last: Thumbnail | None = None
 
     def push(self, packet: RtpPacket, data: bytes) -> None:
-        """Take a packet as it comes, untrusted; see `agent.media.tap.video.OnPacket`."""
+        """Take an untrusted packet as it arrives; see `agent.media.tap.video.OnPacket`."""
         now = self._clock()
         self.stats.packet_at = now
         self.stats.packets += 1
@@ -231,11 +221,11 @@ class VideoSource:
         self._awake.set()
 
     def forget(self) -> None:
-        """Hand on the next picture even if it looks like the last: whoever looks at it has not seen that."""
+        """Pass on the next picture even if it looks like the last, for a viewer that has not seen that one."""
         self._last = None
 
     async def watch(self, tapped: VideoTap) -> None:
-        """Ask for key frames and hand on pictures until cancelled; at most one frame is with the worker."""
+        """Request key frames and pass on pictures until cancelled; the worker has at most one frame at a time."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._throttle.ask_in(self._clock())):
@@ -250,7 +240,7 @@ class VideoSource:
                 await tapped.request_key_frame()
 
     async def watch_frames(self, receiver: RTCRtpReceiver) -> None:
-        """Hand on pictures of aiortc's decoded frames, until its track ends; the others are dropped at once."""
+        """Make pictures from aiortc's decoded frames until its track ends; all other frames are dropped at once."""
         while True:
             try:
                 frame = await receiver.track.recv()
@@ -275,19 +265,19 @@ class VideoSource:
             self.stats.unchanged += 1
             return
         self.stats.pictures += 1
-        self._see(Jpeg(self.name, *looked.jpeg))
+        self._see(Shown(self.name, looked.jpeg))
 
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """Where a call sees its caller's camera or screen.
+    """How a call sees its caller's camera or screen.
 
     Attributes:
-        name: which.
-        watch: to be awaited while the call lasts; hands on pictures.
-        tapped: packets come straight from the network; False when aiortc's frames are used.
-        stats: of the source.
-        forget: hand on the next picture even if it looks like the last.
+        name: which of the two.
+        watch: await it for as long as the call lasts; it passes on pictures.
+        tapped: True if packets come straight from the network; False if aiortc's frames are used.
+        stats: the source's counters.
+        forget: makes the next picture pass even if it looks like the last.
     """
 
     name: SourceName
@@ -298,7 +288,7 @@ class Eye:
 
 
 def open_eye(receiver: RTCRtpReceiver, source: VideoSource) -> Eye:
-    """Take over a receiver's video, by the tap if it can be; after negotiation and before media flows."""
+    """Take over a receiver's video, through the tap if possible; call it after negotiation, before media flows."""
     tapped = tap_video(receiver, source.push)
     if tapped is None:
         pass_over_empty_packets(receiver)

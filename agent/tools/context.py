@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """A turn of the transcript.
-
-    Attributes:
-        speaker: whose turn it was.
-        text: what was said; if the agent was interrupted, the part that was heard.
-    """
-
-    speaker: Literal["caller", "agent"]
-    text: str = field(repr=False)
 
 
 class CallContext(Protocol):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import ConfigError, ToolError
 from agent.events import ReportLevel
+from agent.picture import Picture
 from agent.tools.declare import DEFAULT_TIMEOUT_S, TOOL_NAME, Behavior, Scheduling, Tool
-from agent.tools.picture import Picture
 
 if TYPE_CHECKING:
     import mcp

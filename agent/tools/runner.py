@@ -19,9 +19,9 @@ from pydantic_core import to_jsonable_python
 
 from agent.errors import ToolError
 from agent.isolate import is_cancellation
+from agent.picture import Picture
 from agent.tools.context import CallContext
 from agent.tools.declare import Scheduling, Tool
-from agent.tools.picture import Picture
 from agent.tools.scheduled import unscheduled
 from agent.unicode import valid_json, valid_text
 

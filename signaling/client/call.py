@@ -15,7 +15,7 @@ from agent.clock import monotonic
 from agent.errors import OfferError
 from agent.media.fir import Pcm
 from agent.redact import without_secrets
-from signaling.client.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, call_service
 from signaling.client.files import SOUND_RATE_HZ, write_sound
 from signaling.client.keyboard import Keyboard
 from signaling.client.tally import Tally, notices_of
@@ -93,7 +93,7 @@ async def hold_call(
     videos = () if camera is None else (camera,)
     tally = Tally()
     try:
-        async with dial(
+        async with call_service(
             url, microphone=Microphone(SOUND_RATE_HZ), key=key, videos=videos, speaks=speaks, state=state
         ) as caller:
             try:

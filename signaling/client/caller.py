@@ -91,7 +91,7 @@ class Microphone(MediaStreamTrack):
 
 
 class Caller:
-    """One call as the caller sees it; see `dial`."""
+    """One call as the caller sees it; see `call_service`."""
 
     def __init__(self, pc: RTCPeerConnection, microphone: Microphone) -> None:
         self.pc = pc
@@ -197,7 +197,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def dial(
+async def call_service(
     url: str,
     *,
     microphone: Microphone | None = None,

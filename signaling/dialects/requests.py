@@ -9,7 +9,8 @@ from typing import Any
 
 from agent.call.call import Call
 from agent.errors import MediaError
-from agent.media.still import Still, read_still
+from agent.media.still import read_still
+from agent.picture import Picture
 
 MAX_TEXT_CHARS = 16 << 10
 MAX_PICTURES = 8
@@ -57,7 +58,7 @@ def describe(call: Call, asked: Asked) -> Asked:
     if not shown:
         raise RefusedError("nothing is shown at the moment: turn on the camera or share the screen")
     question = text_of(asked, "content") if "content" in asked else QUESTION
-    call.type_text(question, pictures=[Still("image/jpeg", each.width, each.height, each.data) for each in shown])
+    call.type_text(question, pictures=[each.picture for each in shown])
     return {"sources": [each.source for each in shown]}
 
 
@@ -130,7 +131,7 @@ def _source(asked: Asked) -> str | None:
     return source
 
 
-def _picture(given: object) -> Still:
+def _picture(given: object) -> Picture:
     """Read Base64, with or without the prefix of a data URL."""
     if not isinstance(given, str):
         raise RefusedError("each picture must be a text in Base64")

@@ -176,7 +176,7 @@ class _Talk:
             case str() if what in REQUESTS:
                 self._carry_out(message_id, what, details if isinstance(details, dict) else {})
             case _:
-                self._answer_error(message_id, f"unknown client-message {str(what)[:64]}")
+                self._answer_error(message_id, f"{str(what)[:64]}: there is no client-message of this name")
 
     def _carry_out(self, message_id: str, what: str, details: dict[str, Any]) -> None:
         try:

@@ -6,7 +6,8 @@ from aiohttp import BodyPartReader, web
 
 from agent.clock import monotonic
 from agent.errors import LiveLost, MediaError, OfferError
-from agent.media.still import MAX_STILL_BYTES, Still, read_still
+from agent.media.still import MAX_STILL_BYTES, read_still
+from agent.picture import Picture
 from agent.settings import Settings
 from signaling.dialects.requests import MAX_PICTURES, RefusedError, text_of
 from signaling.http.bodies import refused_by_rate, want_type
@@ -56,13 +57,13 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
     return [web.post(f"{endpoint}/{{call_id}}/pictures", ask) for endpoint in ENDPOINTS]
 
 
-async def _read_form(request: web.Request) -> tuple[str, list[Still]]:
+async def _read_form(request: web.Request) -> tuple[str, list[Picture]]:
     """Return the question and the pictures.
 
     Raises:
         OfferError: 400, 413 or 415.
     """
-    content, stills, left_bytes = b"", list[Still](), MAX_FORM_BYTES
+    content, stills, left_bytes = b"", list[Picture](), MAX_FORM_BYTES
     try:
         form = await request.multipart()
         while (part := await form.next()) is not None:
@@ -95,7 +96,7 @@ async def _read(part: BodyPartReader, left_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _still(data: bytes) -> Still:
+def _still(data: bytes) -> Picture:
     try:
         return read_still(data)
     except MediaError as error:
@@ -110,7 +111,7 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _told(still: Still) -> dict[str, str | int]:
+def _told(still: Picture) -> dict[str, str | int]:
     return {
         "mime_type": still.mime_type,
         "width": still.width,

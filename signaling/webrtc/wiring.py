@@ -16,7 +16,8 @@ from agent.media.reorder import ReorderStats
 from agent.media.tap import audio as tap
 from agent.media.tap.guard import guard
 from agent.media.tap.sctp import guard_channels
-from agent.media.video import SourceName, VideoSource, open_eye
+from agent.media.video import VideoSource, open_eye
+from agent.picture import SourceName
 from signaling.webrtc import sdp
 from signaling.webrtc.leg import PeerLeg
 from signaling.webrtc.offered import Offered

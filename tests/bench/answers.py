@@ -23,7 +23,7 @@ from rich.console import Console
 
 from agent.emulator.model.voice import speech_pack
 from agent.media.fir import Pcm
-from signaling.client.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, call_service
 from tests.bench.service import clean_environment, running_process
 
 SERVE = (sys.executable, "-m", "signaling", "serve", "--port", "0")
@@ -60,7 +60,7 @@ class Answer:
 
 async def ask(url: str, questions: list[str]) -> list[Answer]:
     """Ask aloud in one call, each question after the answer to the one before."""
-    async with dial(url, microphone=Microphone(VOICE_HZ)) as caller:
+    async with call_service(url, microphone=Microphone(VOICE_HZ)) as caller:
         await caller.message("bot-ready")
         await _quiet(caller, 0)
         return [await _ask(caller, question) for question in questions]

@@ -20,7 +20,7 @@ from agent.media.encode import voice_encoder
 from agent.media.inbound import PacketInlet
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
 from agent.media.rtp import RtpPacket
-from tests.bench.line import TakePacket, dial, drop_packets
+from tests.bench.line import TakePacket, call_service, drop_packets
 from tests.bench.live_server import LiveServer, Session
 from tests.bench.markers import BURST_S, HEARD_HZ, Detector, marker_tone, noise
 from tests.bench.service import Service
@@ -170,6 +170,6 @@ async def calling(
                 if loss:
                     drop_packets(transport, loss, f"{seed}-loss-{index}", microphone.dropped.add)
 
-            await stack.enter_async_context(dial(service, microphone, ear.open, prepare=lose))
+            await stack.enter_async_context(call_service(service, microphone, ear.open, prepare=lose))
             callers.append(Caller(microphone, ear, await live.next_session()))
         yield callers

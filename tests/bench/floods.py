@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from signaling.client.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, call_service
 from tests.bench.service import running_process
 from tests.support.http import CHROMIUM_OFFER, SDP
 
@@ -114,7 +114,7 @@ async def candidates(url: str, _addresses: Addresses) -> Counter[str]:
 
 async def long_message(url: str, _addresses: Addresses) -> Counter[str]:
     """Send 16 MiB in one message over a data channel of a call of one's own."""
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         sctp: Any = caller.pc.sctp
         sctp._remote_max_message_size = 0
@@ -126,7 +126,7 @@ async def long_message(url: str, _addresses: Addresses) -> Counter[str]:
 async def fast_voice(url: str, _addresses: Addresses) -> Counter[str]:
     """Send audio thirty times as fast as it is spoken."""
     done = Counter[str]()
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         sender: Any = caller.pc.getSenders()[0]
         transport, until = sender.transport, time.perf_counter() + FLOOD_S
@@ -157,7 +157,7 @@ async def measure() -> None:
     command = (sys.executable, "-m", "signaling", "serve", "--port", "0")
     async with running_process(command, environment) as (url, _pid):
         for name in FLOODS:
-            async with dial(url, microphone=Microphone()) as caller:
+            async with call_service(url, microphone=Microphone()) as caller:
                 await caller.message("bot-ready", timeout_s=30)
                 caller.microphone.play(np.zeros(48_000, np.int16))
                 victim = Victim(caller)

@@ -51,7 +51,7 @@ class Line:
 
 
 @asynccontextmanager
-async def dial(
+async def call_service(
     service: Service,
     microphone: MediaStreamTrack,
     listener: Callable[[Mapping[int, str]], TakePacket],

@@ -20,7 +20,7 @@ from aiortc.mediastreams import MediaStreamError
 from agent.media.encode import voice_encoder
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
 from agent.media.rtp import RtpPacket
-from tests.bench.line import Line, TakePacket, dial
+from tests.bench.line import Line, TakePacket, call_service
 from tests.bench.live_server import CHUNK_S, LiveServer, Session
 from tests.bench.markers import chatter
 from tests.bench.service import Service
@@ -148,7 +148,9 @@ async def add_callers(
     async def one() -> None:
         caller = LightCaller()
         caller.camera = Camera() if video else None
-        caller.line = await stack.enter_async_context(dial(service, _Mute(), caller.open, camera=caller.camera))
+        caller.line = await stack.enter_async_context(
+            call_service(service, _Mute(), caller.open, camera=caller.camera)
+        )
         caller.session = await live.next_session()
         load.callers.append(caller)
 

@@ -1,4 +1,4 @@
-"""Chromium and the service as its user starts it: its own process, no key, the emulator behind it."""
+"""Chromium, and a service for tests that run one in their own process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from tests.support.browser import FLAGS, BrowserFactory, why_no_browser
+from tests.support.service import emulator, service
+
+__all__ = ["emulator", "service"]
 
 
 @pytest.fixture

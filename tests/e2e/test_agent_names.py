@@ -1,4 +1,4 @@
-"""An agent's file may be called what it likes, and so may the files beside it."""
+"""An agent's file may have any name, and so may the files beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.process import AS_MODULE, AS_SCRIPT, serving_in
 
 AGENT = """
@@ -35,7 +35,7 @@ async def test_an_agent_serves_under_any_name(tmp_path: Path, name: str, command
     (tmp_path / f"{name}.py").write_text(AGENT)
     async with (
         serving_in(tmp_path, command, f"{name}.py", "--port", "0") as service,
-        dial(service.url) as caller,
+        call_service(service.url) as caller,
     ):
         await caller.message("bot-output", lambda data: "welcome for 12" in data["text"], timeout_s=15)
     assert not any("Traceback" in line or "this was not meant" in line for line in service.log)

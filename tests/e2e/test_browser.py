@@ -1,4 +1,4 @@
-"""A person in a browser talks with the agent: the page, Chromium, WebRTC, the service, the SDK, the emulator."""
+"""A person talks with the agent in a browser: page, Chromium, WebRTC, service, SDK and emulator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def shown_answer_ms(page: Page) -> int:
 
 
 async def test_first_call(chromium: BrowserFactory, tmp_path: Path) -> None:
-    """Spoken question, spoken and transcribed answer, interruption by voice, typed text, hang-up."""
+    """The caller asks aloud, hears and reads the answer, interrupts, types and hangs up."""
     microphone = write_wav(
         tmp_path / "caller.wav", 2.0, speech_48k("what time is it"), 9.0, speech_48k("roll the dice"), 20.0
     )

@@ -1,4 +1,4 @@
-"""What `deploy/` hands to an operator is what it says."""
+"""The files in `deploy/` are what they say they are."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_unit_is_sandboxed() -> None:
 
 
 def test_every_package_is_pinned_by_its_hash() -> None:
-    """And no line says where it comes from: that is the business of the machine that installs it."""
+    """No line says where a package comes from: the installing machine decides that."""
     for name in ("run.lock", "test.lock"):
         text = (DEPLOY / name).read_text(encoding="utf-8")
         blocks = re.findall(

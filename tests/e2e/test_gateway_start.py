@@ -1,4 +1,4 @@
-"""Janus starts with a secret of the operator's own, or nobody can reach it."""
+"""Janus starts with the operator's own secret, or nobody can reach it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_secret_that_is_none_stops_it(tmp_path: Path, secret: str | None, said
 
 @needs("janus")
 async def test_the_bare_configuration_opens_no_door(tmp_path: Path) -> None:
-    """Whoever starts Janus without run.sh starts it with a secret that is published."""
+    """Without run.sh Janus would start with a secret that is public."""
     (port,) = free_ports(1)
     for file in (DEPLOY / "janus").glob("*.jcfg"):
         (tmp_path / file.name).write_text(file.read_text().replace("ws_port = 8188", f"ws_port = {port}"))

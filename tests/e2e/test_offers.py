@@ -1,12 +1,12 @@
-"""Chromium takes the answers to offers of many kinds, and connects."""
+"""Chromium accepts the answers to many kinds of offers, and connects."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.support.answers import faults, sections_of
 from tests.support.browser import BrowserFactory
 from tests.support.process import serving
+from tests.support.sdp_answers import mistakes, sections_of
 
 CALL = """async ({configuration, sections, munge}) => {
     const pc = new RTCPeerConnection(configuration);
@@ -65,6 +65,6 @@ async def test_chromium_takes_the_answer_to_each_of_its_offers(chromium: Browser
         for expected, sections, more in CASES:
             done = await page.evaluate(CALL, {"sections": sections, **more})
             offer, answer = done["offer"], done["answer"]
-            assert faults(offer, answer) == [], answer
+            assert mistakes(offer, answer) == [], answer
             kinds = "".join("-" if section.refused else section.kind[0] for section in sections_of(answer))
             assert (kinds, done["state"]) == (expected, "connected"), (offer, answer)

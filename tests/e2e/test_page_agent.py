@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -100,6 +101,48 @@ async def test_the_page_does_not_guess_the_state(chromium: BrowserFactory, tmp_p
             await tell(page, type="agent-state", state=bad)
         assert await page.get_attribute("#agent-state", "data-state") == "thinking"
         await expect(page.locator("#agent-state")).to_have_text("Thinking")
+
+
+async def test_who_hung_up_is_told_without_alarm(chromium: BrowserFactory) -> None:
+    async with serving("--port", "0") as service, chromium() as browser:
+        page = await browser.new_page()
+        await page.add_init_script(KEEP_CHANNEL)
+        for reason, title, alarms in (
+            ("hung_up", "The agent hung up", False),
+            ("x", "The service ended the call", True),
+        ):
+            await join(page, service.url)
+            await tell(page, type="call-ended", reason=reason, detail="The agent hung up.", fault="agent")
+            await expect(page.locator("#call-state")).to_have_attribute("data-state", "ended")
+            await expect(page.locator("#call-reason")).to_have_text(re.compile(rf"^{title} after \d:\d\d$"))
+            await expect(page.locator("#error-banner")).to_be_visible(visible=alarms)
+
+
+async def test_a_hang_up_while_the_browser_asks_is_final(chromium: BrowserFactory) -> None:
+    """The microphone that is allowed too late is let go; the next call may use it."""
+    ask = """
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wish) => {
+            await new Promise((done) => { window.allow = done; });
+            return (window.opened = await open(wish));
+        };
+    """
+    async with serving("--port", "0") as service, chromium() as browser:
+        page = await browser.new_page()
+        await page.add_init_script(ask)
+        await page.goto(service.url)
+        await page.click("#connect")
+        await expect(page.locator("#call-reason")).to_contain_text("Allow the microphone")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#call-state")).to_have_attribute("data-state", "ended")
+        await page.evaluate("window.allow()")
+        await page.wait_for_function("() => window.opened?.getTracks().every((one) => one.readyState === 'ended')")
+        await expect(page.locator("#mute")).to_be_disabled()
+        assert await page.evaluate("window.talkspurt.pc") is None
+        await page.click("#connect")
+        await page.wait_for_function("() => document.body.dataset.call === 'connecting'")
+        await page.evaluate("window.allow()")
+        await expect(page.locator("#call-state")).to_have_attribute("data-state", "connected", timeout=ANSWER_MS)
 
 
 def shows(data: bytes, mime_type: str) -> Raw:

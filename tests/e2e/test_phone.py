@@ -56,7 +56,7 @@ class Hum(Hooks):
 
 
 def script(turn: Turn) -> Reply:
-    """The model does with the keys what a test wants."""
+    """Have the model do what the keys ask for."""
     text = turn.text or ""
     if "1 2 #" in text:
         return (CallFunction("send_dtmf", {"digits": "4,2"}),)
@@ -69,7 +69,7 @@ def script(turn: Turn) -> Reply:
 
 @dataclass(frozen=True)
 class World:
-    """What all tests of this file share.
+    """What the tests in this file share.
 
     Attributes:
         url: of the service.
@@ -111,7 +111,7 @@ class World:
         return await get(self.url, path)
 
     async def all_over(self) -> None:
-        """Wait until no call is left on any side."""
+        """Wait until no side has a call left."""
         await self.emulator.wait_for(lambda: not any(session.open for session in self.emulator.sessions))
         async with asyncio.timeout(5):
             while (await self.get("readyz"))["calls"]:  # noqa: ASYNC110  of a service there is no event
@@ -281,7 +281,7 @@ async def test_hold_is_silence_and_not_the_end(world: World) -> None:
 
 
 async def test_a_flood_of_strangers_costs_a_call_nothing(world: World) -> None:
-    """Nothing is lost of what is said, and whoever hangs up in the flood is heard at once."""
+    """No speech is lost, and hanging up during the flood takes effect at once."""
     async with world.phone(says=tone(440, 16_000, 50)) as one, sip_client("127.0.0.2", world.ports.sip) as stranger:
         session = await say(world, one)
         await world.emulator.wait_for(lambda: session.audio_samples_in > 16_000)

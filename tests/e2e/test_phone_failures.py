@@ -1,4 +1,4 @@
-"""Each part of a phone call dies once: who notices, when, and that nothing is left over."""
+"""Each part of a phone call dies once: who notices, when, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def service(place: Place, emulator: Emulator, **changes: object) -> AsyncI
 
 
 async def closed(one: Phone, since: float, what: str) -> None:
-    """Wait until the phone was told that its call is over, and say how long that took."""
+    """Wait until the phone is told that its call is over; return how long that took."""
     event = await one.event("CALL_CLOSED")
     print(f"{what}: the phone is hung up after {event.at - since:.3f} s: {event.text}")
 
@@ -153,7 +153,7 @@ GAP_S = 1.0
 
 
 async def test_a_gap_of_the_network_is_ridden_out(place: Place) -> None:
-    """The gateway stands still: no RTP, no messages, on either side; then all goes on."""
+    """The gateway freezes, with no RTP and no messages on either side; then it carries on."""
     async with (
         phones.kamailio(place.folder / "kamailio", place.ports),
         phones.janus(place.folder / "janus", place.ports) as janus,

@@ -34,7 +34,7 @@ async def test_nobody_registers_without_a_password(tmp_path: Path, ports: Ports)
 
 
 async def test_without_a_password_of_the_line_there_are_no_calls(tmp_path: Path, ports: Ports) -> None:
-    """The tokens would be made with a key that everybody knows."""
+    """The tokens would be made with a public key."""
     async with phones.kamailio(tmp_path, ports, AGENT_PASSWORD='""') as running:
         assert (await ask_sip(ports.sip, "REGISTER", "phone1", "phone1")).startswith("SIP/2.0 503 ")
         assert any("AGENT_PASSWORD is not set" in line for line in running.output)

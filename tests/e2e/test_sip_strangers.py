@@ -1,4 +1,4 @@
-"""What strangers, phones and carriers try on the SIP proxy by hand, and what reaches whom. Kamailio alone is real.
+"""What strangers, phones and carriers try on the SIP proxy, and what reaches whom. Only Kamailio is real.
 
 Everybody has an address of loopback: the gateway and the proxy 127.0.0.1, a stranger .2, phones .3 and .6, who is
 attacked through the proxy .4, the carrier .5.
@@ -146,7 +146,7 @@ async def call(caller: SipClient, callee: SipClient, uri: str, name: str = "stra
 
 
 async def passes(request: str, sender: SipClient, receiver: SipClient) -> None:
-    """Send a message of a call; see that it arrives, and its answer comes back."""
+    """Send a message within a call; check that it arrives and that its answer comes back."""
     branch = f"branch={branch_of(request)}"
     sender.send(request)
     came = await receiver.receive(lambda text: branch in text and not text.startswith("SIP/2.0"))
@@ -156,7 +156,7 @@ async def passes(request: str, sender: SipClient, receiver: SipClient) -> None:
 
 
 async def refused(sender: SipClient, request: str, *bystanders: SipClient) -> None:
-    """Send a message; see that it is refused, and that none of the others hears of it."""
+    """Send a message; check that it is refused and that nobody else hears of it."""
     answer = await sender.ask(request)
     assert re.match(r"SIP/2\.0 40[35] ", answer), answer
     await asyncio.sleep(0.05)
@@ -170,7 +170,7 @@ async def carriers_call(place: Place) -> Talk:
 
 @pytest.mark.parametrize("method", IN_DIALOG)
 async def test_the_proxy_relays_nothing_for_strangers(place: Place, running: Program, method: str) -> None:
-    """A stranger pretends to be within a call, with any Route it can think of."""
+    """A stranger pretends to be within a call, with every Route it can think of."""
     victim, own = f"sip:victim@{place.victim.here}", f"127.0.0.1:{place.ports.sip}"
     token = "0" * 32
     for routes in (
@@ -315,7 +315,7 @@ def code(answer: str) -> int:
 
 
 async def guess(one: SipClient, user: str, most: int) -> int:
-    """Try wrong passwords until the proxy does not listen any more; return how many it took."""
+    """Try wrong passwords until the proxy stops listening; return how many it took."""
     for count in range(most):
         first = await one.ask(one.request("REGISTER", f"sip:{one.proxy}", caller=user, callee=user))
         if code(first) == 403:
@@ -395,7 +395,7 @@ async def test_strangers_do_not_learn_which_names_there_are(place: Place, runnin
 
 
 async def test_the_lines_name_is_the_gateways(place: Place, running: Program) -> None:
-    """Who has learnt the line's password still has to sit at the gateway's address."""
+    """Someone who knows the line's password must still be at the gateway's address."""
     assert code(await place.stranger.register(phones.USER, phones.PASSWORD)) == 401
     await carriers_call(place)  # rings at the gateway, as before
 
@@ -431,7 +431,7 @@ async def test_a_flood_holds_up_nobody_else(place: Place, running: Program, addr
 
 
 async def test_what_cannot_be_read_fills_no_log(place: Place, running: Program) -> None:
-    """400 messages with wrong bytes in them, of a stranger and of the carrier; the line is served all the same."""
+    """The line is still served after 400 damaged messages from a stranger and from the carrier."""
     seeded, said = random.Random(1), len(running.output)
     for one in (place.stranger, place.carrier) * 200:
         method = seeded.choice(["INVITE", "BYE", "REGISTER", "ACK", "CANCEL"])

@@ -1,4 +1,4 @@
-"""The TURN server's configuration: who may use it, with which credentials, and where it sends nothing."""
+"""The TURN server's configuration: who may use it, with which credentials, and where it may not send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ON_LOOPBACK = ("--allow-loopback-peers", "--allowed-peer-ip=127.0.0.1")
 
 
 def credentials(secret: str, *, valid_s: int = 60) -> tuple[str, str]:
-    """Return user name and password as the TURN REST API makes them."""
+    """Return a user name and password as the TURN REST API makes them."""
     username = f"{int(time.time()) + valid_s}:caller"
     digest = hmac.new(secret.encode(), username.encode(), hashlib.sha1).digest()
     return username, base64.b64encode(digest).decode()
@@ -126,7 +126,7 @@ async def test_other_credentials_get_nothing(tmp_path: Path, secret: str, valid_
 
 @pytest.mark.parametrize("secret", [FORMER_SECRET, "", SECRET])
 async def test_the_bare_configuration_lets_nobody_in(tmp_path: Path, secret: str) -> None:
-    """Whoever starts it without run.sh, and so without a secret, has opened nothing."""
+    """Without run.sh, and so without a secret, it opens nothing."""
     command = ("turnserver", "-c", str(DEPLOY / "turn" / "turnserver.conf"), "--relay-ip=127.0.0.1")
     async with relay(tmp_path, command=command) as port:
         with pytest.raises(stun.TransactionFailed):

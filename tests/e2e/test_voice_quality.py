@@ -1,4 +1,4 @@
-"""What Chromium's own receiver says of the agent's voice over many turns (webrtc-stats, inbound-rtp)."""
+"""What Chromium's receiver reports of the agent's voice over many turns (webrtc-stats, inbound-rtp)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TURNS = 20
 
 
 def buffered_ms(before: dict[str, Any], after: dict[str, Any]) -> float:
-    """Mean time that a sample waited in the jitter buffer between two reports."""
+    """Return the mean time that a sample waited in the jitter buffer between two reports."""
     delay_s = after["jitterBufferDelay"] - before["jitterBufferDelay"]
     return float(1000 * delay_s / (after["jitterBufferEmittedCount"] - before["jitterBufferEmittedCount"]))
 

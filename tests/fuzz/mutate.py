@@ -94,7 +94,9 @@ class Mutator:
             case 3:
                 tokens.insert(at, rng.choice(tokens))
             case 4:
-                tokens[at:at] = tokens[at : at + rng.randint(1, 4)] * rng.choice((1, 2, 30, 3000))
+                some = tokens[at : at + rng.randint(1, 4)]
+                times = rng.choice((1, 2, 30, 3000))
+                tokens[at:at] = some * min(times, self._max_bytes // max(sum(map(len, some)), 1))
         return b"".join(tokens).replace(b"\n", b"")
 
     def _json(self, text: bytes) -> bytes:

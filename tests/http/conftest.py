@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.support.service import ServiceFactory
+from tests.support.service import ServiceFactory, emulator, service
+
+__all__ = ["emulator", "service"]
 
 
 @pytest.fixture

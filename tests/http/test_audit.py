@@ -1,4 +1,4 @@
-"""The audit log says who called and who was refused, and not a word more."""
+"""The audit log says who called and who was refused, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from agent.errors import ConfigError
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.process.audit import MAX_FAILURES_PER_MINUTE, MINUTE_S, Audit, audit_to, logger
 from tests.support.service import ServiceFactory
 
@@ -29,7 +29,7 @@ async def test_calls_and_refusals_are_written(service: ServiceFactory, caplog: p
         wrong = {"Authorization": "Bearer wrong-secret"}
         async with aiohttp.ClientSession(url) as http, http.post("/whip", data="v=0", headers=wrong) as response:
             assert response.status == 401
-        async with dial(url, key=KEY) as caller:
+        async with call_service(url, key=KEY) as caller:
             await caller.message("bot-ready")
             caller.type("my secret words")
             call_id = str(caller.location).rpartition("/")[2]

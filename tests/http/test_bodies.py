@@ -1,4 +1,4 @@
-"""Whatever body a stranger sends, in whatever charset it claims to be: a 4xx says why, and never a 500."""
+"""Any body from a stranger, in any charset, gets a 4xx that says why, and never a 500."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.service import ServiceFactory
 
 CALLS = "/v1/realtime/calls"
@@ -55,7 +55,11 @@ async def status(http: aiohttp.ClientSession, method: str, path: str, body: byte
 
 
 async def test_no_body_is_a_500(service: ServiceFactory) -> None:
-    async with service(client_may_instruct=True) as url, dial(url) as caller, aiohttp.ClientSession(url) as http:
+    async with (
+        service(client_may_instruct=True) as url,
+        call_service(url) as caller,
+        aiohttp.ClientSession(url) as http,
+    ):
         await caller.message("bot-ready")
         call = "/" + str(caller.location).split("/", 3)[3]
         ways = (("POST", f"{call}/say"), ("POST", CALLS), ("PATCH", call), ("POST", f"{call}/pictures"))

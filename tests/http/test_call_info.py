@@ -1,4 +1,4 @@
-"""`GET` of a call: how it goes, and no word of what was said in it."""
+"""`GET` of a call says how it is going, and nothing of what was said in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 
 from agent.emulator import HookedSession, Hooks, Moment
 from agent.emulator.faults.kinds import GoAway
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.line import on_line
 from tests.support.service import ServiceFactory
 from tests.support.tones import tone
@@ -31,7 +31,7 @@ async def in_state(caller: Caller, state: str) -> dict[str, Any]:
 
 
 async def test_a_call_tells_how_it_goes(service: ServiceFactory) -> None:
-    async with service(model="gemini-9-live") as url, dial(url) as caller:
+    async with service(model="gemini-9-live") as url, call_service(url) as caller:
         ready = await caller.message("bot-ready")
         first = await in_state(caller, "listening")
         assert first["model"] == ready["about"]["model"] == "gemini-9-live"
@@ -57,7 +57,7 @@ async def test_a_call_tells_how_it_goes(service: ServiceFactory) -> None:
 
 
 async def test_how_much_of_the_agents_voice_waits_is_told(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         assert (await info(caller))["queued_s"] == 0
         caller.type("tell me a long story")
@@ -103,7 +103,7 @@ async def test_a_replaced_session_is_counted() -> None:
 
 
 async def test_tool_calls_and_interruptions_are_counted(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for text in ("what is the weather in Rome", 'call get_weather {"town": 1}', "call nobody"):
             ended = len(caller.messages)

@@ -1,4 +1,4 @@
-"""An offer is no UDP scanner: where checks go, to how many addresses, and what many candidates cost."""
+"""An offer cannot be used to scan networks: where checks go, to how many addresses, and what candidates cost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.settings import Settings
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.http.ice import check_media_addresses
-from signaling.webrtc import sdp
+from signaling.webrtc import sdp, trickle
 from signaling.webrtc.candidates import MAX_CANDIDATES
 from signaling.webrtc.trickle import parse_fragment
 from tests.support.http import FRAGMENT, OFFER, SDP, metric
@@ -40,7 +40,7 @@ async def trickled(http: aiohttp.ClientSession, call: tuple[str, str], lines: st
 
 
 async def is_checked(http: aiohttp.ClientSession, victim: socket.socket, *, expected: bool) -> bool:
-    """Say whether a check comes; if none is expected, well after a further call was answered."""
+    """Return whether a check arrives; if none is expected, wait until well after another call was answered."""
     loop = asyncio.get_running_loop()
     if not expected:
         await offered(http, OFFER)
@@ -95,7 +95,7 @@ async def test_checks_go_to_this_machines_private_address_by_a_setting_only(serv
 async def test_so_many_candidates_are_taken_over_offer_and_patches(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each one more is sorted into all others, so sixty kilobytes of them must not all be."""
+    """Each new candidate is sorted into all others, so sixty kilobytes of them must not all be kept."""
     added: list[int] = []
     sort = aioice.ice.sort_candidate_pairs
 
@@ -126,13 +126,13 @@ def test_a_fragment_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> N
         read.append(value)
         return usable(value)
 
-    monkeypatch.setattr(sdp, "usable_candidate", count)
+    monkeypatch.setattr(trickle, "usable_candidate", count)
     lines = [candidate("127.0.0.1", 1 + number) for number in range(1000)]
     assert len(parse_fragment("".join(lines)).candidates) == len(read) == 1000
 
 
 async def test_a_server_that_never_answers_delays_no_answer(service: ServiceFactory) -> None:
-    """aioice itself would wait for it for five seconds."""
+    """aioice alone would wait five seconds for it."""
     loop = asyncio.get_running_loop()
     with closing(listener()) as silent:
         servers = [f"stun:127.0.0.1:{silent.getsockname()[1]}"]
@@ -140,14 +140,14 @@ async def test_a_server_that_never_answers_delays_no_answer(service: ServiceFact
             began = loop.time()
             await offered(http, OFFER)
             assert loop.time() - began < 3
-            async with dial(url) as caller:
+            async with call_service(url) as caller:
                 await caller.message("bot-ready")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.3"])
 async def test_media_is_waited_for_where_the_setting_says(service: ServiceFactory, address: str) -> None:
     """A caller with other addresses of this machine still reaches it."""
-    async with service(media_addresses=[address]) as url, dial(url) as caller:
+    async with service(media_addresses=[address]) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         answer = caller.pc.remoteDescription.sdp
         hosts = {line.split()[4] for line in answer.splitlines() if line.startswith("a=candidate:")}
@@ -155,6 +155,6 @@ async def test_media_is_waited_for_where_the_setting_says(service: ServiceFactor
 
 
 def test_addresses_of_other_machines_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot wait for media on 192\.0\.2\.1: .*this machine"):
+    with pytest.raises(ConfigError, match=r"cannot receive media on 192\.0\.2\.1: .*this machine"):
         check_media_addresses(Settings(media_addresses=["127.0.0.1", "192.0.2.1"]))
     check_media_addresses(Settings(media_addresses=["127.0.0.1"]))

@@ -1,4 +1,4 @@
-"""Clients that hold connections and send nothing: they are closed, and keep nobody out."""
+"""Connections that are held open and send nothing are closed, and keep nobody out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call holds is given to holders of the server key, and to nobody else; a call goes on from it."""
+"""A call's state is given to holders of the server key only, and another call can go on from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.call.kept import read_kept
 from agent.emulator import Emulator
 from agent.errors import ConfigError, OfferError
 from signaling.client.call import Outcome, hold_call
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from signaling.client.files import read_state
 from tests.support.http import CHROMIUM_OFFER
 from tests.support.service import ServiceFactory
@@ -25,7 +25,7 @@ AUTHORISED = {"Authorization": f"Bearer {KEY}"}
 
 
 async def ask(caller: Caller, text: str) -> str:
-    """Type something, and return what the agent says to it."""
+    """Type something and return what the agent answers."""
     after = len(caller.messages)
     caller.type(text)
     said = await caller.message(
@@ -45,18 +45,18 @@ async def state_of(caller: Caller) -> dict[str, Any]:
 
 
 async def kept_call(url: str) -> dict[str, Any]:
-    """Make a call in which a name is told; return what is kept of it."""
-    async with dial(url, key=KEY) as caller:
+    """Make a call in which the caller gives a name; return the state that is kept."""
+    async with call_service(url, key=KEY) as caller:
         await caller.message("bot-ready")
         assert await ask(caller, "my name is Ada") == "Nice to meet you, Ada."
         return await state_of(caller)
 
 
 async def test_a_call_goes_on_from_what_was_kept(service: ServiceFactory, emulator: Emulator) -> None:
-    """Over the handle, and, where the model is another, over what was said."""
+    """It uses the handle or, with another model, what was said."""
     async with service(server_key=KEY) as url:
         state = await kept_call(url)
-        async with dial(url, key=KEY, state=json.dumps(state)) as caller:
+        async with call_service(url, key=KEY, state=json.dumps(state)) as caller:
             await caller.message("bot-ready")
             assert await ask(caller, "what is my name") == "Your name is Ada."
             again = await state_of(caller)
@@ -68,7 +68,7 @@ async def test_a_call_goes_on_from_what_was_kept(service: ServiceFactory, emulat
     assert emulator.sessions[1].handle == state["handle"]
     async with (
         service(server_key=KEY, model="gemini-2.5-flash-native-audio-preview-12-2025") as url,
-        dial(url, key=KEY, state=json.dumps(again)) as caller,
+        call_service(url, key=KEY, state=json.dumps(again)) as caller,
     ):
         await caller.message("bot-ready")
         assert await ask(caller, "what is my name") == "Your name is Ada."
@@ -98,7 +98,7 @@ async def test_the_command_goes_on_from_what_was_kept(
 
 
 def form(**parts: str) -> aiohttp.FormData:
-    """Return a form of files, as `curl -F name=@file` sends it."""
+    """Return a form with files, as `curl -F name=@file` sends it."""
     form = aiohttp.FormData()
     for name, body in parts.items():
         form.add_field(name, BytesIO(body.encode()), filename=name)
@@ -125,8 +125,8 @@ async def test_what_was_not_given_out_is_refused(service: ServiceFactory) -> Non
                     assert (response.status, body["error"]["code"]) == (status, code)
             async with http.post(endpoint, data=form(sdp=CHROMIUM_OFFER, state=json.dumps(state))) as response:
                 assert response.status == 201
-        with pytest.raises(OfferError, match="was not signed"):
-            async with dial(url, key=KEY, state=forged):
+        with pytest.raises(OfferError, match="was signed with another key"):
+            async with call_service(url, key=KEY, state=forged):
                 pass
         async with http.post(
             "/whip", data=form(sdp=CHROMIUM_OFFER), headers={"Authorization": "Bearer no"}
@@ -171,7 +171,7 @@ async def test_a_form_that_is_none_is_the_clients_fault(
 
 
 async def test_with_the_key(service: ServiceFactory) -> None:
-    async with service(server_key=KEY) as url, dial(url, key=KEY) as caller:
+    async with service(server_key=KEY) as url, call_service(url, key=KEY) as caller:
         await caller.message("bot-ready")
         caller.type("my name is Ada")
         await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=15)
@@ -192,7 +192,7 @@ async def test_with_the_key(service: ServiceFactory) -> None:
 
 
 async def test_without_a_key_nobody_is_told(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller, aiohttp.ClientSession() as http:
+    async with service() as url, call_service(url) as caller, aiohttp.ClientSession() as http:
         await caller.message("bot-ready")
         async with http.get(f"{caller.location}/state") as response:
             assert response.status == 403

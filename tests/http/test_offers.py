@@ -1,4 +1,4 @@
-"""Offers as clients make them: each is answered section by section, and what ends a call names its line."""
+"""Offers from real clients are answered section by section; a refusal names the line at fault."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.answers import faults, sections_of
 from tests.support.http import SDP, SECURITY
+from tests.support.sdp_answers import mistakes, sections_of
 from tests.support.service import ServiceFactory
 
 OFFERS = {
@@ -26,19 +26,19 @@ async def http(service: ServiceFactory) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def answered(http: aiohttp.ClientSession, offer: str) -> str:
-    """Return the answer, which must be right by the rules."""
+    """Return the answer, which must obey the rules of offer and answer."""
     async with http.post("/whip", data=offer.encode(), headers=SDP) as response:
         answer = await response.text()
         assert response.status == 201, answer
         location = response.headers["Location"]
     async with http.delete(location):
         pass
-    assert faults(offer, answer) == [], answer
+    assert mistakes(offer, answer) == [], answer
     return answer
 
 
 def taken(answer: str) -> str:
-    """Return what became of the sections: their kinds' first letters, a dash for one that is refused."""
+    """Return a letter for each section, the first of its kind; a dash for one that is refused."""
     return "".join("-" if section.refused else section.kind[0] for section in sections_of(answer))
 
 
@@ -275,7 +275,7 @@ async def test_what_ends_a_call_names_its_line(
 
 @pytest.mark.parametrize("client", sorted(OFFERS))
 async def test_damaged_offers_are_never_our_fault(http: aiohttp.ClientSession, client: str) -> None:
-    """Lines that are lost, cut off, doubled, moved or spoiled."""
+    """Lines are lost, cut off, doubled, moved or damaged."""
     dice = random.Random(client)
     for _ in range(12):
         offer = OFFERS[client]

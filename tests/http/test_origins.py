@@ -1,4 +1,4 @@
-"""Pages of other sites and names that somebody else points here: they get nothing, nothing is done for them."""
+"""Pages of other sites, and foreign names that point here, get nothing, and nothing is done for them."""
 
 from __future__ import annotations
 

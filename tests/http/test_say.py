@@ -1,4 +1,4 @@
-"""From outside a call its agent is made to say something: by who may, and nobody else."""
+"""The agent is made to say something from outside its call, only by those who may."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.line import TRUSTING
 from tests.support.service import ServiceFactory
 
@@ -27,7 +27,7 @@ async def says(caller: Caller, text: str) -> None:
 
 
 async def test_with_the_key_the_agent_says_it(service: ServiceFactory) -> None:
-    async with service(server_key=KEY) as url, dial(url, key=KEY) as caller:
+    async with service(server_key=KEY) as url, call_service(url, key=KEY) as caller:
         await caller.message("bot-ready")
         address = f"{caller.location}/say"
         assert await post(address, '{"text": "Your taxi is here."}', HEADERS) == (202, {})
@@ -57,7 +57,7 @@ async def test_with_the_key_the_agent_says_it(service: ServiceFactory) -> None:
     ],
 )
 async def test_what_cannot_be_said_is_refused(service: ServiceFactory, body: Any, status: int) -> None:
-    async with service(**TRUSTING) as url, dial(url) as caller:
+    async with service(**TRUSTING) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         got, problem = await post(f"{caller.location}/say", body)
         assert (got, problem["status"]) == (status, status)
@@ -65,20 +65,20 @@ async def test_what_cannot_be_said_is_refused(service: ServiceFactory, body: Any
 
 
 async def test_without_a_key_it_takes_the_setting(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         status, problem = await post(f"{caller.location}/say", '{"text": "Boo."}')
         assert (status, problem["error"]["code"]) == (403, "not_allowed")
         caller.send("client-message", {"t": "say", "d": {"text": "Boo."}})
         assert "client_may_instruct" in (await caller.message("error-response"))["error"]
-    async with service(**TRUSTING) as url, dial(url) as caller:
+    async with service(**TRUSTING) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         assert (await post(f"{caller.location}/say", '{"text": "Welcome."}'))[0] == 202
         await says(caller, "Welcome.")
 
 
 async def test_over_the_data_channel(service: ServiceFactory) -> None:
-    async with service(**TRUSTING) as url, dial(url) as caller:
+    async with service(**TRUSTING) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.send("client-message", {"t": "say", "d": {}}, message_id="1")
         assert "text" in (await caller.message("error-response"))["error"]

@@ -1,4 +1,4 @@
-"""The command with an agent's file: what cannot work ends it with exit code 2 and one line."""
+"""`serve` with an agent's file that cannot work ends with exit code 2 and one line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_bad_hook_is_named(
     path.write_text(BAD_HOOK)
     assert serve(monkeypatch, str(path)) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == "talkspurt: bad.py, line 3: note: on_event is called with (call, event), which it does not take"
+    assert line == "talkspurt: bad.py, line 3: note: on_event must take (call, event)"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The HTTP door, as WHIP clients knock on it (RFC 9725)."""
+"""The HTTP routes as WHIP clients use them (RFC 9725)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.http import CHROMIUM_OFFER, FRAGMENT, SDP, problem
 from tests.support.service import ServiceFactory
 
@@ -71,7 +71,7 @@ async def test_hang_up(http: aiohttp.ClientSession) -> None:
 async def test_hanging_up_a_call_whose_connection_was_just_closed(service: ServiceFactory) -> None:
     """Clients close the peer connection and then send DELETE; the service may have noticed the first by then."""
     async with service() as url, aiohttp.ClientSession() as http:
-        async with dial(url, hang_up=False) as caller:
+        async with call_service(url, hang_up=False) as caller:
             await caller.message("bot-ready")
         assert caller.location is not None
         await gone(http, caller.location)
@@ -198,7 +198,7 @@ async def _call_from_elsewhere(http: aiohttp.ClientSession) -> None:
 
 
 async def test_a_legal_offer_without_direction_is_answered(http: aiohttp.ClientSession) -> None:
-    """RFC 8866 section 6.7: what says nothing is sendrecv."""
+    """RFC 8866 section 6.7: a section without a direction is sendrecv."""
     async with http.post("/whip", data=CHROMIUM_OFFER.replace("a=sendrecv\r\n", ""), headers=SDP) as response:
         assert response.status == 201
         assert "a=sendrecv" in await response.text()
@@ -262,7 +262,7 @@ async def test_a_full_service_says_when_to_come_back(service: ServiceFactory) ->
 
 
 async def test_a_late_service_takes_no_further_call(service: ServiceFactory) -> None:
-    """The service runs on this loop, so it is late when the test does not let go of it."""
+    """The service shares this loop, so it is late while the test blocks it."""
     async with service(overload_lag_ms=20) as url, aiohttp.ClientSession(url) as http:
         for _ in range(8):
             time.sleep(0.22)  # noqa: ASYNC251

@@ -1,10 +1,10 @@
-"""An agent's own file, heard by a real caller: greeting, events, and who hangs up when."""
+"""An agent's file in a call with a real caller: greeting, events, and who hangs up when."""
 
 from __future__ import annotations
 
 from agent import Agent, CallContext
 from agent.emulator import Emulator
-from tests.support.service import dialled
+from tests.support.service import call_agent
 
 
 def leave(ctx: CallContext) -> str:
@@ -15,7 +15,7 @@ def leave(ctx: CallContext) -> str:
 
 
 async def test_the_caller_is_greeted_aloud(emulator: Emulator) -> None:
-    async with dialled(Agent(greeting="You are welcome."), emulator) as caller:
+    async with call_agent(Agent(greeting="You are welcome."), emulator) as caller:
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
         assert said["text"] == "You are welcome."
         assert abs(caller.heard_pcm()).max() > 1000
@@ -23,7 +23,7 @@ async def test_the_caller_is_greeted_aloud(emulator: Emulator) -> None:
 
 
 async def test_the_agent_hangs_up_after_its_last_word(emulator: Emulator) -> None:
-    async with dialled(Agent(tools=[leave]), emulator, hang_up=False) as caller:
+    async with call_agent(Agent(tools=[leave]), emulator, hang_up=False) as caller:
         await caller.message("bot-ready")
         caller.type("call leave")
         event = await caller.message("server-message", lambda data: data["type"] == "app-event")

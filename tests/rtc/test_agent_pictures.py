@@ -1,4 +1,4 @@
-"""Pictures that the model makes reach the caller's client: small ones in the event, all by HTTP."""
+"""Pictures made by the model reach the client: small ones in the event, all of them by HTTP."""
 
 from __future__ import annotations
 

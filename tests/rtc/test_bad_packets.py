@@ -1,4 +1,4 @@
-"""One bad datagram costs one datagram, whoever sent it: between two real peers, through every parser there is."""
+"""A bad datagram costs only itself, whoever sent it: between two real peers, through every parser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap.guard import MAX_SOURCES
 from agent.media.tap.sctp import guard_channels
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.raw_peers import LOUD, NEW_SSRC, OPUS, send_as_anybody, talking
 from tests.support.service import ServiceFactory
 
@@ -82,8 +82,8 @@ async def test_what_anybody_can_send_ends_no_call(way: str, monkeypatch: pytest.
 
 
 async def test_a_whole_call_survives_them(service: ServiceFactory, emulator: Emulator) -> None:
-    """The service itself guards its calls, counts what it drops, and hears on."""
-    async with service() as url, dial(url) as caller:
+    """The service guards its calls, counts what it drops, and still hears the caller."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         transport: Any = caller.pc.getSenders()[0].transport
         for data in BY_ANYBODY.values():
@@ -104,7 +104,7 @@ async def test_a_whole_call_survives_them(service: ServiceFactory, emulator: Emu
 
 @WAYS
 async def test_what_the_caller_can_send_costs_itself(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each from a stream that is known, and as the first packet of a new one."""
+    """Each comes from a known stream, and as the first packet of a new one."""
     async with talking(monkeypatch, way) as pair:
         for number, (name, make) in enumerate(BY_THE_CALLER.items()):
             await pair.send_rtp(extended(KNOWN_SSRC, 2 * number, 0xBEDE, bytes(4)))
@@ -126,7 +126,7 @@ async def test_sctp_that_is_none_costs_itself(way: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("kind", [1, 2, 4, 6, 9, 130])
 async def test_a_parameter_of_no_length_costs_itself(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One such packet had the service read it for ever, whether or not the channels were open."""
+    """The service would read such a packet for ever, whether or not the channels were open."""
     async with talking(monkeypatch, "shortcut") as pair:
         guard_channels(pair.receiver, lambda _objection: None)
         sctp: Any = pair.receiver.sctp

@@ -1,4 +1,4 @@
-"""What the model is told beside the talk: other instructions, notes, first words, pictures with a question."""
+"""What the model is told besides speech: new instructions, notes, first words, pictures with a question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.emulator import Emulator
 from agent.emulator.faults.kinds import Close, RefuseHandle
 from agent.media.still import read_still
 from agent.settings import DEFAULT_INSTRUCTION
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.line import FAST, TRUSTING, on_line, says, transcribed
 from tests.support.pictures import BLUE, RED, Show, blue_jpeg, sent
 from tests.support.service import ServiceFactory
@@ -109,7 +109,7 @@ async def test_another_agent_takes_over() -> None:
     [
         ("append-to-context", {"role": "system", "content": "x"}, "client_may_instruct"),
         ("append-to-context", {"role": "assistant", "content": "x"}, "client_may_instruct"),
-        ("append-to-context", {"role": ["user"], "content": "x"}, "role is one of"),
+        ("append-to-context", {"role": ["user"], "content": "x"}, "role must be one of"),
         ("append-to-context", {"content": " "}, "not empty"),
         ("append-to-context", {"content": "x" * 17_000}, "longer"),
         ("update-instructions", {"instructions": "You are a pirate."}, "client_may_instruct"),
@@ -125,7 +125,7 @@ async def test_another_agent_takes_over() -> None:
 async def test_what_cannot_be_done_is_refused_and_harms_nothing(
     service: ServiceFactory, emulator: Emulator, what: str, details: dict[str, Any], why: str
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.send("client-message", {"t": what, "d": details}, message_id="7")
         error = await caller.message("error-response")
@@ -165,7 +165,7 @@ async def test_a_caller_who_is_first_is_answered_instead() -> None:
 
 @pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.1-flash-live-preview"])
 async def test_a_question_about_two_pictures_is_one_turn(model: str) -> None:
-    """In one content where the model takes that, else as if the pictures were shown and the question typed."""
+    """They go in one content if the model takes that, else as if the pictures were shown and the question typed."""
     pictures = [
         base64.b64encode(blue_jpeg(64, 48)).decode(),
         "data:image/jpeg;base64," + base64.b64encode(blue_jpeg(96, 48)).decode(),
@@ -180,7 +180,7 @@ async def test_a_question_about_two_pictures_is_one_turn(model: str) -> None:
 
 async def test_the_agent_describes_what_is_shown(service: ServiceFactory, emulator: Emulator) -> None:
     camera, screen = Show(RED, 10, still=True), Show(BLUE, 10, still=True)
-    async with service() as url, dial(url, videos=[camera, screen]) as caller:
+    async with service() as url, call_service(url, videos=[camera, screen]) as caller:
         await caller.message("bot-ready")
         await caller.until(lambda: set(sent(caller)) == {"camera", "screen"})
         answer = await ask(caller, "describe", source="screen", content="what do you see")
@@ -200,7 +200,7 @@ async def test_the_agent_describes_what_is_shown(service: ServiceFactory, emulat
 async def test_typed_text_brings_what_is_shown_where_the_model_would_not_look(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(turn_coverage="activity") as url, dial(url, videos=[Show(RED, 10)]) as caller:
+    async with service(turn_coverage="activity") as url, call_service(url, videos=[Show(RED, 10)]) as caller:
         await caller.message("bot-ready")
         await caller.message("server-message", lambda data: data["type"] == "picture-sent")
         caller.type("what do you see")

@@ -19,7 +19,7 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.peer import close_peer
 from tests.support.service import ServiceFactory, service_for
 from tests.support.tones import peak_hz, rms, tone
@@ -28,7 +28,7 @@ STORY = "tell me a long story"
 
 
 async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         ready = await caller.message("bot-ready")
         assert ready["about"]["offline_demo"] is True
         caller.type("what is twelve plus thirty")
@@ -42,8 +42,8 @@ async def test_typed_text_is_answered_aloud(service: ServiceFactory) -> None:
 
 
 async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFactory) -> None:
-    """Also while a tool runs, and to a client whose channel opened once the session was set up."""
-    async with service() as url, dial(url) as caller:
+    """That includes tools, and clients whose channel opens after the session was set up."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
         await caller.message("bot-output", lambda data: "degrees" in data["text"])
@@ -61,7 +61,7 @@ async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFact
 
 async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emulator) -> None:
     """The tone arrives as that tone, and as much time arrives as has passed."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(1000, 48_000, 2.0))
         await caller.microphone.played()
@@ -76,7 +76,7 @@ async def test_the_model_hears_the_caller(service: ServiceFactory, emulator: Emu
 
 
 async def test_interruption_by_voice(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -94,8 +94,8 @@ async def test_interruption_by_voice(service: ServiceFactory) -> None:
 
 
 async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
-    """What was queued is not heard: the line is silent until the next answer."""
-    async with service() as url, dial(url) as caller:
+    """Queued speech is not heard: the line is silent until the next answer."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -110,7 +110,7 @@ async def test_silence_follows_an_interruption(service: ServiceFactory) -> None:
 
 
 async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(tool_reports="full") as url, dial(url) as caller:
+    async with service(tool_reports="full") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")
         called = await caller.message("llm-function-call-in-progress")
@@ -124,21 +124,21 @@ async def test_a_tool_is_called_and_its_result_spoken(service: ServiceFactory, e
 
 async def test_hang_up_by_the_caller_ends_the_session(service: ServiceFactory, emulator: Emulator) -> None:
     async with service() as url:
-        async with dial(url) as caller:
+        async with call_service(url) as caller:
             await caller.message("bot-ready")
         await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
 
 
 async def test_a_caller_who_just_leaves(service: ServiceFactory, emulator: Emulator) -> None:
-    """No DELETE: the closed DTLS connection ends the call."""
-    async with service() as url, dial(url) as caller:
+    """There is no DELETE: the closed DTLS connection ends the call."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         await caller.pc.close()
         await emulator.wait_for(lambda: not emulator.sessions[0].open, timeout_s=3)
 
 
 async def test_hang_up_over_the_data_channel(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.send("disconnect-bot")
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
@@ -150,7 +150,7 @@ async def test_shutdown_says_goodbye(service: ServiceFactory, emulator: Emulator
     async with AsyncExitStack() as stack:
         stopping = AsyncExitStack()
         url = await stopping.enter_async_context(service())
-        caller = await stack.enter_async_context(dial(url, hang_up=False))
+        caller = await stack.enter_async_context(call_service(url, hang_up=False))
         await caller.message("bot-ready")
         await stopping.aclose()
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
@@ -182,7 +182,7 @@ async def _ending(hooks: type[Hooks], **changes: Any) -> tuple[dict[str, Any], d
     async with (
         running_emulator(hooks=hooks) as emulator,
         service_for(emulator, **changes) as url,
-        dial(url, hang_up=False) as caller,
+        call_service(url, hang_up=False) as caller,
     ):
         if hooks is Losing:
             await caller.message("bot-ready")
@@ -213,7 +213,7 @@ async def test_set_up_has_a_time_limit() -> None:
 
 async def test_a_server_that_is_not_there() -> None:
     endpoint = LiveEndpoint("test-key", "https://127.0.0.1:9")
-    async with running(Settings(port=0, recovery_s=0), endpoint) as url, dial(url, hang_up=False) as caller:
+    async with running(Settings(port=0, recovery_s=0), endpoint) as url, call_service(url, hang_up=False) as caller:
         farewell = await caller.message("server-message")
         assert farewell["reason"] == "live_lost"
         assert farewell["fault"] == "network"
@@ -232,7 +232,11 @@ async def test_all_parts_of_a_message_are_heard_at_any_rate(rate_hz: int) -> Non
     def script(_turn: Turn) -> tuple[Raw, ...]:
         return (Raw(message("audio", {"serverContent": content})),)
 
-    async with running_emulator(on_turn=script) as emulator, service_for(emulator) as url, dial(url) as caller:
+    async with (
+        running_emulator(on_turn=script) as emulator,
+        service_for(emulator) as url,
+        call_service(url) as caller,
+    ):
         await caller.message("bot-ready")
         caller.type("play")
         await caller.message("bot-stopped-speaking")
@@ -266,7 +270,7 @@ async def test_audio_in_the_message_that_interrupts_is_not_heard() -> None:
     async with (
         running_emulator(on_turn=script, hooks=LateChunks) as emulator,
         service_for(emulator) as url,
-        dial(url) as caller,
+        call_service(url) as caller,
     ):
         await caller.message("bot-ready")
         caller.type("story")
@@ -291,7 +295,7 @@ def band_power(pcm: Pcm, frequency_hz: float) -> float:
 
 async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emulator) -> None:
     """A WHIP publisher (sendonly) is heard, though it will not hear the agent."""
-    async with service() as url, dial(url, listens=False) as caller:
+    async with service() as url, call_service(url, listens=False) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(500, 48_000, 0.5))
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 8000)
@@ -299,7 +303,7 @@ async def test_a_caller_who_only_speaks(service: ServiceFactory, emulator: Emula
 
 @pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722"])
 async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: str) -> None:
-    async with service() as url, dial(url, codec=codec) as caller:
+    async with service() as url, call_service(url, codec=codec) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(1000, 48_000, 1.0))
         await caller.microphone.played()
@@ -314,7 +318,7 @@ async def test_other_codecs(service: ServiceFactory, emulator: Emulator, codec: 
 
 
 async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for text in (
             "",
@@ -336,7 +340,7 @@ async def test_hostile_messages_do_no_harm(service: ServiceFactory) -> None:
 
 
 async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFactory) -> None:
-    """Only `.local` candidates, and the end of them said: the caller's own checks make the pair."""
+    """There are only `.local` candidates, and end-of-candidates: the caller's own checks make the pair."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     await pc.setLocalDescription(await pc.createOffer())
@@ -356,8 +360,8 @@ async def test_a_caller_whose_addresses_are_hidden_connects(service: ServiceFact
 
 
 async def test_a_lost_connection_is_the_networks_fault(service: ServiceFactory, emulator: Emulator) -> None:
-    """The caller's machine is gone: no packet comes any more, and nobody said goodbye."""
-    async with service(ice_grace_s=1.0) as url, dial(url, hang_up=False) as caller:
+    """The caller's machine disappears: no more packets come, and nobody said goodbye."""
+    async with service(ice_grace_s=1.0) as url, call_service(url, hang_up=False) as caller:
         await caller.message("bot-ready")
         transport = caller.pc.getSenders()[0].transport.transport
         await transport._connection.close()  # the sockets only: no DTLS alert leaves
@@ -383,7 +387,7 @@ async def test_a_tool_that_is_cancelled_at_once_is_reported() -> None:
     async with (
         running_emulator(hooks=CancellingAtOnce) as emulator,
         service_for(emulator) as url,
-        dial(url) as caller,
+        call_service(url) as caller,
     ):
         await caller.message("bot-ready")
         caller.type("what is the weather in Paris")

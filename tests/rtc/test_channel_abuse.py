@@ -1,4 +1,4 @@
-"""Clients that send more over a data channel than was announced: they lose it at once, and the call goes on."""
+"""Clients that send more over a data channel than announced lose it at once, and the call goes on."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from aiortc.rtcsctptransport import RTCSctpTransport
 
 from agent.media.tap import sctp as tap_sctp
 from agent.media.tap.sctp import MAX_MESSAGE_BYTES, MAX_STREAMS
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.service import ServiceFactory
 
 
 async def closed_for(caller: Caller, caplog: pytest.LogCaptureFixture, objection: str) -> None:
-    """Wait until the service has closed the channels, and see that it said why, once, and kept the call."""
+    """Wait until the service closes the channels; check that it said why, once, and kept the call."""
     channel = caller._channel
     await caller.message("bot-ready")
     assert channel.readyState == "open"
@@ -32,7 +32,7 @@ async def closed_for(caller: Caller, caplog: pytest.LogCaptureFixture, objection
 async def test_a_message_beyond_the_announced_limit(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         sctp: Any = caller.pc.sctp
         sctp._remote_max_message_size = 0
@@ -44,7 +44,7 @@ async def test_a_message_beyond_the_announced_limit(
 async def test_a_message_a_little_beyond_the_limit(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         sctp: Any = caller.pc.sctp
         sctp._remote_max_message_size = 0
@@ -55,16 +55,18 @@ async def test_a_message_a_little_beyond_the_limit(
 async def test_endless_fragments(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         monkeypatch.setattr(aiortc.rtcsctptransport, "USERDATA_MAX_LENGTH", 10)
-        monkeypatch.setattr(tap_sctp, "MAX_FRAGMENTS", 100)  # sending 1,024 in small windows takes seconds
+        monkeypatch.setattr(
+            tap_sctp, "MAX_FRAGMENTS_WITHOUT_END", 100
+        )  # sending 1,024 in small windows takes seconds
         caller.send_text("x" * 10 * 200)
         await closed_for(caller, caplog, "more than 100 fragments")
 
 
 async def test_many_channels(service: ServiceFactory, caplog: pytest.LogCaptureFixture) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for number in range(MAX_STREAMS + 5):
             caller.pc.createDataChannel(f"another-{number}")
@@ -77,8 +79,8 @@ LARGEST_BYTES = 64 << 10  # that the dialect reads
 async def test_the_largest_message_arrives_however_many_come(
     service: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two in three are cut by packets that get lost and come again."""
-    async with service() as url, dial(url) as caller:
+    """Two in three messages are interrupted by packets that are lost and sent again."""
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         lose_every_seventh(caller.pc.sctp)
         head, tail = '{"label":"rtvi-ai","type":"no-such-type","id":"', '"}'

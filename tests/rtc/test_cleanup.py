@@ -1,4 +1,4 @@
-"""However and whenever a call ends, nothing of it is left: no task, no thread, no file descriptor."""
+"""However and whenever a call ends, it leaves no task, thread or file descriptor behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from agent.media.inbound import PacketInlet
 from agent.media.tap.ice import GuardedProtocol
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import VideoSource
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
@@ -51,7 +51,7 @@ OF_A_CALL = {
 
 
 async def offer_and_delete(url: str) -> None:
-    """Hung up before a packet was sent."""
+    """Hang up before a packet was sent."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     pc.createDataChannel("chat")
@@ -65,7 +65,7 @@ async def offer_and_delete(url: str) -> None:
 
 
 async def offer_and_vanish(url: str) -> None:
-    """The caller got the answer and was never seen again."""
+    """Take the answer and disappear."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     await pc.setLocalDescription(await pc.createOffer())
@@ -92,20 +92,20 @@ async def delete_while_connecting(url: str) -> None:
 
 
 async def connect_and_hang_up(url: str) -> None:
-    async with dial(url):
+    async with call_service(url):
         pass
 
 
 async def talk_and_leave(url: str) -> None:
-    """In the middle of the agent's speech, without a DELETE."""
-    async with dial(url, hang_up=False) as caller:
+    """Leave in the middle of the agent's speech, without a DELETE."""
+    async with call_service(url, hang_up=False) as caller:
         await caller.message("bot-ready")
         caller.type("tell me a long story")
         await caller.message("bot-started-speaking")
 
 
 async def use_a_tool_and_leave(url: str) -> None:
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Rome")
         await caller.message("llm-function-call-started")
@@ -187,8 +187,8 @@ async def test_whatever_way_it_ended(service: ServiceFactory, stage: Callable[[s
 
 
 async def talk_and_hang_up(url: str, codec: str) -> None:
-    """With a camera that is off."""
-    async with dial(url, codec=codec, videos=[Camera()]) as caller:
+    """Have a camera that is off."""
+    async with call_service(url, codec=codec, videos=[Camera()]) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Rome")
         await caller.message("bot-started-speaking")
@@ -206,7 +206,7 @@ async def gone(url: str) -> None:
 
 @contextmanager
 def held_together() -> Iterator[Callable[[], Counter[str]]]:
-    """Yield a function that counts, by class, what there is more of than at first, while nothing is collected."""
+    """Yield a function that counts new objects by class; nothing is collected meanwhile."""
 
     def count() -> Counter[str]:
         return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in OF_A_CALL)

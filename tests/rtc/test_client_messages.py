@@ -1,4 +1,4 @@
-"""What the client can ask for beside talking: push-to-talk, and an agent that falls silent."""
+"""What a client can ask for: push-to-talk, and silence from the agent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.dialog.turns import PAUSE_S
 from agent.emulator import CallFunction as AskTool
 from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Turn
 from agent.emulator.model.turn import Reply
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.line import VOICE_HZ, on_line, talkspurts_s
 from tests.support.service import ServiceFactory
 from tests.support.tones import rms, tone
@@ -48,7 +48,7 @@ def answer(data: dict[str, Any]) -> bool:
 
 
 async def test_speech_between_the_marks_is_answered(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(vad="off") as url, dial(url) as caller:
+    async with service(vad="off") as url, call_service(url) as caller:
         assert (await caller.message("bot-ready"))["about"]["vad"] == "off"
         await say_between_marks(caller, 2.0)
         await heard_for(caller, "2 seconds")
@@ -61,7 +61,7 @@ async def test_speech_between_the_marks_is_answered(service: ServiceFactory, emu
 async def test_a_start_that_comes_late_takes_the_beginning_along(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(vad="off") as url, dial(url) as caller:
+    async with service(vad="off") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(500, 48_000, 2.0))
         frames = caller.microphone.sent_frames
@@ -78,7 +78,7 @@ async def test_a_start_that_comes_late_takes_the_beginning_along(
 async def test_speech_without_marks_is_not_answered_and_typed_text_is(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(vad="off") as url, dial(url) as caller:
+    async with service(vad="off") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(500, 48_000, 1.5))
         await caller.microphone.played()
@@ -92,7 +92,7 @@ async def test_speech_without_marks_is_not_answered_and_typed_text_is(
 async def test_all_input_may_go_to_the_model_without_being_answered(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(vad="off", turn_coverage="all_input") as url, dial(url) as caller:
+    async with service(vad="off", turn_coverage="all_input") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.microphone.play(tone(500, 48_000, 1.0))
         await emulator.wait_for(lambda: emulator.sessions[0].audio_samples_in > 16_000)
@@ -100,7 +100,7 @@ async def test_all_input_may_go_to_the_model_without_being_answered(
 
 
 async def test_a_start_interrupts_the_agent(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(vad="off") as url, dial(url) as caller:
+    async with service(vad="off") as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type(STORY)
         await caller.message("bot-started-speaking")
@@ -111,7 +111,7 @@ async def test_a_start_interrupts_the_agent(service: ServiceFactory, emulator: E
 
 
 async def test_a_start_interrupts_nobody_without_barge_in(service: ServiceFactory) -> None:
-    async with service(vad="off", barge_in=False) as url, dial(url) as caller:
+    async with service(vad="off", barge_in=False) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         await caller.message("bot-started-speaking")
@@ -125,7 +125,7 @@ async def test_marks_are_refused_where_the_server_listens_itself(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
     """The Live server would end the session over them."""
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         assert (await caller.message("bot-ready"))["about"]["vad"] == "on"
         caller.send("client-message", {"t": "activity-start"})
         assert "vad" in (await caller.message("error-response"))["error"]
@@ -164,7 +164,7 @@ async def test_an_open_turn_goes_on_in_the_next_session(answered_before: bool) -
 async def test_an_interrupted_agent_is_silent_and_the_model_knows_nothing_of_it(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         assert (await ask(caller, "interrupt"))["d"] == {"interrupted": False}
         caller.type(STORY)

@@ -1,4 +1,4 @@
-"""The offline demo in whole calls: what interrupts it, and that it answers what is said aloud."""
+"""The offline demo in whole calls: what interrupts it, and that it answers speech."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from agent.emulator import Emulator, running_emulator
 from agent.emulator.model.transcribe import recognition_installed
 from agent.media.fir import Pcm
-from signaling.client.caller import Microphone, dial
+from signaling.client.caller import Microphone, call_service
 from tests.bench.answers import VOICE_HZ, ask, summary
 from tests.support.service import ServiceFactory, service_for
 
@@ -21,7 +21,7 @@ def burst(seconds: float, level_db: float) -> Pcm:
 
 
 async def test_a_cough_does_not_interrupt_and_a_word_does(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service() as url, dial(url, microphone=Microphone(VOICE_HZ)) as caller:
+    async with service() as url, call_service(url, microphone=Microphone(VOICE_HZ)) as caller:
         await caller.message("bot-ready")
         caller.type("tell me a long story")
         await caller.message("bot-started-speaking")

@@ -1,9 +1,9 @@
-"""The service as its own process, pointed at another Live server by the SDK's own environment."""
+"""The service as a process of its own, pointed at another Live server by the SDK's environment variables."""
 
 from __future__ import annotations
 
 from agent.emulator import Emulator
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.process import serving
 
 
@@ -17,7 +17,7 @@ async def test_googles_own_environment_is_honoured(emulator: Emulator) -> None:
         "TALKSPURT_VOICE": "Kore",
         "TALKSPURT_LANGUAGE": "en-GB",
     }
-    async with serving("--port", "0", **environment) as service, dial(service.url) as caller:
+    async with serving("--port", "0", **environment) as service, call_service(service.url) as caller:
         ready = await caller.message("bot-ready")
         assert ready["about"]["model"] == "gemini-of-a-test"
         assert ready["about"]["offline_demo"] is False
@@ -35,7 +35,10 @@ async def test_googles_own_environment_is_honoured(emulator: Emulator) -> None:
 
 async def test_offline_the_demo_writes_if_it_is_told_to() -> None:
     """Without a key the rules of the model that would answer with one are no obstacle, and no secret."""
-    async with serving("--port", "0", "--text-output", "--code-execution") as service, dial(service.url) as caller:
+    async with (
+        serving("--port", "0", "--text-output", "--code-execution") as service,
+        call_service(service.url) as caller,
+    ):
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
@@ -47,11 +50,11 @@ async def test_offline_the_demo_writes_if_it_is_told_to() -> None:
 
 
 async def test_an_untrusted_certificate_is_named(emulator: Emulator) -> None:
-    """The call ends with a word on what was wrong."""
+    """The call ends and says what was wrong."""
     environment = {"GOOGLE_API_KEY": "some-key", "GOOGLE_GEMINI_BASE_URL": emulator.url}
     async with (
         serving("--port", "0", **environment) as service,
-        dial(service.url, hang_up=False) as caller,
+        call_service(service.url, hang_up=False) as caller,
     ):
         farewell = await caller.message("server-message", lambda data: data["type"] == "call-ended")
         assert farewell["fault"] in ("network", "operator")

@@ -1,4 +1,4 @@
-"""A caller who is gone is missed, whatever somebody else sends from the same address."""
+"""A caller who has gone is noticed, whatever somebody else sends from the same address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from agent.media.tap import arrivals as tap_arrivals
 from agent.media.tap import audio as tap
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.service import ServiceFactory
 
 GRACE_S = 1.5
@@ -22,7 +22,7 @@ FORGE_STEP_S = 0.05
 
 
 def forged(ssrc: int) -> Iterator[bytes]:
-    """Yield what looks like the caller's RTP, RTCP and DTLS, and is signed with nothing."""
+    """Yield what looks like the caller's RTP, RTCP and DTLS, but is not signed."""
     rng = random.Random(1)
     sequence = 0
     while True:
@@ -86,7 +86,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("_way")
 async def test_forged_packets_keep_no_dead_call(service: ServiceFactory) -> None:
-    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, dial(url) as caller:
+    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         send, ssrc = silence(caller)
         assert caller.location is not None
@@ -96,8 +96,8 @@ async def test_forged_packets_keep_no_dead_call(service: ServiceFactory) -> None
 
 @pytest.mark.usefixtures("_way")
 async def test_forged_packets_end_no_call(service: ServiceFactory) -> None:
-    """Whoever has the address only cannot hang up for the caller either."""
-    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, dial(url) as caller:
+    """Knowing the address is not enough to hang up for the caller either."""
+    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         [sender] = caller.pc.getSenders()
         pair = sender.transport.transport._connection._nominated[1]
@@ -108,11 +108,11 @@ async def test_forged_packets_end_no_call(service: ServiceFactory) -> None:
 
 @pytest.mark.parametrize("speaks", [True, False])
 async def test_what_the_caller_signed_keeps_the_call(service: ServiceFactory, speaks: bool) -> None:
-    """Who only listens sends RTCP, every half second to second and a half."""
+    """A caller who only listens sends RTCP, every 0.5 to 1.5 s."""
     async with (
         service(ice_grace_s=2 * GRACE_S) as url,
         aiohttp.ClientSession() as http,
-        dial(url, speaks=speaks) as caller,
+        call_service(url, speaks=speaks) as caller,
     ):
         await caller.message("bot-ready")
         assert caller.location is not None
@@ -123,7 +123,7 @@ async def test_another_aiortc_is_watched_by_its_own_counters(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tap_arrivals, "_RTP", "_no_such_name")
-    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, dial(url) as caller:
+    async with service(ice_grace_s=GRACE_S) as url, aiohttp.ClientSession() as http, call_service(url) as caller:
         await caller.message("bot-ready")
         assert caller.location is not None
         assert not await has_ended(http, caller.location, within_s=2 * GRACE_S)

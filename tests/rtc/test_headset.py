@@ -18,7 +18,7 @@ from agent.emulator.model.voice import speech_pack
 from agent.errors import ConfigError
 from agent.media.fir import Pcm
 from signaling.client.call import Outcome, hold_call
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.client.files import read_sound, write_sound
 from signaling.client.transcript import TranscriptLine, TranscriptView
 from tests.support.service import ServiceFactory
@@ -72,7 +72,7 @@ async def test_a_call_ends_when_asked_to(service: ServiceFactory) -> None:
 
 
 async def test_a_full_service_is_named(service: ServiceFactory) -> None:
-    async with service(max_calls=1) as url, dial(url):
+    async with service(max_calls=1) as url, call_service(url):
         outcome = await call(url, [])
     assert (outcome.reason, outcome.failed) == ("refused", True)
     assert outcome.detail == "The service refused the call (503): All 1 calls are in use."
@@ -91,7 +91,7 @@ async def test_a_service_that_is_not_there_is_named() -> None:
 
 async def test_what_the_agent_writes_is_shown(service: ServiceFactory) -> None:
     """TEXT modality: no voice, and the words come all the same."""
-    async with service(model="offline-demo", audio_output=False) as url, dial(url) as caller:
+    async with service(model="offline-demo", audio_output=False) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")

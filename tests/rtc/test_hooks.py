@@ -1,4 +1,4 @@
-"""An agent's hooks are told of a real call, in order, and none of them harms it."""
+"""An agent's hooks hear of a real call in order, and none of them can harm it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from agent import Agent, CallContext, Spoken, events
 from agent.emulator import Emulator
-from tests.support.service import dialled
+from tests.support.service import call_agent
 
 
 class Diary:
@@ -44,7 +44,7 @@ class Diary:
 
 async def test_hooks_are_told_of_a_call_from_beginning_to_end(emulator: Emulator) -> None:
     diary = Diary()
-    async with dialled(diary.agent(), emulator) as caller:
+    async with call_agent(diary.agent(), emulator) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         await caller.message("server-message", lambda data: data.get("data") == {"speaker": "agent"}, timeout_s=15)
@@ -69,7 +69,7 @@ async def test_a_hook_has_the_agent_say_something(emulator: Emulator) -> None:
     async def greet(call: CallContext) -> None:
         call.say("Welcome aboard.")
 
-    async with dialled(Agent(on_call_started=greet), emulator) as caller:
+    async with call_agent(Agent(on_call_started=greet), emulator) as caller:
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=15)
         assert said["text"] == "Welcome aboard."
 
@@ -93,7 +93,7 @@ async def test_hooks_that_fail_are_counted_and_harm_nothing(
         on_event=exit_,
         on_call_ended=lambda _call, event: ended.append(event),
     )
-    async with dialled(agent, emulator) as caller:
+    async with call_agent(agent, emulator) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=15)

@@ -1,4 +1,4 @@
-"""A telephone's keys between two real peers, both ways: which payload type and clock, and what is on the wire."""
+"""Telephone keys between two real peers, both ways: payload type, clock, and what is on the wire."""
 
 from __future__ import annotations
 

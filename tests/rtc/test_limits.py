@@ -1,4 +1,4 @@
-"""Calls that reach a limit: what they took is told, the goodbye is heard, then they end."""
+"""Calls that reach a limit: usage is reported, the goodbye is heard, then the call ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import running
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.http import SDP
 from tests.support.line import witnessed
 from tests.support.service import ServiceFactory, service_for
@@ -37,7 +37,7 @@ async def calling(
     async with (
         running_emulator(faults=script, on_turn=on_turn, speech_recognition=False) as emulator,
         service_for(emulator, offline_demo=True, **changes) as url,
-        dial(url, hang_up=False) as caller,
+        call_service(url, hang_up=False) as caller,
     ):
         await caller.message("bot-ready")
         async with witnessed(caller, url):
@@ -49,7 +49,7 @@ async def told(caller: Caller, kind: str, timeout_s: float = 10.0) -> dict[str, 
 
 
 def kinds(caller: Caller) -> list[str]:
-    """Types of messages, those that are the service's own by their own."""
+    """Return the types of the messages so far, those of server-messages by their own."""
     return [(m.get("data") or {}).get("type", m["type"]) for m in caller.messages]
 
 
@@ -190,11 +190,11 @@ async def test_calls_end_with_a_goodbye_and_offers_wait(settings: dict[str, floa
 
 async def test_a_keys_calls_are_charged_to_it(service: ServiceFactory) -> None:
     async with service(server_key=KEY, key_daily_minutes=0.001) as url:
-        async with dial(url, key=KEY) as caller:
+        async with call_service(url, key=KEY) as caller:
             await caller.message("bot-ready")
             await told(caller, "call-ended", timeout_s=40)
         with pytest.raises(OfferError, match="as long as they may"):
-            async with dial(url, key=KEY):
+            async with call_service(url, key=KEY):
                 pass
         async with aiohttp.ClientSession() as http, http.get(f"{url}metrics") as response:
             assert 'talkspurt_daily_minutes{account="server_key"}' in await response.text()

@@ -1,4 +1,4 @@
-"""A client is told as much as it can take at once, and an observer that fails harms nobody."""
+"""A client is sent no more than it can take at once, and a failing observer harms nobody."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent import Agent, CallContext, events
 from agent.emulator import Emulator
 from signaling.client import caller as headless
 from signaling.client.caller import Caller
-from tests.support.service import dialled
+from tests.support.service import call_agent
 from tests.support.talk import calling
 
 WORD = "größer "
@@ -27,7 +27,7 @@ def shout(ctx: CallContext, words: int) -> str:
 
 
 def announce(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    """Have the caller's offer say this of the longest message that it takes."""
+    """Put this line about the longest message into the caller's offer."""
     offer = headless._offer
 
     async def offer_so(http: aiohttp.ClientSession, url: str, sdp: str, state: str | None) -> tuple[str, str]:
@@ -55,7 +55,7 @@ async def test_a_long_event_is_shortened_and_the_next_ones_arrive(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, line: str, max_bytes: int, words: int
 ) -> None:
     announce(monkeypatch, line)
-    async with dialled(Agent(tools=[shout]), emulator) as caller:
+    async with call_agent(Agent(tools=[shout]), emulator) as caller:
         await caller.message("bot-ready")
         caller.type(f'call shout {{"words": {words}}}')
         assert await app_event(caller, "small") == {"n": 1}
@@ -79,7 +79,7 @@ async def test_a_client_that_takes_more_is_told_all(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:
     announce(monkeypatch, f"a=max-message-size:{size}\r\n")
-    async with dialled(Agent(tools=[shout]), emulator) as caller:
+    async with call_agent(Agent(tools=[shout]), emulator) as caller:
         await caller.message("bot-ready")
         caller.type('call shout {"words": 9000}')
         assert (await app_event(caller, "shout"))["text"] == WORD * 9000

@@ -1,4 +1,4 @@
-"""Offers that never connect: they open no Live session, end no call, and keep nobody out for long."""
+"""Offers that never connect open no Live session, end no call, and keep nobody out for long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from aiortc import RTCPeerConnection
 
 from agent.emulator import Emulator
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.process import descriptors
 from signaling.webrtc import pending
 from tests.support.http import OFFER, SDP, metric
@@ -36,7 +36,7 @@ def from_address(url: str, address: str) -> aiohttp.ClientSession:
 async def test_a_crowd_opens_no_live_session_and_calls_are_answered(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(max_calls=100) as url, dial(url) as up:
+    async with service(max_calls=100) as url, call_service(url) as up:
         await up.message("bot-ready")
         async with from_address(url, "127.0.0.9") as crowd, aiohttp.ClientSession(url) as http:
             said: Counter[str | int] = Counter()
@@ -47,7 +47,7 @@ async def test_a_crowd_opens_no_live_session_and_calls_are_answered(
             assert await metric(http, "talkspurt_pending_calls") == 50
             assert await metric(http, 'talkspurt_offers_refused_total{reason="pending_full"}') == 50
             for _ in range(2):
-                async with dial(url) as caller:
+                async with call_service(url) as caller:
                     await caller.message("bot-ready")
                     caller.type("what is twelve plus thirty")
                     said_by_agent = await caller.message(
@@ -80,7 +80,7 @@ async def test_calls_that_are_up_are_not_pending(service: ServiceFactory) -> Non
     async with (
         service(max_calls=2, max_pending_calls=1) as url,
         aiohttp.ClientSession(url) as http,
-        dial(url),
+        call_service(url),
     ):
         assert await metric(http, "talkspurt_pending_calls") == 0
         assert (await offer(http))[0] == 201
@@ -99,7 +99,7 @@ async def test_a_call_that_is_hung_up_is_not_pending(service: ServiceFactory) ->
 async def test_offers_that_are_negotiated_have_their_place(
     service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty at once, which would all pass a look at the calls that run."""
+    """Twenty come at once, so each alone would still find room."""
     slow = RTCPeerConnection.setLocalDescription
 
     async def set_slowly(pc: RTCPeerConnection, *args: object) -> None:

@@ -1,4 +1,4 @@
-"""Calls over offers of many kinds: what was negotiated is what flows."""
+"""Calls from many kinds of offers: what was negotiated is what flows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def as_it_is(sdp: str) -> str:
 
 
 def without(*patterns: str) -> Edit:
-    """Return an edit that leaves the lines out which begin so."""
+    """Return an edit that drops the lines that begin so."""
     return lambda sdp: re.sub(rf"(?m)^(?:{'|'.join(patterns)}).*\r\n", "", sdp)
 
 
@@ -128,7 +128,7 @@ async def test_the_agent_speaks_where_the_client_listens(service: ServiceFactory
     "edit_offer", [as_it_is, NO_SOURCES, without("a=ssrc", "a=extmap:1 ")], ids=["ssrc", "mid", "nothing"]
 )
 async def test_camera_and_screen_are_told_apart(service: ServiceFactory, edit_offer: Edit) -> None:
-    """By their sources, by their mids, or by which of them comes first."""
+    """They are told apart by source, by mid, or by order."""
     tracks = [(speaking(1000), "sendrecv"), (Show(RED, 15), "sendonly"), (Show(BLUE, 15), "sendonly")]
     async with service(video_fps=2) as url, call(url, tracks, edit_offer=edit_offer) as caller:
         await caller.until(lambda: min(sent(caller)["camera"], sent(caller)["screen"]) >= 2, 20)

@@ -1,4 +1,4 @@
-"""Pictures too large for the data channel go to the call's address, and none vanishes without a word."""
+"""Pictures too large for the data channel go to the call's URL, and none is lost silently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from agent.emulator import Emulator, HookedSession, Hooks, Moment
 from agent.media.still import MAX_STILL_BYTES
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from signaling.http.pictures import MAX_FORM_BYTES
 from tests.support.line import FAST, on_line, says, transcribed
 from tests.support.pictures import blue_jpeg
@@ -24,7 +24,7 @@ QUESTION = "what do you see"
 
 
 def padded(size_bytes: int) -> bytes:
-    """Return a JPEG of that length; a decoder stops at its end."""
+    """Return a JPEG padded to that length; a decoder stops at its end marker."""
     picture = blue_jpeg(96, 48)
     return picture + bytes(size_bytes - len(picture))
 
@@ -67,7 +67,7 @@ async def test_pictures_of_the_largest_size_reach_the_model(model: str) -> None:
 
 @asynccontextmanager
 async def on_call(service: ServiceFactory, **settings: Any) -> AsyncIterator[Caller]:
-    async with service(**settings) as url, dial(url) as caller:
+    async with service(**settings) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         yield caller
 
@@ -79,8 +79,8 @@ async def on_call(service: ServiceFactory, **settings: Any) -> AsyncIterator[Cal
         (lambda: form(*[padded(3 << 20)] * 3), 413, "8 MiB"),
         (lambda: form(*[blue_jpeg(64, 48)] * 9), 413, "8 pictures"),
         (lambda: form(b"GIF89a"), 415, "JPEG nor a PNG"),
-        (lambda: form(blue_jpeg(64, 48), content=None), 400, "Content is"),
-        (lambda: form(blue_jpeg(64, 48), content=" "), 400, "Content is"),
+        (lambda: form(blue_jpeg(64, 48), content=None), 400, "Content must be"),
+        (lambda: form(blue_jpeg(64, 48), content=" "), 400, "Content must be"),
         (lambda: form(blue_jpeg(64, 48), content="x" * 17_000), 400, "longer"),
         (lambda: form(content=QUESTION), 400, "at least one"),
         (lambda: form(blue_jpeg(64, 48), name="picture"), 400, "content and pictures"),
@@ -119,7 +119,7 @@ async def test_a_body_that_says_it_is_too_long_is_not_read(service: ServiceFacto
 
 async def test_it_wants_the_same_key_as_the_call(service: ServiceFactory) -> None:
     key = "sixteen-letters-"
-    async with service(server_key=key) as url, dial(url, key=key) as caller:
+    async with service(server_key=key) as url, call_service(url, key=key) as caller:
         await caller.message("bot-ready")
         assert (await upload(caller, form(blue_jpeg(64, 48))))[0] == 401
         headers = {"Authorization": f"Bearer {key}"}

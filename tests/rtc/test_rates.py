@@ -1,4 +1,4 @@
-"""A client that floods its call is refused in words, and the call goes on."""
+"""A client that floods its call gets error messages, and the call goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from signaling.webrtc.rates import LIMITS
 from tests.support.line import FAST, Line, on_line
 from tests.support.pictures import blue_jpeg
@@ -31,7 +31,7 @@ def answers(caller: Caller) -> list[dict[str, Any]]:
 
 
 async def flood(caller: Caller, kind: str, data: dict[str, Any]) -> list[str]:
-    """Send a message many times; return the words of the refusals."""
+    """Send a message many times; return the errors."""
     for number in range(FLOOD):
         caller.send(kind, data, message_id=f"flood-{number}")
     await caller.until(lambda: any(message.get("id") == f"flood-{FLOOD - 1}" for message in answers(caller)), 20)
@@ -87,7 +87,7 @@ async def still_there(line: Line) -> None:
 
 
 async def test_what_cannot_be_read_counts_too(service: ServiceFactory) -> None:
-    async with service() as url, dial(url) as caller:
+    async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         for number in range(FLOOD):
             caller.send_text(json.dumps({"label": "other", "id": f"flood-{number}"}))

@@ -17,7 +17,7 @@ from agent.emulator import Emulator, Play, Turn
 from agent.media.inbound import PacketInlet
 from agent.media.rtp import RtpPacket
 from agent.media.tap.audio import tap_audio
-from signaling.client.caller import Caller, Microphone, dial
+from signaling.client.caller import Caller, Microphone, call_service
 from tests.support.line import MIC_HZ, VOICE_HZ, Line, on_line
 from tests.support.service import ServiceFactory
 from tests.support.tones import tone
@@ -79,7 +79,7 @@ class Measured:
 
 @asynccontextmanager
 async def measured(**options: Any) -> AsyncIterator[Measured]:
-    async with on_line(**options) as line, dial(line.url, microphone=(microphone := Timed())) as caller:
+    async with on_line(**options) as line, call_service(line.url, microphone=(microphone := Timed())) as caller:
         ear = Ear()
         assert tap_audio(caller.pc.getTransceivers()[0].receiver, ear.take)
         await caller.message("bot-ready")
@@ -153,7 +153,7 @@ async def test_the_silence_that_an_answer_begins_with_counts_as_waiting() -> Non
 async def test_an_agent_that_writes_answers_with_its_first_words(
     service: ServiceFactory, emulator: Emulator
 ) -> None:
-    async with service(model="offline-demo", audio_output=False) as url, dial(url) as caller:
+    async with service(model="offline-demo", audio_output=False) as url, call_service(url) as caller:
         await caller.message("bot-ready")
         caller.type("what is twelve plus thirty")
         told = await caller.message("server-message", lambda data: data["type"] == "agent-responded")
@@ -162,7 +162,7 @@ async def test_an_agent_that_writes_answers_with_its_first_words(
 
 
 async def test_a_greeting_answers_nobody(service: ServiceFactory) -> None:
-    async with service(initial_message="hello") as url, dial(url) as caller:
+    async with service(initial_message="hello") as url, call_service(url) as caller:
         await caller.message("bot-stopped-speaking", timeout_s=15)
         assert (await info(caller))["response_ms"] is None
         assert await metric(url, "talkspurt_response_seconds_count") == 0

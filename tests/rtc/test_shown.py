@@ -1,4 +1,4 @@
-"""What the model tells beside speech reaches the caller's page: sources, programs, thoughts, times of words."""
+"""What the model sends besides speech reaches the client: sources, programs, thoughts, word times."""
 
 from __future__ import annotations
 

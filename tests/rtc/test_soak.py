@@ -1,4 +1,4 @@
-"""A crowd of calls leaves a service as large as it found it: `tests.soak` in small."""
+"""A crowd of calls does not make the service grow: a small run of `tests.soak`."""
 
 from __future__ import annotations
 

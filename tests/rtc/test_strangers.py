@@ -1,4 +1,4 @@
-"""Datagrams from anybody to a call's media sockets: the call goes on, and the strangers are only counted."""
+"""Strangers send datagrams to a call's media sockets: the call goes on, and they are only counted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap.ice import MAGIC_COOKIE
 from signaling.client import caller as headless
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.support.service import ServiceFactory, service_for
 
 LENGTHS_BYTES = (1, 2, 4, 12, 19, 20, 28, 100)
@@ -83,7 +83,7 @@ def _sweeps_while_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def talk_while_swept(url: str) -> None:
-    async with dial(url) as caller:
+    async with call_service(url) as caller:
         await caller.message("bot-ready")
         for seed in range(6, 10):
             sweep(caller.pc.remoteDescription.sdp, seed)
@@ -109,7 +109,7 @@ async def test_a_sweep_ends_no_call(service: ServiceFactory, monkeypatch: pytest
 
 @pytest.mark.usefixtures("_sweeps_while_connecting")
 def test_a_sweep_ends_no_call_on_uvloop() -> None:
-    """There an exception in a datagram's callback closes the socket."""
+    """In uvloop an exception in a datagram's callback closes the socket."""
 
     async def main() -> None:
         async with (

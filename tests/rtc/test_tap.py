@@ -1,4 +1,4 @@
-"""The tap between two real peers: every packet comes, and what is reported to the sender stays right."""
+"""The tap between two real peers: every packet arrives, and reports to the sender stay correct."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOST = range(100, 130)
 
 
 class Voice(MediaStreamTrack):
-    """Sends numbered packets, and then no more."""
+    """Sends `PACKETS` numbered packets, then nothing."""
 
     kind = "audio"
 

@@ -1,4 +1,4 @@
-"""What a caller sees of tool calls, on the data channel and by GET; and what the agent's own file sees."""
+"""What callers see of tool calls, on the data channel and by GET, and what the agent's file sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Camera and screen from aiortc to the model: which pictures arrive, how often, and what the rest does not cost."""
+"""Camera and screen from aiortc to the model: which pictures arrive, how often, and that the rest costs nothing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from agent.emulator import Emulator
 from agent.emulator.model.picture import picture_size
 from agent.media.tap import audio as tap
 from agent.media.tap import video as tap_video
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.peer import close_peer
 from tests.support.pictures import BLUE, RED, SIZE, Rgb, Show, decoded_jpeg, sent
 from tests.support.service import ServiceFactory
 
 
 def colour(picture: Rgb) -> str:
-    """Return the source whose background that is."""
+    """Return the source that has this background."""
     apart = {name: np.abs(picture[:40] - np.array(rgb)).mean() for name, rgb in (("camera", RED), ("screen", BLUE))}
     name = min(apart, key=lambda each: apart[each])
     assert apart[name] < 12
@@ -74,7 +74,7 @@ async def test_camera_and_screen_arrive(
     service: ServiceFactory, emulator: Emulator, codec: str, requests: list[int]
 ) -> None:
     camera, screen = Show(RED, 30), Show(BLUE, 15)
-    async with service() as url, dial(url, videos=[camera, screen], video_codec=codec) as caller:
+    async with service() as url, call_service(url, videos=[camera, screen], video_codec=codec) as caller:
         started = asyncio.get_running_loop().time()
         await caller.message("bot-ready")
         await caller.until(lambda: min(sent(caller)[name] for name in ("camera", "screen")) >= 3)
@@ -97,7 +97,7 @@ async def test_camera_and_screen_arrive(
 @pytest.mark.usefixtures("_nothing_decoded")
 async def test_a_still_picture_is_sent_once(service: ServiceFactory, requests: list[int]) -> None:
     shows = [Show(RED, 15, still=True), Show(BLUE, 15)]
-    async with service(video_fps=3.0) as url, dial(url, videos=shows) as caller:
+    async with service(video_fps=3.0) as url, call_service(url, videos=shows) as caller:
         await caller.until(lambda: sent(caller)["screen"] >= 4)
         assert sent(caller)["camera"] == 1
         assert min(Counter(requests).values()) >= 2, "it was looked at all the same"
@@ -105,12 +105,12 @@ async def test_a_still_picture_is_sent_once(service: ServiceFactory, requests: l
 
 async def test_or_again_and_again_if_wished(service: ServiceFactory) -> None:
     shows = [Show(RED, 15, still=True)]
-    async with service(video_fps=3.0, video_skip_unchanged=False) as url, dial(url, videos=shows) as caller:
+    async with service(video_fps=3.0, video_skip_unchanged=False) as url, call_service(url, videos=shows) as caller:
         await caller.until(lambda: sent(caller)["camera"] >= 3)
 
 
 async def test_pictures_are_scaled(service: ServiceFactory, emulator: Emulator) -> None:
-    async with service(video_max_px=160) as url, dial(url, videos=[Show(RED, 15)]) as caller:
+    async with service(video_max_px=160) as url, call_service(url, videos=[Show(RED, 15)]) as caller:
         await caller.until(lambda: sent(caller)["camera"])
         await emulator.wait_for(lambda: emulator.sessions[0].picture_count > 0)
         assert picture_size(emulator.sessions[0].pictures[0].data) == (160, 120)
@@ -130,7 +130,7 @@ async def test_lost_key_frames_are_asked_for_again(
         return add(self, packet)
 
     monkeypatch.setattr(tap_video.VideoTap, "add", lose)
-    async with service() as url, dial(url, videos=[Show(RED, 20)]) as caller:
+    async with service() as url, call_service(url, videos=[Show(RED, 20)]) as caller:
         await caller.until(lambda: sent(caller)["camera"] >= 2, timeout_s=15)
         assert requests
 
@@ -138,7 +138,7 @@ async def test_lost_key_frames_are_asked_for_again(
 @pytest.mark.usefixtures("_nothing_decoded")
 async def test_video_can_be_turned_off(service: ServiceFactory, emulator: Emulator, requests: list[int]) -> None:
     camera = Show(RED, 30)
-    async with service(video_fps=0) as url, dial(url, videos=[camera]) as caller:
+    async with service(video_fps=0) as url, call_service(url, videos=[camera]) as caller:
         await caller.message("bot-ready")
         assert caller.pc.remoteDescription.sdp.count("a=inactive") == 1
         caller.type("what is one plus one")
@@ -151,14 +151,14 @@ async def test_video_can_be_turned_off(service: ServiceFactory, emulator: Emulat
 
 async def test_more_than_camera_and_screen_is_turned_down(service: ServiceFactory) -> None:
     shows = [Show(RED, 5), Show(BLUE, 5), Show(BLUE, 5)]
-    async with service() as url, dial(url, videos=shows) as caller:
+    async with service() as url, call_service(url, videos=shows) as caller:
         await caller.until(lambda: len(sent(caller)) == 2)
         directions = [transceiver.currentDirection for transceiver in caller.pc.getTransceivers()]
         assert directions == ["sendrecv", "sendonly", "sendonly", "inactive"]
 
 
 async def test_video_that_never_comes_costs_nothing(service: ServiceFactory, requests: list[int]) -> None:
-    """As the page offers it: two sections, nothing on them."""
+    """As the page offers it: two sections with nothing on them."""
     pc = RTCPeerConnection()
     pc.addTransceiver("audio")
     pc.addTransceiver("video", direction="sendonly")
@@ -177,7 +177,7 @@ async def test_without_the_tap_pictures_come_all_the_same(
     service: ServiceFactory, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tap, "version", lambda _name: "1.17.0")
-    async with service(video_fps=2.0) as url, dial(url, videos=[Show(RED, 15), Show(BLUE, 15)]) as caller:
+    async with service(video_fps=2.0) as url, call_service(url, videos=[Show(RED, 15), Show(BLUE, 15)]) as caller:
         await caller.until(lambda: min(sent(caller)[name] for name in ("camera", "screen")) >= 2)
         await emulator.wait_for(lambda: emulator.sessions[0].picture_count >= 4)
         assert {colour(decoded_jpeg(picture.data)) for picture in emulator.sessions[0].pictures} == {
@@ -188,7 +188,7 @@ async def test_without_the_tap_pictures_come_all_the_same(
 
 async def test_the_worker_ends_with_the_service(service: ServiceFactory) -> None:
     async with service() as url:
-        async with dial(url, videos=[Show(RED, 15)]) as caller:
+        async with call_service(url, videos=[Show(RED, 15)]) as caller:
             await caller.until(lambda: sent(caller)["camera"])
         assert [thread.name for thread in threading.enumerate() if thread.name.startswith("video")] == ["video_0"]
     assert not any(thread.name.startswith("video") for thread in threading.enumerate())

@@ -16,7 +16,7 @@ import av
 from aiortc import MediaStreamTrack, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from signaling.webrtc.peer import close_peer
 from tests.bench.service import Service
 
@@ -163,7 +163,7 @@ async def offers() -> list[str]:
 
 
 async def _hear_and_hang_up(url: str, codec: str) -> None:
-    async with dial(url, codec=codec) as caller:
+    async with call_service(url, codec=codec) as caller:
         await caller.message("bot-ready")
         caller.type("what is the weather in Rome")
         await caller.message("bot-started-speaking", timeout_s=20)
@@ -172,7 +172,7 @@ async def _hear_and_hang_up(url: str, codec: str) -> None:
 
 async def _hear_and_vanish(url: str, codec: str) -> None:
     """In the middle of the agent's speech, without a DELETE."""
-    async with dial(url, codec=codec, hang_up=False) as caller:
+    async with call_service(url, codec=codec, hang_up=False) as caller:
         await caller.message("bot-ready")
         caller.type("tell me a long story")
         await caller.message("bot-started-speaking", timeout_s=20)
@@ -180,12 +180,12 @@ async def _hear_and_vanish(url: str, codec: str) -> None:
 
 async def _show_and_hang_up(url: str, codec: str) -> None:
     """With a camera."""
-    async with dial(url, codec=codec, videos=[Postcard()]) as caller:
+    async with call_service(url, codec=codec, videos=[Postcard()]) as caller:
         await caller.message("bot-ready")
         await caller.message("server-message", lambda data: data["type"] == "picture-sent", timeout_s=20)
 
 
 async def _hang_up(url: str, codec: str) -> None:
     """As soon as the connection is there."""
-    async with dial(url, codec=codec):
+    async with call_service(url, codec=codec):
         pass

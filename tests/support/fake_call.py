@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from agent.call.tool_calls import Asides
-from agent.tools.context import Spoken
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
 
 

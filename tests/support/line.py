@@ -21,7 +21,7 @@ from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.settings import Settings
 from signaling.app import DEMO, running
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 from tests.support.tones import tone
 from tests.survival.registry import saw
 
@@ -238,7 +238,7 @@ async def on_line(
         endpoint = LiveEndpoint("test-key", live_url, str(emulator.ca_file))  # may be another way than its own
         changes: dict[str, Any] = {"port": 0, "drain_timeout_s": 0.1, **(settings or {})}
         url = await stack.enter_async_context(running(Settings(**changes), endpoint, definition=definition))
-        caller = await stack.enter_async_context(dial(url))
+        caller = await stack.enter_async_context(call_service(url))
         await stack.enter_async_context(witnessed(caller, url))
         if ready:
             await caller.message("bot-ready")

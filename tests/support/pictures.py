@@ -74,7 +74,7 @@ def decoded_jpeg(data: bytes) -> Rgb:
 
 def blue_jpeg(width: int, height: int) -> bytes:
     """Encode one colour as the service does."""
-    return encode_jpeg(av.VideoFrame.from_ndarray(plain(width, height, BLUE), "rgb24"), 768)[2]
+    return encode_jpeg(av.VideoFrame.from_ndarray(plain(width, height, BLUE), "rgb24"), 768).data
 
 
 class Show(MediaStreamTrack):

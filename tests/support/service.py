@@ -1,4 +1,4 @@
-"""A service in this process whose Live server is the emulator."""
+"""A service in this process whose Live server is the emulator; also as fixtures, which conftest.py files import."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import pytest
+
 from agent.author.agent import Agent
-from agent.emulator import Emulator
+from agent.emulator import Emulator, running_emulator
 from agent.live.config import LiveEndpoint
 from agent.settings import Settings
 from signaling.app import DEMO, running
-from signaling.client.caller import Caller, dial
+from signaling.client.caller import Caller, call_service
 
 ServiceFactory = Callable[..., AbstractAsyncContextManager[str]]
 "The type of the fixture `service`: takes settings, yields the page's address."
@@ -35,7 +37,24 @@ async def service_for(
 
 
 @asynccontextmanager
-async def dialled(agent: Agent, emulator: Emulator, **options: Any) -> AsyncIterator[Caller]:
-    """Call an agent; ``options`` are the caller's, see `dial`."""
-    async with service_for(emulator, agent, offline_demo=True) as url, dial(url, **options) as caller:
+async def call_agent(agent: Agent, emulator: Emulator, **options: Any) -> AsyncIterator[Caller]:
+    """Call an agent; ``options`` are the caller's, see `call_service`."""
+    async with service_for(emulator, agent, offline_demo=True) as url, call_service(url, **options) as caller:
         yield caller
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """The local Live server, without speech recognition."""
+    async with running_emulator(speech_recognition=False) as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def service(emulator: Emulator) -> ServiceFactory:
+    """Start a service that talks to the emulator: ``async with service(max_calls=1) as url``."""
+
+    def start(**settings: Any) -> AbstractAsyncContextManager[str]:
+        return service_for(emulator, offline_demo=True, **settings)
+
+    return start

@@ -18,7 +18,7 @@ import numpy as np
 
 from agent.emulator import running_emulator
 from agent.emulator.faults.kinds import GoAway
-from signaling.client.caller import dial
+from signaling.client.caller import call_service
 from tests.bench.service import Service, memory_mb, running_service
 from tests.support.line import Line, talkspurts_s, tones_of
 
@@ -42,7 +42,7 @@ async def main(cap_s: float, swaps: int, minutes: float) -> None:
             on_turn=tones_of(ANSWER_S), faults=faults, await_playback=False, record_s=3600
         ) as emulator,
         running_service("talkspurt", emulator, core=0) as service,
-        dial(service.url) as caller,
+        call_service(service.url) as caller,
     ):
         await caller.message("bot-ready")
         line = Line(caller, emulator, service.url)

@@ -1,4 +1,4 @@
-"""Answers that fail: silence, odd messages, interruptions, pace."""
+"""Answers that go wrong: silence, odd messages, interruptions, pace."""
 
 from __future__ import annotations
 

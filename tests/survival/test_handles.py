@@ -29,7 +29,7 @@ def fine(_turn: Turn) -> tuple[Say, ...]:
 
 
 def told(line: Line, session: int) -> list[tuple[str, str]]:
-    """Return the history that a session was told."""
+    """Return the history that a session was given."""
     return [turn for content in line.emulator.sessions[session - 1].contents for turn in content.turns]
 
 

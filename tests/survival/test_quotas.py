@@ -1,4 +1,4 @@
-"""Servers that are short of quota."""
+"""Quotas that run out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that the server does not take: what is invalid is never sent, what is refused not for ever."""
+"""Messages that the server refuses: invalid ones are never sent, refused ones not again and again."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ async def test_a_change_of_the_agent_that_is_refused(model: str) -> None:
     events=("session-lost live", "input-refused speech"),
 )
 async def test_speech_that_is_refused() -> None:
-    """Nothing says that it is the speech; but nothing else was sent."""
+    """The server does not say that it was the speech, but nothing else was sent."""
     faults = [Close(session=number, at="speech_ended", code=1007, reason=REASON) for number in (1, 2)]
     async with on_line(answer_s=0.3, faults=faults, settings=QUICK) as line:
         await line.ask()

@@ -17,7 +17,7 @@ from tests.survival.registry import survives
     events=("session-ending", "session-replaced resumed"),
 )
 async def test_twenty_swaps() -> None:
-    """Nothing that the caller says is lost or doubled, and nothing that the agent says has a gap."""
+    """No speech of the caller is lost or doubled, and no answer has a gap."""
     swaps = 20
     async with on_line(answer_s=0.6, faults=[GoAway(after_s=0.6, time_left_s=2.0)], await_playback=False) as line:
         while line.count("session-replaced") < swaps:

@@ -1,4 +1,4 @@
-"""Tools beside the voice."""
+"""Tools that run while the agent talks or its session ends."""
 
 from __future__ import annotations
 

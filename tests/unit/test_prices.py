@@ -1,4 +1,4 @@
-"""Whose prices a service goes by, and what it says when there is none."""
+"""Which price list a service uses, and what it says when there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No password and no token is left of an address that is shown, however the address is written."""
+"""No address is shown with its password or token, however the address is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes in as text can be sent on as UTF-8, and what was valid is not touched."""
+"""Any text that comes in can be sent on as UTF-8, and valid text is not changed."""
 
 from __future__ import annotations
 

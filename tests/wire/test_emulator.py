@@ -64,7 +64,7 @@ async def session(emulator: Emulator, **config: Any) -> AsyncIterator[AsyncSessi
 
 
 class Heard:
-    """One turn of the model's, summed up."""
+    """A summary of one turn of the model."""
 
     def __init__(self) -> None:
         self.said = ""
@@ -332,6 +332,17 @@ async def test_marks_are_refused_while_the_detector_is_on(emulator: Emulator) ->
     assert refused.value.code == 1007
 
 
+async def test_closing_the_microphone_is_no_mark(emulator: Emulator) -> None:
+    async with session(emulator, realtime_input_config=manual()) as live:
+        await live.send_realtime_input(activity_start=types.ActivityStart())
+        await speak(live, caller("hello"), tail_s=0)
+        await live.send_realtime_input(audio_stream_end=True)
+        await speak(live, caller("hello"), tail_s=3)
+        await live.send_realtime_input(activity_end=types.ActivityEnd())
+        assert (await hear(live)).said.startswith("I heard you for 4 seconds")
+    assert emulator.sessions[0].violations == ["audioStreamEnd while automatic activity detection is disabled"]
+
+
 async def test_closing_the_microphone_ends_the_turn(emulator: Emulator) -> None:
     async with session(emulator) as live:
         await speak(live, caller("tell me a long story"), tail_s=0)
@@ -358,6 +369,25 @@ async def test_resumption_restores_the_dialogue(emulator: Emulator) -> None:
     async with session(emulator, session_resumption=resumption) as live:
         assert (await ask(live, "what is my name")).said == "Your name is Grace."
     assert emulator.sessions[1].handle == update.new_handle
+
+
+async def test_an_interrupted_answer_is_remembered_as_far_as_it_was_sent() -> None:
+    async with running_emulator(pace=2.0) as emulator:
+        async with session(emulator, session_resumption=types.SessionResumptionConfig()) as live:
+            await live.send_realtime_input(text="tell me a long story")
+            await emulator.wait_for(lambda: emulator.sessions[0].sent_kinds["outputTranscription"] > 3)
+            turns = types.Content(role="user", parts=[types.Part(text="hello")])
+            await live.send_client_content(turns=turns, turn_complete=False)  # it does not interrupt
+            await live.send_realtime_input(text="stop")
+            cut = await hear(live)
+            update = (await one(live)).session_resumption_update
+            assert update is not None
+        resumption = types.SessionResumptionConfig(handle=update.new_handle)
+        async with session(emulator, session_resumption=resumption):
+            restored = emulator.sessions[1].restored
+    assert cut.said
+    assert cut.said in " ".join(phrases.STORY)
+    assert [text for role, text in restored if role == "model"] == [cut.said]
 
 
 async def test_an_unknown_handle_is_refused(emulator: Emulator) -> None:
@@ -414,6 +444,40 @@ async def test_a_bad_later_message_is_refused(emulator: Emulator, second: str) -
         await socket.send_str(second)
         assert (await socket.receive(5)).type is aiohttp.WSMsgType.CLOSE
         assert socket.close_code == 1007
+
+
+async def test_a_long_reason_is_cut_between_characters(emulator: Emulator) -> None:
+    async with raw_socket(emulator) as socket:
+        await socket.send_str('{"setup": {"model": "models/m"}}')
+        await socket.receive(5)
+        odd = "x" + "\U0001f600" * 9
+        answered = {"id": "c1", "scheduling": odd}
+        await socket.send_json({"toolResponse": {"functionResponses": [answered]}})
+        message = await socket.receive(5)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1007)
+        assert f"scheduling: {odd}".startswith(str(message.extra).partition("responses.")[2])
+
+
+async def test_what_is_no_websocket_is_no_session(emulator: Emulator) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"x-goog-api-key": "any"}) as http,
+        http.get(emulator.url + GEMINI, ssl=emulator.ssl_context()) as answer,
+    ):
+        assert answer.status == 400
+    assert not emulator.sessions[0].open
+
+
+async def test_on_vertex_the_answers_tokens_are_the_candidates(emulator: Emulator) -> None:
+    async with raw_socket(
+        emulator, "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"
+    ) as socket:
+        await socket.send_str('{"setup": {"model": "models/m"}}')
+        await socket.send_str('{"realtimeInput": {"text": "hello"}}')
+        usage = None
+        while usage is None:
+            usage = json.loads((await socket.receive(5)).data).get("usageMetadata")
+    assert usage["candidatesTokenCount"] > 0
+    assert "responseTokenCount" not in usage
 
 
 async def test_a_missing_key_is_refused(emulator: Emulator) -> None:

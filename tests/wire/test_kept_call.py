@@ -1,4 +1,4 @@
-"""A call goes on where another one was, by its handle or by what was said in it."""
+"""A call goes on where another one stopped, by its handle or by what was said."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from agent import events
-from agent.call.kept import KeptCall, KeptTurn, read_kept
+from agent.call.kept import KeptCall, read_kept
 from agent.emulator import Emulator, running_emulator
 from agent.emulator.faults.kinds import RefuseHandle, RefuseText
 from agent.settings import Settings
+from agent.spoken import Spoken
 from agent.tools.declare import Tool
 from tests.support.talk import Talk, emulating, talking_to
 
@@ -97,8 +98,8 @@ async def test_a_history_that_the_server_refuses_is_told_without_the_worst_of_it
         kept_at=0,
         model="gemini-3.8-live",
         turns=(
-            KeptTurn(speaker="caller", text="my name is Ada"),
-            *(KeptTurn(speaker="caller", text=text) for text in said),
+            Spoken(speaker="caller", text="my name is Ada"),
+            *(Spoken(speaker="caller", text=text) for text in said),
         ),
     )
     async with emulating(RefuseText(text="poison")) as emulator, calling(emulator, kept=kept) as talk:

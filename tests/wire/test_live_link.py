@@ -18,7 +18,8 @@ from agent.emulator.faults.kinds import Close, DropTcp, Fault, GoAway, RefuseUpg
 from agent.errors import LiveLost
 from agent.live.client import live_client
 from agent.live.config import SessionSetup
-from agent.live.link import LinkPorts, LiveLink
+from agent.live.link import LiveLink
+from agent.live.ports import LinkPorts
 from agent.live.uplink import AgentChange, Audio, TypedText, Uplink
 from agent.settings import Settings
 from tests.support.line import tones_of
@@ -41,7 +42,7 @@ def link_to(
         on_picture=lambda _picture: None,
         on_ending=lambda _time_left_s: None,
         on_ended=lambda _loss, _unsent: None,
-        on_replaced=lambda _how: replaced.release(),
+        on_replaced=lambda _how, _told_turns: replaced.release(),
         on_forgotten=lambda: None,
         history=lambda _complete_only: [],
         is_quiet=lambda: True,

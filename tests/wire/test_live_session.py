@@ -24,7 +24,8 @@ from agent.live.endings import Ending, error_of
 from agent.live.pulse import Pulse
 from agent.live.replay import ReplayRing
 from agent.live.session import LiveSession, Opening, SessionPorts
-from agent.live.uplink import Audio, Image, Note, TypedText, Uplink
+from agent.live.uplink import Audio, Note, TypedText, Uplink
+from agent.picture import Picture
 from agent.settings import Settings
 from tests.support.service import emulator_endpoint
 
@@ -159,7 +160,7 @@ async def test_a_note_about_pictures_is_one_content(wants_reply: bool) -> None:
         running_emulator(speech_recognition=False, pace=50.0, await_playback=False) as emulator,
         connected(emulator) as (uplink, _task, _facts),
     ):
-        uplink.put(Note("a plan", wants_reply=wants_reply, images=(Image("image/png", b"1"),)))
+        uplink.put(Note("a plan", wants_reply=wants_reply, pictures=(Picture(b"1", "image/png"),)))
         (session,) = emulator.sessions
         await emulator.wait_for(lambda: bool(session.contents))
         (content,) = session.contents

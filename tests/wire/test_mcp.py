@@ -1,4 +1,4 @@
-"""A real MCP server, as a process of its own, over the official SDK."""
+"""Tools from a real MCP server, a process of its own, through the official SDK."""
 
 from __future__ import annotations
 

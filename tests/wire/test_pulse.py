@@ -1,4 +1,4 @@
-"""What the SDK does not tell of a connection, it tells itself: that something came."""
+"""The connection itself reports what the SDK does not: that something came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said while a tool is open takes no call back and loses no answer, on every model's rules."""
+"""What is said while a tool is open cancels no call and loses no answer, by every model's rules."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ async def test_the_goodbye_at_a_limit_waits_for_a_tool() -> None:
         await talk.until(events.LimitNear)
         await talk.has_said(ANSWER)
         await talk.emulator.wait_for(lambda: len(talk.emulator.sessions[0].texts) == 2)
-        assert "the call ends now" in talk.emulator.sessions[0].texts[1]
+        assert "The call ends now" in talk.emulator.sessions[0].texts[1]
         assert_whole(talk)
 
 

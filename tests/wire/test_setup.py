@@ -1,4 +1,4 @@
-"""What the real SDK puts on the wire for our settings: URL, credentials, and the set-up message to the letter."""
+"""What the real SDK sends for our settings: URL, credentials, and the exact set-up message."""
 
 from __future__ import annotations
 

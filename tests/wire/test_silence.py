@@ -1,4 +1,4 @@
-"""Who owes whom an answer, through the real SDK: text pays, silence may be meant, nobody waits for long."""
+"""Who owes an answer, through the real SDK: text counts as one, silence may be meant, nobody waits for long."""
 
 from __future__ import annotations
 

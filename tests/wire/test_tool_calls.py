@@ -1,4 +1,4 @@
-"""A call's tools through the real SDK, against the emulator's audit of what a client owes."""
+"""A call's tools through the real SDK; the emulator checks that the client answers each call."""
 
 from __future__ import annotations
 

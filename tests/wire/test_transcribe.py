@@ -1,4 +1,4 @@
-"""Speech recognition: words are found while they are said, of several callers too."""
+"""Speech recognition finds words while they are spoken, for several callers at once."""
 
 from __future__ import annotations
 

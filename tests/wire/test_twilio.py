@@ -1,4 +1,4 @@
-"""A carrier's media stream: what it may send, what it is sent, and who ends it. The test plays the carrier."""
+"""A carrier's media stream: what it may send, what it receives, and who ends it. The test is the carrier."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from agent.author.agent import Agent
 from agent.emulator import CallFunction, Emulator, Play, Reply, Turn, running_emulator
 from agent.errors import ConfigError
 from agent.media.encode import voice_encoder
@@ -262,6 +263,18 @@ async def test_a_signature_for_another_name_is_none(service: Service, model: Emu
                 pass
         assert refused.value.status == 421
         assert not model.sessions
+
+
+async def test_an_agents_tool_with_the_name_of_a_telephones_tool_is_refused(model: Emulator) -> None:
+    def end_call() -> None:
+        """End something else."""
+
+    agent = Agent(tools=[end_call])
+    with pytest.raises(ConfigError, match="tool end_call has the name of a tool"):
+        async with service_for(model, agent, twilio_auth_token=TOKEN):
+            pass
+    async with service_for(model, agent):
+        pass  # without telephones the name is free
 
 
 async def test_without_a_token_there_is_no_door(service: Service) -> None:

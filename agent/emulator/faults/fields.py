@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ RESUMED = "resumed"
 _MAX_BYTES = 64 << 20
 _MAX_COUNT = 10_000
 _MAX_TOKENS = 10**9
+_MAX_NUMBER = 10**9
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rule:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
 
 
 def _whole(value: Any, minimum: int, maximum: int) -> bool:

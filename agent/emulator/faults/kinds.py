@@ -54,7 +54,7 @@ class Fault:
 
     kind: ClassVar[str]
     before_setup: ClassVar[bool] = False
-    """It happens before the setup is read, so the session cannot be told to be fresh or resumed."""
+    """It happens before the setup shows whether the session is fresh or resumed."""
 
     session: int | str = fault_field(EVERY, count_or(EVERY, FRESH, RESUMED))
     """Which session: the nth connection to the server, every one, or all fresh or all resumed ones."""

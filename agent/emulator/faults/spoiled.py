@@ -136,7 +136,8 @@ def _dearer(original: ServerMessage, fault: ExtraUsage) -> ServerMessage:
     """The same message with more tokens in its usage."""
     body = original.json
     usage = body["usageMetadata"]
-    for direction, more in (("prompt", fault.prompt), ("response", fault.response)):
+    answer = "candidates" if "candidatesTokenCount" in usage else "response"
+    for direction, more in (("prompt", fault.prompt), (answer, fault.response)):
         usage[f"{direction}TokenCount"] += sum(more.values())
         usage["totalTokenCount"] += sum(more.values())
         details = usage.pop(f"{direction}TokensDetails", [])

@@ -20,6 +20,7 @@ from agent.emulator.wire.incoming import History, Json
 from agent.emulator.wire.parse import read_json
 
 _MAX_HISTORY = 200  # turns
+_MAX_READ_CHARS = 10_000  # of what the caller says; what comes after it changes no answer
 _MAX_SHOWN_CHARS = 300
 _MAX_DEGREES = 1_000
 
@@ -73,9 +74,12 @@ class DemoModel:
 
     def interrupted(self, reply: Reply, sent: str) -> None:
         """Remember only the words of its last reply that were sent: the Live API discards the rest."""
-        if self._history and self._history[-1] == ("model", words_in(reply)):
-            self._history.pop()
-            self.remember([("model", sent)])
+        for at in reversed(range(len(self._history))):  # notes may have come in after it
+            if self._history[at] == ("model", words_in(reply)):
+                del self._history[at]
+                if sent:
+                    self._history.insert(at, ("model", sent))
+                return
 
     def _answer(self, turn: Turn) -> Reply:
         if turn.unanswered:
@@ -89,7 +93,7 @@ class DemoModel:
             return self._answer(replace(turn, text=str(_read_json(note[1]))))
         if turn.text.startswith(_UNSAID):
             return (Say(_unsaid_words(turn.text)),)
-        words = " ".join(re.findall(r"[\w'+*/\u00d7\u00f7.:{-]+", turn.text.lower())).strip(" .")
+        words = " ".join(re.findall(r"[\w'+*/\u00d7\u00f7.:{-]+", turn.text[:_MAX_READ_CHARS].lower())).strip(" .")
         if not words:
             return (Say(phrases.NOT_CAUGHT),)
         if self._history and self._history[-1] == ("model", phrases.WHICH_CITY):
@@ -194,7 +198,7 @@ def _date(model: DemoModel, turn: Turn, match: re.Match[str]) -> Reply:
 
 
 def _sum(model: DemoModel, turn: Turn, match: re.Match[str]) -> Reply:
-    found = find_sum(turn.text or "")
+    found = find_sum((turn.text or "")[:_MAX_READ_CHARS])
     if found is None:
         return ()
     if found.value is None:

@@ -103,12 +103,13 @@ def go_away(left_s: float) -> ServerMessage:
     return message("goAway", {"goAway": {"timeLeft": f"{whole}{'.' if part else ''}{part}s"}})
 
 
-def usage(prompt: Mapping[str, int], response: Mapping[str, int]) -> Json:
-    """Token counts by modality, as ``usageMetadata``."""
+def usage(prompt: Mapping[str, int], response: Mapping[str, int], *, vertex: bool = False) -> Json:
+    """Token counts by modality, as ``usageMetadata``; Vertex AI calls the response's ``candidates...``."""
+    answer = "candidates" if vertex else "response"
     return {
         "promptTokenCount": sum(prompt.values()),
-        "responseTokenCount": sum(response.values()),
+        f"{answer}TokenCount": sum(response.values()),
         "totalTokenCount": sum(prompt.values()) + sum(response.values()),
         "promptTokensDetails": [{"modality": key, "tokenCount": n} for key, n in prompt.items() if n],
-        "responseTokensDetails": [{"modality": key, "tokenCount": n} for key, n in response.items() if n],
+        f"{answer}TokensDetails": [{"modality": key, "tokenCount": n} for key, n in response.items() if n],
     }

@@ -1,8 +1,8 @@
-"""Count what really came from a call's peer: packets that were authenticated.
+"""Count the packets that really came from a call's peer, that is, those that were authenticated.
 
-aiortc's own counters take in whatever reaches the transport, so that anybody who sends from the caller's address
-would keep a dead call alive. Here a packet counts once SRTP, or DTLS, has vouched for it. The names are private;
-each is looked for before it is replaced.
+aiortc's own counters include whatever reaches the transport, so that anybody who sends from the caller's address
+could keep a dead call alive. Here a packet counts only once SRTP or DTLS has authenticated it. The names used are
+private; each is looked up before it is replaced.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _DTLS_TRANSPORTS = "_RTCPeerConnection__dtlsTransports"
 
 @dataclass(slots=True)
 class Arrivals:
-    """What came over one transport.
+    """What arrived over one transport.
 
     Attributes:
-        packets: that were authenticated: RTP, RTCP, and messages of the data channels' association.
+        packets: authenticated packets: RTP, RTCP and SCTP.
     """
 
     packets: int = 0
 
 
 def arrivals_of(transport: Any) -> Arrivals | None:
-    """Return the count of a DTLS transport, which begins with the first call; None if this aiortc has none."""
+    """Return a DTLS transport's count, which starts with the first call; None if this aiortc does not fit."""
     found: Arrivals | None = getattr(transport, _ARRIVALS, None)
     if found is None and all(hasattr(transport, name) for name in (_RTP, _RTCP)):
         found = Arrivals()
@@ -41,7 +41,7 @@ def arrivals_of(transport: Any) -> Arrivals | None:
 
 
 def watch_arrivals(pc: RTCPeerConnection) -> list[Arrivals] | None:
-    """Return the counts of all transports of a peer connection; None if this aiortc cannot be watched."""
+    """Return the counts of all transports of a peer connection; None if this aiortc does not fit."""
     found = [arrivals_of(transport) for transport in getattr(pc, _DTLS_TRANSPORTS, ())]
     counts = [each for each in found if each is not None]
     if not counts or len(counts) < len(found):
@@ -52,7 +52,7 @@ def watch_arrivals(pc: RTCPeerConnection) -> list[Arrivals] | None:
 
 
 def _count(owner: Any, name: str, arrivals: Arrivals) -> None:
-    """Count the calls of a method that takes a packet."""
+    """Count the calls of a method that takes packets."""
     take: Callable[..., Awaitable[None]] = getattr(owner, name)
 
     async def take_and_count(data: bytes, **named: Any) -> None:

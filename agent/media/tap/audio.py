@@ -1,15 +1,15 @@
 """Take a caller's RTP packets out of aiortc before its jitter buffer.
 
-aiortc 1.16 delays audio by 80 ms, by 280 ms for the rest of the call once a packet was lost, and deletes what its
-buffer has no room for. There is no public way around it, so one attribute of one receiver is replaced: the buffer
-itself, by an object with the same `add`. RTCP, statistics, routing and closing stay aiortc's; its decoder thread
-exists and sleeps. This is the only place with private names of aiortc; `why_not` says why it cannot be used,
-and the public frames (`agent.media.inbound.listen_to_frames`) serve then.
+aiortc 1.16 delays audio by 80 ms, or by 280 ms for the rest of the call once a packet is lost, and deletes packets
+for which its buffer has no room. There is no public way around this, so one attribute of one receiver is replaced:
+the buffer itself, by an object with the same `add`. aiortc still does RTCP, statistics, routing and closing; its
+decoder thread exists but sleeps. If the tap cannot be used, `why_not` says why, and the public frames are used
+instead (`agent.media.inbound.FrameInlet`).
 
-From a stream's second packet on there is a shortcut: the packet is decrypted and handed on where the datagram comes
-in, instead of waiting in a queue for a task that parses and routes it. What others read is kept up to date:
-the stream's statistics, which aiortc sends as receiver reports, and the transport's counters. aiortc's own way
-leads to the same `add`, and is taken where there is no shortcut.
+From a stream's second packet on there is a shortcut: the packet is decrypted and passed on right where the datagram
+arrives, instead of waiting in a queue for a task that parses and routes it. What other code reads is kept up to
+date: the stream's statistics, which aiortc sends as receiver reports, and the transport's counters. aiortc's own
+path leads to the same `add`, and is used whenever there is no shortcut.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agent.media import dtmf
 from agent.media.rtp import HEADER_BYTES, RtpPacket, parse_rtp
 from agent.media.tap.arrivals import arrivals_of
 
-version = cache(metadata.version)  # of a package; it is read from its files, and left as a cycle, each time
+version = cache(metadata.version)  # each uncached call reads the package's files and leaves a reference cycle
 AIORTC_SERIES = "1.16."
 AIOICE_SERIES = "0.13."
 _BUFFER = "_RTCRtpReceiver__jitter_buffer"
@@ -43,31 +43,31 @@ def why_not(receiver: RTCRtpReceiver | None = None) -> str | None:
     """Return why the tap cannot be used, or None if it can.
 
     Args:
-        receiver: look at this one too.
+        receiver: a receiver to check as well.
     """
     installed = version("aiortc")
     if not installed.startswith(AIORTC_SERIES):
         return f"aiortc {installed} is not {AIORTC_SERIES}x"
     if not callable(getattr(JitterBuffer, "add", None)):
-        return "aiortc's JitterBuffer has no add"
+        return "aiortc's JitterBuffer has no method add"
     if receiver is not None and not isinstance(getattr(receiver, _BUFFER, None), JitterBuffer | _Tap):
-        return "aiortc's receiver has no jitter buffer where it was"
+        return "aiortc's receiver has no jitter buffer in the expected place"
     return None
 
 
 def keep_payload_types() -> None:
-    """Have aiortc answer every codec with the payload type that was offered.
+    """Make aiortc answer every codec with the payload type that was offered.
 
-    It does so from 96 on only. Below, a codec may be offered at any free number, too (RFC 5761 section 4): browsers
-    do so when they run out of others.
+    By default it does so only from 96 on. But a codec may be offered with any unused number below that as well (RFC
+    5761 section 4), and browsers do so when they run out of others.
     """
     aiortc.rtp.DYNAMIC_PAYLOAD_TYPES = range(128)
 
 
 def tap_audio(receiver: RTCRtpReceiver, on_packet: OnPacket) -> bool:
-    """Have every RTP packet of a receiver handed to ``on_packet`` as it comes.
+    """Pass every RTP packet of a receiver to ``on_packet`` as it arrives.
 
-    To be called after setRemoteDescription and before media flows. The receiver's track then has no frames.
+    Call this after setRemoteDescription and before media flows. The receiver's track then has no frames.
 
     Returns:
         False if this aiortc cannot be tapped; then nothing was changed.
@@ -80,14 +80,14 @@ def tap_audio(receiver: RTCRtpReceiver, on_packet: OnPacket) -> bool:
 
 
 def negotiate_keys(transceiver: RTCRtpTransceiver, clocks_hz: Mapping[int, int]) -> None:
-    """Add a telephone's keys (RFC 4733) to what was negotiated; aiortc itself knows nothing of them.
+    """Add telephone keys (RFC 4733), which aiortc does not know, to what was negotiated.
 
-    To be called right after setRemoteDescription: before createAnswer, or before the connection comes about. Only
-    where `tap_audio` works, since aiortc would decode them as audio.
+    Call this right after setRemoteDescription, before createAnswer or before the connection is made; and only if
+    `tap_audio` works, because otherwise aiortc would decode the keys as audio.
 
     Args:
-        transceiver: of the audio.
-        clocks_hz: the RTP clock of ``telephone-event`` by payload type, as the other side said.
+        transceiver: the audio transceiver.
+        clocks_hz: the RTP clock of ``telephone-event`` for each payload type, as the other side gave it.
     """
     transceiver._codecs += [
         RTCRtpCodecParameters("audio/telephone-event", clock_hz, payloadType=payload, parameters={"0-15": None})
@@ -96,7 +96,7 @@ def negotiate_keys(transceiver: RTCRtpTransceiver, clocks_hz: Mapping[int, int])
 
 
 def audio_clocks_hz(transceiver: RTCRtpTransceiver) -> list[int]:
-    """Return the RTP clocks of the codecs that were negotiated, the one that is sent first."""
+    """Return the RTP clocks of the negotiated codecs, beginning with the one that is sent."""
     return [codec.clockRate for codec in transceiver._codecs]
 
 
@@ -104,9 +104,9 @@ Switch = Callable[[dtmf.Part | None], None]
 
 
 def payload_switch(transceiver: RTCRtpTransceiver, event_payload: int) -> Switch:
-    """Return a function that says what the next packet of the sender is: part of a key, or audio (None).
+    """Return a function that sets what the sender's next packet is: part of a key, or audio (None).
 
-    aiortc's sender reads its payload type anew for each packet, from the first codec that was negotiated.
+    It works because aiortc's sender reads the payload type of the first negotiated codec again for each packet.
     """
     codec = transceiver._codecs[0]
     payloads = {None: codec.payloadType, "first": event_payload, "further": _Unmarked(event_payload)}
@@ -118,9 +118,10 @@ def payload_switch(transceiver: RTCRtpTransceiver, event_payload: int) -> Switch
 
 
 class _Unmarked(int):
-    """A payload type whose packet has no marker: aiortc sets it on all, RFC 4733 section 2.2 on a key's first only.
+    """A payload type for packets without the marker.
 
-    aiortc writes both into one byte by ``marker << 7 | payload_type``.
+    aiortc sets the marker on all packets, while RFC 4733 section 2.2 wants it on a key's first packet only. aiortc
+    combines the two in one byte as ``marker << 7 | payload_type``.
     """
 
     def __ror__(self, marker: int) -> int:
@@ -128,7 +129,7 @@ class _Unmarked(int):
 
 
 class _Tap:
-    """Stands in for `aiortc.jitterbuffer.JitterBuffer`: takes packets, never has a frame."""
+    """Replaces `aiortc.jitterbuffer.JitterBuffer`: takes packets but never returns a frame."""
 
     def __init__(self, on_packet: OnPacket) -> None:
         self._on_packet = on_packet
@@ -148,7 +149,7 @@ class _Tap:
 
 
 def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
-    """Stand in for ``data_received`` of the receiver's ICE connection; returns False if that is not possible."""
+    """Replace ``data_received`` of the receiver's ICE connection; return False if that is not possible."""
     transport = receiver.transport
     connection: Any = getattr(transport.transport, "_connection", None)
     streams: Any = getattr(receiver, _STREAMS, None)
@@ -161,10 +162,10 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
         return False
 
     def data_received(data: bytes, component: int) -> None:
-        """Take a datagram that is not STUN: DTLS, SRTP or SRTCP (RFC 7983)."""
+        """Take a datagram other than STUN: DTLS, SRTP or SRTCP (RFC 7983)."""
         stream = None
         if len(data) >= HEADER_BYTES and 127 < data[0] < 192 and not 192 <= data[1] <= 208:
-            # Known to aiortc by its first packet: the router has found that it belongs to this receiver.
+            # Since its first packet aiortc knows the stream, and the router has assigned it to this receiver.
             stream = streams.get(int.from_bytes(data[8:12], "big"))
         if stream is None or not receiver._enabled:
             the_long_way(data, component)
@@ -174,7 +175,7 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
         try:
             packet = parse_rtp(transport._rx_srtp.unprotect(data))
         except (SrtpError, ValueError):
-            return  # forged, come twice, or too long
+            return  # forged, duplicated, or too long
         arrivals.packets += 1
         if packet is not None:
             stream.add(packet)

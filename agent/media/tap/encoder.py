@@ -1,7 +1,7 @@
-"""Encode audio without the filter graph that PyAV puts before an encoder: the file with a private name of PyAV.
+"""Encode audio without the filter graph that PyAV puts before an encoder. This file uses a private name of PyAV.
 
-PyAV 18 has every frame pass a graph that cuts it to the size which the encoder takes, and a graph has a thread per
-core: idle, but per call. Frames of the right size can go to the encoder itself.
+In PyAV 18 every frame passes through a graph that cuts it to the encoder's frame size, and each graph has a thread
+per core: idle ones, but for each call. Frames of the right size can go straight to the encoder.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _SEND = "_send_frame_and_recv"
 
 
 def encode_whole(codec: av.AudioCodecContext, frame: av.AudioFrame) -> bytes:
-    """Encode a frame that is in the encoder's own format, and as long as it takes.
+    """Encode a frame that already has the encoder's format and frame size.
 
     Args:
-        codec: an encoder, with its ``time_base``.
-        frame: of its format, layout, rate and `frame_size`.
+        codec: an encoder whose ``time_base`` is set.
+        frame: has the encoder's format, layout, rate and `frame_size`.
     """
     send: Any = getattr(codec, _SEND, None)
     if send is None:

@@ -1,10 +1,10 @@
-"""Let the memory of a closed peer connection go at once: one of the files with private names of aiortc and aioice.
+"""Free the memory of a closed peer connection at once. This file uses private names of aiortc and aioice.
 
-What is left of one holds itself: the objects that stand in for methods (the other taps) hold their owner,
-aiortc's listeners hold the connection that they belong to, aioice's candidate pairs and waiting checks hold their
-socket, a check that was cancelled holds the frames that it was cancelled in, data channels whose opening was never
-sent hold their association, and pyOpenSSL's verification holds itself. Only Python's collector would find them,
-some hundred objects and all their buffers per call.
+What is left of a closed connection is kept alive by reference cycles: functions that replace methods (in the other
+taps) refer to their owner, aiortc's listeners to the connection they belong to, aioice's candidate pairs and
+pending checks to their socket, a cancelled check to the frames in which it was cancelled, data channels whose
+opening was never sent to their association, and pyOpenSSL's verification to itself. Without this, some hundred
+objects per call, with all their buffers, would wait for Python's collector.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _CHANNELS = ("_data_channels", "_data_channel_queue")
 
 
 def let_go(pc: RTCPeerConnection) -> None:
-    """Break what holds itself in a peer connection that is closed; nothing else can be done with it then.
+    """Break the reference cycles in a closed peer connection; it cannot be used afterwards.
 
-    Whatever is not where this aiortc has it is left alone, and to the collector.
+    Anything that is not where this aiortc keeps it is left to the collector.
     """
     transports = set()
     for transceiver in pc.getTransceivers():
@@ -51,7 +51,7 @@ def _let_go_of_transport(transport: Any) -> None:
         _give_methods_back(owner)
     verify = getattr(_ssl_context(transport), "_verify_helper", None)
     if verify is not None:
-        verify.callback = None  # it is called in handshakes only
+        verify.callback = None  # only called during handshakes
     pairs = getattr(connection, "_check_list", [])
     for pair in pairs:
         pair.task = None
@@ -66,7 +66,7 @@ def _ssl_context(transport: Any) -> Any:
 
 
 def _give_methods_back(owner: Any) -> None:
-    """Drop the attributes that stand in for methods of their owner's class."""
+    """Remove the attributes that replace methods of their owner's class."""
     kind = type(owner)
     for name in [name for name in getattr(owner, "__dict__", ()) if callable(getattr(kind, name, None))]:
         delattr(owner, name)

@@ -1,13 +1,13 @@
-"""Keep a datagram that cannot be read from ending its call, or from making it deaf.
+"""Keep unreadable datagrams from ending a call or making it deaf.
 
-aiortc 1.16 reads a call's datagrams in one task, which catches what it expects of a malformed one; whatever else a
-parser raises ends that task, and with it the connection. The caller can send many: one of over 1500 bytes, a header
-extension of the wrong length, RTCP feedback that is cut off, an SCTP chunk that is not what it says.
-(What strangers send does not come this far: `agent.media.tap.ice`.)
+aiortc 1.16 reads a call's datagrams in one task, which catches the errors it expects from malformed ones. Any other
+exception from a parser ends the task, and with it the connection. A caller can easily cause one: by a datagram of
+over 1500 bytes, a header extension of the wrong length, truncated RTCP feedback, or an invalid SCTP chunk.
+(Datagrams from strangers do not come this far: `agent.media.tap.ice`.)
 
-So here a bad packet costs one packet, and a good one not much more: feedback may ask for 5,000 packets at once, and
-each packet may be of a new source, which aiortc never forgets. The names are private, but each is looked for before
-it is replaced, whatever the version; what is not there is left alone.
+With this guard a bad packet costs only itself. It also limits what valid packets may cost: feedback could ask for
+5,000 packets at once, and each packet could come from a new source, which aiortc never forgets. The names used are
+private; each is looked up before it is replaced, whatever the version, and left alone if it is not there.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ MALFORMED = (
     UnboundLocalError,
     struct.error,
 )
-"""What parsers raise over bytes that they did not expect; the end of a connection is none of it."""
+"""What parsers raise on unexpected bytes; the end of a connection is not among these."""
 _TWO_BYTE_HEADER = 0x1000  # RFC 8285 section 4.3
 
-MAX_SOURCES = 64  # of a connection that are remembered
-MOST_RESENT = RTP_HISTORY_SIZE  # packets at once: aiortc has no more of them
-RESENT_PER_S = 200.0  # voice has 50 in all
+MAX_SOURCES = 64
+MAX_RESENT_AT_ONCE = RTP_HISTORY_SIZE  # aiortc keeps no more packets than this
+MAX_RESENT_PER_S = 200.0  # a voice stream has 50 packets per second
 _BY_SOURCE = tuple(f"_RTCRtpReceiver__{name}" for name in ("remote_streams", "active_ssrc", "lsr", "lsr_time"))
 
-_MOST_REPORTS, _MOST_JITTER = 31, 0xFFFFFFFF  # of a receiver report, RFC 3550 section 6.4.1
+_MAX_REPORTS, _MAX_JITTER = 31, 0xFFFFFFFF  # in a receiver report, RFC 3550 section 6.4.1
 
 OnUnreadable = Callable[[], None]
 Note = Callable[[Exception], None]
@@ -58,11 +58,11 @@ Note = Callable[[Exception], None]
 def guard(receiver: RTCRtpReceiver, on_unreadable: OnUnreadable) -> None:
     """Keep malformed datagrams from ending a receiver's connection.
 
-    To be called once candidates are gathered and before the connection comes about; more than once does no harm,
-    as for receivers that share a connection.
+    Call this once candidates are gathered and before the connection is made. Calling it again does no harm, for
+    example for receivers that share a connection.
 
     Args:
-        receiver: aiortc's.
+        receiver: aiortc's receiver.
         on_unreadable: called for each datagram that is dropped.
     """
     _guard_reports(receiver)
@@ -76,7 +76,7 @@ def guard(receiver: RTCRtpReceiver, on_unreadable: OnUnreadable) -> None:
 
 
 def pass_over_empty_packets(receiver: RTCRtpReceiver) -> None:
-    """Keep packets without a payload from aiortc's decoder: it takes one for the end of the stream."""
+    """Keep packets without a payload from aiortc's decoder, which would take one for the end of the stream."""
     handle: Any = getattr(receiver, "_handle_rtp_packet", None)
     if handle is None:
         return
@@ -89,7 +89,7 @@ def pass_over_empty_packets(receiver: RTCRtpReceiver) -> None:
 
 
 def _note(on_unreadable: OnUnreadable) -> Note:
-    """Return what counts the datagrams that are dropped, and logs the first: the others could fill the log."""
+    """Return a function that counts dropped datagrams and logs the first; more could fill the log."""
     first = True
 
     def note(error: Exception) -> None:
@@ -98,13 +98,13 @@ def _note(on_unreadable: OnUnreadable) -> Note:
         if first:
             first = False
             reason = f"{type(error).__name__} in {_place(error)}"
-            logger.warning("dropped a datagram that cannot be read: %s; more will be counted only", reason)
+            logger.warning("dropped an unreadable datagram: %s; further ones are only counted", reason)
 
     return note
 
 
 def _place(error: Exception) -> str:
-    """Return where an error was raised; its message may have the caller's words in it."""
+    """Return where an error was raised, without its message, which may contain the caller's words."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
@@ -119,13 +119,13 @@ def _guard_reading(transport: Any, unreadable: Note) -> None:
             await read_next()
         except MALFORMED as error:
             unreadable(error)
-            await asyncio.sleep(0)  # whatever was raised without waiting must not stop the loop
+            await asyncio.sleep(0)  # an error that is raised without any waiting must not block the event loop
 
     transport._recv_next = recv_next
 
 
 def _guard_header_extensions(transport: Any) -> None:
-    """Pass over header extensions that are not what they should be: none is needed, but the mid is of use."""
+    """Skip invalid header extensions; none is essential, but the mid is useful."""
     extensions_map = getattr(transport, "_rtp_header_extensions_map", None)
     if extensions_map is None:
         return
@@ -143,7 +143,7 @@ def _guard_header_extensions(transport: Any) -> None:
 
 def _each_by_itself(get: Callable[[int, bytes], HeaderExtensions], profile: int, value: bytes) -> HeaderExtensions:
     found = HeaderExtensions()
-    with suppress(ValueError):  # cut off
+    with suppress(ValueError):  # truncated
         for extension, content in unpack_header_extensions(profile, value):
             with suppress(*MALFORMED):
                 read = get(_TWO_BYTE_HEADER, bytes((extension, len(content))) + content)
@@ -152,12 +152,12 @@ def _each_by_itself(get: Callable[[int, bytes], HeaderExtensions], profile: int,
 
 
 def _guard_routing(transport: Any) -> None:
-    """Forget the oldest sources when there are too many, and send again only so much of what was lost."""
+    """Forget the oldest sources when there are too many, and limit how many packets are resent."""
     router = getattr(transport, "_rtp_router", None)
     if router is None:
         return
     route_rtp, route_rtcp, sources = router.route_rtp, router.route_rtcp, router.ssrc_table
-    left, at = float(MOST_RESENT), 0.0
+    left, at = float(MAX_RESENT_AT_ONCE), 0.0
 
     def route_known_rtp(packet: RtpPacket) -> Any:
         if len(sources) >= MAX_SOURCES and packet.ssrc not in sources:
@@ -171,7 +171,7 @@ def _guard_routing(transport: Any) -> None:
         nonlocal left, at
         if isinstance(packet, RtcpRtpfbPacket):
             now = asyncio.get_running_loop().time()
-            left, at = min(left + (now - at) * RESENT_PER_S, MOST_RESENT), now
+            left, at = min(left + (now - at) * MAX_RESENT_PER_S, MAX_RESENT_AT_ONCE), now
             packet.lost = [*dict.fromkeys(packet.lost)][: int(left)]
             left -= len(packet.lost)
         return route_rtcp(packet)
@@ -180,9 +180,9 @@ def _guard_routing(transport: Any) -> None:
 
 
 def _guard_reports(receiver: Any) -> None:
-    """Make receiver reports fit; one that cannot be written would be the last, and `stop` would wait for ever.
+    """Keep receiver reports within their format: after one that cannot be written, `stop` would wait for ever.
 
-    Timestamps that leap make a jitter of more than 32 bits, and each new SSRC is one more source for good.
+    Timestamps that jump lead to a jitter of more than 32 bits, and each new SSRC adds a source that stays.
     """
     send = getattr(receiver, "_send_rtcp", None)
     if send is None or "_send_rtcp" in vars(receiver):
@@ -190,9 +190,9 @@ def _guard_reports(receiver: Any) -> None:
 
     async def send_rtcp(packet: Any) -> None:
         if isinstance(packet, RtcpRrPacket):
-            del packet.reports[_MOST_REPORTS // 2 : -_MOST_REPORTS // 2]  # the first and the newest stay
+            del packet.reports[_MAX_REPORTS // 2 : -_MAX_REPORTS // 2]  # keep the first and the newest
             for report in packet.reports:
-                report.jitter = min(report.jitter, _MOST_JITTER)
+                report.jitter = min(report.jitter, _MAX_JITTER)
         await send(packet)
 
     receiver._send_rtcp = send_rtcp

@@ -1,18 +1,19 @@
-"""Let only what a call's own peer sends, and only what a parser can take, reach aioice and aiortc.
+"""Drop datagrams that are malformed or do not come from a call's own peer before aioice and aiortc see them.
 
-aioice hands every datagram that is not STUN to the DTLS transport, whoever sent it, and aiortc reads the first byte
-of an empty one: a single datagram from anybody ends a call. Under uvloop an exception in ``datagram_received`` also
-closes the socket. So `guard` puts a stricter class in the place of aioice's `StunProtocol`, for every media socket
-of the process, relayed ones too. It drops
+aioice passes every datagram that is not STUN to the DTLS transport, whoever sent it, and aiortc reads the first
+byte even of an empty one: a single datagram from anybody could end a call. Under uvloop an exception in
+``datagram_received`` also closes the socket. So `guard` replaces aioice's `StunProtocol` by a stricter class, for
+every media socket of the process, including relayed ones. It drops
 
-- what no protocol on the socket begins with (RFC 7983 section 7): empty ones, ZRTP, TURN channels;
-- STUN without the magic cookie, with a wrong length, or whose attributes cannot be read (RFC 8489 section 5);
-- DTLS, RTP and RTCP from an address that no candidate pair of this call has; once a pair is nominated, from one
-  that has not passed a check (RFC 8445 section 12.2: an agent may be sent media on any valid pair);
-- checks from one address too many, and what comes faster than it is read.
+- datagrams whose first byte belongs to no protocol on the socket (RFC 7983 section 7): empty ones, ZRTP, TURN
+  channels;
+- STUN without the magic cookie, with a wrong length, or with unreadable attributes (RFC 8489 section 5);
+- DTLS, RTP and RTCP from an address that is in no candidate pair of this call; once a pair is nominated, from an
+  address that has not passed a check (RFC 8445 section 12.2: media may be sent on any valid pair);
+- checks from too many addresses, and datagrams that come faster than they are read.
 
-This file and the other taps are the only ones with private names of aiortc and aioice; `why_not` says why the guard
-cannot be used.
+Only this file and the other taps use private names of aiortc and aioice. If the guard cannot be used, `why_not`
+says why.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ logger = logging.getLogger(__name__)
 AIOICE_SERIES = "0.13."
 MAGIC_COOKIE = b"\x21\x12\xa4\x42"
 STUN_HEADER_BYTES = 20
-MAX_REMOTE_ADDRESSES = 64  # of one call: those of its candidates, and those that its checks came from
+MAX_REMOTE_ADDRESSES = 64  # per call: those of its candidates, and those from which its checks come
 MAX_WAITING_DATAGRAMS = 512
 _ICE_TRANSPORTS = "_RTCPeerConnection__iceTransports"
 
 UNREADABLE = (*MALFORMED, OSError)
-"""What aioice and aiortc raise over a datagram that is malformed, or over an answer that cannot be sent."""
+"""What aioice and aiortc raise when a datagram is malformed or an answer cannot be sent."""
 
 dropped: Counter[str] = Counter()
-"""Datagrams that this process dropped: ``malformed``, ``stranger`` or ``flood``."""
+"""Datagrams that this process has dropped, by kind: ``malformed``, ``stranger`` or ``flood``."""
 
 _plain_protocol = StunProtocol
 
@@ -57,7 +58,7 @@ def why_not() -> str | None:
 
 
 def guard() -> bool:
-    """Have every media socket that this process opens from now on guarded.
+    """Guard every media socket that this process opens from now on.
 
     Returns:
         False if this aioice cannot be guarded; then nothing was changed.
@@ -72,7 +73,7 @@ class GuardedProtocol(_plain_protocol):
     """A media socket of one call."""
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        """Take a datagram from anybody: any bytes, from any address."""
+        """Take an untrusted datagram: any bytes, from any address."""
         data = cast("bytes", data)
         first = data[0] if data else 255
         try:
@@ -84,10 +85,10 @@ class GuardedProtocol(_plain_protocol):
                 dropped["malformed"] += 1
         except UNREADABLE as error:
             dropped["malformed"] += 1
-            logger.debug("dropped a datagram that cannot be read: %s", type(error).__name__)
+            logger.debug("dropped an unreadable datagram: %s", type(error).__name__)
 
     def _take_media(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Pass on DTLS, RTP and RTCP of the peer."""
+        """Pass on DTLS, RTP and RTCP if it comes from the peer."""
         connection = self.receiver
         pair = connection._nominated.get(1)
         nominated = pair is not None and pair.protocol is self and _is_from(addr, pair)
@@ -100,7 +101,7 @@ class GuardedProtocol(_plain_protocol):
         connection.data_received(data, self.local_candidate.component)
 
     def _take_stun(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Pass on STUN; what a request asks for is authenticated by aioice (RFC 8445 section 7.3)."""
+        """Pass on STUN; aioice authenticates requests (RFC 8445 section 7.3)."""
         candidates = self.receiver._remote_candidates
         if len(candidates) >= MAX_REMOTE_ADDRESSES and not any(_is_at(addr, each) for each in candidates):
             dropped["flood"] += 1
@@ -108,7 +109,7 @@ class GuardedProtocol(_plain_protocol):
         super().datagram_received(data, addr)
 
     def _knows(self, addr: tuple[Any, ...], *, valid: bool) -> bool:
-        """Say whether a pair of this socket has that address: a valid one, or any."""
+        """Return True if a pair of this socket, or a valid one if ``valid``, has that remote address."""
         connection = self.receiver
         for pair in connection._check_list:
             if pair.protocol is self and _is_from(addr, pair):
@@ -129,12 +130,12 @@ def _is_at(addr: tuple[Any, ...], candidate: Any) -> bool:
 
 
 def limit_gathering(pc: RTCPeerConnection, timeout_s: float, own_addresses: list[str] | None = None) -> None:
-    """Bound what a peer connection does to find out its own addresses; before setLocalDescription.
+    """Limit how a peer connection gathers its own candidates; call it before setLocalDescription.
 
     Args:
         pc: the peer connection, with its media sections.
-        timeout_s: what STUN and TURN servers may take; those that answer later are gone without.
-        own_addresses: of this machine, to open sockets on; all but loopback if None.
+        timeout_s: how long STUN and TURN servers may take; later answers are not waited for.
+        own_addresses: this machine's addresses on which to open sockets; None means all but loopback.
     """
     for transport in getattr(pc, _ICE_TRANSPORTS, ()):
         _limit(transport._connection, timeout_s, own_addresses)
@@ -142,7 +143,7 @@ def limit_gathering(pc: RTCPeerConnection, timeout_s: float, own_addresses: list
 
 def _limit(connection: Connection, timeout_s: float, own_addresses: list[str] | None) -> None:
     gather: Any = Connection.get_component_candidates
-    itself = weakref.ref(connection)  # a connection that holds itself would stay until the garbage is collected
+    itself = weakref.ref(connection)  # a reference cycle would keep the connection until garbage is collected
 
     async def gather_within(*, component: int, addresses: list[str]) -> list[aioice.Candidate]:
         wanted = addresses if own_addresses is None else own_addresses
@@ -155,10 +156,10 @@ def _limit(connection: Connection, timeout_s: float, own_addresses: list[str] | 
 
 
 def note_path(pc: RTCPeerConnection, opened: Callable[[], None]) -> None:
-    """Have ``opened`` called once the peer has answered a check of ours: it is there, and wants the call.
+    """Call ``opened`` once the peer has answered one of our checks, and so exists and wants the call.
 
-    That takes the password of the offer, and an address at which its holder gets packets. The DTLS handshake is
-    still to come. May be called more than once.
+    To answer, it must know the offer's password and receive packets at its address. The DTLS handshake comes after
+    that. ``opened`` may be called more than once.
 
     Args:
         pc: the peer connection, with its media sections.

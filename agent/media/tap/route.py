@@ -1,8 +1,8 @@
-"""Route the packets of sections that share payload types, where aiortc drops them.
+"""Route packets of media sections that share payload types, which aiortc would drop.
 
-aiortc 1.16 finds the section of a new source by its payload type alone. Two sections with the same codecs have the
-same payload types, and a client need not announce its sources (``a=ssrc``): then aiortc drops what comes. RFC 8843
-section 9.2 asks the packet for its mid first, which aiortc reads and does not use.
+aiortc 1.16 assigns a new source to a section by its payload type alone. Two sections with the same codecs have the
+same payload types, and a client need not announce its sources (``a=ssrc``); aiortc then drops the packets. RFC 8843
+section 9.2 says to use the packet's mid first, which aiortc reads but does not use.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from agent.media.tap import audio as tap
 
 
 def route_by_mid(transceivers: Sequence[RTCRtpTransceiver]) -> bool:
-    """Have packets routed by their mid, then to the first section of their payload type that nothing came for.
+    """Route packets by their mid, or else to the first section with their payload type that has no source yet.
 
-    To be called after setRemoteDescription and before media flows. Does nothing where each section is the only one
-    of its kind.
+    Call this after setRemoteDescription and before media flows. It does nothing if each section is the only one of
+    its kind.
 
     Returns:
-        False if this aiortc has no such router; then nothing was changed.
+        False if this aiortc does not fit; then nothing was changed.
     """
     if tap.why_not() is not None:
         return False
@@ -36,7 +36,7 @@ def route_by_mid(transceivers: Sequence[RTCRtpTransceiver]) -> bool:
 
 
 def _routing(router: Any, transceivers: Sequence[RTCRtpTransceiver]) -> Callable[[RtpPacket], Any]:
-    """Return what stands in for ``route_rtp`` of an aiortc router; sections in use are registered there."""
+    """Return the replacement for ``route_rtp`` of an aiortc router, with which sections in use are registered."""
     retransmission = {
         codec.payloadType
         for transceiver in transceivers

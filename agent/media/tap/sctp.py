@@ -1,10 +1,10 @@
-"""Bound what a caller's data channel may cost: one of the files with private names of aiortc.
+"""Limit what a caller's data channel may cost. This file uses private names of aiortc.
 
-aiortc puts a message together from its fragments however many there are, looking at all of them again with each
-that comes (16 MiB take it 12 s of the loop), opens as many channels as are asked for, ends the whole connection
-when a chunk surprises it, reads a parameter of no length for ever, and counts for seconds over an acknowledgement
-of what was never sent. Here a chunk that cannot be read is dropped, and whoever sends more than was announced loses
-the data channels at once; the call itself goes on.
+aiortc assembles a message from any number of fragments and looks at all of them again with each new one (16 MiB
+block the event loop for 12 s). It opens any number of channels, ends the whole connection on an unexpected chunk,
+loops for ever on a parameter of length zero, and for seconds on an acknowledgement of chunks that were never sent.
+Here unreadable chunks are dropped, and a caller who sends more than was announced loses the data channels at once,
+while the call itself goes on.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from aiortc.utils import uint32_gte
 
 from agent.media.tap.ice import UNREADABLE, dropped
 
-MAX_MESSAGE_BYTES = RTCSctpTransport.getCapabilities().maxMessageSize  # what aiortc's answer announces
-MAX_FRAGMENTS = 1024  # without an end; networks carry some 1,000 bytes in each
+MAX_MESSAGE_BYTES = RTCSctpTransport.getCapabilities().maxMessageSize  # announced in aiortc's answer
+MAX_FRAGMENTS_WITHOUT_END = 1024  # networks carry about 1,000 bytes in each
 MAX_STREAMS = 8
-MAX_MISORDERED = 2048  # chunks that came behind one that is missing; aiortc sorts them with each that comes
-MAX_UNFINISHED_BYTES = 4 * MAX_MESSAGE_BYTES  # parts of several messages, when ends get lost
+MAX_MISORDERED_CHUNKS = 2048  # chunks behind a missing one, which aiortc sorts again with each new chunk
+MAX_UNFINISHED_BYTES = 4 * MAX_MESSAGE_BYTES  # several messages may be unfinished if their ends get lost
 
 OnAbuse = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class _Unfinished:
-    """The fragments of a stream that came since the last one that ended a message."""
+    """A stream's fragments since the last one that ended a message."""
 
     fragments: int = 0
     size_bytes: int = 0
@@ -80,10 +80,10 @@ class _Guard:
             await self._close(objection)
 
     async def _take_acknowledgement(self, chunk: SackChunk) -> None:
-        """Pass on what is said of chunks that were sent: gap blocks one after the other (RFC 9260 3.3.4)."""
+        """Pass on an acknowledgement of chunks that were sent, with gap blocks in order (RFC 9260 3.3.4)."""
         waiting = (self._sctp._local_tsn - 1 - chunk.cumulative_tsn) % SCTP_TSN_MODULO
         if waiting >= SCTP_TSN_MODULO // 2:
-            raise ValueError("SCTP acknowledgement of what was not sent")
+            raise ValueError("SCTP acknowledgement of chunks that were not sent")
         gaps, end = list[tuple[int, int]](), 0
         for first, last in sorted(chunk.gaps):
             if end < first <= last <= waiting:
@@ -93,7 +93,7 @@ class _Guard:
         await self._receive_sack(chunk)
 
     async def _take_forward(self, chunk: ForwardTsnChunk) -> None:
-        """Pass on that messages were given up (RFC 3758); of a stream that is named the place is remembered."""
+        """Pass on that messages were abandoned (RFC 3758); the streams it names count as opened."""
         for stream_id, _ in chunk.streams:
             self._streams.setdefault(stream_id, _Unfinished())
         if len(self._streams) > MAX_STREAMS:
@@ -110,7 +110,7 @@ class _Guard:
             await self._receive(stream_id, pp_id, data)
 
     def _has(self, tsn: int) -> bool:
-        """Say whether a fragment came before; aiortc passes over it then."""
+        """Return True if a fragment came before, in which case aiortc ignores it."""
         return tsn in self._sctp._sack_misordered or uint32_gte(self._sctp._last_received_tsn, tsn)
 
     def _objection(self, chunk: DataChunk) -> str | None:
@@ -120,14 +120,15 @@ class _Guard:
         objection = None
         if len(self._streams) > MAX_STREAMS:
             objection = f"opened more than {MAX_STREAMS} data channels"
-        elif stream.fragments > MAX_FRAGMENTS:
-            objection = f"sent more than {MAX_FRAGMENTS} fragments without an end"
+        elif stream.fragments > MAX_FRAGMENTS_WITHOUT_END:
+            objection = f"sent more than {MAX_FRAGMENTS_WITHOUT_END} fragments without an end"
         elif stream.size_bytes > MAX_UNFINISHED_BYTES:
             objection = f"sent a message of more than {MAX_MESSAGE_BYTES} bytes"
         elif (
-            self._sctp._advertised_rwnd < len(chunk.user_data) or len(self._sctp._sack_misordered) >= MAX_MISORDERED
+            self._sctp._advertised_rwnd < len(chunk.user_data)
+            or len(self._sctp._sack_misordered) >= MAX_MISORDERED_CHUNKS
         ):
-            objection = "sent more than may wait for what was lost"
+            objection = "sent too much behind a missing chunk"
         if chunk.flags & SCTP_DATA_LAST_FRAG:
             stream.fragments = stream.size_bytes = 0
         return objection
@@ -140,27 +141,27 @@ class _Guard:
 
 
 def decode_params(body: bytes) -> list[tuple[int, bytes]]:
-    """Read a chunk's parameters, as aiortc's function of this name does; it never gets past one of length 0.
+    """Parse a chunk's parameters, as aiortc's function of the same name does, which loops for ever on length 0.
 
     Raises:
-        ValueError: one is shorter than its own header (RFC 9260 section 3.2.1).
+        ValueError: a parameter is shorter than its own header (RFC 9260 section 3.2.1).
     """
     params, at = list[tuple[int, bytes]](), 0
     while at <= len(body) - 4:
         kind, length = struct.unpack_from("!HH", body, at)
         if length < 4:
-            raise ValueError("SCTP parameter is shorter than its header")
+            raise ValueError("an SCTP parameter is shorter than its header")
         params.append((kind, body[at + 4 : at + length]))
         at += length + -length % 4
     return params
 
 
 def guard_channels(pc: RTCPeerConnection, on_abuse: OnAbuse) -> None:
-    """Bound the data channels of a peer connection; to be called before media flows.
+    """Limit the data channels of a peer connection; call it before media flows.
 
     Args:
-        pc: the peer connection; one without data channels is left as it is.
-        on_abuse: called once, with what the peer did, when its channels were closed for it.
+        pc: the peer connection; one without data channels is left unchanged.
+        on_abuse: called once when the channels are closed, with what the peer did.
     """
     if pc.sctp is not None:
         aiortc.rtcsctptransport.decode_params = decode_params

@@ -1,9 +1,9 @@
-"""Take a caller's video packets out of aiortc before it decodes them, and ask the caller for key frames.
+"""Take a caller's video packets out of aiortc before it decodes them, and request key frames from the caller.
 
-aiortc 1.16 decodes all video, in a thread per track; the frames of a track that nobody reads pile up without bound.
+aiortc 1.16 decodes all video in a thread per track, and if nobody reads a track its frames pile up without limit.
 As for audio (`agent.media.tap.audio`), one attribute of one receiver is replaced: its jitter buffer, by an object
-with the same `add` that never has a frame. Nothing is decoded or queued then; RTX, RTCP and closing stay
-aiortc's, and so does NACK, but see `BoundedNacks`.
+with the same `add` that never returns a frame. Nothing is then decoded or queued. aiortc still does RTX, RTCP and
+closing, and also NACK, but see `BoundedNacks`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NACKS = "_RTCRtpReceiver__nack_generator"
 _SEND_PLI = "_send_rtcp_pli"
 
 OnPacket = Callable[[RtpPacket, bytes], None]
-"""Takes a packet and what it adds to its frame (VP8 without its descriptor, H.264 as Annex B); must not raise."""
+"""Takes a packet and what it adds to its frame (VP8 without descriptor, H.264 as Annex B); must not raise."""
 
 
 def why_not_video(receiver: RTCRtpReceiver | None = None) -> str | None:
     """Return why video cannot be tapped, or None if it can.
 
     Args:
-        receiver: look at this one too.
+        receiver: a receiver to check as well.
     """
     reason = tap.why_not()
     if reason is not None:
@@ -39,14 +39,14 @@ def why_not_video(receiver: RTCRtpReceiver | None = None) -> str | None:
     if not inspect.iscoroutinefunction(getattr(RTCRtpReceiver, _SEND_PLI, None)):
         return f"aiortc's receiver has no {_SEND_PLI}"
     if receiver is not None and not isinstance(getattr(receiver, _BUFFER, None), JitterBuffer | VideoTap):
-        return "aiortc's receiver has no jitter buffer where it was"
+        return "aiortc's receiver has no jitter buffer in the expected place"
     return None
 
 
 def tap_video(receiver: RTCRtpReceiver, on_packet: OnPacket) -> VideoTap | None:
-    """Have every video packet of a receiver handed to ``on_packet`` as it comes.
+    """Pass every video packet of a receiver to ``on_packet`` as it arrives.
 
-    To be called after setRemoteDescription and before media flows. The receiver's track then has no frames.
+    Call this after setRemoteDescription and before media flows. The receiver's track then has no frames.
 
     Returns:
         None if this aiortc cannot be tapped; then nothing was changed.
@@ -61,7 +61,7 @@ def tap_video(receiver: RTCRtpReceiver, on_packet: OnPacket) -> VideoTap | None:
 
 
 class BoundedNacks(NackGenerator):
-    """Asks for the packets that aiortc's asks for, without counting up to 32,767 that nobody asks for."""
+    """Requests the same packets as aiortc's class, without first listing up to 32,767 that it would not request."""
 
     def add(self, packet: RtpPacket) -> bool:
         """Take a packet; return True if packets are missing before it."""
@@ -75,21 +75,21 @@ class BoundedNacks(NackGenerator):
 
 
 class VideoTap:
-    """Stands in for `aiortc.jitterbuffer.JitterBuffer`: takes packets, never has a frame."""
+    """Replaces `aiortc.jitterbuffer.JitterBuffer`: takes packets but never returns a frame."""
 
     def __init__(self, receiver: RTCRtpReceiver, on_packet: OnPacket) -> None:
         self.ssrc: int | None = None
-        "Of the newest packet."
+        "SSRC of the newest packet."
         self._receiver = receiver
         self._on_packet = on_packet
 
     def add(self, packet: RtpPacket) -> tuple[bool, Any]:
-        """Take a packet as aiortc has it: retransmissions unwrapped, payload descriptor parsed."""
+        """Take a packet from aiortc, with retransmissions unwrapped and the payload descriptor parsed."""
         self.ssrc = packet.ssrc
         self._on_packet(packet, packet._data)  # type: ignore[attr-defined]
         return False, None
 
     async def request_key_frame(self) -> None:
-        """Send a Picture Loss Indication (RFC 4585 section 6.3.1) for what came last, if anything did."""
+        """Send a Picture Loss Indication (RFC 4585 section 6.3.1) for the newest source, if there is one."""
         if self.ssrc is not None:
             await getattr(self._receiver, _SEND_PLI)(self.ssrc)

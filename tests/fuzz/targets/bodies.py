@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agent.call.kept import KeptCall, KeptTurn
+from agent.call.kept import KeptCall
 from agent.errors import MediaError, OfferError
 from agent.media.still import read_still
 from agent.settings import Settings
+from agent.spoken import Spoken
 from agent.tools.arguments import fitted
 from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
 from tests.fuzz.mutate import Pieces
@@ -22,7 +23,7 @@ SEAL = Seal(Settings.model_construct())
 KEPT = KeptCall(
     kept_at=1.0,
     model="m",
-    turns=(KeptTurn(speaker="caller", text="hi"), KeptTurn(speaker="agent", text="hello", noted=True)),
+    turns=(Spoken(speaker="caller", text="hi"), Spoken(speaker="agent", text="hello", noted=True)),
     tokens={"prompt": {"TEXT": 3}},
     cost_usd=0.5,
     handle="h",

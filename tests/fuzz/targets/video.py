@@ -50,10 +50,10 @@ def fresh(codec: str, *, decoded: bool) -> Iterator[Take]:
         except MediaError:
             return first, "unreadable"
         assert seen.jpeg is not None
-        width, height, jpeg = seen.jpeg
-        assert 1 <= max(width, height) <= MAX_PX
-        assert jpeg[:2] == b"\xff\xd8"
-        return first, width, height
+        jpeg = seen.jpeg
+        assert 1 <= max(jpeg.width, jpeg.height) <= MAX_PX
+        assert jpeg.data[:2] == b"\xff\xd8"
+        return first, jpeg.width, jpeg.height
 
     yield take
 

@@ -1,4 +1,4 @@
-"""Hooks run in order, within bounds, and what they do wrong stays with them."""
+"""Hooks run in order and within bounds, and their failures harm nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent import Agent, events
 from agent.author.hooks import Hooks
 from agent.call.hooks import MAX_WAITING, CallHooks, HookCounts
 from agent.errors import ConfigError
-from agent.tools.context import Spoken
+from agent.spoken import Spoken
 from tests.support.fake_call import FakeCall, let_pass, run, settle
 
 ENDED = events.CallEnded("hung_up", "The caller hung up.", "caller")

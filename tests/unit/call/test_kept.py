@@ -1,4 +1,4 @@
-"""A kept call comes back from JSON as it was, and nothing else passes for one."""
+"""A kept call comes back from JSON unchanged, and nothing else passes for one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.kept import HANDLE_LIFE_S, KeptCall, KeptTurn, read_kept
+from agent.call.kept import HANDLE_LIFE_S, KeptCall, read_kept
 from agent.errors import ConfigError
+from agent.spoken import Spoken
 
 KEPT = KeptCall(
     kept_at=1000.0,
     model="gemini-3.8-live",
     turns=(
-        KeptTurn(speaker="caller", text="hello"),
-        KeptTurn(speaker="agent", text="Hi."),
-        KeptTurn(speaker="caller", text="[a note]", noted=True),
+        Spoken(speaker="caller", text="hello"),
+        Spoken(speaker="agent", text="Hi."),
+        Spoken(speaker="caller", text="[a note]", noted=True),
     ),
     instructions="You are a pirate.",
     open_tools=("book",),

@@ -16,7 +16,8 @@ from agent import events
 from agent.call.tool_calls import APP_EVENTS, NOTES, ToolCalls, late_note
 from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
-from agent.live.uplink import Image, Note, ToolResult
+from agent.live.uplink import Note, ToolResult
+from agent.picture import Picture
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
 from agent.tools.scheduled import Scheduled
@@ -387,10 +388,10 @@ def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not(
     assert '{"output": 1}' in note.text
     assert not note.wants_reply
     assert late_note(ToolResult("c1", "probe", {"progress": 1}, will_continue=True)) is None
-    images = (Image("image/png", b"1"),)
-    shown = late_note(ToolResult("c1", "probe", {"output": "(picture 1)"}, images=images))
+    images = (Picture(b"1", "image/png"),)
+    shown = late_note(ToolResult("c1", "probe", {"output": "(picture 1)"}, pictures=images))
     assert shown is not None
-    assert shown.images == images
+    assert shown.pictures == images
 
 
 def helpful(what: str) -> str:

@@ -1,4 +1,4 @@
-"""What `talkspurt call` tells of a call beside what was said."""
+"""What `talkspurt call` reports of a call besides what was said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each setting has a flag that says what the setting says, and hands its text on unread."""
+"""Each setting has a flag with the same description, which passes its text on unread."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WITH_FLAGS = [name for name in Settings.model_fields if name not in SECRETS]
 
 
 def run(*arguments: str) -> tuple[Settings, str | None]:
-    """Give a command line to a command with a parameter of its own; return what it got."""
+    """Run a command line on a command that has a parameter of its own; return what it got."""
     got: list[tuple[Settings, str | None]] = []
     app = typer.Typer()
 

@@ -1,4 +1,4 @@
-"""No error and no long message leaves a dialect, and a client that does not read costs no memory."""
+"""No error or oversized message leaves a dialect, and a client that does not read costs no memory."""
 
 from __future__ import annotations
 

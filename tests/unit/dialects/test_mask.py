@@ -1,4 +1,4 @@
-"""What is masked is nowhere in what the caller is told, and all else is."""
+"""What is masked never reaches the caller, and everything else does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_masked(key: str) -> bool:
 
 
 def planted(value: Any) -> Any:
-    """Put the secret where it is to be masked."""
+    """Put the secret where it must be masked."""
     match value:
         case dict():
             return {key: {"x": [SECRET]} if is_masked(key) else planted(inner) for key, inner in value.items()}

@@ -1,4 +1,4 @@
-"""Every event has its RTVI messages, and no client can send anything but one."""
+"""Every event becomes RTVI messages, and a client can send nothing but RTVI messages."""
 
 from __future__ import annotations
 

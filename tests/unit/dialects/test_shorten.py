@@ -1,4 +1,4 @@
-"""What is too long for the client is shortened, marked, and still JSON; all else arrives as it is."""
+"""Messages too long for the client are shortened, marked, and still JSON; all others are left as they are."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=9), JSON), st.integers(0, 600))
 def test_any_message_fits_and_is_json(data: dict[str, Any], max_bytes: int) -> None:
     text = to_json(message(data))

@@ -1,4 +1,4 @@
-"""The meter against sums made by hand, and what the price file may hold."""
+"""The meter against sums done by hand, and what a price file may contain."""
 
 from __future__ import annotations
 

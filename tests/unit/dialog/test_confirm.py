@@ -1,4 +1,4 @@
-"""A yes is asked for, waited for, clear, and good once."""
+"""A yes is asked for, waited for, must be clear, and counts once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who says that the caller speaks: the level of the voice, or the caller's marks, never both."""
+"""Who decides that the caller is speaking: the voice level or the caller's marks, never both."""
 
 from __future__ import annotations
 

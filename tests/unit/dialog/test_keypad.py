@@ -1,4 +1,4 @@
-"""Keys become entries: the model is told once, not once per key."""
+"""Keys become entries: the model is told once per entry, not once per key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every tool call ends exactly once, whatever comes in whatever order."""
+"""Every tool call ends exactly once, whatever happens in whatever order."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ ACTIONS = st.one_of(
 
 
 class Told:
-    """What the model sees, and what it may see."""
+    """What the model has been told, and what it may be told."""
 
     def __init__(self) -> None:
         self.session = 0

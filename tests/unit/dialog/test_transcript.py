@@ -8,29 +8,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.transcript import MAX_HISTORY_CHARS, Revision, Speaker, Transcript
+from agent.dialog.transcript import MAX_HISTORY_CHARS, Transcribed, Transcript
+from agent.events import AgentTranscribed, CallerTranscribed
+from agent.spoken import Speaker, Spoken
 
 
-def final(revision: Revision | None) -> Revision:
+def final(revision: Transcribed | None) -> Transcribed:
     assert revision is not None
     assert revision.final
     return revision
+
+
+def cut_off(revision: Transcribed | None) -> AgentTranscribed:
+    assert isinstance(revision, AgentTranscribed)
+    assert revision.final
+    return revision
+
+
+def told(transcript: Transcript, through: int | None = None) -> list[tuple[str, str]]:
+    return [(said.speaker, said.text) for said in transcript.history(through)]
+
+
+def speaker_of(revision: Transcribed) -> Speaker:
+    return "caller" if isinstance(revision, CallerTranscribed) else "agent"
 
 
 def test_each_revision_carries_the_whole_text_so_far() -> None:
     transcript = Transcript()
     said = [transcript.add("agent", fragment) for fragment in ("It", " is", " noon.")]
     assert said == [
-        Revision("agent", "t1", 1, "It"),
-        Revision("agent", "t1", 2, "It is"),
-        Revision("agent", "t1", 3, "It is noon."),
+        AgentTranscribed("t1", 1, "It", final=False),
+        AgentTranscribed("t1", 2, "It is", final=False),
+        AgentTranscribed("t1", 3, "It is noon.", final=False),
     ]
 
 
 def test_finishing_gives_one_final_revision_with_the_same_text() -> None:
     transcript = Transcript()
     transcript.add("caller", "What time is it? ")
-    assert transcript.finish("caller") == Revision("caller", "t1", 2, "What time is it?", final=True)
+    assert transcript.finish("caller") == CallerTranscribed("t1", 2, "What time is it?", final=True)
     assert transcript.finish("caller") is None
 
 
@@ -39,7 +55,7 @@ def test_the_two_speakers_have_turns_of_their_own() -> None:
     transcript.add("caller", "Hello")
     transcript.add("agent", "Hi")
     assert final(transcript.finish("caller")).text == "Hello"
-    assert final(transcript.finish("agent")).text == "Hi"
+    assert cut_off(transcript.finish("agent")).text == "Hi"
     assert [turn.turn_id for turn in transcript.turns] == ["t1", "t2"]
 
 
@@ -47,7 +63,7 @@ def test_the_next_fragment_after_the_end_begins_a_new_turn() -> None:
     transcript = Transcript()
     transcript.add("caller", "One.")
     transcript.finish("caller")
-    assert transcript.add("caller", " Two.") == Revision("caller", "t2", 1, "Two.")
+    assert transcript.add("caller", " Two.") == CallerTranscribed("t2", 1, "Two.", final=False)
 
 
 def test_finals_are_kept_in_the_order_in_which_the_turns_ended() -> None:
@@ -56,7 +72,7 @@ def test_finals_are_kept_in_the_order_in_which_the_turns_ended() -> None:
     transcript.add("agent", "second begun")
     transcript.finish("agent")
     transcript.finish("caller")
-    assert [turn.text for turn in transcript.turns] == ["second begun", "first begun"]
+    assert [turn.said.text for turn in transcript.turns] == ["second begun", "first begun"]
 
 
 def test_an_empty_fragment_is_nothing() -> None:
@@ -75,13 +91,15 @@ def test_a_turn_of_blanks_has_no_revision_at_all(blank: str) -> None:
 
 
 def test_a_typed_turn_is_final_at_once() -> None:
-    assert Transcript().typed("hello") == [Revision("caller", "t1", 1, "hello", final=True, typed=True)]
+    assert Transcript().typed("hello") == [CallerTranscribed("t1", 1, "hello", final=True, typed=True)]
 
 
 def test_typing_finishes_what_the_caller_was_saying_first() -> None:
     transcript = Transcript()
     transcript.add("caller", "What ti")
     spoken, typed = transcript.typed("what time is it")
+    assert isinstance(spoken, CallerTranscribed)
+    assert isinstance(typed, CallerTranscribed)
     assert (spoken.text, spoken.final, spoken.typed) == ("What ti", True, False)
     assert (typed.text, typed.final, typed.typed) == ("what time is it", True, True)
     assert transcript.finish("caller") is None
@@ -91,7 +109,7 @@ def test_typing_leaves_the_agents_turn_open() -> None:
     transcript = Transcript()
     transcript.add("agent", "It is")
     transcript.typed("stop")
-    assert transcript.add("agent", " noon.") == Revision("agent", "t1", 2, "It is noon.")
+    assert transcript.add("agent", " noon.") == AgentTranscribed("t1", 2, "It is noon.", final=False)
 
 
 def story() -> Transcript:
@@ -114,7 +132,7 @@ def story() -> Transcript:
     ],
 )
 def test_an_interrupted_turn_ends_with_what_was_heard(heard_s: float, heard: str, unheard: str) -> None:
-    cut = final(story().interrupt(0, int(heard_s * 24_000), 72_000))
+    cut = cut_off(story().interrupt(0, int(heard_s * 24_000), 72_000))
     assert (cut.text, cut.unheard_text) == (heard, unheard)
     assert cut.interrupted
 
@@ -146,7 +164,7 @@ def test_after_an_interruption_the_agent_begins_a_new_turn() -> None:
     transcript = story()
     transcript.interrupt(0, 1, 72_000)
     assert transcript.finish("agent") is None
-    assert transcript.add("agent", "Sorry?") == Revision("agent", "t2", 1, "Sorry?")
+    assert transcript.add("agent", "Sorry?") == AgentTranscribed("t2", 1, "Sorry?", final=False)
 
 
 @pytest.mark.parametrize(
@@ -157,13 +175,13 @@ def test_a_cut_amid_the_voice_is_an_estimate(heard_samples: int, arrived_samples
     """Before its beginning nothing was heard and behind its end all: that is certain."""
     transcript = Transcript()
     transcript.add("agent", "one two")
-    assert final(transcript.interrupt(0, heard_samples, arrived_samples)).estimated is estimated
+    assert cut_off(transcript.interrupt(0, heard_samples, arrived_samples)).estimated is estimated
 
 
 def test_a_turn_that_was_heard_to_its_end_is_no_estimate() -> None:
     transcript = Transcript()
     transcript.add("agent", "one two")
-    assert not final(transcript.finish("agent")).estimated
+    assert not cut_off(transcript.finish("agent")).estimated
 
 
 def test_turns_are_counted_from_their_beginning() -> None:
@@ -191,7 +209,7 @@ def test_the_history_is_in_the_order_in_which_the_turns_began() -> None:
     transcript.add("agent", "Second", generation=2)
     transcript.finish("agent", 1)
     transcript.typed("and the date?")
-    assert transcript.history() == [
+    assert told(transcript) == [
         ("caller", "What time is it?"),
         ("agent", "It is"),
         ("agent", "Second"),
@@ -203,19 +221,19 @@ def test_the_order_is_kept_beyond_nine_turns() -> None:
     transcript = Transcript()
     for number in range(1, 13):
         transcript.typed(str(number))
-    assert [text for _, text in transcript.history()] == [str(number) for number in range(1, 13)]
+    assert [text for _, text in told(transcript)] == [str(number) for number in range(1, 13)]
 
 
 def test_the_history_of_an_interrupted_turn_is_what_was_heard() -> None:
     transcript = story()
     transcript.interrupt(0, 24_000, 72_000)
-    assert transcript.history() == [("agent", "Once upon.")]
+    assert told(transcript) == [("agent", "Once upon.")]
 
 
 def test_a_turn_of_which_nothing_was_heard_is_no_history() -> None:
     transcript = story()
     transcript.interrupt(0, 0, 72_000)
-    assert transcript.history() == []
+    assert told(transcript) == []
 
 
 @pytest.mark.parametrize(("through", "texts"), [(0, []), (1, ["one"]), (2, ["one", "two"]), (9, ["one", "two"])])
@@ -223,7 +241,7 @@ def test_the_history_of_the_first_turns_leaves_the_later_ones_out(through: int, 
     transcript = Transcript()
     transcript.typed("one")
     transcript.add("caller", "two")
-    assert [text for _, text in transcript.history(through)] == texts
+    assert [text for _, text in told(transcript, through)] == texts
 
 
 def test_of_a_long_history_the_newest_turns_are_told() -> None:
@@ -231,16 +249,16 @@ def test_of_a_long_history_the_newest_turns_are_told() -> None:
     length = MAX_HISTORY_CHARS // 4
     for letter in "abcdef":
         transcript.typed(letter * length)
-    assert [text[0] for _, text in transcript.history()] == ["c", "d", "e", "f"]
+    assert [text[0] for _, text in told(transcript)] == ["c", "d", "e", "f"]
     transcript.typed("g")
-    assert [text[0] for _, text in transcript.history()] == ["d", "e", "f", "g"]
+    assert [text[0] for _, text in told(transcript)] == ["d", "e", "f", "g"]
 
 
 def test_of_a_newest_turn_that_is_too_long_by_itself_the_end_is_told() -> None:
     transcript = Transcript()
     transcript.typed("before")
     transcript.typed("a" * MAX_HISTORY_CHARS + "the question")
-    [(speaker, text)] = transcript.history()
+    [(speaker, text)] = told(transcript)
     assert (speaker, len(text)) == ("caller", MAX_HISTORY_CHARS)
     assert text.endswith("the question")
 
@@ -248,8 +266,8 @@ def test_of_a_newest_turn_that_is_too_long_by_itself_the_end_is_told() -> None:
 def test_telling_the_history_changes_nothing() -> None:
     transcript = Transcript()
     transcript.add("caller", "Hello ")
-    assert transcript.history() == transcript.history()
-    assert transcript.add("caller", "you") == Revision("caller", "t1", 2, "Hello you")
+    assert told(transcript) == told(transcript)
+    assert transcript.add("caller", "you") == CallerTranscribed("t1", 2, "Hello you", final=False)
 
 
 # words that come once more
@@ -259,8 +277,8 @@ def test_words_that_come_again_replace_the_text_within_the_same_turn() -> None:
     transcript = Transcript()
     transcript.add("caller", "What ti")
     transcript.expect_again()
-    assert transcript.add("caller", " What") == Revision("caller", "t1", 2, "What")
-    assert transcript.add("caller", " time?") == Revision("caller", "t1", 3, "What time?")
+    assert transcript.add("caller", " What") == CallerTranscribed("t1", 2, "What", final=False)
+    assert transcript.add("caller", " time?") == CallerTranscribed("t1", 3, "What time?", final=False)
     assert transcript.count == 1
 
 
@@ -268,11 +286,11 @@ def test_until_they_come_again_the_words_stand() -> None:
     transcript = Transcript()
     transcript.add("caller", "What ti")
     transcript.expect_again()
-    assert transcript.history() == [("caller", "What ti")]
+    assert told(transcript) == [("caller", "What ti")]
     assert transcript.add("caller", " ") is None
-    assert transcript.history() == [("caller", "What ti")]
-    assert transcript.finish("caller") == Revision("caller", "t1", 2, "What ti", final=True)
-    assert transcript.add("caller", "Next") == Revision("caller", "t2", 1, "Next")
+    assert told(transcript) == [("caller", "What ti")]
+    assert transcript.finish("caller") == CallerTranscribed("t1", 2, "What ti", final=True)
+    assert transcript.add("caller", "Next") == CallerTranscribed("t2", 1, "Next", final=False)
 
 
 def test_only_the_open_turn_of_the_caller_comes_again() -> None:
@@ -280,9 +298,9 @@ def test_only_the_open_turn_of_the_caller_comes_again() -> None:
     transcript.expect_again()
     transcript.add("agent", "It is")
     transcript.expect_again()
-    assert transcript.add("agent", " noon.") == Revision("agent", "t1", 2, "It is noon.")
-    assert transcript.add("caller", "Hello") == Revision("caller", "t2", 1, "Hello")
-    assert transcript.add("caller", " you") == Revision("caller", "t2", 2, "Hello you")
+    assert transcript.add("agent", " noon.") == AgentTranscribed("t1", 2, "It is noon.", final=False)
+    assert transcript.add("caller", "Hello") == CallerTranscribed("t2", 1, "Hello", final=False)
+    assert transcript.add("caller", " you") == CallerTranscribed("t2", 2, "Hello you", final=False)
 
 
 SPEAKERS: st.SearchStrategy[Speaker] = st.sampled_from(("caller", "agent"))
@@ -298,10 +316,10 @@ STEPS = st.lists(
 )
 
 
-def run(transcript: Transcript, steps: list[tuple[str, Speaker, str, int]]) -> list[Revision]:
+def run(transcript: Transcript, steps: list[tuple[str, Speaker, str, int]]) -> list[Transcribed]:
     """Carry out the steps, then end both speakers' turns; return all revisions in order."""
     arrived = 0
-    revisions: list[Revision | None] = []
+    revisions: list[Transcribed | None] = []
     for step, speaker, text, samples in steps:
         if step == "add":
             revisions.append(transcript.add(speaker, text, arrived_samples=arrived))
@@ -321,23 +339,29 @@ def run(transcript: Transcript, steps: list[tuple[str, Speaker, str, int]]) -> l
 def test_one_final_revision_per_turn_and_nothing_after_it(steps: list[tuple[str, Speaker, str, int]]) -> None:
     transcript = Transcript()
     revisions = run(transcript, steps)
-    by_turn: defaultdict[str, list[Revision]] = defaultdict(list)
+    by_turn: defaultdict[str, list[Transcribed]] = defaultdict(list)
     for revision in revisions:
         by_turn[revision.turn_id].append(revision)
     for turn in by_turn.values():
         assert [revision.revision for revision in turn] == list(range(1, len(turn) + 1))
         assert [revision.final for revision in turn] == [False] * (len(turn) - 1) + [True]
-        assert len({revision.speaker for revision in turn}) == 1
-    assert list(transcript.turns) == [revision for revision in revisions if revision.final]
+        assert len({type(revision) for revision in turn}) == 1
+    assert [(turn.turn_id, turn.said) for turn in transcript.turns] == [
+        (revision.turn_id, Spoken(speaker_of(revision), revision.text)) for revision in revisions if revision.final
+    ]
 
 
 @given(STEPS)
 def test_no_word_is_lost_between_heard_and_unheard(steps: list[tuple[str, Speaker, str, int]]) -> None:
     transcript = Transcript()
-    run(transcript, steps)
+    finals = [revision for revision in run(transcript, steps) if revision.final]
     for speaker in ("caller", "agent"):
         said = "".join(text for step, who, text, _ in steps if who == speaker and step in ("add", "typed"))
-        kept = "".join(turn.text + turn.unheard_text for turn in transcript.turns if turn.speaker == speaker)
+        kept = "".join(
+            each.text + (each.unheard_text if isinstance(each, AgentTranscribed) else "")
+            for each in finals
+            if speaker_of(each) == speaker
+        )
         assert "".join(kept.split()) == "".join(said.split())
 
 
@@ -348,10 +372,10 @@ def test_the_history_holds_every_turn_once_and_in_order(
     transcript = Transcript()
     run(transcript, steps)
     by_number = sorted(transcript.turns, key=lambda turn: int(turn.turn_id[1:]))
-    expected = [(turn.speaker, turn.text.strip()) for turn in by_number if turn.text]
-    assert transcript.history() == transcript.history(transcript.count) == expected
-    assert transcript.history(through) == [
-        (turn.speaker, turn.text.strip()) for turn in by_number[:through] if turn.text
+    expected = [(turn.said.speaker, turn.said.text.strip()) for turn in by_number if turn.said.text]
+    assert told(transcript) == told(transcript, transcript.count) == expected
+    assert told(transcript, through) == [
+        (turn.said.speaker, turn.said.text.strip()) for turn in by_number[:through] if turn.said.text
     ]
 
 
@@ -372,20 +396,23 @@ def test_a_note_is_told_in_its_place_and_is_no_words_of_anybody() -> None:
     transcript.typed("hello")
     transcript.note("[It rains.]")
     transcript.add("agent", "Hi.", generation=1)
-    assert transcript.history() == [("caller", "hello"), ("caller", "[It rains.]"), ("agent", "Hi.")]
-    assert [(turn.text, turn.noted) for turn in transcript.turns] == [("hello", False), ("[It rains.]", True)]
-    assert transcript.history(through=1) == [("caller", "hello")]
+    assert told(transcript) == [("caller", "hello"), ("caller", "[It rains.]"), ("agent", "Hi.")]
+    assert [(turn.said.text, turn.said.noted) for turn in transcript.turns] == [
+        ("hello", False),
+        ("[It rains.]", True),
+    ]
+    assert told(transcript, 1) == [("caller", "hello")]
 
 
 def test_a_restored_transcript_goes_on_counting() -> None:
     transcript = Transcript()
-    transcript.restore("caller", "hello", noted=False)
-    transcript.restore("agent", "Hi.", noted=False)
+    transcript.restore(Spoken("caller", "hello"))
+    transcript.restore(Spoken("agent", "Hi."))
     (typed,) = transcript.typed("and now?")
     assert (typed.turn_id, transcript.count) == ("t3", 3)
     transcript.add("agent", "Now", generation=1)
     transcript.typed("wait")
-    assert [(turn.turn_id, turn.text) for turn in transcript.in_order()] == [
+    assert [(turn.turn_id, turn.said.text) for turn in transcript.in_order()] == [
         ("t1", "hello"),
         ("t2", "Hi."),
         ("t3", "and now?"),
@@ -397,5 +424,5 @@ def test_a_restored_transcript_goes_on_counting() -> None:
 def test_what_was_written_was_read() -> None:
     transcript = Transcript()
     transcript.add("agent", "one two ", generation=1)
-    cut = final(transcript.interrupt(1, 0, 0, written=True))
+    cut = cut_off(transcript.interrupt(1, 0, 0, written=True))
     assert (cut.text, cut.unheard_text, cut.interrupted, cut.estimated) == ("one two", "", True, False)

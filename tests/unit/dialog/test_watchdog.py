@@ -1,4 +1,4 @@
-"""An agent that owes an answer is noticed, step by step; one that owes nothing is left alone."""
+"""An agent that owes an answer is dealt with step by step; one that owes nothing is left alone."""
 
 from __future__ import annotations
 

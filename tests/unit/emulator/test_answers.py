@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.asides import Role, context_note
+from agent.dialog.asides import NUDGE, Role, context_note, say_request
 from agent.emulator.model import phrases
 from agent.emulator.model.answers import DemoModel
 from agent.emulator.model.picture import picture_size
@@ -68,6 +68,47 @@ def test_a_note_may_be_answered_and_is_not_what_the_caller_said() -> None:
     assert said(ask("hello", model)) == phrases.GREETING
     assert said(ask(context_note("what is two plus two", "system"), model)) == "2 plus 2 is 4."
     assert said(ask("what did I say", model)) == "You said: hello"
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [NUDGE, say_request("Good day.")],
+)
+def test_what_the_service_says_is_not_what_the_caller_said(aside: str) -> None:
+    model = DemoModel(random.Random(1))
+    ask("hello", model)
+    ask(aside, model)
+    assert said(ask("what did I say", model)) == "You said: hello"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'call look_up {"q": "\ud83d"}',
+        'call look_up {"q": NaN}',
+        'call look_up {"q": ' + "[" * 2000 + "]" * 2000 + "}",
+        r'[Not said by the caller. Take note: "\x"]',
+        r'[Not said by the caller. Say to the caller now, in these words: "\ud83d"]',
+        "9" * 400 + " - " + "9" * 400,
+        "one " + "hundred " * 3000 + "plus one",
+    ],
+)
+def test_an_answer_can_always_be_sent(text: str) -> None:
+    for part in ask(text, functions={"look_up": False}):
+        assert not isinstance(part, CallFunction)
+        assert isinstance(part, Say)
+        assert "nan" not in part.text
+        part.text.encode()
+
+
+def test_only_what_was_sent_of_an_interrupted_reply_is_remembered() -> None:
+    model = DemoModel(random.Random(1))
+    reply = ask("tell me a story", model)
+    model.interrupted(reply, "Here is a long")
+    assert model.history == (("user", "tell me a story"), ("model", "Here is a long"))
+    model.interrupted(ask("how is the weather", model, functions={"get_weather": False}), "")
+    assert model.history[-1] == ("user", "how is the weather")
+    assert said(ask("in Rome", model, functions={"get_weather": False})) == phrases.NOT_UNDERSTOOD
 
 
 def test_dice_and_coins_are_the_callers_rng() -> None:
@@ -157,6 +198,7 @@ def test_every_text_has_an_answer(text: str) -> None:
         ("1,000 + -5", 995.0),
         ("3.5 times 2", 7.0),
         ("twenty one plus one", 22.0),
+        ("twenty-one plus one", 22.0),
     ],
 )
 def test_sums(text: str, value: float) -> None:
@@ -178,6 +220,7 @@ def test_sums_in_words_are_sums_in_digits(a: int, b: int) -> None:
 
 
 @given(st.integers(1, 12), st.integers(0, 59))
+@pytest.mark.slow
 def test_every_time_of_day_can_be_said(hour: int, minute: int) -> None:
     assert speech_pack().join(f"It is {hour}:{minute:02} in the evening.") is not None
 

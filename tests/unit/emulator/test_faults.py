@@ -50,6 +50,11 @@ def test_a_script_is_read_line_by_line() -> None:
     )
 
 
+def test_only_a_line_feed_ends_a_line() -> None:
+    (fault,) = parse_script('{"fault": "close", "reason": "one\u2028two"}\r\n')
+    assert fault == Close(reason="one\u2028two")
+
+
 @pytest.mark.parametrize("script", ["", "\n\n", "# nothing", "   # nothing\n"])
 def test_an_empty_script_breaks_nothing(script: str) -> None:
     assert parse_script(script) == ()
@@ -72,6 +77,7 @@ def test_an_empty_script_breaks_nothing(script: str) -> None:
         ('{"fault": "close", "at": []}', "close: at must be one of"),
         ('{"fault": "close", "after_s": -1}', "close: after_s must be seconds, not -1"),
         ('{"fault": "close", "after_s": "5"}', "close: after_s must be seconds"),
+        (f'{{"fault": "close", "after_s": {10**400}}}', "close: after_s must be seconds"),
         ('{"fault": "close", "after_s": NaN}', "close: after_s must be seconds"),
         ('{"fault": "close", "session": 0}', 'close: session must be 1 or more, or "every" or "fresh"'),
         ('{"fault": "close", "session": {}}', "close: session must be"),
@@ -83,6 +89,7 @@ def test_an_empty_script_breaks_nothing(script: str) -> None:
         ('{"fault": "go_away", "then": "explode"}', "go_away: then must be one of close, silent, stay"),
         ('{"fault": "unknown_message", "body": []}', "unknown_message: body must be a JSON object"),
         ('{"fault": "pace", "times_real_time": 0}', "pace: times_real_time must be above 0"),
+        (r'{"fault": "close", "reason": "\ud83d"}', "not JSON: .*surrogates not allowed"),
     ],
 )
 def test_what_cannot_be_understood_is_named_with_its_line(line: str, words: str) -> None:

@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
+from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from agent.emulator.wire import incoming, outgoing
 from agent.emulator.wire.incoming import Detection
-from agent.emulator.wire.parse import WireError, parse, words_of
+from agent.emulator.wire.parse import FIELDS, WireError, parse, regular, words_of
 
 
 def one(frame: str) -> incoming.ClientMessage:
@@ -17,8 +20,12 @@ def one(frame: str) -> incoming.ClientMessage:
     return message
 
 
+def setup_frame(fields: dict[str, object]) -> str:
+    return json.dumps({"setup": {"model": "models/m", **fields}})
+
+
 def setup(**fields: object) -> incoming.Setup:
-    message = one(json.dumps({"setup": {"model": "models/m", **fields}}))
+    message = one(setup_frame(fields))
     assert isinstance(message, incoming.Setup)
     return message
 
@@ -202,25 +209,24 @@ def test_what_is_no_client_message_is_refused(frame: str | bytes) -> None:
     assert refused.value.code == 1007
 
 
+KEYS = (
+    *("setup", "model", "generationConfig", "responseModalities", "tools", "functionDeclarations", "name"),
+    *("realtimeInputConfig", "automaticActivityDetection", "prefixPaddingMs", "silenceDurationMs", "disabled"),
+    *("sessionResumption", "handle", "historyConfig", "systemInstruction", "realtime_input", "audio", "video"),
+    *("mediaChunks", "data", "mime_type", "text", "clientContent", "turns", "role", "parts", "inlineData"),
+    *("tool_response", "functionResponses", "id", "response", "scheduling", "contextUpdate"),
+)
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["models/m", "AUDIO", "user", "AAE=", "image/png", "audio/pcm;rate=16000", "1e9"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "setup",
-                    "model",
-                    "tools",
-                    "realtime_input",
-                    "audio",
-                    "data",
-                    "mime_type",
-                    "text",
-                    "turns",
-                    "parts",
-                ]
-            ),
+            st.sampled_from(KEYS),
             inner,
             max_size=4,
         )
@@ -235,6 +241,63 @@ def test_any_json_is_parsed_or_refused_but_never_fails(value: object) -> None:
         parse(json.dumps(value))
 
 
+BODY = st.dictionaries(st.sampled_from(KEYS), _json, max_size=5)
+
+
+@given(st.sampled_from(sorted(FIELDS)), BODY)
+def test_any_body_of_a_message_is_parsed_or_refused_but_never_fails(name: str, body: dict[str, object]) -> None:
+    known = {key: value for key, value in body.items() if regular({key: 0}).keys() <= set(FIELDS[name])}
+    with contextlib.suppress(WireError):
+        parse(json.dumps({name: known}))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"setup": {"model": "models/m"}, "clientContent": {"turnComplete": true}}',
+        '{"setup": {"model": "models/m", "brandNew": 1}}',
+        '{"setup": {"model": "models/m", "sessionResumption": {"handle": ["h"]}}}',
+        setup_frame({"realtimeInputConfig": {"automaticActivityDetection": {"prefixPaddingMs": "x"}}}),
+        setup_frame({"realtimeInputConfig": {"automaticActivityDetection": {"prefixPaddingMs": 7.0}}}).replace(
+            "7.0", "1e999"
+        ),
+        '{"setup": {"model": "models/m", "tools": [{"functionDeclarations": [{"name": 3}]}]}}',
+        '{"realtimeInput": {"text": 3}}',
+        '{"realtimeInput": {"brandNew": {}}}',
+        '{"realtimeInput": {"audio": {"data": "AAE=", "mimeType": "image/png"}}}',
+        '{"realtimeInput": {"video": {"data": "AAE=", "mimeType": "audio/pcm;rate=16000"}}}',
+        '{"realtimeInput": {"audio": {"data": "AAE=", "mimeType": "audio/pcm;rate=' + "1" * 5000 + '"}}}',
+        '{"clientContent": {"turns": [{"role": "system", "parts": [{"text": "hi"}]}]}}',
+        '{"toolResponse": {"functionResponses": [{"id": "c1", "response": {"a": NaN}}]}}',
+        '{"toolResponse": {"functionResponses": [{"response": ' + '{"a":' * 200 + "1" + "}" * 200 + "}]}}",
+        '{"setup": ' + "[" * 600 + "]" * 600 + "}",
+        '{"setup": ' + "[" * 100_000,
+    ],
+)
+def test_what_google_refuses_closes_the_session_and_nothing_worse(frame: str) -> None:
+    with pytest.raises(WireError) as refused:
+        parse(frame)
+    assert refused.value.code == 1007
+
+
+def test_a_field_that_is_null_has_its_default() -> None:
+    nothing = setup(realtimeInputConfig=None, generationConfig=None, historyConfig=None, tools=None)
+    assert nothing == replace(setup(), raw=nothing.raw)
+    assert setup(realtimeInputConfig={"automaticActivityDetection": None}).detection == Detection()
+
+
+def test_the_sdks_fields_are_known() -> None:
+    sent: dict[str, type[BaseModel]] = {
+        "setup": types.LiveClientSetup,
+        "realtimeInput": types.LiveClientRealtimeInput,
+        "clientContent": types.LiveClientContent,
+        "toolResponse": types.LiveClientToolResponse,
+    }
+    for name, kind in sent.items():
+        assert {field.alias or key for key, field in kind.model_fields.items()} <= set(FIELDS[name])
+    assert {field.alias or key for key, field in types.LiveClientMessage.model_fields.items()} <= set(FIELDS)
+
+
 def test_server_messages_look_like_googles() -> None:
     assert outgoing.audio(b"\x01\x00").json == {
         "serverContent": {
@@ -245,6 +308,8 @@ def test_server_messages_look_like_googles() -> None:
         }
     }
     assert outgoing.go_away(9.5).json == {"goAway": {"timeLeft": "9.5s"}}
+    assert outgoing.go_away(1_000_000).json == {"goAway": {"timeLeft": "1000000s"}}
+    assert outgoing.go_away(0).json == {"goAway": {"timeLeft": "0s"}}
     assert outgoing.resumption_update("H").json == {
         "sessionResumptionUpdate": {"newHandle": "H", "resumable": True}
     }
@@ -256,6 +321,16 @@ def test_server_messages_look_like_googles() -> None:
         "totalTokenCount": 30,
         "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
         "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
+    }
+
+
+def test_vertex_names_the_answers_tokens_differently() -> None:
+    assert outgoing.usage({"AUDIO": 10}, {"AUDIO": 20}, vertex=True) == {
+        "promptTokenCount": 10,
+        "candidatesTokenCount": 20,
+        "totalTokenCount": 30,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 10}],
+        "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": 20}],
     }
 
 

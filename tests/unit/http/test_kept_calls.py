@@ -1,4 +1,4 @@
-"""A kept call is taken back as it was given out, and in no other way."""
+"""A kept call is accepted exactly as it was given out, and in no other form."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from agent.call.kept import MAX_KEPT_CHARS, MAX_TURNS, KeptCall, KeptTurn, newest
+from agent.call.kept import MAX_KEPT_CHARS, MAX_TURNS, KeptCall, newest
 from agent.errors import OfferError
 from agent.settings import Settings
+from agent.spoken import Spoken
 from signaling.http.kept_calls import KEPT_LIFE_S, MAX_STATE_BYTES, Seal
 
 KEY = Settings(server_key=SecretStr("a-key-of-the-server"))
 KEPT = KeptCall(
     kept_at=1000.0,
     model="gemini-3.8-live",
-    turns=(KeptTurn(speaker="caller", text="Grüße 😀"), KeptTurn(speaker="agent", text="Hi.", noted=True)),
+    turns=(Spoken(speaker="caller", text="Grüße 😀"), Spoken(speaker="agent", text="Hi.", noted=True)),
     instructions="Be kind.",
     open_tools=("book",),
     tokens={"prompt": {"AUDIO": 12}, "response": {"AUDIO": 7}},
@@ -119,7 +120,7 @@ def test_any_bytes_are_refused_with_words(state: bytes) -> None:
 
 
 def test_what_is_given_out_is_never_too_long_to_be_taken_back() -> None:
-    turns = newest([KeptTurn(speaker="caller", text="😀" * 5000)] * 2000)
+    turns = newest([Spoken(speaker="caller", text="😀" * 5000)] * 2000)
     assert sum(len(turn.text) for turn in turns) == MAX_KEPT_CHARS
     long = replace(KEPT, turns=turns, instructions="😀" * 65_536)
     state = json.dumps(given_out(Seal(KEY), long), ensure_ascii=False).encode()
@@ -128,7 +129,7 @@ def test_what_is_given_out_is_never_too_long_to_be_taken_back() -> None:
 
 
 def test_of_many_turns_the_newest_are_kept() -> None:
-    turns = [KeptTurn(speaker="caller", text=str(number)) for number in range(MAX_TURNS + 5)]
+    turns = [Spoken(speaker="caller", text=str(number)) for number in range(MAX_TURNS + 5)]
     assert newest(turns) == tuple(turns[5:])
-    assert newest([KeptTurn(speaker="caller", text="x" * (MAX_KEPT_CHARS + 1)), turns[0]]) == (turns[0],)
+    assert newest([Spoken(speaker="caller", text="x" * (MAX_KEPT_CHARS + 1)), turns[0]]) == (turns[0],)
     assert newest([]) == ()

@@ -1,4 +1,4 @@
-"""What each model can do, and that settings it would refuse are named before anything connects."""
+"""What each model can do; settings that it would refuse are named before anything connects."""
 
 from __future__ import annotations
 

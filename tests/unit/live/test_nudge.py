@@ -1,4 +1,4 @@
-"""A session is nudged once, however many nudges the one before has not answered."""
+"""A session is nudged once, however many nudges the previous one left unanswered."""
 
 from __future__ import annotations
 

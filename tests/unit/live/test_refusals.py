@@ -1,4 +1,4 @@
-"""What the server refuses is found within two sessions, and nothing else is taken for it."""
+"""The message that the server refuses is found within two sessions, and no other is blamed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.live.refusals import CROSSING_S, MAX_KEYS, MAX_SENT_IMAGE_BYTES, UNTELLABLE, Content, Refusals, Told
-from agent.live.uplink import AgentChange, Image, Note, ToolResult, TypedText
+from agent.live.refusals import (
+    CROSSING_S,
+    MAX_KEYS,
+    MAX_SENT_PICTURE_BYTES,
+    REFUSED_RESPONSE,
+    Content,
+    Refusals,
+    Told,
+)
+from agent.live.uplink import AgentChange, Note, ToolResult, TypedText
+from agent.picture import Picture
 
 A, B, C = TypedText("a"), TypedText("b"), TypedText("c")
 
@@ -96,14 +105,14 @@ def test_the_same_in_another_form_is_the_same(first: Content, again: Content) ->
 @pytest.mark.parametrize(
     ("first", "other"),
     [
-        (TypedText("words"), TypedText("words", (Image("image/png", b"png"),))),
+        (TypedText("words"), TypedText("words", (Picture(b"png", "image/png"),))),
         (TypedText("words"), TypedText("Words")),
         (ToolResult("id1", "book", {"output": 1}), ToolResult("id1", "book", {"output": 2})),
         (ToolResult("id1", "book", {"output": 1}), ToolResult("id1", "cancel", {"output": 1})),
         (ToolResult("id1", "book", {"output": 1}), Note("book")),
         (
-            ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Image("image/png", b"one"),)),
-            ToolResult("id2", "look", {"output": "(picture 1)"}, images=(Image("image/png", b"two"),)),
+            ToolResult("id1", "look", {"output": "(picture 1)"}, pictures=(Picture(b"one", "image/png"),)),
+            ToolResult("id2", "look", {"output": "(picture 1)"}, pictures=(Picture(b"two", "image/png"),)),
         ),
     ],
 )
@@ -118,16 +127,16 @@ def test_the_model_is_told_that_a_result_cannot_be_told() -> None:
     result = ToolResult("id1", "book", {"output": 1})
     closed_after(refusals, result)
     closed_after(refusals, result)
-    assert refusals.admit(ToolResult("id2", "book", {"output": 1})) == ToolResult("id2", "book", UNTELLABLE)
+    assert refusals.admit(ToolResult("id2", "book", {"output": 1})) == ToolResult("id2", "book", REFUSED_RESPONSE)
     assert refusals.admit(Note("told late", result=result)) is None
 
 
 def test_a_picture_that_is_refused_goes_with_its_result() -> None:
     refusals = Refusals()
-    result = ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Image("image/png", b"bad"),))
+    result = ToolResult("id1", "look", {"output": "(picture 1)"}, pictures=(Picture(b"bad", "image/png"),))
     closed_after(refusals, result)
     closed_after(refusals, result)
-    assert refusals.admit(result) == ToolResult("id1", "look", UNTELLABLE)
+    assert refusals.admit(result) == ToolResult("id1", "look", REFUSED_RESPONSE)
 
 
 def test_a_history_with_suspects_is_told_in_parts() -> None:
@@ -176,7 +185,7 @@ def test_it_does_not_grow() -> None:
 def test_pictures_are_remembered_up_to_a_bound() -> None:
     """While no turn completes nothing is known to be taken; the oldest are let go of."""
     refusals = Refusals()
-    large = Image("image/png", bytes(MAX_SENT_IMAGE_BYTES // 2))
+    large = Picture(bytes(MAX_SENT_PICTURE_BYTES // 2), "image/png")
     for number in range(5):
         refusals.sent([TypedText(str(number), (large,))], 0.0)
     assert refusals.closed() == ()

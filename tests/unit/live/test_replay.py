@@ -1,4 +1,4 @@
-"""What a session may have forgotten is sent again: every word at least once, in order, and no more than needed."""
+"""What a session may have forgotten is sent again: every word, in order, and no more than needed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.live.replay import (
-    MAX_IMAGE_BYTES,
     MAX_OTHERS,
+    MAX_PICTURE_BYTES,
     MAX_SPEECH_S,
     MAX_WITH_SILENCE_S,
+    MAY_CROSS_S,
     PROBABLY_CROSSED_S,
-    SURELY_CROSSED_S,
     ReplayRing,
     Sent,
 )
-from agent.live.uplink import BYTES_PER_S, Audio, Image, Item, Note, Picture, ToolResult, TypedText
+from agent.live.uplink import BYTES_PER_S, Audio, Item, Note, ToolResult, TypedText
+from agent.picture import Picture, Shown
 from tests.support.uplink import items_of
 
-SURELY_S, PROBABLY_S = SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
+SURELY_S, PROBABLY_S = MAY_CROSS_S[1], PROBABLY_CROSSED_S[1]  # until it is known how long connecting takes
 LONG_S = 10.0
 
 
@@ -50,7 +51,7 @@ def test_without_a_handle_or_a_turn_all_is_sent_again_in_order() -> None:
 
 
 def test_pictures_and_tool_results_are_never_sent_again() -> None:
-    ring = after((Picture("camera", 1, 1, b"jpeg"), 0.0), (ToolResult("c1", "x", {}), 0.0))
+    ring = after((Shown("camera", Picture(b"jpeg", "image/jpeg", 1, 1)), 0.0), (ToolResult("c1", "x", {}), 0.0))
     assert ring.since_handle() == []
 
 
@@ -133,9 +134,9 @@ def test_what_is_sent_after_an_exact_handle_leaves_it_exact() -> None:
 @pytest.mark.parametrize(
     ("took_s", "surely_s", "probably_s"),
     [
-        (0.0, SURELY_CROSSED_S[0], PROBABLY_CROSSED_S[0]),
+        (0.0, MAY_CROSS_S[0], PROBABLY_CROSSED_S[0]),
         (0.1, 0.05, 0.0125),
-        (60.0, SURELY_CROSSED_S[1], PROBABLY_CROSSED_S[1]),
+        (60.0, MAY_CROSS_S[1], PROBABLY_CROSSED_S[1]),
     ],
 )
 def test_margins_follow_the_time_of_connecting_within_bounds(
@@ -207,8 +208,8 @@ def test_texts_are_bounded_too() -> None:
 
 
 def test_pictures_of_texts_are_bounded_by_their_bytes() -> None:
-    half = (Image("image/png", bytes(MAX_IMAGE_BYTES // 2)),)
-    asked: list[Item] = [TypedText("one", half), Note("two", images=half), TypedText("three", half)]
+    half = (Picture(bytes(MAX_PICTURE_BYTES // 2), "image/png"),)
+    asked: list[Item] = [TypedText("one", half), Note("two", pictures=half), TypedText("three", half)]
     ring = after(*((item, 0.0) for item in asked))
     assert items_of(ring.since_handle()) == asked[1:]
     assert not ring.covers_words

@@ -1,4 +1,4 @@
-"""What is sent again to the next session lies within the activities in which it was said."""
+"""Speech that is sent again lies within the activities in which it was spoken."""
 
 from __future__ import annotations
 

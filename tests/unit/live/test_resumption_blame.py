@@ -1,4 +1,4 @@
-"""When a lost session is held against the handle that it was resumed from, and what that costs."""
+"""When a lost session counts against the handle that it was resumed from, and what that costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue to the model: bounded, in order, and nothing but old audio is ever dropped."""
+"""The queue to the model is bounded and in order, and drops nothing but old audio."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from agent.live.uplink import (
     Audio,
     Item,
     Note,
-    Picture,
     ToolResult,
     TypedText,
     Uplink,
 )
+from agent.picture import Picture, Shown, SourceName
 from tests.support.uplink import CHUNK_BYTES, audio, take, take_all
 
 
-def picture(number: int, source: str = "camera") -> Picture:
-    return Picture(source, 640, 480, number.to_bytes(4, "big"))
+def picture(number: int, source: SourceName = "camera") -> Shown:
+    return Shown(source, Picture(number.to_bytes(4, "big"), "image/jpeg", 640, 480))
 
 
 def test_items_come_out_in_the_order_in_which_they_went_in() -> None:
@@ -108,7 +108,7 @@ def test_a_picture_pushes_out_no_audio() -> None:
 
 def test_no_word_of_the_caller_shows_in_a_repr() -> None:
     items: list[Item] = [Audio(b"secret"), TypedText("secret"), ToolResult("c1", "x", {"output": "secret"})]
-    items.append(Picture("camera", 1, 1, b"secret"))
+    items.append(Shown("camera", Picture(b"secret", "image/jpeg", 1, 1)))
     assert "secret" not in repr(items)
 
 
@@ -127,7 +127,7 @@ STEPS = st.lists(
 def test_every_item_is_taken_once_in_order_or_dropped_by_its_rule(steps: list[tuple[str, int]]) -> None:
     uplink = Uplink()
     waiting: list[Item] = []  # what has to be queued, apart from the picture
-    newest: Picture | None = None
+    newest: Shown | None = None
     dropped = replaced = 0
     for number, (step, size) in enumerate(steps):
         if step == "take":

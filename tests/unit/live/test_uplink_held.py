@@ -1,4 +1,4 @@
-"""What the caller says while no session takes it waits, and goes out in order before the queue is short again."""
+"""What the caller says between sessions waits, and goes out in order before the queue is short again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from agent.live.uplink import (
     Audio,
     Item,
     Note,
-    Picture,
     ToolResult,
     TypedText,
     Uplink,
 )
+from agent.picture import Picture, Shown
 from tests.support.uplink import audio, take, take_all
 
 CHUNK_BYTES = BYTES_PER_S // 2
@@ -150,10 +150,11 @@ def test_tool_results_are_taken_out_in_order_and_the_rest_stays_in_order() -> No
     uplink = Uplink()
     for item in (half_second(1), result(1), TypedText("hello"), result(2), Note("a note"), result(3)):
         uplink.put(item)
-    uplink.put(Picture("camera", 1, 1, b"jpeg"))
+    uplink.put(Shown("camera", Picture(b"jpeg", "image/jpeg", 1, 1)))
     assert uplink.take_tool_results() == [result(1), result(2), result(3)]
     assert uplink.take_tool_results() == []
-    rest: list[Item] = [half_second(1), TypedText("hello"), Note("a note"), Picture("camera", 1, 1, b"jpeg")]
+    shown = Shown("camera", Picture(b"jpeg", "image/jpeg", 1, 1))
+    rest: list[Item] = [half_second(1), TypedText("hello"), Note("a note"), shown]
     assert take_all(uplink, 4) == rest
 
 

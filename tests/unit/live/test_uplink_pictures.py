@@ -1,13 +1,14 @@
-"""Pictures in the queue to the model: only the newest of each source, and never before anything else."""
+"""The queue to the model keeps the newest picture of each source, and sends everything else first."""
 
 from __future__ import annotations
 
-from agent.live.uplink import MAX_QUEUED_OTHERS, Audio, Item, Picture, TypedText, Uplink
+from agent.live.uplink import MAX_QUEUED_OTHERS, Audio, Item, TypedText, Uplink
+from agent.picture import Picture, Shown, SourceName
 from tests.support.uplink import audio, take_all
 
 
-def picture(source: str, number: int) -> Picture:
-    return Picture(source, 640, 480, bytes([number]))
+def picture(source: SourceName, number: int) -> Shown:
+    return Shown(source, Picture(bytes([number]), "image/jpeg", 640, 480))
 
 
 def test_a_newer_picture_replaces_the_one_that_waits() -> None:

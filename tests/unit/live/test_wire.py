@@ -1,4 +1,4 @@
-"""Golden messages of the Live server, parsed by the real SDK, become facts in the order to act on them."""
+"""Recorded messages of the Live server, parsed by the real SDK, become facts in the order to act on them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,24 @@ import pytest
 from google.genai import _live_converters as live_converters
 from google.genai import types
 
+from agent.events import AgentThought, CodeRan, CodeWritten, Source, SourcesFound, TimedWord
 from agent.live.wire import (
-    Code,
-    CodeResult,
     Fact,
     GenerationComplete,
     GoAway,
     InputTranscript,
     Interrupted,
     OutputTranscript,
-    Picture,
     Resumable,
-    Source,
-    Sources,
     Speech,
     Text,
-    Thought,
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
     Usage,
-    Word,
     facts,
 )
+from agent.picture import Picture
 
 # The SDK keeps an enum value that it does not know, and warns.
 pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
@@ -60,9 +55,9 @@ def turn(*parts: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("mime_type", "expected"),
     [
-        ("image/png", [Picture("image/png", b"png")]),
-        ("IMAGE/JPEG; q=1", [Picture("image/jpeg", b"png")]),
-        ("image/webp;x=1", [Picture("image/webp", b"png")]),
+        ("image/png", [Picture(b"png", "image/png")]),
+        ("IMAGE/JPEG; q=1", [Picture(b"png", "image/jpeg")]),
+        ("image/webp;x=1", [Picture(b"png", "image/webp")]),
         ("video/mp4", []),
     ],
 )
@@ -73,7 +68,7 @@ def test_a_picture_of_the_model(mime_type: str, expected: list[Fact]) -> None:
 def test_pictures_speech_and_words_come_in_order() -> None:
     parts = (audio(b"one", "image/png"), audio(), {"text": "two"}, audio(b"three", "image/gif"))
     assert read(content(modelTurn=turn(*parts))) == [
-        *(Picture("image/png", b"one"), Speech(PCM, 24_000), Text("two"), Picture("image/gif", b"three"))
+        *(Picture(b"one", "image/png"), Speech(PCM, 24_000), Text("two"), Picture(b"three", "image/gif"))
     ]
 
 
@@ -162,7 +157,7 @@ def test_sources_are_told_once_each_and_only_if_a_browser_may_open_them() -> Non
     ]
     message = content(groundingMetadata={"groundingChunks": chunks, "webSearchQueries": ["rome weather"]})
     assert read(message) == [
-        Sources(
+        SourcesFound(
             ("rome weather",),
             (Source("Rome", "https://rome.example/a"), Source("http://plain.example/", "http://plain.example/")),
         )
@@ -177,9 +172,9 @@ def test_thoughts_and_programs_are_told_apart_from_what_is_said() -> None:
         {"text": "One."},
     )
     assert read(content(modelTurn=turn(*parts))) == [
-        Thought("**Adding**"),
-        Code("python", "print(1)"),
-        CodeResult("deadline_exceeded", "1"),
+        AgentThought("**Adding**"),
+        CodeWritten("python", "print(1)"),
+        CodeRan("deadline_exceeded", "1"),
         Text("One."),
     ]
 
@@ -188,7 +183,9 @@ def test_the_times_of_words_are_handed_on() -> None:
     words = [{"word": "hello", "startOffset": "0.5s", "endOffset": "0.9s"}, {"word": "there", "startOffset": "odd"}]
     heard = {"text": "hello there", "words": words}
     assert read(content(inputTranscription=heard)) == [
-        InputTranscript("hello there", finished=False, words=(Word("hello", 0.5, 0.9), Word("there", None, None)))
+        InputTranscript(
+            "hello there", finished=False, words=(TimedWord("hello", 0.5, 0.9), TimedWord("there", None, None))
+        )
     ]
 
 
@@ -415,6 +412,6 @@ def test_what_the_server_says_is_made_valid_unicode() -> None:
         InputTranscript(whole, finished=False),
         OutputTranscript(whole, finished=False),
         Text(whole),
-        Thought(whole),
+        AgentThought(whole),
         ToolCall("c1", "book", {whole: [whole]}),
     ]

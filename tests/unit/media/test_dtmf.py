@@ -1,4 +1,4 @@
-"""Keys of a telephone as RTP events: each is told once, whatever arrives and however a telephone stamps it."""
+"""Telephone keys as RTP events: each is reported once, whatever arrives and however it is stamped."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from aiortc.codecs.vpx import Vp8Encoder, vp8_depayload
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.keyframe import MAX_OPEN_FRAMES, MAX_PACKETS, Assembler, Part, is_key_frame, starts_frame
+from agent.media.keyframe import MAX_OPEN_FRAMES, MAX_PACKETS_PER_FRAME, Assembler, Part, is_key_frame, starts_frame
 from tests.support.pictures import encoded, scene
 
 FRAMES = {
@@ -122,6 +122,6 @@ def test_a_retransmission_completes_a_frame_while_later_ones_come() -> None:
 
 def test_a_frame_without_end_is_dropped() -> None:
     assembler = Assembler()
-    for number in range(3 * MAX_PACKETS):
+    for number in range(3 * MAX_PACKETS_PER_FRAME):
         assert assembler.push(Part(number, 0, False, number == 0, b"x")) is None
-        assert all(len(frame._parts) <= MAX_PACKETS for frame in assembler._open.values())
+        assert all(len(frame._parts) <= MAX_PACKETS_PER_FRAME for frame in assembler._open.values())

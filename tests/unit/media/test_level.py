@@ -1,4 +1,4 @@
-"""Speech is told from silence, clicks and steady noise by its level."""
+"""Speech is distinguished from silence, clicks and steady noise by its level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from agent.media.level import (
     AUDIBLE_PEAK,
     HANGOVER_FRAMES,
-    QUIETEST_SPEECH_DBFS,
+    MIN_SPEECH_DBFS,
     START_FRAMES,
     SpeechLevel,
     is_audible,
@@ -80,7 +80,7 @@ def test_a_pause_between_words_ends_no_talkspurt() -> None:
 
 def test_what_is_too_faint_is_never_speech() -> None:
     level = after(*[SILENCE] * 50)
-    assert not any(level.push(sound(QUIETEST_SPEECH_DBFS - 1)) for _ in range(100))
+    assert not any(level.push(sound(MIN_SPEECH_DBFS - 1)) for _ in range(100))
     assert not level.speaking
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from agent.media.pace import AHEAD_SAMPLES, STORE_SAMPLES, Pace
+from agent.media.pace import AHEAD_SAMPLES, PREBUFFER_SAMPLES, Pace
 
 CHUNK = 960  # 40 ms
 FRAME = 480
@@ -12,8 +12,8 @@ FRAME = 480
 
 def test_a_burst_begins_at_once() -> None:
     pace = Pace()
-    pace.pushed(STORE_SAMPLES, 0.0)
-    assert pace.may_begin(STORE_SAMPLES, 0.0)
+    pace.pushed(PREBUFFER_SAMPLES, 0.0)
+    assert pace.may_begin(PREBUFFER_SAMPLES, 0.0)
 
 
 def test_a_small_first_chunk_waits_for_the_next() -> None:
@@ -32,7 +32,7 @@ def test_a_reply_that_is_shorter_than_the_store_is_heard() -> None:
 
 def test_a_fast_model_is_trusted_until_it_runs_dry() -> None:
     pace = Pace()
-    pace.pushed(STORE_SAMPLES + AHEAD_SAMPLES, 0.0)
+    pace.pushed(PREBUFFER_SAMPLES + AHEAD_SAMPLES, 0.0)
     pace.ended(ran_dry=False)
     pace.pushed(CHUNK, 5.0)
     assert pace.may_begin(CHUNK, 5.0)

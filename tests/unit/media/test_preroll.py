@@ -1,11 +1,11 @@
-"""The beginning of a speech whose mark comes late is kept, and nothing else."""
+"""If the mark comes late, the beginning of the speech is kept, and nothing else."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from agent.media.fir import Pcm
-from agent.media.preroll import KEPT_FRAMES, LEAD_FRAMES, Preroll
+from agent.media.preroll import LEAD_FRAMES, MAX_FRAMES, Preroll
 
 
 def frame(number: int) -> Pcm:
@@ -32,9 +32,9 @@ def test_speech_that_has_ended_is_not_kept() -> None:
 
 def test_a_second_at_most_is_kept() -> None:
     preroll = Preroll()
-    for number in range(3 * KEPT_FRAMES):
+    for number in range(3 * MAX_FRAMES):
         preroll.push(frame(number), speaking=True)
-    assert numbers(preroll.take()) == list(range(2 * KEPT_FRAMES, 3 * KEPT_FRAMES))
+    assert numbers(preroll.take()) == list(range(2 * MAX_FRAMES, 3 * MAX_FRAMES))
 
 
 def test_what_was_taken_is_not_taken_again() -> None:

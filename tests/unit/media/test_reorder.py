@@ -199,6 +199,7 @@ def _missing(released: list[Released], count: int) -> set[int]:
     return set(range(count)) - set(numbers(released))
 
 
+@pytest.mark.slow
 def test_a_call_of_an_hour_keeps_time() -> None:
     """180,000 packets, both counters wrap, 1 % is lost."""
     rng = random.Random(3)
@@ -305,6 +306,7 @@ def test_pauses_are_as_long_as_the_timestamps_say(sender: Sender, seed: int) -> 
     assert released == rtp_ticks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drift_ppm", [-300, -50, 50, 300])
 @pytest.mark.parametrize("jitter", [0.0, 0.05])
 def test_a_clock_that_drifts_is_followed(drift_ppm: int, jitter: float) -> None:

@@ -22,9 +22,14 @@ def png(width: int, height: int) -> bytes:
 
 
 def test_a_jpeg_and_a_png() -> None:
-    width, height, jpeg = encode_jpeg(av.VideoFrame.from_ndarray(plain(320, 240, RED), "rgb24"), 768)
-    still = read_still(jpeg)
-    assert (still.mime_type, still.width, still.height, still.data) == ("image/jpeg", width, height, jpeg)
+    jpeg = encode_jpeg(av.VideoFrame.from_ndarray(plain(320, 240, RED), "rgb24"), 768)
+    still = read_still(jpeg.data)
+    assert (still.mime_type, still.width, still.height, still.data) == (
+        "image/jpeg",
+        jpeg.width,
+        jpeg.height,
+        jpeg.data,
+    )
     still = read_still(png(64, 48))
     assert (still.mime_type, still.width, still.height) == ("image/png", 64, 48)
 

@@ -1,4 +1,4 @@
-"""When a key frame is taken and when one is asked for; time is passed in."""
+"""When a key frame is taken, and when one is asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.throttle import FIRST_GRACE_S, MAX_SILENT_ASKS, REPEAT_S, Throttle
+from agent.media.throttle import FIRST_GRACE_S, MAX_SILENT_REQUESTS, REPEAT_S, Throttle
 
 
 def test_nothing_is_asked_for_before_video_comes() -> None:
@@ -66,7 +66,7 @@ def test_a_sender_gone_silent_is_not_asked_for_ever() -> None:
         now += wait
         throttle.asked(now)
         asks += 1
-    assert asks == MAX_SILENT_ASKS
+    assert asks == MAX_SILENT_REQUESTS
     assert throttle.arrived(100.0), "back again"
     assert throttle.ask_in(100.0) == 0.0
 

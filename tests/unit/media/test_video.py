@@ -1,4 +1,4 @@
-"""Key frames to JPEG: sizes, colours, corrupt data, and what counts as unchanged. No loop."""
+"""Key frames become JPEGs: sizes, colours, corrupt data, and what counts as unchanged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def changed(one: av.VideoFrame, other: av.VideoFrame) -> bool:
 def test_a_key_frame_becomes_a_jpeg(codec: str, size: tuple[int, int], expected: tuple[int, int]) -> None:
     looked = look(EncodedFrame(codec, key_frame(codec, plain(*size, GREEN))), 768, None, True)
     assert looked.jpeg is not None
-    width, height, data = looked.jpeg
+    width, height, data = looked.jpeg.width, looked.jpeg.height, looked.jpeg.data
     assert (width, height) == expected == picture_size(data)
     assert np.abs(decoded_jpeg(data).astype(int) - GREEN).max() < 12, "colours and range are kept"
 
@@ -55,8 +55,8 @@ def test_odd_sizes(size: tuple[int, int]) -> None:
     """VP8 has them; H.264 in 4:2:0 crops by two pixels only."""
     looked = look(EncodedFrame("vp8", key_frame("vp8", plain(*size, BLUE))), 768, None, True)
     assert looked.jpeg is not None
-    assert picture_size(looked.jpeg[2]) == fitting(*size, 768)
-    assert np.abs(decoded_jpeg(looked.jpeg[2]).astype(int) - BLUE).max() < 12
+    assert picture_size(looked.jpeg.data) == fitting(*size, 768)
+    assert np.abs(decoded_jpeg(looked.jpeg.data).astype(int) - BLUE).max() < 12
 
 
 def test_scaling_keeps_the_shape_and_never_enlarges() -> None:
@@ -69,14 +69,15 @@ def test_scaling_keeps_the_shape_and_never_enlarges() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (2, 400), (4000, 2)])
 def test_jpegs_of_strange_shapes(size: tuple[int, int]) -> None:
     frame = av.VideoFrame.from_ndarray(plain(*size), "rgb24").reformat(format="yuv420p")
-    width, height, data = encode_jpeg(frame, 768)
+    jpeg = encode_jpeg(frame, 768)
+    width, height, data = jpeg.width, jpeg.height, jpeg.data
     assert picture_size(data) == (width, height) == fitting(*size, 768)
 
 
 def test_the_picture_is_good_and_not_large() -> None:
     picture = scene(640, 480, noise=3)
     frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
-    _, _, data = encode_jpeg(frame, 768)
+    data = encode_jpeg(frame, 768).data
     assert len(data) < 45_000
     source = frame.to_ndarray(format="rgb24").astype(float)
     error = np.mean((decoded_jpeg(data).astype(float) - source) ** 2)
@@ -113,7 +114,7 @@ def test_corrupt_key_frames_do_no_harm(codec: str, data: st.DataObject) -> None:
     except MediaError:
         return
     assert looked.jpeg is not None
-    assert max(looked.jpeg[:2]) <= 768
+    assert max(looked.jpeg.width, looked.jpeg.height) <= 768
 
 
 GOOD = {codec: key_frame(codec, scene(64, 48, noise=5)) for codec in CODECS}

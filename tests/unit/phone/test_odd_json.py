@@ -1,4 +1,4 @@
-"""JSON that is nested too deeply, or of another shape, is a message that cannot be read, whoever sent it."""
+"""JSON that is nested too deeply or has the wrong shape is an unreadable message, whoever sent it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A carrier's chunks in time: what is missing, doubled, late, or numbered in a way that nobody could know."""
+"""A carrier's chunks in time: missing, doubled, late, or numbered in an unknown way."""
 
 from __future__ import annotations
 

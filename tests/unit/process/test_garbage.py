@@ -1,4 +1,4 @@
-"""When Python looks for memory that holds itself, and that what can be refused or heard leaves none."""
+"""When Python collects garbage, and that refused offers and codecs leave no cycles behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines that nobody reads are dropped and never waited for; what strangers cause is counted."""
+"""Log lines that nobody reads are dropped, never waited for; those that strangers cause are counted."""
 
 from __future__ import annotations
 

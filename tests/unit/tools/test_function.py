@@ -1,4 +1,4 @@
-"""Typed functions become tools: what fits the schema is accepted, what does not is refused in clear words."""
+"""Typed functions become tools: arguments that fit the schema are accepted, others are refused clearly."""
 
 from __future__ import annotations
 

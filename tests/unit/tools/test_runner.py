@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from agent.errors import ToolError
+from agent.picture import Picture
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
-from agent.tools.picture import Picture
 from agent.tools.runner import MAX_ANSWER_CHARS, MAX_ERROR_CHARS, ToolAnswer, run_tool
 
 

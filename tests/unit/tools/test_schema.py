@@ -1,4 +1,4 @@
-"""Schemas of tools say the same as before, in words that the Live API takes, and never more strictly."""
+"""Tool schemas keep their meaning in terms that the Live API takes, and never become stricter."""
 
 from __future__ import annotations
 

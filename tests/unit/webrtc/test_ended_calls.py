@@ -1,4 +1,4 @@
-"""Calls that have ended are known for a minute, and no more of them than fit."""
+"""Ended calls are remembered for a minute, up to a fixed number."""
 
 from __future__ import annotations
 

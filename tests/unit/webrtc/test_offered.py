@@ -1,4 +1,4 @@
-"""What of an offer is taken: aiortc gets nothing that it could stumble over, the rest is refused in its place."""
+"""Which parts of an offer are accepted: aiortc gets nothing it could fail on; the rest is refused in its place."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_password_is_not_said_again() -> None:
 
 @st.composite
 def damaged_offers(draw: st.DrawFn) -> str:
-    """A client's offer, of which lines are lost, cut off, doubled, moved or spoiled."""
+    """Draw a client's offer with lines that are lost, cut off, doubled, moved or damaged."""
     lines = draw(st.sampled_from(list(OFFERS.values()))).splitlines()
     for _ in range(draw(st.integers(1, 6))):
         at, to = draw(st.integers(0, len(lines) - 1)), draw(st.integers(0, len(lines) - 1))
@@ -193,7 +193,7 @@ def damaged_offers(draw: st.DrawFn) -> str:
 
 @given(damaged_offers())
 def test_whatever_is_taken_of_a_damaged_offer_aiortc_can_take(offer: str) -> None:
-    """Its rules are those of setRemoteDescription; what it would raise of is a 500."""
+    """Its rules are those of setRemoteDescription; anything that it raises would be a 500."""
     try:
         offered = read_offer(offer)
     except OfferError as error:

@@ -1,4 +1,4 @@
-"""Who makes room when too many calls are not connected yet."""
+"""Which call makes room when too many are not connected yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from signaling.webrtc.pending import MIN_PATIENCE_S, Pending, Slot, holder_of
 
 
 def crowd(*holders: str, at: float = 0.0) -> tuple[Pending, list[Slot]]:
-    """Return pending calls, a millisecond after the other."""
+    """Return pending calls, one per millisecond."""
     pending = Pending()
     slots = [Slot(holder, at + number / 1000, f"rtc_{number}") for number, holder in enumerate(holders)]
     for slot in slots:

@@ -1,4 +1,4 @@
-"""Descriptions are untrusted text, of which lines and sections are read."""
+"""Session descriptions are untrusted text that is read by lines and sections."""
 
 from __future__ import annotations
 

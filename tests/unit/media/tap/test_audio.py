@@ -1,4 +1,4 @@
-"""The contract with aiortc's internals: if one of these fails, the tap must be written anew for that version."""
+"""The contract with aiortc's internals: if one of these fails, the tap must be adapted to that version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps bad datagrams from ending a call: the contract with aiortc and aioice, and any bytes at all."""
+"""Bad datagrams do not end a call: the contract with aiortc and aioice, and any bytes at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.media.tap.guard import _BY_SOURCE, MALFORMED, MAX_SOURCES, MOST_RESENT, guard
+from agent.media.tap.guard import _BY_SOURCE, MALFORMED, MAX_RESENT_AT_ONCE, MAX_SOURCES, guard
 
 URIS = [
     "urn:ietf:params:rtp-hdrext:sdes:mid",
@@ -197,7 +197,7 @@ async def test_no_more_is_sent_again_than_there_is() -> None:
     ]
     for packet in asked:
         router.route_rtcp(packet)
-    assert asked[0].lost == [*range(MOST_RESENT)]
+    assert asked[0].lost == [*range(MAX_RESENT_AT_ONCE)]
     assert asked[1].lost in ([], [7], [7, 8])
 
 

@@ -1,4 +1,4 @@
-"""Hold an answer against its offer by the rules of RFC 3264, RFC 8829 and RFC 8843; reads SDP in its own way."""
+"""Check SDP answers against their offers by RFC 3264, RFC 8829 and RFC 8843, with an SDP reader of its own."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def bundle_of(sdp: str) -> list[str] | None:
     return found[0].split() if found else None
 
 
-def faults(offer: str, answer: str) -> list[str]:
-    """Return what is wrong with an answer; nothing, if it is right."""
+def mistakes(offer: str, answer: str) -> list[str]:
+    """Return what is wrong with an answer; an empty list if nothing is."""
     if re.search(r"(?<!\r)\n|\r(?!\n)", answer) or not answer.endswith("\r\n"):
         return ["lines do not end with CR LF"]
     offered, answered = sections_of(offer), sections_of(answer)
@@ -70,9 +70,9 @@ def faults(offer: str, answer: str) -> list[str]:
     if [section.kind for section in offered] != [section.kind for section in answered]:
         return ["other sections than were offered"]
     found = [
-        f"section {index}, {theirs.kind}: {fault}"
+        f"section {index}, {theirs.kind}: {mistake}"
         for index, (theirs, ours) in enumerate(zip(offered, answered, strict=True))
-        for fault in (_refusal(theirs, ours) if ours.refused else _acceptance(theirs, ours, tag))
+        for mistake in (_refusal(theirs, ours) if ours.refused else _acceptance(theirs, ours, tag))
     ]
     return found + list(_bundle(offered, answered, bundle_of(offer), bundle_of(answer)))
 
