@@ -81,6 +81,8 @@ class Call:
         settings = setup.settings
         self.call_id, self.caller, self.model = call_id, caller, settings.model
         self.client_may_instruct = settings.client_may_instruct
+        self.purse = purse
+        "What is charged for the call besides its own budget."
         self.asides = Asides()
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
