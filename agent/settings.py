@@ -53,6 +53,7 @@ GROUPS = {
     "compression_trigger_tokens": "The Live session",
     "connect_timeout_s": "Calls",
     "budget_usd": "Cost and time limits",
+    "summary_model": "After the call",
     "janus_url": "Telephones",
     "history_url": "History, recordings and webhooks",
 }
@@ -300,6 +301,13 @@ class Settings(BaseSettings):
     )
     key_daily_minutes: float | None = Field(
         None, gt=0, description="Like daily_minutes, for calls made with the server key."
+    )
+
+    # after the call
+    summary_model: str = Field(
+        "gemini-3.8-flash",
+        min_length=1,
+        description="The model that sums up calls, if the agent's file asks for it.",
     )
 
     # telephones

@@ -16,6 +16,7 @@ from agent.author.agent import Agent as Definition
 from agent.author.agent import check_names
 from agent.author.hooks import Hooks
 from agent.call.stats import watch_loop
+from agent.call.summary import Summariser
 from agent.errors import ConfigError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
@@ -24,6 +25,7 @@ from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.settings import Settings, unknown_variables
+from agent.summary import SummaryWish
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
@@ -113,13 +115,13 @@ async def running(
         ConfigError: the address cannot be listened on, or the prices, a tool or a hook cannot be used.
     """
     settings = definition.settings(settings)
-    own, hooks = definition.declared_tools(), definition.hooks()
+    own, hooks, wish = definition.declared_tools(), definition.hooks(), definition.summary_wish()
     async with mcp_tools(definition.mcp_servers, [tool.name for tool in own]) as mcp:
         tools = [*own, *mcp]
         check_names(tools)
         check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
-        async with _serving(settings, live, outage, tools, definition.greeting, hooks) as address:
+        async with _serving(settings, live, outage, tools, definition.greeting, hooks, wish) as address:
             yield address
 
 
@@ -131,13 +133,17 @@ async def _serving(
     tools: Sequence[Tool],
     greeting: str | None,
     hooks: Hooks,
+    wish: SummaryWish | None,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
     ice.check_media_addresses(settings)
     tap_ice.guard()
     note_closed_connects(asyncio.get_running_loop())
-    calls = Calls(settings, outage, hooks)
     client = live_client(live, settings)
+    summariser = None
+    if wish is not None:
+        summariser = Summariser(client, wish, wish.model or settings.summary_model, prices)
+    calls = Calls(settings, outage, hooks, summariser)
     answering = Answering(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()

@@ -86,6 +86,8 @@ class Call:
         self.call_id, self.caller, self.model = call_id, caller, settings.model
         self.client_may_instruct = settings.client_may_instruct
         self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
+        self.purse = purse
+        "What is charged for the call besides its own budget."
         self.asides = Asides()
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()

@@ -136,6 +136,14 @@ class _CallsCollector(Collector):
         for named, count in self._calls.events.items():
             happened.add_metric(list(named), count)
         yield happened
+        summaries = CounterMetricFamily(
+            "talkspurt_summaries",
+            "Calls that were summed up after their end, by state and reason.",
+            labels=["state", "reason"],
+        )
+        for named, count in self._calls.summaries.states.items():
+            summaries.add_metric(list(named), count)
+        yield summaries
         yield from self._money()
         yield from self._budgets()
         for name, value in asdict(self._calls.stats()).items():

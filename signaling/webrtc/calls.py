@@ -18,6 +18,7 @@ from agent.author.hooks import NO_HOOKS, Hooks
 from agent.call.call import Call
 from agent.call.hooks import CallHooks, HookCounts
 from agent.call.stats import CallStats, notable
+from agent.call.summary import Summariser
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
@@ -29,6 +30,7 @@ from signaling.webrtc.admission import Admission
 from signaling.webrtc.ended import EndedCalls
 from signaling.webrtc.leg import Leg
 from signaling.webrtc.pending import Slot
+from signaling.webrtc.summaries import Summaries
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +46,15 @@ class Calls:
         settings: the service's settings.
         outage: see `Admission`.
         hooks: what the agent wants to be told of each call.
+        summariser: sums up the calls that are over; None if the agent does not ask for it.
     """
 
     def __init__(
-        self, settings: Settings, outage: Callable[[], str | None] = lambda: None, hooks: Hooks = NO_HOOKS
+        self,
+        settings: Settings,
+        outage: Callable[[], str | None] = lambda: None,
+        hooks: Hooks = NO_HOOKS,
+        summariser: Summariser | None = None,
     ) -> None:
         self.admission = Admission(settings, outage, self._give_up)
         "Says whether another call may begin."
@@ -68,6 +75,8 @@ class Calls:
         "Are handed each call before it runs, to observe it."
         self._hooks = hooks
         self._hook_counts = HookCounts()
+        self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
+        "Sums up the calls that are over."
         self._stats_of_ended = CallStats()
         self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
@@ -96,6 +105,7 @@ class Calls:
         """Add up what all calls since the start have used and cost."""
         total = Spent()
         total.add(self._spent_by_ended)
+        total.add(self.summaries.spent)
         for leg in self._legs.values():
             total.add(leg.call.meter.spent)
         return total
@@ -179,6 +189,7 @@ class Calls:
             _done, stuck = await asyncio.wait(self._tasks, timeout=END_TIMEOUT_S)
             if stuck:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
+        await self.summaries.drain()
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
@@ -203,6 +214,7 @@ class Calls:
             await self._close(leg, slot)
             if hooks is not None:
                 await hooks.end()
+            self.summaries.begin(leg.call)
 
     async def _close(self, leg: Leg, slot: Slot) -> None:
         call = leg.call
