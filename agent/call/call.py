@@ -39,7 +39,6 @@ from agent.live.session import LiveClient
 from agent.live.uplink import Item
 from agent.media.inbound import Ear
 from agent.picture import Picture
-from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,6 @@ class Call:
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
-        self._greets = kept is None
         self._wants_thoughts = settings.include_thoughts
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
@@ -121,12 +119,10 @@ class Call:
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
-        self.change_agent, self.media_flows = self.sessions.change_agent, self._greeting.media_flows
+        self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
+        self.media_flows = self._greeting.media_flows
         for observer in (self._limits.note, self.counts.note, self.farewell.note, self._greeting.note):
             self.observe(observer)
-        if kept is not None and kept.open_tools:
-            cut_off = ", ".join(kept.open_tools)
-            self.add_to_context(f"These tools were cut off and have no result: {cut_off}.")
 
     @property
     def ready(self) -> events.AgentReady | None:
@@ -181,8 +177,7 @@ class Call:
                 self._start(partial(self.sessions.hold, path), "live")
                 self._start(self._watch_silence, "silence")
                 self._start(self._limits.keep, "limits")
-                if self._greets:
-                    self._start(self._greeting.run, "greeting")
+                self._start(self._greeting.run, "greeting")
                 if ear is not None:
                     self._start(partial(self.hearing.listen, ear), "listen")
                 for eye in self.eyes:
@@ -205,10 +200,6 @@ class Call:
         """End the call; the first reason counts. See `events.CallEnded`."""
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
-
-    def send_event(self, name: str, data: Any) -> None:
-        """Send something to the caller's page or app: what JSON can hold."""
-        self._carry_out([events.AppEventSent(valid_text(name), valid_json(data))])
 
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.

@@ -116,7 +116,7 @@ def wired(
         Speaking(ports, conversation, playout, phase_s=phase_s),
         hearing,
         briefing,
-        Greeting(setup, conversation, briefing),
+        Greeting(setup, conversation, briefing, kept),
         Farewell(ports, playout, writes=not settings.audio_output),
         sessions,
     )
