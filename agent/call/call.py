@@ -41,7 +41,6 @@ from agent.live.session import LiveClient
 from agent.live.uplink import Item
 from agent.media.inbound import Ear
 from agent.picture import Picture
-from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +94,6 @@ class Call:
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
-        self._greets = kept is None
         self.set_up: events.CallSetUp | None = None
         "Set once caller and agent can hear each other."
         self._heard = False
@@ -134,7 +132,7 @@ class Call:
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
-        self.change_agent = self.sessions.change_agent
+        self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
         for observer in (
             self._note_time,
             self._limits.note,
@@ -143,9 +141,6 @@ class Call:
             self._greeting.note,
         ):
             self.observe(observer)
-        if kept is not None and kept.open_tools:
-            cut_off = ", ".join(kept.open_tools)
-            self.add_to_context(f"These tools were cut off and have no result: {cut_off}.")
 
     @property
     def ready(self) -> events.AgentReady | None:
@@ -200,8 +195,7 @@ class Call:
                 self._start(partial(self.sessions.hold, path), "live")
                 self._start(self._watch_silence, "silence")
                 self._start(self._limits.keep, "limits")
-                if self._greets:
-                    self._start(self._greeting.run, "greeting")
+                self._start(self._greeting.run, "greeting")
                 if ear is not None:
                     self._start(partial(self.hearing.listen, ear), "listen")
                 for eye in self.eyes:
@@ -230,10 +224,6 @@ class Call:
         self.timeline.reach("dtls", self._clock())
         self._greeting.media_flows()
         self._tell_set_up()
-
-    def send_event(self, name: str, data: Any) -> None:
-        """Send something to the caller's page or app: what JSON can hold."""
-        self._carry_out([events.AppEventSent(valid_text(name), valid_json(data))])
 
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
