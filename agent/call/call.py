@@ -233,7 +233,7 @@ class Call:
         self._ports.let_go()
         self.observers.let_go()
         self.eyes.clear()
-        for part in (self.voice, self.hearing, self.sessions, self.tools):
+        for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
 
     # routing
