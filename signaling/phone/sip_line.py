@@ -267,7 +267,7 @@ class SipLine:
             headers if isinstance(headers, dict) else {},
         )
         channel.call = SipCall(channel.handle, caller_id.trimmed(), self._settings)
-        self._spawn(channel.call, answer_call(self._negotiator, channel.call, notice.sdp))
+        self._spawn(channel.call, answer_call(self._negotiator, channel.call, notice.sdp, self.user))
 
 
 def register_request(settings: Settings) -> dict[str, Any]:

@@ -157,7 +157,6 @@ class Calls:
         call = leg.call
         self.started += 1
         self.audit.watch(call)
-        slot.call_id = call.call_id
         call.observe(self._count)
         for watch in self.watchers:
             watch(call)
@@ -165,6 +164,7 @@ class Calls:
         if hooks is not None:
             call.observe(hooks.note)
         self._legs[call.call_id] = leg
+        slot.call_id = call.call_id  # from here on the leg's owner gives the room back
         self._idle.clear()
         task = asyncio.create_task(self._own(leg, slot, hooks), name=f"call-{call.call_id}")
         self._tasks.add(task)
