@@ -6,9 +6,16 @@ are the extra ``history``: nothing else of this folder is imported before `want_
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
+from agent.settings import Settings
+
+if TYPE_CHECKING:
+    from signaling.history.history import History
 
 PACKAGES = ("sqlalchemy", "greenlet", "aiosqlite", "asyncpg", "obstore", "standardwebhooks")
 
@@ -28,3 +35,35 @@ def want_packages(setting: str) -> None:
             f"{setting} needs the extra `history`: pip install '.[history]' in talkspurt's own folder "
             f"(missing: {', '.join(missing)})"
         )
+
+
+@asynccontextmanager
+async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[History | None]:
+    """Keep calls as the settings say, until the end of the block; yields None if nothing is kept.
+
+    Args:
+        settings: the service's settings.
+        worker: name of this process; no other process running on the same database may have it.
+
+    Raises:
+        ConfigError: a package is missing, or a setting cannot be used.
+    """
+    if settings.history_url is None:
+        yield None
+        return
+    want_packages(settings.source("history_url"))
+    from signaling.history.deliver import Endpoint
+    from signaling.history.history import open_history
+
+    endpoint = None
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
+        secrets = settings.webhook_secret.get_secret_value().split()
+        endpoint = Endpoint(settings.webhook_url, secrets, allow_private=settings.webhook_allow_private)
+    async with open_history(
+        settings.history_url,
+        worker=worker,
+        record_store=settings.record_store,
+        retention_days=settings.retention_days,
+        endpoint=endpoint,
+    ) as history:
+        yield history

@@ -37,6 +37,7 @@ DRIVERS = {
 CONNECT_TIMEOUT_S = 5.0
 BUSY_TIMEOUT_MS = 10_000  # of another process that writes to the same file
 WAIT_TO_WRITE_S = 60.0  # behind what is being erased
+ANALYSED_ROWS = 1000  # of each index
 MERGED_PAGES = 200  # of the full-text index in one go: some 50 ms in which nobody else writes
 CHECKPOINT_TRIES = 100
 CHECKPOINT_PAUSE_S = 0.1
@@ -147,6 +148,13 @@ class Database:
                 await self._rewrite_postgresql()
             self._scrubs_done = covered
 
+    async def tune(self) -> None:
+        """Let SQLite look at a sample of what it holds, to choose indexes by; PostgreSQL does so by itself."""
+        if self.dialect == SQLITE:
+            async with self.write() as connection:
+                await connection.exec_driver_sql(f"PRAGMA analysis_limit = {ANALYSED_ROWS}")
+                await connection.exec_driver_sql("ANALYZE call")
+
     async def close(self) -> None:
         """Close all connections."""
         await self._reading.dispose()
@@ -191,7 +199,8 @@ class Database:
                 pool_pre_ping=not writes,  # whoever writes tries again anyway
                 connect_args={
                     "timeout": CONNECT_TIMEOUT_S,
-                    "server_settings": {"application_name": "talkspurt"},
+                    # A plan that has not seen the words takes rare ones for common ones, and looks at every turn.
+                    "server_settings": {"application_name": "talkspurt", "plan_cache_mode": "force_custom_plan"},
                 },
             )
         engine = create_async_engine(

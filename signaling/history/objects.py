@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -185,7 +185,7 @@ def _open(url: str) -> Any:
         "allow_http": options.get("endpoint", "").startswith("http:"),
     }
     retries: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=REQUEST_TIMEOUT_S)}
-    bare = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+    bare = url.partition("?")[0]
     try:
         return from_url(bare, config=config, client_options=client, retry_config=retries)
     except (BaseError, ValueError, TypeError) as error:

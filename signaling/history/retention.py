@@ -61,6 +61,7 @@ async def keep_days(database: Database, objects: Objects | None, days: float | N
         now_ms = round(clock() * 1000)
         try:
             await store.forget_erased(database, now_ms)
+            await database.tune()
             if days is not None:
                 deleted = await delete_older(database, objects, now_ms - round(days * DAY_MS), now_ms)
                 if deleted:

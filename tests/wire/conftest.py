@@ -16,7 +16,7 @@ __all__ = ["emulator", "server", "service", "url"]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
-    """One PostgreSQL for all tests; each has a database of its own in it."""
+    """One PostgreSQL for all tests; each finds it empty."""
     if postgres.programs() is None:
         pytest.skip(postgres.MISSING)
     with running_postgres() as running_one:
@@ -29,4 +29,4 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'calls.db'}"
     running_one: Postgres = request.getfixturevalue("server")
-    return running_one.new_database()
+    return running_one.empty_database()

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from agent.errors import ConfigError
+from agent.settings import Settings
 from signaling.history import history as keeper
-from signaling.history import read, retention, store
+from signaling.history import history_of, read, retention, store
 from signaling.history.database import FAILURES, Database
 from signaling.history.history import History, open_history
 from signaling.history.objects import Objects, StoreError
@@ -619,7 +621,7 @@ async def test_a_database_that_is_down_loses_nothing() -> None:
     """It is down when the service starts, and once more while calls run; they are not kept waiting."""
     loop = asyncio.get_running_loop()
     with running_postgres() as own:
-        url = own.new_database()
+        url = own.empty_database()
         own.stop()
         async with open_history(url) as history:
             slowest_s = 0.0
@@ -660,3 +662,30 @@ async def test_the_end_of_the_service_waits_for_the_last_writes(url: str) -> Non
             history.ended(of, end(of))
     async with open_history(url) as history:
         assert len(await history.page(filters=Filters(state="ended"), limit=500)) == 200
+
+
+async def test_the_settings_say_what_is_kept(tmp_path: Path) -> None:
+    async with history_of(Settings()) as nothing:
+        assert nothing is None
+    assert list_of(tmp_path) == []
+    secret = "whsec_" + "A" * 43
+    settings = Settings(
+        history_url=f"sqlite:///{tmp_path / 'calls.db'}",
+        record_store=str(tmp_path / "recordings"),
+        retention_days=30,
+        webhook_url="https://hook.example/",
+        webhook_secret=SecretStr(f"{secret} {secret}"),
+    )
+    async with history_of(settings) as history:
+        assert history is not None
+        assert history.deliverer is not None
+        assert history.objects is not None
+        await keep(history, 1)
+    assert list_of(tmp_path) == ["calls.db", "recordings"]
+    with pytest.raises(ConfigError, match="webhook_secret"):
+        async with history_of(settings.model_copy(update={"webhook_secret": SecretStr("whsec_short")})):
+            pass
+
+
+def list_of(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
