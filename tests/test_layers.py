@@ -103,6 +103,7 @@ FOLDERS = {
             "agent.media.tap",
             "signaling.command",
             "signaling.dialects",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
@@ -161,7 +162,7 @@ FOLDERS = {
         edge=("cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.http",),
+        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),

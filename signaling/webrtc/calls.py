@@ -66,6 +66,8 @@ class Calls:
         "Callers' candidates that no checks were sent to, by reason."
         self.observers: list[Observer] = []
         "Are handed every event of all calls, as `Call.observe` says."
+        self.watchers: list[Callable[[Leg], None]] = []
+        "Are handed each call before it runs, to observe it."
         self._hooks = hooks
         self._hook_counts = HookCounts()
         self._stats_of_ended = CallStats()
@@ -78,6 +80,10 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self._legs)
+
+    def running(self) -> list[Leg]:
+        """Return the calls that have not ended, oldest first."""
+        return [leg for leg in self._legs.values() if leg.call.ended is None]
 
     def note_lag(self, lag_s: float) -> None:
         """Take how late the event loop was; to be called as `Overload.note` is."""
@@ -150,6 +156,8 @@ class Calls:
         slot.call_id = call.call_id
         for observer in (self._count, *self.observers):
             call.observe(observer)
+        for watch in self.watchers:
+            watch(leg)
         hooks = CallHooks(self._hooks, call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             call.observe(hooks.note)
