@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.log import server_logger
@@ -30,7 +31,8 @@ from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
-from signaling.http import assets, health, ice, pictures, whip
+from signaling.history import history_of
+from signaling.http import assets, health, ice, live_calls, pictures, whip
 from signaling.http import outbound as phone_api
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
@@ -48,6 +50,9 @@ from signaling.process.logs import StrangersErrors
 from signaling.webrtc.calls import Calls
 from signaling.webrtc.offer import Negotiator, ServiceAgent
 from signaling.webrtc.peer import note_closed_connects
+
+if TYPE_CHECKING:
+    from signaling.history.history import History
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +72,12 @@ def _no_outage() -> None:
 
 
 def build_app(
-    settings: Settings, agent: ServiceAgent, calls: Calls, metrics: Metrics, connections: Connections
+    settings: Settings,
+    agent: ServiceAgent,
+    calls: Calls,
+    metrics: Metrics,
+    connections: Connections,
+    history: History | None = None,
 ) -> web.Application:
     """Return the application; the caller of this function owns ``calls`` and ends them."""
     origins = origins_of(settings)
@@ -83,11 +93,22 @@ def build_app(
         app.cleanup_ctx.append(phone.serve)  # ends after the calls
         app.add_routes(phone_api.routes(settings, phone, calls))
     app.add_routes(twilio.routes(settings, negotiator, calls))
+    app.add_routes(live_calls.routes(settings, calls))
+    if history is not None:
+        _keep_calls(settings, app, calls, history)
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
-    app.add_routes(assets.routes())
+    app.add_routes(assets.routes(settings))
     add_cors(app, origins)
     return app
+
+
+def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history: History) -> None:
+    """Keep what happens in calls, and answer for it later."""
+    from signaling.history import http, observe  # only now: they need the extra `history`
+
+    calls.watchers.append(observe.watcher_of(history))
+    app.add_routes(http.routes(settings, history))
 
 
 @asynccontextmanager
@@ -112,7 +133,7 @@ async def running(
     """Run the service; yield the page's address. Every call is ended on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, or the prices, a tool or a hook cannot be used.
+        ConfigError: the address cannot be listened on, or the prices, the history, a tool or a hook cannot be used.
     """
     settings = definition.settings(settings)
     own, hooks, wish = definition.declared_tools(), definition.hooks(), definition.summary_wish()
@@ -121,7 +142,10 @@ async def running(
         check_names(tools)
         check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
-        async with _serving(settings, live, outage, tools, definition.greeting, hooks, wish) as address:
+        async with (
+            history_of(settings) as history,  # ends after the calls
+            _serving(settings, live, outage, tools, definition.greeting, hooks, wish, history) as address,
+        ):
             yield address
 
 
@@ -134,6 +158,7 @@ async def _serving(
     greeting: str | None,
     hooks: Hooks,
     wish: SummaryWish | None,
+    history: History | None,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
     ice.check_media_addresses(settings)
@@ -148,7 +173,7 @@ async def _serving(
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()
     metrics = Metrics(calls, connections, strangers_errors)
-    app = build_app(settings, agent, calls, metrics, connections)
+    app = build_app(settings, agent, calls, metrics, connections, history)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     assert runner.server is not None

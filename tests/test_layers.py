@@ -105,6 +105,7 @@ FOLDERS = {
             "agent.media.tap",
             "signaling.command",
             "signaling.dialects",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
@@ -163,7 +164,7 @@ FOLDERS = {
         edge=("cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.http",),
+        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),

@@ -79,6 +79,8 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.generating = False
         "Set this while the model is generating: if speech runs out then, the queue has run dry."
         self.playout = playout
+        self.codec: str | None = None
+        "As `use_codec` was told."
         self._phase_s = phase_s
         self._on_speaking = on_speaking
         self._on_begun = on_begun
@@ -115,7 +117,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         Raises:
             MediaError: it is another codec.
         """
-        self._encoder = voice_encoder(name)
+        self._encoder, self.codec = voice_encoder(name), name
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
         """Enable `send_keys`; call it once telephone-event has been negotiated.

@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 
 from agent.author.hooks import NO_HOOKS, Hooks
-from agent.call.call import Call
 from agent.call.hooks import CallHooks, HookCounts
 from agent.call.stats import CallStats, notable
 from agent.call.summary import Summariser
@@ -71,7 +70,7 @@ class Calls:
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
         "Callers' candidates that no checks were sent to, by reason."
-        self.watchers: list[Callable[[Call], None]] = []
+        self.watchers: list[Callable[[Leg], None]] = []
         "Are handed each call before it runs, to observe it."
         self._hooks = hooks
         self._hook_counts = HookCounts()
@@ -87,6 +86,10 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self._legs)
+
+    def running(self) -> list[Leg]:
+        """Return the calls that have not ended, oldest first."""
+        return [leg for leg in self._legs.values() if leg.call.ended is None]
 
     def note_lag(self, lag_s: float) -> None:
         """Take how late the event loop was; to be called as `Overload.note` is."""
@@ -159,7 +162,7 @@ class Calls:
         self.audit.watch(call)
         call.observe(self._count)
         for watch in self.watchers:
-            watch(call)
+            watch(leg)
         hooks = CallHooks(self._hooks, call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             call.observe(hooks.note)
