@@ -27,6 +27,7 @@ from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
 from agent.call.ports import CallPorts
+from agent.call.quality import Quality
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
@@ -90,6 +91,8 @@ class Call:
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
         "How often what happened."
+        self.quality = Quality()
+        "How well caller and agent hear each other, as far as that is known."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
@@ -228,6 +231,10 @@ class Call:
         self.timeline.reach("dtls", self._clock())
         self._greeting.media_flows()
         self._tell_set_up()
+
+    def tell_quality(self, estimated: events.QualityEstimated) -> None:
+        """Tell how well caller and agent hear each other."""
+        self._carry_out([estimated])
 
     def send_event(self, name: str, data: Any) -> None:
         """Send something to the caller's page or app: what JSON can hold."""
