@@ -360,6 +360,26 @@ class AgentFellSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityEstimated:
+    """How well caller and agent heard each other in the last ten seconds; see `agent.call.quality`."""
+
+    mos_in: float | None
+    "An estimate of the mean opinion score, 1 to 4.5, of what came from the caller; None if nothing did."
+    mos_out: float | None
+    "The same of what the caller got; None if the caller does not report it."
+    loss_in_percent: float | None
+    "How much of it did not come in time."
+    loss_out_percent: float | None
+    "The same of what the caller got."
+    jitter_in_ms: float
+    "How unevenly it came (RFC 3550)."
+    jitter_out_ms: float | None
+    "The same at the caller's end."
+    rtt_ms: float | None
+    "The round-trip time."
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """The Live server reported what a turn cost; the figures are those of the whole call so far."""
 
@@ -512,6 +532,7 @@ Event = (
     | ContextLost
     | InputRefused
     | AgentFellSilent
+    | QualityEstimated
     | UsageReported
     | LimitNear
     | AgentThought

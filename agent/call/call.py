@@ -27,6 +27,7 @@ from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
 from agent.call.ports import CallPorts
+from agent.call.quality import Quality
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
@@ -91,6 +92,8 @@ class Call:
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
         "How often what happened."
+        self.quality = Quality()
+        "How well caller and agent hear each other, as far as that is known."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
@@ -224,6 +227,10 @@ class Call:
         self.timeline.reach("dtls", self._clock())
         self._greeting.media_flows()
         self._tell_set_up()
+
+    def tell_quality(self, estimated: events.QualityEstimated) -> None:
+        """Tell how well caller and agent hear each other."""
+        self._carry_out([estimated])
 
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.

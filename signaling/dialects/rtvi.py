@@ -258,6 +258,7 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.AgentResponded()
             | events.PictureSent()
             | events.KeyPressed()
+            | events.QualityEstimated()
             | events.UsageReported()
             | events.LimitNear()
             | events.SessionEnding()
