@@ -37,8 +37,9 @@ from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
-from agent.media.inbound import Ear
+from agent.media.inbound import Ear, InletTap
 from agent.picture import Picture
+from agent.record.recorder import Recording, RecordingEvent
 from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Call:
         hurried: says whether the process is short of time, see `Chunker`.
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         purse: what it is charged to besides its own budget.
+        recording: takes what both sides say; None if the call is not recorded.
         clock: monotonic seconds.
     """
 
@@ -76,6 +78,7 @@ class Call:
         hurried: Callable[[], bool] = lambda: False,
         kept: KeptCall | None = None,
         purse: Purse = NO_PURSE,
+        recording: Recording | None = None,
         clock: Clock = monotonic,
     ) -> None:
         settings = setup.settings
@@ -121,6 +124,11 @@ class Call:
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
+        self.recording = recording
+        if recording is not None:
+            recording.tell, self.voice.tap = self._recording_went, recording.agent
+        self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
+        "Takes the caller's packets for the recording."
         self.change_agent, self.media_flows = self.sessions.change_agent, self._greeting.media_flows
         for observer in (self._limits.note, self.counts.note, self.farewell.note, self._greeting.note):
             self.observe(observer)
@@ -198,6 +206,8 @@ class Call:
         finally:
             self.voice.stop()
             await self.tools.end()
+            if self.recording is not None:
+                await self.recording.end()
         self._carry_out([*self.conversation.end(), ended])
         return ended
 
@@ -205,6 +215,16 @@ class Call:
         """End the call; the first reason counts. See `events.CallEnded`."""
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
+
+    def pause_recording(self) -> None:
+        """Record nothing of what is said from now on, on either side; does nothing if nothing is recorded."""
+        if self.recording is not None:
+            self.recording.pause()
+
+    def resume_recording(self) -> None:
+        """Record what is said again."""
+        if self.recording is not None:
+            self.recording.resume()
 
     def send_event(self, name: str, data: Any) -> None:
         """Send something to the caller's page or app: what JSON can hold."""
@@ -217,6 +237,8 @@ class Call:
         """
         self._ports.let_go()
         self.observers.let_go()
+        if self.recording is not None:
+            self.recording.let_go()
         self.eyes.clear()
         for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
@@ -283,6 +305,9 @@ class Call:
         self.voice.generating = self.conversation.more_to_come
         if not self._end.done():
             self.observers.tell_state(self.conversation.state)
+
+    def _recording_went(self, event: RecordingEvent) -> None:
+        self._carry_out([event])
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)

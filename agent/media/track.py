@@ -32,6 +32,7 @@ from agent.media.fir import Pcm
 from agent.media.level import is_audible
 from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
+from agent.media.rtp import OnAudio
 
 FRAME_S = 0.02
 MAX_LATE_S = 0.06  # beyond this slots are skipped, because a burst inflates the receiver's buffer for seconds
@@ -75,6 +76,9 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.generating = False
         "Set this while the model is generating: if speech runs out then, the queue has run dry."
         self.playout = playout
+        self.tap: OnAudio | None = None
+        "Takes each packet that is sent, keys aside, for a recording."
+        self._codec = ""
         self._phase_s = phase_s
         self._on_speaking = on_speaking
         self._on_heard = on_heard
@@ -109,6 +113,7 @@ class AgentVoiceTrack(MediaStreamTrack):
             MediaError: it is another codec.
         """
         self._encoder = voice_encoder(name)
+        self._codec = name.lower()
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
         """Enable `send_keys`; call it once telephone-event has been negotiated.
@@ -171,6 +176,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         packet: av.Packet[Any] = av.Packet(payload)
         packet.pts = round(at_s * self._encoder.clock_hz)
         packet.time_base = Fraction(1, self._encoder.clock_hz)
+        if self.tap is not None and key is None:
+            assert self._due is not None
+            ticks = self._encoder.clock_hz // 50
+            self.tap(self._codec, self._due - FRAME_S, packet.pts, ticks, payload)  # when it was due: no jitter
         self._media_s += FRAME_S
         self.stats.frames += 1
         self.stats.payload_bytes += len(payload)
@@ -184,7 +193,7 @@ class AgentVoiceTrack(MediaStreamTrack):
 
     def let_go(self) -> None:
         """Drop the callbacks once the track has stopped."""
-        self._on_speaking = self._on_heard = None
+        self._on_speaking = self._on_heard = self.tap = None
 
     def _start_of_key(self, key: bytes | None) -> float:
         """Return the next packet's media time, and tell the sender whether it is a key or audio."""

@@ -55,6 +55,7 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "usage": _usage(leg),
+        "recording": None if call.recording is None else call.recording.state,
     }
 
 

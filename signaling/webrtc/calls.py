@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from agent.author.hooks import NO_HOOKS, Hooks
 from agent.call.hooks import CallHooks, HookCounts
@@ -23,6 +24,7 @@ from agent.dialog.budget import Spent
 from agent.errors import OfferError
 from agent.events import Event, Fault
 from agent.overload import Overload
+from agent.record.recorder import Recorder
 from agent.settings import Settings
 from signaling.process.audit import Audit
 from signaling.webrtc.admission import Admission
@@ -64,6 +66,8 @@ class Calls:
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
         "Callers' candidates that no checks were sent to, by reason."
+        self.recorder = Recorder(Path(settings.record_folder))
+        "Writes the recordings of calls; its thread starts with the first."
         self.observers: list[Observer] = []
         "Are handed every event of all calls, as `Call.observe` says."
         self._hooks = hooks
@@ -179,6 +183,7 @@ class Calls:
             if stuck:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
+        await self.recorder.close()
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""

@@ -86,6 +86,7 @@ class Extra:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        record: whether it is recorded; None means what the agent and the settings say.
     """
 
     tools: Sequence[Tool] = ()
@@ -94,6 +95,7 @@ class Extra:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    record: bool | None = None
 
 
 NOTHING_EXTRA = Extra()
@@ -243,15 +245,20 @@ class Negotiator:
 
     def new_call(self, extra: Extra = NOTHING_EXTRA) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
+        call_id, recording = new_call_id(), None
+        greeting = self._agent.greeting
+        if self._settings.record if extra.record is None else extra.record:
+            recording = self._calls.recorder.begin(call_id)
+            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
         setup = AgentSetup.of(
             self._settings,
             (*self._agent.tools, *extra.tools),
-            greeting=self._agent.greeting,
+            greeting=greeting,
             instruction=extra.instruction,
             telephone=extra.telephone,
         )
         return Call(
-            new_call_id(),
+            call_id,
             client=self._agent.client,
             setup=setup,
             caller=None if extra.caller is None else valid_text(extra.caller),
@@ -261,6 +268,7 @@ class Negotiator:
             hurried=lambda: self._calls.hurry.active,
             kept=extra.kept,
             purse=self._calls.admission.budgets.purse(extra.key),
+            recording=recording,
         )
 
     @asynccontextmanager
