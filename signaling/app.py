@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from agent.live.models import check_model, check_tools, doubts
 from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
+from agent.record.recorder import check_folder
 from agent.settings import Settings, unknown_variables
 from agent.summary import SummaryWish
 from agent.tools.declare import Tool
@@ -32,7 +34,7 @@ from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
 from signaling.history import history_of
-from signaling.http import assets, health, ice, live_calls, pictures, whip
+from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
 from signaling.http import outbound as phone_api
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
@@ -86,6 +88,7 @@ def build_app(
     negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
+    app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
     if settings.janus_url is not None:
@@ -172,6 +175,8 @@ async def _serving(
     agent = ServiceAgent(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()
+    if settings.record:
+        check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
     app = build_app(settings, agent, calls, metrics, connections, history)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
@@ -186,6 +191,8 @@ async def _serving(
 
     lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
     collecting = asyncio.create_task(collect_garbage(calls), name="garbage")
+    watching = asyncio.create_task(calls.recorder.watch(), name="recorder-watch")
+    repairing = asyncio.create_task(calls.recorder.repair(), name="recorder-repair")
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:
@@ -201,8 +208,8 @@ async def _serving(
         await runner.cleanup()
         server_logger.removeFilter(strangers_errors)
         await client.aio.aclose()
-        lag_watch.cancel()
-        collecting.cancel()
+        for task in (lag_watch, collecting, watching, repairing):
+            task.cancel()
 
 
 async def serve(settings: Settings, definition: Definition = DEMO) -> None:

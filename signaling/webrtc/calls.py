@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from agent.author.hooks import NO_HOOKS, Hooks
 from agent.call.hooks import CallHooks, HookCounts
@@ -23,6 +24,7 @@ from agent.dialog.budget import Spent
 from agent.errors import OfferError
 from agent.events import Event, Fault
 from agent.overload import Overload
+from agent.record.recorder import Recorder
 from agent.settings import Settings
 from signaling.process.audit import Audit
 from signaling.webrtc.admission import Admission
@@ -72,6 +74,8 @@ class Calls:
         "Callers' candidates that no checks were sent to, by reason."
         self.watchers: list[Callable[[Leg], None]] = []
         "Are handed each call before it runs, to observe it."
+        self.recorder = Recorder(Path(settings.record_folder))
+        "Writes the recordings of calls; its thread starts with the first."
         self._hooks = hooks
         self._hook_counts = HookCounts()
         self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
@@ -194,6 +198,7 @@ class Calls:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
         await self.summaries.drain()
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
+        await self.recorder.close()
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""

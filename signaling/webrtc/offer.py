@@ -87,6 +87,7 @@ class CallOptions:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        record: whether it is recorded; None means what the agent and the settings say.
     """
 
     tools: Sequence[Tool] = ()
@@ -95,6 +96,7 @@ class CallOptions:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    record: bool | None = None
 
 
 NO_OPTIONS = CallOptions()
@@ -248,15 +250,20 @@ class Negotiator:
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
+        call_id, recording = new_call_id(), None
+        greeting = self._agent.greeting
+        if self._settings.record if options.record is None else options.record:
+            recording = self._calls.recorder.begin(call_id)
+            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
         setup = AgentSetup.of(
             self._settings,
             (*self._agent.tools, *options.tools),
-            greeting=self._agent.greeting,
+            greeting=greeting,
             instruction=options.instruction,
             telephone=options.telephone,
         )
         return Call(
-            new_call_id(),
+            call_id,
             client=self._agent.client,
             setup=setup,
             caller=None if options.caller is None else valid_text(options.caller),
@@ -266,6 +273,7 @@ class Negotiator:
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
+            recording=recording,
         )
 
     @asynccontextmanager
