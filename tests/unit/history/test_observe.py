@@ -85,10 +85,10 @@ def test_what_is_typed_lasts_no_time_and_leaves_the_voice_to_the_next_turn() -> 
 
 @pytest.mark.parametrize("words_first", [True, False])
 def test_the_agents_turn_begins_when_it_is_heard(words_first: bool) -> None:
-    words, voice = (300, agent("t1", "It is")), (500, events.AgentStartedSpeaking(1))
-    if not words_first:
-        words, voice = (500, words[1]), (300, voice[1])
-    steps = sorted([words, voice], key=lambda step: step[0])
+    words, voice = agent("t1", "It is"), events.AgentStartedSpeaking(1)
+    steps: list[tuple[int, events.Event]] = (
+        [(300, words), (500, voice)] if words_first else [(300, voice), (500, words)]
+    )
     end = (900, agent("t1", "It is noon", final=True))
     assert spans(*steps, end) == [("t1", 500 if words_first else 300, 900)]
 
@@ -120,7 +120,10 @@ def test_what_was_cut_is_kept_apart_with_the_response_time() -> None:
 def test_fields_that_are_masked_are_kept_nowhere() -> None:
     (use,) = kept(
         (10, events.ToolCalled("c1", "pay", {"card": "4111", "usd": 3}, REPORT)),
-        (40, events.ToolFinished("c1", "pay", "result", {"output": [{"Card": "4111"}, '{"card": "4111"}']}, REPORT)),
+        (
+            40,
+            events.ToolFinished("c1", "pay", "result", {"output": [{"Card": "4111"}, '{"card": "4111"}']}, REPORT),
+        ),
     )
     assert use.arguments == {"card": "***", "usd": 3}
     assert "4111" not in str(use.result)
