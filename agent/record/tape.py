@@ -9,9 +9,9 @@ Rules:
   2. The agent's packets lie where its own clock put them; it is our clock.
   3. A caller's packet lies at its RTP timestamp plus an offset: the smallest (arrival - timestamp) of `WINDOW_S`.
      The offset follows it by `SLEW` at most, because a jump would cut or stretch speech.
-  4. A packet that is `FAR_S` off is held. If one that is not off follows, it was a stall of the network, and the
-     timestamps are right. If none comes for `STEP_S`, the sender's clock has stood still or jumped, and the
-     offset is set anew.
+  4. A packet that is `FAR_S` off is held. If one that is not off follows, it was a stall of the network or of a busy
+     sender, and the timestamps are right. If for `STEP_S` none comes, and none that is less off than those before,
+     the sender's clock has stood still or jumped, and the offset is set anew.
   5. A restarted stream (`agent.media.reorder.Restarted`) begins with an offset of its own.
   6. A packet is at most 10 ms from its place, or half of its length if that is more. A larger gap is filled. If the
      track is already further, packets are left out: one in `LEAVE_OUT_EVERY`, so that speech stays intelligible. A
@@ -39,11 +39,13 @@ WINDOW_S = 30
 SLEW = 0.001  # seconds a second
 FAR_S = 0.1
 STEP_S = 1.0
+CLOSER_S = 0.02
 SETTLING_S = 1.0
 IDLE_S = 5.0  # longer than any burst of late packets that `agent.media.reorder` lets through
 MAX_LEAD_S = 0.2
 LEAVE_OUT_EVERY = 5
-MAX_HELD = 1000  # packets; 20 s of one side, while the file is being started
+MAX_HELD = 1000  # packets, while the file is being started
+MAX_FAR = 250  # packets that are held because they are far off
 NEAR_TICKS = FRAME_TICKS // 2
 
 
@@ -103,8 +105,9 @@ class SenderClock:
     _moved_at: float = 0.0
     _smallest: deque[tuple[int, float]] = field(default_factory=deque)  # by second
     far_since: float | None = None
-    "When the first of a row of packets came that were far off; None after one that was not."
-    _far_offset_s: float = 0.0
+    "Since when packets have been far off, and none came closer; None after one that was not."
+    _far_mark_s: float = 0.0  # the offset at that time
+    _far_offset_s: float = 0.0  # the smallest since then
 
     def learn(self, timestamp: int, now: float) -> float:
         """Take a packet's timestamp and arrival; return its time in seconds by the stream's clock, unwrapped."""
@@ -133,8 +136,8 @@ class SenderClock:
             return
         elapsed_s, self._moved_at = now - self._moved_at, now
         if abs(offset_s - self.offset_s) > FAR_S:
-            if self.far_since is None:
-                self.far_since, self._far_offset_s = now, offset_s
+            if self.far_since is None or offset_s < self._far_mark_s - CLOSER_S:
+                self.far_since, self._far_mark_s, self._far_offset_s = now, offset_s, offset_s
             self._far_offset_s = min(self._far_offset_s, offset_s)
             if now - self.far_since >= STEP_S:
                 self.step()
@@ -280,8 +283,10 @@ class Tape:
             clock = self._caller = SenderClock(clock_hz)
         stream_s = clock.learn(packet.timestamp, packet.now)
         self._far.append((packet, stream_s))
-        if clock.far_since is None or len(self._far) >= MAX_HELD:
+        if clock.far_since is None:
             pieces += self._place_far()
+        elif len(self._far) >= MAX_FAR:
+            pieces += self._settle_far()
         return pieces
 
     def _settle_far(self) -> list[Piece]:
