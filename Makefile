@@ -23,7 +23,7 @@ check: .venv/test.done
 
 # Bytecode is written whatever the environment says: to rewrite all assertions anew takes seconds.
 unit: .venv/test.done
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist worksteal --hypothesis-profile=quick -m "not slow" tests/unit
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --hypothesis-profile=quick -m "not slow" tests/unit
 
 SECONDS ?= 0
 fuzz: .venv/test.done

@@ -23,6 +23,7 @@ from typing import Protocol
 
 from agent import events
 from agent.call.setup import AgentSetup
+from agent.call.timeline import Timeline
 from agent.dialog.asides import GENTLE_NUDGE, NUDGE, NUDGE_TO_WRITE
 from agent.dialog.floor import Floor
 from agent.dialog.response import ResponseTimer
@@ -108,10 +109,18 @@ class Conversation:
         setup: of the agent.
         queue: what waits to be heard.
         tools: what runs.
+        timeline: notes when the model answers.
         turns: of an earlier call that this one goes on from.
     """
 
-    def __init__(self, setup: AgentSetup, queue: Queue, tools: OpenTools, turns: Sequence[Spoken] = ()) -> None:
+    def __init__(
+        self,
+        setup: AgentSetup,
+        queue: Queue,
+        tools: OpenTools,
+        timeline: Timeline,
+        turns: Sequence[Spoken] = (),
+    ) -> None:
         self.transcript = Transcript()
         for turn in turns:
             self.transcript.restore(turn)
@@ -122,6 +131,7 @@ class Conversation:
         "When the caller last began to say or typed something."
         self._queue = queue
         self._tools = tools
+        self._timeline = timeline
         self._writes = not setup.settings.audio_output
         self._turns = Turns()
         self._watchdog = _watchdog(setup)
@@ -276,12 +286,15 @@ class Conversation:
             return []
         self._more_to_come = True
         self.response.generation_started(generation, now)
+        self._timeline.output_came(generation, now)
         return [*self._finish_heard(), events.GenerationStarted(generation)]
 
     def voice_arrived(self, samples: int, now: float, *, audible: bool) -> None:
         """Speech of the newest generation came: so many samples at 24 kHz, to be queued."""
         self._watchdog.agent_spoke(now, audible=audible)
         generation = self._turns.generation
+        if generation not in self._arrived_samples:
+            self._timeline.audio_came(generation, now)
         self._arrived_samples[generation] = self._arrived_samples.get(generation, 0) + samples
 
     def picture_arrived(self, now: float) -> None:
@@ -364,7 +377,9 @@ class Conversation:
         response = self.response.heard(generation, now)
         if response is None:
             return []
-        return [events.AgentResponded(generation, round(response.seconds * 1000), response.typed)]
+        asked_at = now - response.seconds
+        stages = self._timeline.responded(generation, asked_at, now, typed=response.typed)
+        return [events.AgentResponded(generation, round(response.seconds * 1000), response.typed, stages)]
 
     # tools
 

@@ -8,22 +8,27 @@ import math
 from agent import events
 from agent.call.briefing import Briefing
 from agent.call.conversation import Conversation
+from agent.call.kept import KeptCall
 from agent.call.setup import AgentSetup
 
 
 class Greeting:
-    """Begin one call: once, whatever becomes of its Live sessions. Goes on from an earlier call without a word.
+    """Begin one call: once, whatever becomes of its Live sessions.
 
     Args:
         setup: of the agent.
         conversation: says whether the caller was first.
         briefing: tells the model.
+        kept: an earlier call that this one goes on from; then nothing is begun anew.
     """
 
-    def __init__(self, setup: AgentSetup, conversation: Conversation, briefing: Briefing) -> None:
+    def __init__(
+        self, setup: AgentSetup, conversation: Conversation, briefing: Briefing, kept: KeptCall | None
+    ) -> None:
         self._setup = setup
         self._conversation = conversation
         self._briefing = briefing
+        self._kept = kept
         self._media = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -38,6 +43,9 @@ class Greeting:
 
     async def run(self) -> None:
         """Have the model begin once it listens and the caller can hear it; ends then."""
+        if self._kept is not None:
+            self._go_on(self._kept)
+            return
         await self._media.wait()
         await self._ready.wait()
         settings, greeting = self._setup.settings, self._setup.greeting
@@ -47,3 +55,8 @@ class Greeting:
             await asyncio.sleep(settings.initial_message_delay_s)
             if self._conversation.caller_spoke_at == -math.inf:
                 self._briefing.add_to_context(settings.initial_message, "user", run_immediately=True)
+
+    def _go_on(self, kept: KeptCall) -> None:
+        if kept.open_tools:
+            cut_off = ", ".join(kept.open_tools)
+            self._briefing.add_to_context(f"These tools were cut off and have no result: {cut_off}.")

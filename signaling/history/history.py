@@ -290,8 +290,10 @@ async def open_history(
             history.deliverer, work["webhooks"] = deliverer, deliverer.run
         for name, begin in work.items():
             tasks.append(asyncio.create_task(_keep_doing(history, name, begin), name=f"history-{name}"))
-        yield history
-        await _last_writes(history)
+        try:
+            yield history
+        finally:
+            await _last_writes(history)
     finally:
         for task in tasks:
             task.cancel()

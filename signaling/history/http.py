@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from agent.errors import OfferError
 from agent.events import Fault
 from agent.settings import Settings
+from agent.unicode import valid_text
 from signaling.history.complaints import Complaints
 from signaling.history.database import FAILURES
 from signaling.history.history import History
@@ -36,6 +37,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 TEXTS = ("reason", "caller", "callee")
 TIMES = ("since_ms", "until_ms")
+TIME_DIGITS = 14  # up to the year 5138; ids of turns are made of it
 PARAMETERS = frozenset({"q", "before", "limit", *CHOICES, *TEXTS, *TIMES})
 MEDIA_TYPES = {
     ".webm": "audio/webm",
@@ -45,6 +47,7 @@ MEDIA_TYPES = {
     ".wav": "audio/wav",
 }
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+CALL_ID = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 
 T = TypeVar("T")
@@ -68,21 +71,21 @@ def routes(settings: Settings, history: History) -> list[web.RouteDef]:
 
     async def show(request: web.Request) -> web.Response:
         want_key_holder(request, settings)
-        found = await _answer(history.one(request.match_info["call_id"]))
+        found = await _answer(history.one(_call_id(request)))
         if found is None:
             raise _unknown()
         return _json(found)
 
     async def erase(request: web.Request) -> web.Response:
         want_key_holder(request, settings)
-        gone = await _answer(history.erase(request.match_info["call_id"]))
+        gone = await _answer(history.erase(_call_id(request)))
         if gone is None:
             raise _unknown()
         return web.Response(status=204 if gone else 202)
 
     async def show_recording(request: web.Request) -> web.StreamResponse:
         want_key_holder(request, settings)
-        key = await _recording_key(history, request.match_info["call_id"])
+        key = await _recording_key(history, _call_id(request))
         assert history.objects is not None
         stored = await _answer(history.objects.look(key))
         response, start, end = _recording_response(request, key, stored)
@@ -186,6 +189,13 @@ def _by_call(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def _call_id(request: web.Request) -> str:
+    call_id = request.match_info["call_id"]
+    if not CALL_ID.fullmatch(call_id):
+        raise _unknown()
+    return call_id
+
+
 def _query(request: web.Request) -> dict[str, str]:
     unknown = request.query.keys() - PARAMETERS
     if unknown:
@@ -193,7 +203,7 @@ def _query(request: web.Request) -> dict[str, str]:
     for name, value in request.query.items():
         if len(value) > MAX_PARAMETER_CHARS or "\0" in value:
             raise _invalid(name, f"text of at most {MAX_PARAMETER_CHARS} characters")
-    return dict(request.query)
+    return {name: valid_text(value) for name, value in request.query.items()}
 
 
 def _filters(query: Mapping[str, str]) -> Filters:
@@ -201,7 +211,7 @@ def _filters(query: Mapping[str, str]) -> Filters:
         if name in query and query[name] not in choices:
             raise _invalid(name, f"one of {', '.join(choices)}")
     chosen: dict[str, Any] = {name: query[name] for name in (*CHOICES, *TEXTS) if name in query}
-    chosen |= {name: _number(query, name) for name in TIMES if name in query}
+    chosen |= {name: _number(query, name, TIME_DIGITS) for name in TIMES if name in query}
     return Filters(**chosen)
 
 
@@ -212,9 +222,9 @@ def _limit(query: Mapping[str, str]) -> int:
     return limit
 
 
-def _number(query: Mapping[str, str], name: str) -> int:
+def _number(query: Mapping[str, str], name: str, digits: int = 18) -> int:
     text = query[name]
-    if not re.fullmatch("[0-9]{1,18}", text):
+    if not re.fullmatch(f"[0-9]{{1,{digits}}}", text):
         raise _invalid(name, "a whole number")
     return int(text)
 

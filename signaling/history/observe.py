@@ -1,7 +1,7 @@
 """Turn what happens in calls into what is kept of them.
 
-A `CallKeeper` observes one call, on the loop's thread and without waiting: `History` queues what it is told. Times are
-counted from the call's beginning by its own monotonic clock, so that a clock that is set does not reorder a call.
+A `CallKeeper` observes one call, on the loop's thread and without waiting: `History` queues what it is told. Times
+are counted from the call's beginning by its own monotonic clock, so that setting the clock does not reorder a call.
 """
 
 from __future__ import annotations

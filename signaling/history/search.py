@@ -16,6 +16,7 @@ from functools import lru_cache
 MAX_WORDS = 16  # of a query; further ones would only cost time
 MAX_QUERY_CHARS = 500
 
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
 _WITHOUT_SPACES = re.compile(
     "["
@@ -32,6 +33,8 @@ _ACCENTED = ("LATIN", "GREEK", "CYRILLIC")
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text, as they are kept and compared."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
     folded = unicodedata.normalize("NFKC", "".join(map(_without_accent, unicodedata.normalize("NFKC", text))))
     spaced = _WITHOUT_SPACES.sub(lambda found: f" {found[0]} ", folded.casefold())
     return "".join(character if _is_of_a_word(character) else " " for character in spaced).split()

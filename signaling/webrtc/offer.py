@@ -17,6 +17,7 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from agent.call.call import Call
 from agent.call.kept import KeptCall
 from agent.call.setup import AgentSetup
+from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.isolate import isolated
@@ -57,7 +58,7 @@ SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ServiceAgent:
     """What answers the calls of this service.
 
     Attributes:
@@ -86,6 +87,7 @@ class CallOptions:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        record: whether it is recorded; None means what the agent and the settings say.
     """
 
     tools: Sequence[Tool] = ()
@@ -94,6 +96,7 @@ class CallOptions:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    record: bool | None = None
 
 
 NO_OPTIONS = CallOptions()
@@ -109,16 +112,14 @@ class Negotiator:
 
     Args:
         settings: the service's settings.
-        answering: what answers the calls.
+        agent: what answers the calls.
         calls: where the calls live.
         dialects: by data channel label.
     """
 
-    def __init__(
-        self, settings: Settings, answering: Answering, calls: Calls, dialects: dict[str, Dialect]
-    ) -> None:
+    def __init__(self, settings: Settings, agent: ServiceAgent, calls: Calls, dialects: dict[str, Dialect]) -> None:
         self._settings = settings
-        self._answering_agent = answering
+        self._agent = agent
         self._calls = calls
         self._dialects = dialects
         self._networks = checked_networks(settings)
@@ -140,6 +141,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        offered_at = monotonic()
         self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(address, bounded=True) as slot:
             gate = CandidateGate(self._networks, self._calls.candidates_ignored)
@@ -158,9 +160,9 @@ class Negotiator:
                     max_message_bytes=offered.max_message_bytes,
                 )
 
-            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
                 self._await_channel(leg)
-                answer = await self._answer(leg, offered)
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
@@ -183,12 +185,13 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        offered_at = monotonic()
         self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
-            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
-                answer = await self._answer(leg, offered)
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
@@ -230,6 +233,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
         """
+        leg.call.timeline.reach("offer", monotonic())  # whatever comes before is the callee's time, not ours
         answered = read_offer(answer)
         try:
             with _refusing_unusable_sdp():
@@ -241,32 +245,39 @@ class Negotiator:
                 guard_media(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
+        call_id, recording = new_call_id(), None
+        greeting = self._agent.greeting
+        if self._settings.record if options.record is None else options.record:
+            recording = self._calls.recorder.begin(call_id)
+            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
         setup = AgentSetup.of(
             self._settings,
-            (*self._answering_agent.tools, *options.tools),
-            greeting=self._answering_agent.greeting,
+            (*self._agent.tools, *options.tools),
+            greeting=greeting,
             instruction=options.instruction,
             telephone=options.telephone,
         )
         return Call(
-            new_call_id(),
-            client=self._answering_agent.client,
+            call_id,
+            client=self._agent.client,
             setup=setup,
             caller=None if options.caller is None else valid_text(options.caller),
-            offline_demo=self._answering_agent.offline_demo,
-            prices=self._answering_agent.prices,
+            offline_demo=self._agent.offline_demo,
+            prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
+            recording=recording,
         )
 
     @asynccontextmanager
-    async def _answering(
+    async def _negotiating_answer(
         self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg that answers an offer, as `_negotiating` does.
@@ -296,8 +307,8 @@ class Negotiator:
         """
         # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
-        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         call = self.new_call(options)
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         leg = make_leg(call, pc)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
@@ -309,8 +320,9 @@ class Negotiator:
                 raise OfferError(503, "negotiation_timeout", late) from None
             raise
 
-    async def _answer(self, leg: PeerLeg, offered: Offered) -> str:
+    async def _answer(self, leg: PeerLeg, offered: Offered, offered_at: float) -> str:
         """Answer an offer, and connect its media with the call; return the answer's SDP."""
+        leg.call.timeline.reach("offer", offered_at)
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", leg.call.call_id, ", ".join(offered.refused()))
         await leg.pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
@@ -324,6 +336,7 @@ class Negotiator:
         wire_audio(leg, offered, answer)
         guard_media(leg)
         wire_video(leg, answer, self._calls.video_worker)
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
         return with_opus_wishes(offered.answer(answer))
 

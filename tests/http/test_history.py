@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
 from agent.settings import Settings
 from signaling.history.history import History, open_history
@@ -122,6 +123,7 @@ async def test_calls_are_filtered_and_searched(client: Client, history: History)
         {"direction": "up"},
         {"since_ms": "1e9"},
         {"until_ms": "99999999999999999999"},
+        {"since_ms": "999999999999999"},
         {"caller": "a\0b"},
         {"caller": "x" * 501},
         {"callers": "x"},
@@ -145,7 +147,16 @@ async def test_one_call_is_told_whole(client: Client, history: History) -> None:
     assert [turn["text"] for turn in body["transcript"]] == ["Grüße <b>"]
     assert body["tools"][0]["arguments"] == {"city": "Rome"}
     assert body["marks"] == [{"name": "offer", "at_ms": 1}]
-    assert (await asked(client, "/v1/history/rtc_nobody", 404))["error"]["code"] == "unknown_call"
+    for nobody in ("rtc_nobody", "%00", "a%2Fb", "%ff", "%ed%a0%80", "x" * 500, "..%2f"):
+        async with client.get(URL(f"/v1/history/{nobody}", encoded=True)) as response:
+            assert response.status == 404
+            assert (await response.json())["error"]["code"] == "unknown_call"
+    everything = {"since_ms": "0", "until_ms": "99999999999999"}
+    for query in ({"q": "Grüße"}, {"caller": "+4930123456"}, {}):
+        assert len((await asked(client, "/v1/history", 200, **query, **everything))["calls"]) == 1
+    for odd in ("q=%ff", "caller=%ed%a0%80", "q=%00"):
+        async with client.get(URL(f"/v1/history?{odd}", encoded=True)) as response:
+            assert response.status in (200, 422)
 
 
 async def test_a_call_is_erased_with_its_recording(client: Client, history: History, tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ def test_words_are_of_letters_marks_and_digits_only_and_stay_so(text: str) -> No
     assert words_of(" ".join(words)) == words
 
 
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_ascii_takes_a_shorter_way_to_the_same_words(text: str) -> None:
+    assert words_of(text) == words_of(f"{text} \u00e9")[:-1]
+
+
 @given(st.text(max_size=3000))
 def test_a_query_is_bounded(query: str) -> None:
     assert sum(map(len, phrases_of(query))) <= MAX_WORDS
