@@ -28,6 +28,7 @@ let started = false;
 let keeps = null; // whether the service keeps a history; null: not known yet
 let typing = 0;
 let opened = 0;
+let chosenByHand = false; // the call that is about to be shown was chosen in a list: the focus follows
 
 /** @param {unknown} problem */
 function complain(problem) {
@@ -91,7 +92,10 @@ async function open(id) {
   if (!keeps) return view.clear("This service keeps no history: set history_url, and see docs/history.md.");
   try {
     const call = await oneCall(id);
-    if (round === opened) view.show(call);
+    if (round !== opened) return;
+    view.show(call);
+    if (chosenByHand) view.focus();
+    chosenByHand = false;
   } catch (problem) {
     if (round !== opened) return;
     if (problem instanceof Problem && problem.status === 404) view.clear("Nothing is kept of this call.");
@@ -115,14 +119,15 @@ listen(live, "told", (told) => {
   }
 });
 listen(live, "problem", complain);
-listen(live, "open", (id) => void (location.hash = id));
 const endCall = (/** @type {string} */ id) => void hangUp(id).then(() => live.start(), complain);
 listen(live, "hangup", endCall);
-listen(list, "open", (id) => {
-  if (location.hash === `#${id}`) void open(id);
-  else location.hash = id;
-  view.focus();
-});
+for (const calls of [live, list]) {
+  listen(calls, "open", (id) => {
+    chosenByHand = true;
+    if (location.hash === `#${id}`) void open(id);
+    else location.hash = id;
+  });
+}
 listen(list, "problem", complain);
 listen(view, "hangup", endCall);
 listen(view, "problem", complain);
