@@ -1,63 +1,120 @@
-"""When the last words of a call were heard, whoever ends it."""
+"""Whether the agent's last words were heard: each kind of them, and what holds for any order of events."""
 
 from __future__ import annotations
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent import events
 from agent.dialog.goodbye import Goodbye, Words
 
-STARTS, STOPS = events.AgentStartedSpeaking(3), events.AgentStoppedSpeaking(3)
+BEFORE = 3
+"The newest generation when the goodbye is awaited."
 
 
-def goodbye(words: Words, *happened: events.Event, speaks: bool = False) -> Goodbye:
-    """Ask for the last words after generation 2, and have this happen."""
-    asked = Goodbye(words, after=2, speaks=speaks)
-    for event in happened:
-        asked.note(event)
-    return asked
+def begun(generation: int) -> events.Event:
+    return events.GenerationStarted(generation)
 
 
-def test_what_is_being_said_is_heard_to_its_end() -> None:
-    assert goodbye("spoken").heard
-    assert not goodbye("spoken", speaks=True).heard
-    assert goodbye("spoken", events.AgentStoppedSpeaking(2), speaks=True).heard
-    assert not goodbye("spoken", STARTS).heard
+def whole(generation: int) -> events.Event:
+    return events.GenerationCompleted(generation)
 
 
-@pytest.mark.parametrize("reason", [None, "NEED_MORE_INPUT"])
-def test_a_turn_is_heard_once_it_is_complete_and_silent(reason: str | None) -> None:
-    complete = events.TurnCompleted(2, reason)
-    assert not goodbye("turn").heard
-    assert not goodbye("turn", events.GenerationCompleted(2)).heard  # a tool may be called in its turn
-    assert goodbye("turn", complete).heard
-    assert not goodbye("turn", complete, speaks=True).heard
-    assert goodbye("turn", complete, events.AgentStoppedSpeaking(2), speaks=True).heard
+def turn(generation: int, reason: str | None = None) -> events.Event:
+    return events.TurnCompleted(generation, reason)
 
 
-def test_a_turn_that_ended_with_its_session_is_begun_again() -> None:
-    assert not goodbye("turn", events.TurnCompleted(2, "session_ended")).heard
+def sounds(generation: int) -> events.Event:
+    return events.AgentStartedSpeaking(generation)
 
 
-def test_a_turn_that_follows_at_once_is_heard_too() -> None:
-    asked = goodbye("turn", STARTS, events.TurnCompleted(2, None), events.GenerationStarted(3), STOPS)
-    assert not asked.heard
-    asked.note(events.TurnCompleted(3, None))
-    assert asked.heard
+def silent(generation: int) -> events.Event:
+    return events.AgentStoppedSpeaking(generation)
 
 
-def test_a_reply_wants_a_sound() -> None:
-    assert not goodbye("reply", events.TurnCompleted(3, None)).heard
-    assert goodbye("reply", STARTS, events.GenerationCompleted(3), STOPS).heard
-    assert not goodbye("reply", events.TurnCompleted(2, None), events.AgentStoppedSpeaking(2), speaks=True).heard
-    written = Goodbye("reply", after=2, speaks=False, writes=True)
-    written.note(events.TurnCompleted(3, None))
-    assert written.heard
+def cut(generation: int) -> events.Event:
+    return events.AgentInterrupted(generation, 100, 200)
 
 
-def test_a_reply_that_is_interrupted_is_none() -> None:
-    asked = goodbye("reply", STARTS, events.GenerationCompleted(3), STOPS, events.AgentInterrupted(3, 1, 1))
-    assert not asked.heard
-    for event in (events.AgentStartedSpeaking(4), events.TurnCompleted(4, None), events.AgentStoppedSpeaking(4)):
-        asked.note(event)
-    assert asked.heard
+def heard(words: Words, *what: events.Event, speaks: bool = False, writes: bool = False) -> list[bool]:
+    """Return whether the words were heard: at first, and after each event."""
+    goodbye = Goodbye(words, after=BEFORE, speaks=speaks, writes=writes)
+    found = [goodbye.heard]
+    for event in what:
+        goodbye.note(event)
+        found.append(goodbye.heard)
+    return found
+
+
+def test_what_a_tool_waits_for_is_what_is_being_said() -> None:
+    assert heard("spoken") == [True]
+    assert heard("spoken", silent(3), speaks=True) == [False, True]
+    assert heard("spoken", sounds(4), silent(4)) == [True, False, True]
+
+
+def test_agents_code_waits_for_the_open_turn_or_the_next_one() -> None:
+    assert heard("turn", turn(3), silent(3), speaks=True) == [False, False, True]
+    assert heard("turn", begun(4), sounds(4), silent(4), turn(4)) == [False, False, False, False, True]
+
+
+def test_a_turn_that_begins_meanwhile_is_waited_for() -> None:
+    assert heard("turn", turn(3), begun(4), turn(4)) == [False, True, False, True]
+
+
+def test_a_turn_that_is_cut_off_ends_it_all_the_same_but_a_lost_session_does_not() -> None:
+    assert heard("turn", cut(3), turn(3)) == [False, False, True]
+    assert heard("turn", turn(3, "session_ended"), turn(4)) == [False, False, True]
+
+
+def test_a_reply_is_the_first_whole_generation_that_sounds() -> None:
+    assert heard("reply", begun(4), sounds(4), whole(4), silent(4)) == [False, False, False, False, True]
+    assert heard("reply", begun(4), sounds(4), silent(4), whole(4)) == [False, False, False, False, True]
+
+
+def test_what_was_said_before_is_no_reply() -> None:
+    assert heard("reply", whole(3), turn(3), silent(3), speaks=True) == [False, False, False, False]
+
+
+def test_a_reply_without_a_sound_is_none_unless_the_agent_writes() -> None:
+    assert heard("reply", begun(4), turn(4)) == [False, False, False]
+    assert heard("reply", begun(4), turn(4), writes=True) == [False, False, True]
+
+
+def test_after_a_reply_that_was_interrupted_the_next_one_will_do() -> None:
+    first = (begun(4), sounds(4), whole(4), cut(4), silent(4), turn(4))
+    second = (begun(5), sounds(5), whole(5), silent(5))
+    assert heard("reply", *first, *second) == [*[False] * 10, True]
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda make, generation: make(generation),
+        st.sampled_from([begun, whole, turn, sounds, silent, cut, lambda each: turn(each, "session_ended")]),
+        st.integers(1, 7),
+    ),
+    max_size=30,
+)
+
+
+@given(EVENTS, st.sampled_from(["spoken", "turn", "reply"]), st.booleans(), st.booleans())
+def test_last_words_are_heard_only_when_no_speech_is_sent_and_a_reply_only_after_it_was_asked_for(
+    what: list[events.Event], words: Words, speaks: bool, writes: bool
+) -> None:
+    found = heard(words, *what, speaks=speaks, writes=writes)
+    sent = [speaks]
+    for event in what:
+        started, stopped = (
+            isinstance(event, kind) for kind in (events.AgentStartedSpeaking, events.AgentStoppedSpeaking)
+        )
+        sent.append(started or (sent[-1] and not stopped))
+    assert not any(was_heard and is_sent for was_heard, is_sent in zip(found, sent, strict=True))
+    if words == "reply":
+        for index, was_heard in enumerate(found):
+            later = [event for event in what[:index] if getattr(event, "generation", 0) > BEFORE]
+            complete = [
+                event for event in later if isinstance(event, events.GenerationCompleted | events.TurnCompleted)
+            ]
+            sounded = [event for event in later if isinstance(event, events.AgentStoppedSpeaking)]
+            assert not was_heard or (complete and (sounded or writes))
+    elif words == "spoken":
+        assert found == [not is_sent for is_sent in sent]
