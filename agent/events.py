@@ -488,6 +488,48 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """Both sides of the call are being recorded from its first packet on."""
+
+    key: str
+    "Names the recording: its path below the setting `record_folder`."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """From now on nothing that is said is recorded, only that time passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """What is said is recorded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFailed:
+    """The rest of the call is not recorded, because the disk is full, too slow or broken; the call goes on."""
+
+    key: str
+    "As in `RecordingStarted`; what was written until then is kept."
+    detail: str
+    "What happened, for a person."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStored:
+    """The recording is complete."""
+
+    key: str
+    "As in `RecordingStarted`."
+    bytes: int
+    "Length of the file."
+    duration_ms: int
+    "Length of the recording."
+    lost_ms: int
+    "How much of what was said is missing in it, both sides added up."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -542,5 +584,10 @@ Event = (
     | CallerWordsTimed
     | AppEventSent
     | KeyPressed
+    | RecordingStarted
+    | RecordingPaused
+    | RecordingResumed
+    | RecordingFailed
+    | RecordingStored
     | CallEnded
 )

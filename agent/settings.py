@@ -52,7 +52,9 @@ GROUPS = {
     "input_transcription": "Transcripts",
     "compression_trigger_tokens": "The Live session",
     "connect_timeout_s": "Calls",
+    "record": "Recording",
     "budget_usd": "Cost and time limits",
+    "summary_model": "After the call",
     "janus_url": "Telephones",
     "history_url": "History, recordings and webhooks",
 }
@@ -276,6 +278,13 @@ class Settings(BaseSettings):
         description="Private networks of callers that may be sent ICE checks, e.g. 10.0.0.0/8. See the docs.",
     )
 
+    # recording
+    record: bool = Field(False, description="Record calls: both sides, each on a track of its own.")
+    record_folder: str = Field("recordings", min_length=1, description="Folder in which recordings are kept.")
+    record_announcement: str | None = Field(
+        None, min_length=1, description="What the agent says first in a call that is recorded."
+    )
+
     # cost and time limits
     budget_usd: float | None = Field(
         None,
@@ -300,6 +309,13 @@ class Settings(BaseSettings):
     )
     key_daily_minutes: float | None = Field(
         None, gt=0, description="Like daily_minutes, for calls made with the server key."
+    )
+
+    # after the call
+    summary_model: str = Field(
+        "gemini-3.8-flash",
+        min_length=1,
+        description="The model that sums up calls, if the agent's file asks for it.",
     )
 
     # telephones

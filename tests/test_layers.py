@@ -46,9 +46,9 @@ FOLDERS = {
         needs=("annotated_types", "pydantic", "pydantic_core", "pydantic_settings"),
         edge=("clock", "isolate", "settings"),
     ),
-    "agent.author": Folder(("agent.tools",), edge=("load",)),
+    "agent.author": Folder(("agent.tools",), needs=("jsonschema", "pydantic", "referencing"), edge=("load",)),
     "agent.call": Folder(
-        ("agent.author", *DOMAINS),
+        ("agent.author", "agent.record", *DOMAINS),
         needs=("pydantic",),
         edge=(
             "briefing",
@@ -62,6 +62,7 @@ FOLDERS = {
             "sessions",
             "speaking",
             "stats",
+            "summary",
             "tool_calls",
         ),
     ),
@@ -75,11 +76,13 @@ FOLDERS = {
     ),
     "agent.dialog": Folder(),
     "agent.live": Folder(
-        needs=("google", "websockets"), edge=("connect", "departure", "link", "sender", "session", "uplink")
+        needs=("aiohttp", "google", "websockets"),  # aiohttp: what the SDK raises over HTTP
+        edge=("connect", "departure", "link", "sender", "session", "summary", "uplink"),
     ),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
+    "agent.record": Folder(needs=("av", "numpy"), edge=("file", "recorder", "repair")),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
         ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
@@ -101,8 +104,10 @@ FOLDERS = {
         (
             *CALL,
             "agent.media.tap",
+            "agent.record",
             "signaling.command",
             "signaling.dialects",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
@@ -112,15 +117,16 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "agent.record", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
+        edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
             "agent.call",
             "agent.media",
             "agent.media.tap",
+            "agent.record",
             "signaling.dialects",
             "signaling.phone",
             "signaling.process",
@@ -130,7 +136,7 @@ FOLDERS = {
         edge=("assets", "connections", "ice", "kept_calls", "metrics", "origins", "problem", "tokens"),
     ),
     "signaling.dialects": Folder(
-        ("agent.call", "agent.media", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.media", "agent.record", "signaling.http", "signaling.webrtc"),
         needs=("aiortc",),
         edge=("channel", "rtvi"),
     ),
@@ -161,7 +167,7 @@ FOLDERS = {
         edge=("cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.http",),
+        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),

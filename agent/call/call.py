@@ -40,9 +40,9 @@ from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
-from agent.media.inbound import Ear
+from agent.media.inbound import Ear, InletTap
 from agent.picture import Picture
-from agent.unicode import valid_json, valid_text
+from agent.record.recorder import Recording, RecordingEvent
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Call:
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         purse: what it is charged to besides its own budget.
         trace: what it belongs to; None begins one.
+        recording: takes what both sides say; None if the call is not recorded.
         clock: monotonic seconds.
     """
 
@@ -81,12 +82,15 @@ class Call:
         kept: KeptCall | None = None,
         purse: Purse = NO_PURSE,
         trace: Trace | None = None,
+        recording: Recording | None = None,
         clock: Clock = monotonic,
     ) -> None:
         settings = setup.settings
         self.call_id, self.caller, self.model = call_id, caller, settings.model
         self.client_may_instruct = settings.client_may_instruct
         self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
+        self.purse = purse
+        "What is charged for the call besides its own budget."
         self.asides = Asides()
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
@@ -96,7 +100,6 @@ class Call:
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
-        self._greets = kept is None
         self.set_up: events.CallSetUp | None = None
         "Set once caller and agent can hear each other."
         self._heard = False
@@ -135,7 +138,12 @@ class Call:
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
-        self.change_agent = self.sessions.change_agent
+        self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
+        self.recording = recording
+        if recording is not None:
+            recording.tell, self.voice.tap = self._recording_went, recording.agent
+        self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
+        "Takes the caller's packets for the recording."
         for observer in (
             self._note_time,
             self._limits.note,
@@ -144,9 +152,6 @@ class Call:
             self._greeting.note,
         ):
             self.observe(observer)
-        if kept is not None and kept.open_tools:
-            cut_off = ", ".join(kept.open_tools)
-            self.add_to_context(f"These tools were cut off and have no result: {cut_off}.")
 
     @property
     def ready(self) -> events.AgentReady | None:
@@ -201,8 +206,7 @@ class Call:
                 self._start(partial(self.sessions.hold, path), "live")
                 self._start(self._watch_silence, "silence")
                 self._start(self._limits.keep, "limits")
-                if self._greets:
-                    self._start(self._greeting.run, "greeting")
+                self._start(self._greeting.run, "greeting")
                 if ear is not None:
                     self._start(partial(self.hearing.listen, ear), "listen")
                 for eye in self.eyes:
@@ -218,6 +222,8 @@ class Call:
         finally:
             self.voice.stop()
             await self.tools.end()
+            if self.recording is not None:
+                await self.recording.end()
         self._carry_out([*self.conversation.end(), ended])
         return ended
 
@@ -236,9 +242,15 @@ class Call:
         """Tell how well caller and agent hear each other."""
         self._carry_out([estimated])
 
-    def send_event(self, name: str, data: Any) -> None:
-        """Send something to the caller's page or app: what JSON can hold."""
-        self._carry_out([events.AppEventSent(valid_text(name), valid_json(data))])
+    def pause_recording(self) -> None:
+        """Record nothing of what is said from now on, on either side; does nothing if nothing is recorded."""
+        if self.recording is not None:
+            self.recording.pause()
+
+    def resume_recording(self) -> None:
+        """Record what is said again."""
+        if self.recording is not None:
+            self.recording.resume()
 
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
@@ -247,8 +259,10 @@ class Call:
         """
         self._ports.let_go()
         self.observers.let_go()
+        if self.recording is not None:
+            self.recording.let_go()
         self.eyes.clear()
-        for part in (self.voice, self.hearing, self.live, self.tools):
+        for part in (self.voice, self.hearing, self.sessions, self.tools):
             part.let_go()
 
     # routing
@@ -335,6 +349,9 @@ class Call:
         after_ms = self.timeline.set_up().first_audio_ms
         if after_ms is not None:
             self.observers.tell(events.AgentFirstHeard(after_ms))
+
+    def _recording_went(self, event: RecordingEvent) -> None:
+        self._carry_out([event])
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)

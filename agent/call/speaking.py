@@ -1,8 +1,9 @@
-"""What of the agent is heard and seen: its voice is queued, sent and cut off, its pictures are kept."""
+"""What of the agent reaches the caller: its voice is queued, sent and cut off, its pictures are kept."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from agent import events
 from agent.call.conversation import Conversation
@@ -16,6 +17,7 @@ from agent.media.level import is_audible
 from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
 from agent.picture import Picture
+from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,10 @@ class Speaking:
             return
         self._conversation.picture_arrived(now)
         self._ports.act([picture])
+
+    def send_event(self, name: str, data: Any) -> None:
+        """Send something to the caller's page or app: what JSON can hold."""
+        self._ports.act([events.AppEventSent(valid_text(name), valid_json(data))])
 
     def flush(self, generation: int) -> None:
         """Throw away what is queued, and what arrives late of that generation."""

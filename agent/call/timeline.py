@@ -300,9 +300,8 @@ class Timeline:
     def to_json(self) -> list[dict[str, Any]]:
         """Return all of it as JSON can hold it, oldest first: no word of what was said.
 
-        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, those of the set-up's instants
-        and of `Mark`, and ``set_up``, which has its stages. All times are Unix times in ms; what did not happen is
-        null.
+        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, those of the instants of set-up
+        and of `Mark`, and ``set_up``, which has its stages. All times are Unix ms; what did not happen is null.
         """
 
         def at_ms(instant: float | None) -> float | None:

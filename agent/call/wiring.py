@@ -122,7 +122,7 @@ def wired(
         Speaking(ports, conversation, playout, timeline, phase_s=phase_s),
         hearing,
         briefing,
-        Greeting(setup, conversation, briefing),
+        Greeting(setup, conversation, briefing, kept),
         Farewell(ports, playout, writes=not settings.audio_output),
         sessions,
         timeline,

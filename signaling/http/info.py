@@ -61,6 +61,7 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
         "quality": {"in": _score(call.quality.heard), "out": _score(call.quality.sent)},
         "usage": _usage(leg),
+        "recording": None if call.recording is None else call.recording.state,
     }
 
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from agent import events
 from agent.call.call import Call
+from signaling.webrtc.leg import Leg
 
 RESPONSE_BUCKETS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 SET_UP_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 15.0)
@@ -59,11 +60,10 @@ class Timings:
         )
         self._tool_names: set[str] = set()
 
-    def watch(self, call: Call) -> None:
+    def watch(self, leg: Leg) -> None:
         """Take note of what a call takes."""
-        exemplar = {
-            "trace_id": call.trace.trace_id
-        }  # not the call's id, which is all that a caller needs to end it
+        call = leg.call
+        exemplar = {"trace_id": call.trace.trace_id}  # not the call's id: that is all that it takes to end the call
         call.observe(partial(self._note, call, exemplar))
 
     def _note(self, call: Call, exemplar: dict[str, str], event: events.Event) -> None:
