@@ -1,7 +1,7 @@
 """What a call costs and how long it may last: it is billed, warned, told to say goodbye and ended.
 
-Here the price meter and the limits (`agent.dialog`) meet the call. Tasks: `CallLimits.keep`, and one that ends the call
-once the goodbye was heard; the call owns both.
+Here the price meter and the limits (`agent.dialog`) meet the call. Tasks: `CallLimits.keep`, and one that ends the
+call once the goodbye was heard; the call owns both.
 """
 
 from __future__ import annotations

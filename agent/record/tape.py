@@ -10,8 +10,8 @@ Rules:
   3. A caller's packet lies at its RTP timestamp plus an offset: the smallest (arrival - timestamp) of `WINDOW_S`.
      The offset follows it by `SLEW` at most, because a jump would cut or stretch speech.
   4. A packet that is `FAR_S` off is held. If one that is not off follows, it was a stall of the network or of a
-     busy sender, and the timestamps are right. If for `STEP_S` none comes, and none that is less off than those before,
-     the sender's clock has stood still or jumped, and the offset is set anew.
+     busy sender, and the timestamps are right. If for `STEP_S` none comes, and none that is less off than those
+     before, the sender's clock has stood still or jumped, and the offset is set anew.
   5. A restarted stream (`agent.media.reorder.Restarted`) begins with an offset of its own.
   6. A packet is at most 10 ms from its place, or half of its length if that is more. A larger gap is filled. If the
      track is already further, packets are left out: one in `LEAVE_OUT_EVERY`, so that speech stays intelligible. A
