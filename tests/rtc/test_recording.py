@@ -21,14 +21,14 @@ from aiortc import MediaStreamTrack, RTCDtlsTransport
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import is_rtcp
 
-from agent import Agent, CallContext
+from agent import Agent, CallContext, Spoken
 from agent.emulator import Emulator
 from agent.emulator.faults.kinds import GoAway
 from agent.media.rtp import RtpPacket, parse_rtp
 from agent.record import file, recorder
 from agent.record.repair import repair_folder
 from signaling.client.caller import Caller, call_service
-from tests.support.line import MIC_HZ, QUICK, Line, on_line
+from tests.support.line import MIC_HZ, QUICK, on_line
 from tests.support.process import serving
 from tests.support.recording import Sound, onsets_s, tracks
 from tests.support.service import ServiceFactory, service_for
@@ -70,10 +70,6 @@ async def stored(folder: Path, suffix: str = ".webm") -> Path:
             await asyncio.sleep(0.05)
     (path,) = recordings(folder)
     return path
-
-
-def state_of(line: Line) -> Callable[[str], Any]:
-    return lambda kind: line.told(kind)
 
 
 @dataclass
@@ -285,19 +281,20 @@ async def test_a_pause_leaves_no_sound_and_loses_no_time(tmp_path: Path, service
     assert third - second == pytest.approx(1.0, abs=0.2)
 
 
-async def test_a_tool_pauses(tmp_path: Path, emulator: Emulator) -> None:
-    async def take_card(ctx: CallContext) -> str:
-        """Take the card number."""
-        ctx.pause_recording()
-        return "go on"
+async def test_an_agents_code_pauses_and_resumes(tmp_path: Path, emulator: Emulator) -> None:
+    def heard(call: CallContext, spoken: Spoken) -> None:
+        if spoken.speaker == "caller":
+            call.pause_recording()
+        else:
+            call.resume_recording()
 
-    agent = Agent(record=True, on_transcript=lambda call, _spoken: call.pause_recording())
-    assert take_card.__doc__
-    async with service_for(emulator, agent, offline_demo=True, record_folder=str(tmp_path)) as url:
-        async with call_service(url) as caller:
-            await caller.message("bot-ready")
-            caller.type("what is twelve plus thirty")
-            await caller.message("server-message", lambda data: data["type"] == "recording-paused")
+    agent = Agent(record=True, on_transcript=heard)
+    settings = {"record_folder": str(tmp_path)}
+    async with service_for(emulator, agent, offline_demo=True, **settings) as url, call_service(url) as caller:
+        await caller.message("bot-ready")
+        caller.type("what is twelve plus thirty")
+        await caller.message("server-message", lambda data: data["type"] == "recording-paused")
+        await caller.message("server-message", lambda data: data["type"] == "recording-resumed", timeout_s=15)
 
 
 # when the disk does not do its part
