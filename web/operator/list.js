@@ -241,7 +241,7 @@ export class CallList extends EventTarget {
 function summary(call) {
   const ended = call.state === "running" ? "Running" : words(String(call.reason ?? call.state));
   const lasted = call.ended_ms === null ? "" : clock(call.ended_ms - call.started_ms);
-  const figures = [lasted, counted(call.turns, "turn"), call.recording?.state === "stored" ? "recorded" : ""];
+  const figures = [lasted, call.state === "running" ? "" : counted(call.turns, "turn"), call.recording?.state === "stored" ? "recorded" : ""];
   return [
     make("span", { class: "reason", "data-bad": String(isBad(call)), "data-state": String(call.state) }, ended),
     make("span", { class: "row-figures figure" }, figures.filter(Boolean).join(" · ")),

@@ -28,7 +28,7 @@ let started = false;
 let keeps = null; // whether the service keeps a history; null: not known yet
 let typing = 0;
 let opened = 0;
-let chosenByHand = false; // the call that is about to be shown was chosen in a list: the focus follows
+let byHand = false; // somebody chose what is about to be shown: the focus follows
 
 /** @param {unknown} problem */
 function complain(problem) {
@@ -88,14 +88,19 @@ async function open(id) {
   const round = (opened += 1);
   document.body.dataset.view = id ? "call" : "list";
   list.mark(id);
-  if (!id) return view.clear();
+  if (!id) {
+    view.clear();
+    if (byHand) list.focus();
+    byHand = false;
+    return;
+  }
   if (!keeps) return view.clear("This service keeps no history: set history_url, and see docs/history.md.");
   try {
     const call = await oneCall(id);
     if (round !== opened) return;
     view.show(call);
-    if (chosenByHand) view.focus();
-    chosenByHand = false;
+    if (byHand) view.focus();
+    byHand = false;
   } catch (problem) {
     if (round !== opened) return;
     if (problem instanceof Problem && problem.status === 404) view.clear("Nothing is kept of this call.");
@@ -123,7 +128,7 @@ const endCall = (/** @type {string} */ id) => void hangUp(id).then(() => live.st
 listen(live, "hangup", endCall);
 for (const calls of [live, list]) {
   listen(calls, "open", (id) => {
-    chosenByHand = true;
+    byHand = true;
     if (location.hash === `#${id}`) void open(id);
     else location.hash = id;
   });
@@ -132,8 +137,8 @@ listen(list, "problem", complain);
 listen(view, "hangup", endCall);
 listen(view, "problem", complain);
 listen(view, "back", () => {
+  byHand = true;
   location.hash = "";
-  list.focus();
 });
 listen(view, "erase", () => {
   eraseDialog.returnValue = "no";
@@ -145,9 +150,9 @@ eraseDialog.addEventListener("close", async () => {
   try {
     const gone = await erase(id);
     list.forget(id);
+    byHand = true;
     location.hash = "";
     if (!gone) banner.show({ title: "The call is erased", detail: "The database’s files are still being cleaned." }, { tone: "note" });
-    list.focus();
   } catch (problem) {
     complain(problem);
   }
