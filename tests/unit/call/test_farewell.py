@@ -102,7 +102,7 @@ def test_it_takes_no_longer_than_it_may() -> None:
     async def scenario() -> None:
         line = Line()
         waiting = await line.wait("turn")
-        await let_pass(GOODBYE_S - 0.1)
+        await let_pass(GOODBYE_S["turn"] - 0.1)
         assert not waiting.done()
         await let_pass(0.2)
         assert waiting.done()
