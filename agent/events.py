@@ -360,6 +360,26 @@ class AgentFellSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityEstimated:
+    """How well caller and agent heard each other in the last ten seconds; see `agent.call.quality`."""
+
+    mos_in: float | None
+    "An estimate of the mean opinion score, 1 to 4.5, of what came from the caller; None if nothing did."
+    mos_out: float | None
+    "The same of what the caller got; None if the caller does not report it."
+    loss_in_percent: float | None
+    "How much of it did not come in time."
+    loss_out_percent: float | None
+    "The same of what the caller got."
+    jitter_in_ms: float
+    "How unevenly it came (RFC 3550)."
+    jitter_out_ms: float | None
+    "The same at the caller's end."
+    rtt_ms: float | None
+    "The round-trip time."
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """The Live server reported what a turn cost; the figures are those of the whole call so far."""
 
@@ -468,6 +488,48 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """Both sides of the call are being recorded from its first packet on."""
+
+    key: str
+    "Names the recording: its path below the setting `record_folder`."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """From now on nothing that is said is recorded, only that time passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """What is said is recorded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFailed:
+    """The rest of the call is not recorded, because the disk is full, too slow or broken; the call goes on."""
+
+    key: str
+    "As in `RecordingStarted`; what was written until then is kept."
+    detail: str
+    "What happened, for a person."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStored:
+    """The recording is complete."""
+
+    key: str
+    "As in `RecordingStarted`."
+    bytes: int
+    "Length of the file."
+    duration_ms: int
+    "Length of the recording."
+    lost_ms: int
+    "How much of what was said is missing in it, both sides added up."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -512,6 +574,7 @@ Event = (
     | ContextLost
     | InputRefused
     | AgentFellSilent
+    | QualityEstimated
     | UsageReported
     | LimitNear
     | AgentThought
@@ -521,5 +584,10 @@ Event = (
     | CallerWordsTimed
     | AppEventSent
     | KeyPressed
+    | RecordingStarted
+    | RecordingPaused
+    | RecordingResumed
+    | RecordingFailed
+    | RecordingStored
     | CallEnded
 )

@@ -48,7 +48,7 @@ FOLDERS = {
     ),
     "agent.author": Folder(("agent.tools",), needs=("jsonschema", "pydantic", "referencing"), edge=("load",)),
     "agent.call": Folder(
-        ("agent.author", *DOMAINS),
+        ("agent.author", "agent.record", *DOMAINS),
         needs=("pydantic",),
         edge=(
             "briefing",
@@ -82,6 +82,7 @@ FOLDERS = {
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
+    "agent.record": Folder(needs=("av", "numpy"), edge=("file", "recorder", "repair")),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
         ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
@@ -103,8 +104,10 @@ FOLDERS = {
         (
             *CALL,
             "agent.media.tap",
+            "agent.record",
             "signaling.command",
             "signaling.dialects",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
@@ -114,7 +117,7 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "agent.record", "signaling.http", "signaling.process"),
         needs=("aiortc",),
         edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
@@ -123,6 +126,7 @@ FOLDERS = {
             "agent.call",
             "agent.media",
             "agent.media.tap",
+            "agent.record",
             "signaling.dialects",
             "signaling.phone",
             "signaling.process",
@@ -132,7 +136,7 @@ FOLDERS = {
         edge=("assets", "connections", "ice", "kept_calls", "metrics", "origins", "problem", "tokens"),
     ),
     "signaling.dialects": Folder(
-        ("agent.call", "agent.media", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.media", "agent.record", "signaling.http", "signaling.webrtc"),
         needs=("aiortc",),
         edge=("channel", "rtvi"),
     ),
@@ -155,15 +159,16 @@ FOLDERS = {
             "agent.media.tap",
             "signaling",
             "signaling.client",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
-        edge=("cli", "doctor"),
+        edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.http",),
+        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),

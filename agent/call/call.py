@@ -27,6 +27,7 @@ from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
 from agent.call.ports import CallPorts
+from agent.call.quality import Quality
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
@@ -39,8 +40,9 @@ from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
-from agent.media.inbound import Ear
+from agent.media.inbound import Ear, InletTap
 from agent.picture import Picture
+from agent.record.recorder import Recording, RecordingEvent
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Call:
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         purse: what it is charged to besides its own budget.
         trace: what it belongs to; None begins one.
+        recording: takes what both sides say; None if the call is not recorded.
         clock: monotonic seconds.
     """
 
@@ -79,6 +82,7 @@ class Call:
         kept: KeptCall | None = None,
         purse: Purse = NO_PURSE,
         trace: Trace | None = None,
+        recording: Recording | None = None,
         clock: Clock = monotonic,
     ) -> None:
         settings = setup.settings
@@ -91,6 +95,8 @@ class Call:
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
         "How often what happened."
+        self.quality = Quality()
+        "How well caller and agent hear each other, as far as that is known."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
@@ -133,6 +139,11 @@ class Call:
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
         self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
+        self.recording = recording
+        if recording is not None:
+            recording.tell, self.voice.tap = self._recording_went, recording.agent
+        self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
+        "Takes the caller's packets for the recording."
         for observer in (
             self._note_time,
             self._limits.note,
@@ -211,6 +222,8 @@ class Call:
         finally:
             self.voice.stop()
             await self.tools.end()
+            if self.recording is not None:
+                await self.recording.end()
         self._carry_out([*self.conversation.end(), ended])
         return ended
 
@@ -225,6 +238,20 @@ class Call:
         self._greeting.media_flows()
         self._tell_set_up()
 
+    def tell_quality(self, estimated: events.QualityEstimated) -> None:
+        """Tell how well caller and agent hear each other."""
+        self._carry_out([estimated])
+
+    def pause_recording(self) -> None:
+        """Record nothing of what is said from now on, on either side; does nothing if nothing is recorded."""
+        if self.recording is not None:
+            self.recording.pause()
+
+    def resume_recording(self) -> None:
+        """Record what is said again."""
+        if self.recording is not None:
+            self.recording.resume()
+
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
 
@@ -232,6 +259,8 @@ class Call:
         """
         self._ports.let_go()
         self.observers.let_go()
+        if self.recording is not None:
+            self.recording.let_go()
         self.eyes.clear()
         for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
@@ -320,6 +349,9 @@ class Call:
         after_ms = self.timeline.set_up().first_audio_ms
         if after_ms is not None:
             self.observers.tell(events.AgentFirstHeard(after_ms))
+
+    def _recording_went(self, event: RecordingEvent) -> None:
+        self._carry_out([event])
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)

@@ -22,11 +22,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import Any, Literal
 
 from agent import events
 from agent.events import SetUpStages, Stages
-from agent.media.playout import VOICE_RATE_HZ
 
 MAX_TURNS = 1000
 MAX_TOOLS = 1000
@@ -297,50 +297,49 @@ class Timeline:
         tool = self._tool(key)
         return None if tool is None or tool.ended_at is None else tool.ended_at - tool.began_at
 
-    def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON can hold it: no word of what was said.
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return all of it as JSON can hold it, oldest first: no word of what was said.
 
-        Times are milliseconds since ``began_unix_ms``; what did not happen is null.
+        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, those of the instants of set-up
+        and of `Mark`, and ``set_up``, which has its stages. All times are Unix ms; what did not happen is null.
         """
 
-        def at(instant: float | None) -> float | None:
-            return None if instant is None else _ms(instant - self.began_at)
+        def at_ms(instant: float | None) -> float | None:
+            return None if instant is None else _ms(self.unix(instant))
 
-        return {
-            "began_unix_ms": round(self.unix(self.began_at) * 1000),
-            "set_up": {name: at(instant) for name, instant in self.instants.items()},
-            "set_up_stages": asdict(self.set_up()),
-            "turns": [
-                {
-                    "generation": turn.generation,
-                    "typed": turn.typed,
-                    "asked": at(turn.asked_at),
-                    "sent": at(turn.sent_at),
-                    "words": at(turn.words_at),
-                    "output": at(turn.output_at),
-                    "audio": at(turn.audio_at),
-                    "packet": at(turn.packet_at),
-                    "heard": at(turn.heard_at),
-                    "last_packet": at(turn.last_packet_at),
-                    "cut_heard_ms": None
-                    if turn.cut_heard_samples is None
-                    else round(turn.cut_heard_samples * 1000 / VOICE_RATE_HZ, 1),
-                    "stages": None if turn.stages is None else asdict(turn.stages),
-                }
-                for turn in self.turns
-            ],
-            "tools": [
-                {
-                    "key": tool.key,
-                    "name": tool.name,
-                    "began": at(tool.began_at),
-                    "ended": at(tool.ended_at),
-                    "outcome": tool.outcome,
-                }
-                for tool in self.tools
-            ],
-            "marks": [{"at": at(mark.at), "kind": mark.kind, "detail": mark.detail} for mark in self.marks],
-        }
+        set_up = {"name": "set_up", "at_ms": at_ms(self.began_at), "stages": asdict(self.set_up())}
+        instants = [{"name": name, "at_ms": at_ms(instant)} for name, instant in self.instants.items()]
+        turns = [
+            {
+                "name": "turn",
+                "at_ms": at_ms(turn.output_at),
+                "generation": turn.generation,
+                "typed": turn.typed,
+                "asked_ms": at_ms(turn.asked_at),
+                "sent_ms": at_ms(turn.sent_at),
+                "words_ms": at_ms(turn.words_at),
+                "audio_ms": at_ms(turn.audio_at),
+                "packet_ms": at_ms(turn.packet_at),
+                "heard_ms": at_ms(turn.heard_at),
+                "last_packet_ms": at_ms(turn.last_packet_at),
+                "cut_heard_samples": turn.cut_heard_samples,
+                "stages": None if turn.stages is None else asdict(turn.stages),
+            }
+            for turn in self.turns
+        ]
+        tools = [
+            {
+                "name": "tool",
+                "at_ms": at_ms(tool.began_at),
+                "ended_ms": at_ms(tool.ended_at),
+                "key": tool.key,
+                "tool": tool.name,
+                "outcome": tool.outcome,
+            }
+            for tool in self.tools
+        ]
+        marks = [{"name": mark.kind, "at_ms": at_ms(mark.at), "detail": mark.detail} for mark in self.marks]
+        return sorted([set_up, *instants, *turns, *tools, *marks], key=itemgetter("at_ms"))
 
     def _turn(self, generation: int) -> TurnMarks | None:
         return next((turn for turn in reversed(self.turns) if turn.generation == generation), None)

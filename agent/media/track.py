@@ -32,6 +32,7 @@ from agent.media.fir import Pcm
 from agent.media.level import is_audible
 from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
+from agent.media.rtp import OnAudio
 
 FRAME_S = 0.02
 MAX_LATE_S = 0.06  # beyond this slots are skipped, because a burst inflates the receiver's buffer for seconds
@@ -79,6 +80,11 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.generating = False
         "Set this while the model is generating: if speech runs out then, the queue has run dry."
         self.playout = playout
+        self.codec: str | None = None
+        "As `use_codec` was told."
+        self._codec = ""
+        self.tap: OnAudio | None = None
+        "Takes each packet that is sent, keys aside, for a recording."
         self._phase_s = phase_s
         self._on_speaking = on_speaking
         self._on_begun = on_begun
@@ -115,7 +121,8 @@ class AgentVoiceTrack(MediaStreamTrack):
         Raises:
             MediaError: it is another codec.
         """
-        self._encoder = voice_encoder(name)
+        self._encoder, self.codec = voice_encoder(name), name
+        self._codec = name.lower()
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
         """Enable `send_keys`; call it once telephone-event has been negotiated.
@@ -178,6 +185,11 @@ class AgentVoiceTrack(MediaStreamTrack):
         packet: av.Packet[Any] = av.Packet(payload)
         packet.pts = round(at_s * self._encoder.clock_hz)
         packet.time_base = Fraction(1, self._encoder.clock_hz)
+        if self.tap is not None and key is None:
+            assert self._due is not None
+            ticks = self._encoder.clock_hz // 50
+            sent_at = self._due - FRAME_S  # when it was due, so without jitter
+            self.tap(self._codec, sent_at, packet.pts, ticks, payload)
         self._media_s += FRAME_S
         self.stats.frames += 1
         self.stats.payload_bytes += len(payload)
@@ -191,7 +203,7 @@ class AgentVoiceTrack(MediaStreamTrack):
 
     def let_go(self) -> None:
         """Drop the callbacks once the track has stopped."""
-        self._on_speaking = self._on_begun = self._on_heard = self._on_faded = None
+        self._on_speaking = self._on_begun = self._on_heard = self._on_faded = self.tap = None
 
     def _start_of_key(self, key: bytes | None) -> float:
         """Return the next packet's media time, and tell the sender whether it is a key or audio."""

@@ -258,6 +258,7 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.AgentResponded()
             | events.PictureSent()
             | events.KeyPressed()
+            | events.QualityEstimated()
             | events.UsageReported()
             | events.LimitNear()
             | events.SessionEnding()
@@ -273,6 +274,14 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.CallerWordsTimed()
         ):
             return [("server-message", {"type": _kebab(type(event).__name__), **asdict(event)})]
+        case (
+            events.RecordingStarted()
+            | events.RecordingPaused()
+            | events.RecordingResumed()
+            | events.RecordingFailed()
+            | events.RecordingStored()
+        ):  # where and how it is kept is the operator's business
+            return [("server-message", {"type": _kebab(type(event).__name__)})]
         case events.CallEnded():
             return _farewell(event)
         case events.AgentReady() | events.AgentFirstHeard() | events.TurnCompleted() | events.VoiceFlushed():

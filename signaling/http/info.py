@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from agent.call.quality import Score
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.webrtc.leg import Leg
 
@@ -58,8 +59,16 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "pictures": call.drawn.count,
         "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
+        "quality": {"in": _score(call.quality.heard), "out": _score(call.quality.sent)},
         "usage": _usage(leg),
+        "recording": None if call.recording is None else call.recording.state,
     }
+
+
+def _score(score: Score) -> dict[str, float] | None:
+    if score.mean is None or score.worst is None:
+        return None
+    return {"mos_mean": round(score.mean, 2), "mos_worst": round(score.worst, 2)}
 
 
 def _usage(leg: Leg) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from agent.clock import monotonic
 from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
+from agent.record.recorder import STATES
 from signaling.http.connections import Connections
 from signaling.http.timings import Timings
 from signaling.process.logs import StrangersErrors, lines_dropped
@@ -146,9 +147,25 @@ class _CallsCollector(Collector):
         yield summaries
         yield from self._money()
         yield from self._budgets()
+        yield from self._recordings()
         for name, value in asdict(self._calls.stats()).items():
             name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
+
+    def _recordings(self) -> Iterator[Metric]:
+        recorder = self._calls.recorder
+        recordings = CounterMetricFamily(
+            "talkspurt_recordings", "Recordings, by what became of them.", labels=["state"]
+        )
+        for state in STATES:
+            recordings.add_metric([state], recorder.counts[state])
+        yield recordings
+        yield GaugeMetricFamily(
+            "talkspurt_recorder_queue_packets", "Packets that are not written yet.", len(recorder.queue)
+        )
+        yield CounterMetricFamily(
+            "talkspurt_recorder_lost_seconds", "Speech that recordings lack, both sides.", recorder.lost_s
+        )
 
     def _budgets(self) -> Iterator[Metric]:
         now, budgets = monotonic(), self._calls.admission.budgets

@@ -8,11 +8,13 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from agent import events
 from agent.call.call import Call
+from signaling.webrtc.leg import Leg
 
 RESPONSE_BUCKETS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 SET_UP_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 15.0)
 FLUSH_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 TOOL_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0)
+MOS_BUCKETS = (1.5, 2.0, 2.5, 3.0, 3.25, 3.5, 3.75, 4.0, 4.1, 4.2, 4.3, 4.4, 4.5)
 CALL_BUCKETS_S = (5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0)
 MAX_TOOL_NAMES = 64
 OTHER_TOOLS = "other"
@@ -50,13 +52,18 @@ class Timings:
         )
         self._tool = histogram("tool_seconds", "How long tools took, by tool.", TOOL_BUCKETS_S, "tool")
         self._call = histogram("call_seconds", "How long calls lasted.", CALL_BUCKETS_S)
+        self._mos = histogram(
+            "mos",
+            "Estimated mean opinion scores of ten seconds each, by direction as the service sees it.",
+            MOS_BUCKETS,
+            "direction",
+        )
         self._tool_names: set[str] = set()
 
-    def watch(self, call: Call) -> None:
+    def watch(self, leg: Leg) -> None:
         """Take note of what a call takes."""
-        exemplar = {
-            "trace_id": call.trace.trace_id
-        }  # not the call's id, which is all that a caller needs to end it
+        call = leg.call
+        exemplar = {"trace_id": call.trace.trace_id}  # not the call's id: that is all that it takes to end the call
         call.observe(partial(self._note, call, exemplar))
 
     def _note(self, call: Call, exemplar: dict[str, str], event: events.Event) -> None:
@@ -78,6 +85,10 @@ class Timings:
                 took_s = call.timeline.tool_s(call_id)
                 if took_s is not None:
                     self._tool.labels(self._tool_label(call, name)).observe(took_s, exemplar)
+            case events.QualityEstimated(mos_in, mos_out):
+                for direction, score in (("in", mos_in), ("out", mos_out)):
+                    if score is not None:
+                        self._mos.labels(direction).observe(score, exemplar)
             case events.CallEnded():
                 self._call.observe(call.duration_s, exemplar)
 

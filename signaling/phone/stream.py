@@ -68,7 +68,6 @@ class StreamLeg:
         self._socket = socket
         self._stream_sid = str(start.get("streamSid", ""))
         self._max_silence_s = max_silence_s
-        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"})
         self._chunks = Chunks()
         self._packets = 0
         self._heard_at = monotonic()
@@ -83,6 +82,7 @@ class StreamLeg:
             CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
         )
         self.call.voice.use_codec("PCMU")
+        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, tap=self.call.tap)
         self.call.observe(self._observe)
 
     # as a leg

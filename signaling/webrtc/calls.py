@@ -13,9 +13,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from agent.author.hooks import NO_HOOKS, Hooks
-from agent.call.call import Call
 from agent.call.hooks import CallHooks, HookCounts
 from agent.call.stats import CallStats, notable
 from agent.call.summary import Summariser
@@ -24,6 +24,7 @@ from agent.dialog.budget import Spent
 from agent.errors import OfferError
 from agent.events import Event, Fault
 from agent.overload import Overload
+from agent.record.recorder import Recorder
 from agent.settings import Settings
 from signaling.process.audit import Audit
 from signaling.webrtc.admission import Admission
@@ -71,8 +72,10 @@ class Calls:
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
         "Callers' candidates that no checks were sent to, by reason."
-        self.watchers: list[Callable[[Call], None]] = []
+        self.watchers: list[Callable[[Leg], None]] = []
         "Are handed each call before it runs, to observe it."
+        self.recorder = Recorder(Path(settings.record_folder))
+        "Writes the recordings of calls; its thread starts with the first."
         self._hooks = hooks
         self._hook_counts = HookCounts()
         self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
@@ -87,6 +90,10 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self._legs)
+
+    def running(self) -> list[Leg]:
+        """Return the calls that have not ended, oldest first."""
+        return [leg for leg in self._legs.values() if leg.call.ended is None]
 
     def note_lag(self, lag_s: float) -> None:
         """Take how late the event loop was; to be called as `Overload.note` is."""
@@ -157,14 +164,14 @@ class Calls:
         call = leg.call
         self.started += 1
         self.audit.watch(call)
-        slot.call_id = call.call_id
         call.observe(self._count)
         for watch in self.watchers:
-            watch(call)
+            watch(leg)
         hooks = CallHooks(self._hooks, call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             call.observe(hooks.note)
         self._legs[call.call_id] = leg
+        slot.call_id = call.call_id  # from here on the leg's owner gives the room back
         self._idle.clear()
         task = asyncio.create_task(self._own(leg, slot, hooks), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -191,6 +198,7 @@ class Calls:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
         await self.summaries.drain()
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
+        await self.recorder.close()
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""

@@ -58,7 +58,7 @@ SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ServiceAgent:
     """What answers the calls of this service.
 
     Attributes:
@@ -87,6 +87,7 @@ class CallOptions:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        record: whether it is recorded; None means what the agent and the settings say.
     """
 
     tools: Sequence[Tool] = ()
@@ -95,6 +96,7 @@ class CallOptions:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    record: bool | None = None
 
 
 NO_OPTIONS = CallOptions()
@@ -110,16 +112,14 @@ class Negotiator:
 
     Args:
         settings: the service's settings.
-        answering: what answers the calls.
+        agent: what answers the calls.
         calls: where the calls live.
         dialects: by data channel label.
     """
 
-    def __init__(
-        self, settings: Settings, answering: Answering, calls: Calls, dialects: dict[str, Dialect]
-    ) -> None:
+    def __init__(self, settings: Settings, agent: ServiceAgent, calls: Calls, dialects: dict[str, Dialect]) -> None:
         self._settings = settings
-        self._answering_agent = answering
+        self._agent = agent
         self._calls = calls
         self._dialects = dialects
         self._networks = checked_networks(settings)
@@ -160,7 +160,7 @@ class Negotiator:
                     max_message_bytes=offered.max_message_bytes,
                 )
 
-            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
                 self._await_channel(leg)
                 answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
@@ -190,7 +190,7 @@ class Negotiator:
         with self._calls.admission.slot(None, bounded=False) as slot:
             gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
-            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
                 answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
@@ -250,28 +250,34 @@ class Negotiator:
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
+        call_id, recording = new_call_id(), None
+        greeting = self._agent.greeting
+        if self._settings.record if options.record is None else options.record:
+            recording = self._calls.recorder.begin(call_id)
+            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
         setup = AgentSetup.of(
             self._settings,
-            (*self._answering_agent.tools, *options.tools),
-            greeting=self._answering_agent.greeting,
+            (*self._agent.tools, *options.tools),
+            greeting=greeting,
             instruction=options.instruction,
             telephone=options.telephone,
         )
         return Call(
-            new_call_id(),
-            client=self._answering_agent.client,
+            call_id,
+            client=self._agent.client,
             setup=setup,
             caller=None if options.caller is None else valid_text(options.caller),
-            offline_demo=self._answering_agent.offline_demo,
-            prices=self._answering_agent.prices,
+            offline_demo=self._agent.offline_demo,
+            prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
+            recording=recording,
         )
 
     @asynccontextmanager
-    async def _answering(
+    async def _negotiating_answer(
         self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg that answers an offer, as `_negotiating` does.
@@ -301,8 +307,8 @@ class Negotiator:
         """
         # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
-        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         call = self.new_call(options)
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         leg = make_leg(call, pc)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):

@@ -36,6 +36,24 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             )
         ],
     ),
+    (
+        events.QualityEstimated(4.35, None, 0.0, None, 2.5, None, 40.0),
+        [
+            (
+                "server-message",
+                {
+                    "type": "quality-estimated",
+                    "mos_in": 4.35,
+                    "mos_out": None,
+                    "loss_in_percent": 0.0,
+                    "loss_out_percent": None,
+                    "jitter_in_ms": 2.5,
+                    "jitter_out_ms": None,
+                    "rtt_ms": 40.0,
+                },
+            )
+        ],
+    ),
     (events.AgentFirstHeard(810.5), []),
     (events.VoiceFlushed(12.5), []),
     (
@@ -285,6 +303,14 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             )
         ],
     ),
+    (events.RecordingStarted("2026/12/01/c1.webm"), [("server-message", {"type": "recording-started"})]),
+    (events.RecordingPaused(), [("server-message", {"type": "recording-paused"})]),
+    (events.RecordingResumed(), [("server-message", {"type": "recording-resumed"})]),
+    (
+        events.RecordingFailed("2026/12/01/c1.webm", "The disk is full."),
+        [("server-message", {"type": "recording-failed"})],
+    ),
+    (events.RecordingStored("2026/12/01/c1.webm", 9, 8, 7), [("server-message", {"type": "recording-stored"})]),
     (
         events.CallEnded("live_refused", "Check the key.", "operator"),
         [
