@@ -57,6 +57,7 @@ FOLDERS = {
             "greeting",
             "hearing",
             "hooks",
+            "host",
             "limits",
             "observers",
             "sessions",

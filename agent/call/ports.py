@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import events
-from agent.call.conversation import Outcomes
+from agent.call.outcomes import Outcomes
 from agent.clock import Clock
 from agent.isolate import ignore
 from agent.live.uplink import Item

@@ -34,6 +34,8 @@ from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
 
+WATCH_STEP_S = 0.5
+
 
 class Sessions:
     """The sessions of one call.
@@ -123,6 +125,15 @@ class Sessions:
             await self.link.run()
         except LiveError as error:
             self._lose(error)
+
+    async def watch_silence(self) -> None:
+        """Have something done about a model that does not answer; ends with the call."""
+        pulse = self.link.pulse
+        while True:
+            await asyncio.sleep(WATCH_STEP_S)
+            self._conversation.life_came(pulse.felt_at, pulse.slowest_pong_s)
+            self._ports.act(self._conversation.tick(self._ports.clock()))
+            self._briefing.tell_waiting()
 
     def send(self, item: Item) -> None:
         """Queue something for the model; the call ends if its server has stopped reading."""

@@ -47,7 +47,7 @@ class AgentSetup:
         Args:
             settings: the service's settings.
             tools: what the model may call.
-            greeting: see above.
+            greeting: what the agent says first; None lets the caller begin.
             instruction: of this call, added to the service's own.
             telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins.
         """
