@@ -1,6 +1,6 @@
-"""What an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
+"""The names that an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
 
-Loaded on first use: the emulator's process, for one, has no use for it.
+They are loaded on first use, because some processes, such as the emulator's, do not need them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,30 @@ if TYPE_CHECKING:
     from agent.errors import ToolError
     from agent.picture import Picture
     from agent.spoken import Spoken
+    from agent.summary import CallSummarised
     from agent.tools.context import CallContext
     from agent.tools.declare import Tool
     from agent.tools.function import tool
     from agent.tools.mcp import McpServer
     from agent.tools.scheduled import Scheduled
 
-__all__ = ["Agent", "CallContext", "McpServer", "Picture", "Scheduled", "Spoken", "Tool", "ToolError", "tool"]
+__all__ = [
+    "Agent",
+    "CallContext",
+    "CallSummarised",
+    "McpServer",
+    "Picture",
+    "Scheduled",
+    "Spoken",
+    "Tool",
+    "ToolError",
+    "tool",
+]
 
 _HOME = {
     "Agent": "agent.author.agent",
     "CallContext": "agent.tools.context",
+    "CallSummarised": "agent.summary",
     "McpServer": "agent.tools.mcp",
     "Picture": "agent.picture",
     "Scheduled": "agent.tools.scheduled",

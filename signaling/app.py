@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.log import server_logger
@@ -17,6 +18,7 @@ from agent.author.agent import Agent as Definition
 from agent.author.agent import check_names
 from agent.author.hooks import Hooks
 from agent.call.stats import watch_loop
+from agent.call.summary import Summariser
 from agent.errors import ConfigError
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint, endpoint_of
@@ -26,11 +28,13 @@ from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.record.recorder import check_folder
 from agent.settings import Settings, unknown_variables
+from agent.summary import SummaryWish
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
-from signaling.http import assets, health, ice, pictures, recording, whip
+from signaling.history import history_of
+from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
 from signaling.http import outbound as phone_api
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
@@ -46,8 +50,11 @@ from signaling.process.descriptors import raise_limit
 from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import Agent, Negotiator
+from signaling.webrtc.offer import Negotiator, ServiceAgent
 from signaling.webrtc.peer import note_closed_connects
+
+if TYPE_CHECKING:
+    from signaling.history.history import History
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +74,12 @@ def _no_outage() -> None:
 
 
 def build_app(
-    settings: Settings, agent: Agent, calls: Calls, metrics: Metrics, connections: Connections
+    settings: Settings,
+    agent: ServiceAgent,
+    calls: Calls,
+    metrics: Metrics,
+    connections: Connections,
+    history: History | None = None,
 ) -> web.Application:
     """Return the application; the caller of this function owns ``calls`` and ends them."""
     origins = origins_of(settings)
@@ -84,11 +96,22 @@ def build_app(
         app.cleanup_ctx.append(phone.serve)  # ends after the calls
         app.add_routes(phone_api.routes(settings, phone, calls))
     app.add_routes(twilio.routes(settings, negotiator, calls))
+    app.add_routes(live_calls.routes(settings, calls))
+    if history is not None:
+        _keep_calls(settings, app, calls, history)
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
-    app.add_routes(assets.routes())
+    app.add_routes(assets.routes(settings))
     add_cors(app, origins)
     return app
+
+
+def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history: History) -> None:
+    """Keep what happens in calls, and answer for it later."""
+    from signaling.history import http, observe  # only now: they need the extra `history`
+
+    calls.watchers.append(observe.watcher_of(history))
+    app.add_routes(http.routes(settings, history))
 
 
 @asynccontextmanager
@@ -113,16 +136,19 @@ async def running(
     """Run the service; yield the page's address. Every call is ended on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, or the prices, a tool or a hook cannot be used.
+        ConfigError: the address cannot be listened on, or the prices, the history, a tool or a hook cannot be used.
     """
     settings = definition.settings(settings)
-    own, hooks = definition.declared_tools(), definition.hooks()
+    own, hooks, wish = definition.declared_tools(), definition.hooks(), definition.summary_wish()
     async with mcp_tools(definition.mcp_servers, [tool.name for tool in own]) as mcp:
         tools = [*own, *mcp]
         check_names(tools)
         check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
-        async with _serving(settings, live, outage, tools, definition.greeting, hooks) as address:
+        async with (
+            history_of(settings) as history,  # ends after the calls
+            _serving(settings, live, outage, tools, definition.greeting, hooks, wish, history) as address,
+        ):
             yield address
 
 
@@ -134,20 +160,25 @@ async def _serving(
     tools: Sequence[Tool],
     greeting: str | None,
     hooks: Hooks,
+    wish: SummaryWish | None,
+    history: History | None,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
     ice.check_media_addresses(settings)
     tap_ice.guard()
     note_closed_connects(asyncio.get_running_loop())
-    calls = Calls(settings, outage, hooks)
     client = live_client(live, settings)
-    agent = Agent(client, tools, live.offline_demo, prices, greeting)
+    summariser = None
+    if wish is not None:
+        summariser = Summariser(client, wish, wish.model or settings.summary_model, prices)
+    calls = Calls(settings, outage, hooks, summariser)
+    agent = ServiceAgent(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()
     if settings.record:
         check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
-    app = build_app(settings, agent, calls, metrics, connections)
+    app = build_app(settings, agent, calls, metrics, connections, history)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     assert runner.server is not None

@@ -46,7 +46,7 @@ FOLDERS = {
         needs=("annotated_types", "pydantic", "pydantic_core", "pydantic_settings"),
         edge=("clock", "isolate", "settings"),
     ),
-    "agent.author": Folder(("agent.tools",), edge=("load",)),
+    "agent.author": Folder(("agent.tools",), needs=("jsonschema", "pydantic", "referencing"), edge=("load",)),
     "agent.call": Folder(
         ("agent.author", "agent.record", *DOMAINS),
         needs=("pydantic",),
@@ -62,6 +62,7 @@ FOLDERS = {
             "sessions",
             "speaking",
             "stats",
+            "summary",
             "tool_calls",
         ),
     ),
@@ -75,7 +76,8 @@ FOLDERS = {
     ),
     "agent.dialog": Folder(),
     "agent.live": Folder(
-        needs=("google", "websockets"), edge=("connect", "departure", "link", "sender", "session", "uplink")
+        needs=("aiohttp", "google", "websockets"),  # aiohttp: what the SDK raises over HTTP
+        edge=("connect", "departure", "link", "sender", "session", "summary", "uplink"),
     ),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
@@ -105,6 +107,7 @@ FOLDERS = {
             "agent.record",
             "signaling.command",
             "signaling.dialects",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
@@ -116,7 +119,7 @@ FOLDERS = {
     "signaling.webrtc": Folder(
         (*CALL, "agent.media.tap", "agent.record", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("admission", "calls", "leg", "offer", "peer", "watch", "wiring"),
+        edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -156,12 +159,18 @@ FOLDERS = {
             "agent.media.tap",
             "signaling",
             "signaling.client",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
-        edge=("cli", "doctor"),
+        edge=("calls", "cli", "doctor"),
+    ),
+    "signaling.history": Folder(
+        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
+        needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
+        edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }

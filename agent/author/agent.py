@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.author.extract import summary_wish
 from agent.author.hooks import Hook, Hooks
 from agent.errors import ConfigError
 from agent.settings import Settings
+from agent.summary import SummaryWish
 from agent.tools.declare import Tool
 from agent.tools.function import as_tool
 from agent.tools.mcp import McpServer
@@ -31,6 +33,10 @@ class Agent:
         on_call_ended: called with the call and its `agent.events.CallEnded`.
         on_transcript: called with the call and each final turn of either side, a `Spoken`.
         on_event: called with the call and each event in it, see `agent.events`.
+        summary: once a call is over, a model sums it up: True, or the name of that model; True means the setting
+            `summary_model`.
+        extract: what that model extracts from it: a pydantic model, or a JSON schema of an object.
+        on_call_summarised: called with the call and its `CallSummarised`, after `on_call_ended`.
     """
 
     instructions: str | None = None
@@ -43,6 +49,9 @@ class Agent:
     on_call_ended: Hook | None = None
     on_transcript: Hook | None = None
     on_event: Hook | None = None
+    summary: bool | str = False
+    extract: Any = None
+    on_call_summarised: Hook | None = None
 
     def hooks(self) -> Hooks:
         """Return its hooks.
@@ -50,9 +59,22 @@ class Agent:
         Raises:
             ConfigError: a hook does not take the arguments that it is called with; the message names it.
         """
-        hooks = Hooks(self.on_call_started, self.on_call_ended, self.on_transcript, self.on_event)
+        hooks = Hooks(
+            self.on_call_started, self.on_call_ended, self.on_transcript, self.on_event, self.on_call_summarised
+        )
         hooks.check()
         return hooks
+
+    def summary_wish(self) -> SummaryWish | None:
+        """Return what it wants to know of each call that is over; None if nothing.
+
+        Raises:
+            ConfigError: the schema cannot be used, or the hook waits for what is not asked for.
+        """
+        wish = summary_wish(self.summary, self.extract)
+        if wish is None and self.on_call_summarised is not None:
+            raise ConfigError("Agent(on_call_summarised=...): nothing is asked for; set summary=True or extract")
+        return wish
 
     def declared_tools(self) -> list[Tool]:
         """Return its tools, in order.

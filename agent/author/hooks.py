@@ -16,6 +16,7 @@ _PARAMETERS = {
     "on_call_ended": ("call", "ended"),
     "on_transcript": ("call", "spoken"),
     "on_event": ("call", "event"),
+    "on_call_summarised": ("call", "summarised"),
 }
 
 
@@ -28,12 +29,14 @@ class Hooks:
         on_call_ended: takes the call and its `CallEnded`.
         on_transcript: takes the call and a final turn, a `Spoken`.
         on_event: takes the call and any event except `AppEventSent`, which the agent itself causes.
+        on_call_summarised: takes the call and its `CallSummarised`, once there is one.
     """
 
     on_call_started: Hook | None = None
     on_call_ended: Hook | None = None
     on_transcript: Hook | None = None
     on_event: Hook | None = None
+    on_call_summarised: Hook | None = None
 
     def __bool__(self) -> bool:
         return any(getattr(self, each.name) is not None for each in fields(self))

@@ -33,6 +33,7 @@ def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -
     agent = demo if where is None else _agent_in(where)
     tools = agent.declared_tools()
     agent.hooks()  # checks them
+    agent.summary_wish()  # checks it
     for path in function_files:
         tools += import_functions(path)
     check_names(tools)

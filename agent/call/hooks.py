@@ -121,9 +121,21 @@ class CallHooks:
                 await self._changed.wait()
 
     async def _run(self, name: str, hook: Hook, what: tuple[Any, ...], *, timeout_s: float) -> None:
-        work = partial(_call, hook, HostContext(self._host), *what, timeout_s=timeout_s)
-        well = await isolated_async(f"call {self._host.call_id}: {name}", work)
-        self._counts.failed += not well
+        self._counts.failed += not await run_hook(name, hook, self._host, *what, timeout_s=timeout_s)
+
+
+async def run_hook(name: str, hook: Hook, host: Host, *what: Any, timeout_s: float) -> bool:
+    """Run one hook within its time; return False if it failed, which is logged.
+
+    Args:
+        name: the hook's, for the log.
+        hook: what to run.
+        host: the call.
+        what: its further arguments.
+        timeout_s: seconds that it may take.
+    """
+    work = partial(_call, hook, HostContext(host), *what, timeout_s=timeout_s)
+    return await isolated_async(f"call {host.call_id}: {name}", work)
 
 
 async def _call(hook: Hook, *arguments: Any, timeout_s: float) -> None:

@@ -1,6 +1,7 @@
 """What a call costs and how long it may last: it is billed, warned, told to say goodbye and ended.
 
-Here the price meter and the limits (`agent.dialog`) meet the call. Task: one, `CallLimits.keep`, owned by the call.
+Here the price meter and the limits (`agent.dialog`) meet the call. Tasks: `CallLimits.keep`, and one that ends the
+call once the goodbye was heard; the call owns both.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import logging
 import math
 from contextlib import suppress
+from functools import partial
 
 from agent import events
 from agent.call.farewell import Farewell
@@ -22,7 +24,7 @@ from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DAILY_LOOK_S = 2.0
+DAILY_CHECK_INTERVAL_S = 2.0
 NO_PURSE = Purse()
 
 
@@ -53,7 +55,7 @@ class CallLimits:
             max_duration_s=settings.max_duration_s,
             now=self._clock(),
             reached=purse.reached,
-            look_s=DAILY_LOOK_S if purse.limited else math.inf,
+            check_interval_s=DAILY_CHECK_INTERVAL_S if purse.limited else math.inf,
         )
 
     def bill(self, usage: Usage) -> None:
@@ -93,10 +95,10 @@ class CallLimits:
             self._moved.clear()
             for step in self._limits.steps(self._clock()):
                 if isinstance(step, SayGoodbye):
-                    await self._say_goodbye(step)
+                    self._ports.start(partial(self._say_goodbye, step), "goodbye")
                 else:
                     self._ports.act([step])
-            wait_s = self._limits.next_look_s(self._clock())
+            wait_s = self._limits.next_check_s(self._clock())
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if wait_s == math.inf else wait_s):
                     await self._moved.wait()

@@ -19,12 +19,13 @@ from agent.call.kept import KeptCall
 from agent.call.ports import CallPorts
 from agent.call.setup import AgentSetup
 from agent.call.sight import Sight
+from agent.call.timeline import Timeline
 from agent.call.tool_calls import ToolCalls
 from agent.clock import unix
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.link import LiveLink
-from agent.live.ports import LinkPorts, Replaced
+from agent.live.ports import LinkPorts
 from agent.live.session import LiveClient, Opening
 from agent.live.uplink import Item, ToolResult, Uplink
 from agent.picture import Shown
@@ -47,6 +48,7 @@ class Sessions:
         tools: tells a new session of results that it does not know.
         briefing: tells what waited for the end of a turn that will not be completed.
         uplink: to the model.
+        timeline: notes when the first session is sought.
         kept: an earlier call that this one goes on from.
         offline_demo: the Live server is the local emulator.
         on_fact: takes each fact, in order.
@@ -63,6 +65,7 @@ class Sessions:
         tools: ToolCalls,
         briefing: Briefing,
         uplink: Uplink,
+        timeline: Timeline,
         *,
         kept: KeptCall | None,
         offline_demo: bool,
@@ -79,6 +82,7 @@ class Sessions:
         self._sight = sight
         self._tools = tools
         self._briefing = briefing
+        self._timeline = timeline
         self._offline_demo = offline_demo
         self.link = LiveLink(
             client,
@@ -115,6 +119,7 @@ class Sessions:
         """
         if path is not None:
             await path.wait()
+        self._timeline.reach("live_connecting", self._ports.clock())
         try:
             await self.link.run()
         except LiveError as error:
@@ -146,6 +151,13 @@ class Sessions:
             )
         )
 
+    def let_go(self) -> None:
+        """Forget the agent's tools, which may know the call, and have the link forget it."""
+        self._own, self._confirmed, self._setup = (
+            setup.changed(tools=()) for setup in (self._own, self._confirmed, self._setup)
+        )
+        self.link.let_go()
+
     def _attempt(self, put: Callable[[], None]) -> None:
         try:
             put()
@@ -174,13 +186,12 @@ class Sessions:
         self._tools.session_replaced(unsent)
         self._ports.act(self._conversation.session_ended(self._ports.clock()))
 
-    def _replaced(self, how: Replaced) -> None:
+    def _replaced(self, how: events.SessionReplaced, told_turns: int) -> None:
         self._take_over()
         self._sight.session_replaced()
-        outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
-        self._ports.act([events.SessionReplaced(how.resumed, outage_ms, replayed_ms, self.link.session_id)])
-        if how.told_turns:
-            self._ports.act([events.ContextRebuilt(how.told_turns)])
+        self._ports.act([how])
+        if told_turns:
+            self._ports.act([events.ContextRebuilt(told_turns)])
         elif not how.resumed and self._conversation.generation:
             self._ports.act([events.ContextLost()])
 

@@ -25,6 +25,7 @@ from agent.emulator.connection import Connection
 from agent.emulator.faults.hooks import FaultHooks
 from agent.emulator.faults.schedule import FaultSchedule
 from agent.emulator.faults.script import FaultSource, load_faults
+from agent.emulator.generate import GenerateRecord, Generator, OnGenerate
 from agent.emulator.handles import Handles
 from agent.emulator.hooks import Hooks, Refusal
 from agent.emulator.model.pcm import Pcm
@@ -35,6 +36,8 @@ from agent.emulator.model.voice import Voice
 from agent.emulator.record import SessionRecord
 from agent.emulator.session import Session
 from agent.emulator.shared import Shared
+from agent.emulator.wire.generate import PATH as GENERATE_PATH
+from agent.emulator.wire.generate import error as generate_error
 from agent.emulator.wire.parse import REFUSED, WireError
 from agent.errors import ConfigError
 
@@ -56,13 +59,26 @@ DEFAULT_PACE = 2.0
 class Emulator:
     """A running server, made by ``running_emulator``."""
 
-    def __init__(self, shared: Shared, folder: Path, *, hooks: Callable[[], Hooks] | None, record_s: float) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        folder: Path,
+        *,
+        hooks: Callable[[], Hooks] | None,
+        record_s: float,
+        on_generate: OnGenerate | None = None,
+    ) -> None:
         self.url = ""
         """``https://HOST:PORT``, for the SDK's ``base_url``."""
         self.ca_file = folder / "cert.pem"
         """The certificate to trust."""
         self.sessions: deque[SessionRecord] = deque(maxlen=_MAX_RECORDS)
         """The newest sessions, oldest first, including ended and refused ones."""
+        self.generated: deque[GenerateRecord] = deque(maxlen=_MAX_RECORDS)
+        """The newest requests for generateContent, oldest first."""
+        self._on_generate = on_generate
+        self._generate_count = 0
+        self._schedules: list[FaultSchedule] = []
         self._shared = shared
         self._folder = folder
         self._hooks = hooks
@@ -73,6 +89,7 @@ class Emulator:
 
     def play(self, schedule: FaultSchedule) -> None:
         """Let a fault script act on the sessions to come; the hooks that were given act after it."""
+        self._schedules.append(schedule)
         inner = self._hooks
         self._hooks = lambda: FaultHooks(schedule, inner() if inner is not None else Hooks())
 
@@ -126,8 +143,12 @@ class Emulator:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = re.sub(r"/{2,}", "/", request.path).rstrip("/")
-        if not _PATH.fullmatch(path):
-            raise web.HTTPNotFound(text="This is a Live API emulator; it serves BidiGenerateContent only.")
+        if request.method == "POST" and GENERATE_PATH.fullmatch(path):
+            return await self._generate(path, request)
+        if request.method != "GET" or not _PATH.fullmatch(path):
+            raise web.HTTPNotFound(
+                text="This is a Live API emulator; it serves BidiGenerateContent and generateContent."
+            )
         record = self._record(path)
         hooks = self._hooks() if self._hooks is not None else None
         refusal = hooks.upgrade(record) if hooks is not None else None
@@ -153,6 +174,20 @@ class Emulator:
             self._open.discard(connection)
             record.ended()
         return socket
+
+    async def _generate(self, path: str, request: web.Request) -> web.Response:
+        self._generate_count += 1
+        record = GenerateRecord(self._generate_count, path)
+        self.generated.append(record)
+        self._notify()
+        try:
+            if not _has_key(request):
+                record.status = 403
+                words = "Method doesn't allow unregistered callers (callers without established identity)."
+                return web.json_response(generate_error(403, words), status=403)
+            return await Generator(record, self._schedules, self._on_generate).answer(request)
+        finally:
+            self._notify()
 
     def _record(self, path: str) -> SessionRecord:
         self._count += 1
@@ -183,8 +218,8 @@ class Emulator:
                 closing.create_task(connection.close(_GOING_AWAY, "The emulator stops."))
 
     async def _listen(self, host: str, port: int) -> web.AppRunner:
-        app = web.Application()
-        app.router.add_get("/{path:.*}", self._serve)
+        app = web.Application(client_max_size=_MAX_FRAME_BYTES)
+        app.router.add_route("*", "/{path:.*}", self._serve)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_DEADLINE_S)
         await runner.setup()
         site = web.TCPSite(runner, host, port, ssl_context=tls.server_context(self._folder))
@@ -208,6 +243,7 @@ async def running_emulator(
     speech_recognition: bool = False,
     speech_programs: bool = True,
     on_turn: OnTurn | None = None,
+    on_generate: OnGenerate | None = None,
     hooks: Callable[[], Hooks] | None = None,
     faults: FaultSource = (),
     record_s: float = 120.0,
@@ -225,6 +261,7 @@ async def running_emulator(
         speech_recognition: listen with pocketsphinx, if it is installed.
         speech_programs: let flite or espeak-ng say what the speech pack cannot.
         on_turn: a script that is asked before the demo model.
+        on_generate: a script that is asked what generateContent answers, before the demo does.
         hooks: makes each session's hooks, for what a fault script cannot express.
         faults: a fault script as text, a file, or faults made in Python; see docs/faults-script.md.
         record_s: how many seconds of received sound each session's record keeps.
@@ -250,7 +287,7 @@ async def running_emulator(
     )
     with tempfile.TemporaryDirectory(prefix="talkspurt-emulator-") as name:
         tls.write_certificate(Path(name))
-        emulator = Emulator(shared, Path(name), hooks=hooks, record_s=record_s)
+        emulator = Emulator(shared, Path(name), hooks=hooks, record_s=record_s, on_generate=on_generate)
         if script:
             emulator.play(FaultSchedule(script, emulator.sessions, random.Random(seed)))  # noqa: S311 - as above
         runner = await emulator._listen(host, port)

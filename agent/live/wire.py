@@ -245,23 +245,26 @@ def _word(choice: types.Language | types.Outcome | None) -> str:
 def _usage(usage: types.UsageMetadata) -> Usage:
     """Read the counts; the SDK gives Vertex's ``candidates...`` the names of the Gemini API."""
     return Usage(
-        prompt=_by_modality(usage.prompt_token_count, usage.prompt_tokens_details),
-        response=_by_modality(usage.response_token_count, usage.response_tokens_details),
-        thoughts_tokens=_tokens(usage.thoughts_token_count),
-        tool_use_tokens=_tokens(usage.tool_use_prompt_token_count),
-        total_tokens=_tokens(usage.total_token_count),
+        prompt=by_modality(usage.prompt_token_count, usage.prompt_tokens_details),
+        response=by_modality(usage.response_token_count, usage.response_tokens_details),
+        thoughts_tokens=bounded_tokens(usage.thoughts_token_count),
+        tool_use_tokens=bounded_tokens(usage.tool_use_prompt_token_count),
+        total_tokens=bounded_tokens(usage.total_token_count),
     )
 
 
-def _by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] | None) -> dict[str, int]:
+def by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] | None) -> dict[str, int]:
+    """Return a count by modality; what the breakdown leaves out of the sum is `UNKNOWN_MODALITY`."""
     tokens: Counter[str] = Counter()
     for each in details or ():
-        tokens[each.modality.value if each.modality is not None else UNKNOWN_MODALITY] += _tokens(each.token_count)
-    tokens[UNKNOWN_MODALITY] += max(0, _tokens(count) - tokens.total())
+        tokens[each.modality.value if each.modality is not None else UNKNOWN_MODALITY] += bounded_tokens(
+            each.token_count
+        )
+    tokens[UNKNOWN_MODALITY] += max(0, bounded_tokens(count) - tokens.total())
     return dict(+tokens)
 
 
-def _tokens(count: int | None) -> int:
+def bounded_tokens(count: int | None) -> int:
     """Return a count within its bounds: the API's counts have 32 bits, but the SDK takes any number."""
     return min(max(count or 0, 0), MAX_TOKENS)
 

@@ -24,10 +24,11 @@ from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Notice
 from signaling.phone.telephone import phone_tools
 from signaling.webrtc.leg import PeerLeg
-from signaling.webrtc.offer import Extra
+from signaling.webrtc.offer import CallOptions
 
 TRANSFER_TIMEOUT_S = 30.0
 DECLINED = 603
+BYE_TIMEOUT_S = 2.0  # less than a leg may take to close, which has more to do than this
 MAX_SILENCE_S = 300.0  # a phone that was switched off sends no BYE; one on hold sends nothing either
 SILENCE_POLL_S = 1.0
 _DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
@@ -52,7 +53,7 @@ class SipCall:
         self._keys_by_rtp = self._keys_by_info = False
         self._transferred: asyncio.Future[int] | None = None
 
-    def extra(self) -> Extra:
+    def options(self) -> CallOptions:
         """Return the tools and the instruction that this call adds to the agent's."""
         tools = phone_tools(
             self,
@@ -60,7 +61,7 @@ class SipCall:
             may_send_keys=self._settings.send_dtmf,
             transfer_to=callees_of(self._settings, "transfer"),
         )
-        return Extra(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
+        return CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
 
     def make_leg(self, call: Call, pc: RTCPeerConnection) -> SipLeg:
         """Return the leg of its call; see `Negotiator`."""
@@ -200,8 +201,10 @@ class SipCall:
         """Have the gateway send BYE (or CANCEL, or a refusal), unless the phone has gone already."""
         if self.over.done():
             return
-        with suppress(GatewayError):  # the end of the gateway's connection hangs the phone up as well
-            await self.handle.ask({"request": "hangup"})
+        # The end of the gateway's connection hangs the phone up as well.
+        with suppress(GatewayError, TimeoutError):
+            async with asyncio.timeout(BYE_TIMEOUT_S):
+                await self.handle.ask({"request": "hangup"})
         self.lose("hung_up", "We hung up.")
 
 

@@ -137,11 +137,11 @@ class SipLine:
             raise OfferError(503, "line_busy", self.outage or "All lines are in use.", retry_after_s=5)
         call = SipCall(channel.handle, CallerId("outbound", self.user, to).trimmed(), self._settings)
         channel.call = call
-        extra = call.extra()
+        options = call.options()
         try:
-            told = "\n\n".join(text for text in (extra.instruction, instruction) if text)
-            extra = replace(extra, instruction=told, key=key_name(self._settings), record=record)
-            offer, leg = await self._negotiator.make_offer(extra, call.make_leg)
+            told = "\n\n".join(text for text in (options.instruction, instruction) if text)
+            options = replace(options, instruction=told, key=key_name(self._settings), record=record)
+            offer, leg = await self._negotiator.make_offer(options, call.make_leg)
         except BaseException:
             call.lose("shutdown", "The call was not started.")
             raise
@@ -275,7 +275,7 @@ class SipLine:
             headers if isinstance(headers, dict) else {},
         )
         channel.call = SipCall(channel.handle, caller_id.trimmed(), self._settings)
-        self._spawn(channel.call, answer_call(self._negotiator, channel.call, notice.sdp))
+        self._spawn(channel.call, answer_call(self._negotiator, channel.call, notice.sdp, self.user))
 
 
 def register_request(settings: Settings) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from agent.author.hooks import NO_HOOKS, Hooks
 from agent.call.hooks import CallHooks, HookCounts
-from agent.call.observers import Observer
 from agent.call.stats import CallStats, notable
+from agent.call.summary import Summariser
 from agent.clock import monotonic
 from agent.dialog.budget import Spent
 from agent.errors import OfferError
@@ -31,6 +31,7 @@ from signaling.webrtc.admission import Admission
 from signaling.webrtc.ended import EndedCalls
 from signaling.webrtc.leg import Leg
 from signaling.webrtc.pending import Slot
+from signaling.webrtc.summaries import Summaries
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,15 @@ class Calls:
         settings: the service's settings.
         outage: see `Admission`.
         hooks: what the agent wants to be told of each call.
+        summariser: sums up the calls that are over; None if the agent does not ask for it.
     """
 
     def __init__(
-        self, settings: Settings, outage: Callable[[], str | None] = lambda: None, hooks: Hooks = NO_HOOKS
+        self,
+        settings: Settings,
+        outage: Callable[[], str | None] = lambda: None,
+        hooks: Hooks = NO_HOOKS,
+        summariser: Summariser | None = None,
     ) -> None:
         self.admission = Admission(settings, outage, self._give_up)
         "Says whether another call may begin."
@@ -66,12 +72,14 @@ class Calls:
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
         "Callers' candidates that no checks were sent to, by reason."
+        self.watchers: list[Callable[[Leg], None]] = []
+        "Are handed each call before it runs, to observe it."
         self.recorder = Recorder(Path(settings.record_folder))
         "Writes the recordings of calls; its thread starts with the first."
-        self.observers: list[Observer] = []
-        "Are handed every event of all calls, as `Call.observe` says."
         self._hooks = hooks
         self._hook_counts = HookCounts()
+        self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
+        "Sums up the calls that are over."
         self._stats_of_ended = CallStats()
         self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
@@ -82,6 +90,10 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self._legs)
+
+    def running(self) -> list[Leg]:
+        """Return the calls that have not ended, oldest first."""
+        return [leg for leg in self._legs.values() if leg.call.ended is None]
 
     def note_lag(self, lag_s: float) -> None:
         """Take how late the event loop was; to be called as `Overload.note` is."""
@@ -100,6 +112,7 @@ class Calls:
         """Add up what all calls since the start have used and cost."""
         total = Spent()
         total.add(self._spent_by_ended)
+        total.add(self.summaries.spent)
         for leg in self._legs.values():
             total.add(leg.call.meter.spent)
         return total
@@ -151,13 +164,14 @@ class Calls:
         call = leg.call
         self.started += 1
         self.audit.watch(call)
-        slot.call_id = call.call_id
-        for observer in (self._count, *self.observers):
-            call.observe(observer)
+        call.observe(self._count)
+        for watch in self.watchers:
+            watch(leg)
         hooks = CallHooks(self._hooks, call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             call.observe(hooks.note)
         self._legs[call.call_id] = leg
+        slot.call_id = call.call_id  # from here on the leg's owner gives the room back
         self._idle.clear()
         task = asyncio.create_task(self._own(leg, slot, hooks), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -182,13 +196,14 @@ class Calls:
             _done, stuck = await asyncio.wait(self._tasks, timeout=END_TIMEOUT_S)
             if stuck:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
+        await self.summaries.drain()
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
         await self.recorder.close()
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""
         call_id = leg.call.call_id
-        logger.info("call %s: started", call_id)
+        logger.info("call %s: started; trace %s", call_id, leg.call.trace.trace_id)
         watching = leg.watch(partial(self.admission.note_connected, slot))
         watch = asyncio.create_task(watching, name=f"watch-{call_id}")
         try:
@@ -207,6 +222,7 @@ class Calls:
             await self._close(leg, slot)
             if hooks is not None:
                 await hooks.end()
+            self.summaries.begin(leg.call)
 
     async def _close(self, leg: Leg, slot: Slot) -> None:
         call = leg.call

@@ -17,6 +17,7 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from agent.call.call import Call
 from agent.call.kept import KeptCall
 from agent.call.setup import AgentSetup
+from agent.clock import monotonic
 from agent.dialog.prices import Prices
 from agent.errors import OfferError
 from agent.isolate import isolated
@@ -57,7 +58,7 @@ SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class ServiceAgent:
     """What answers the calls of this service.
 
     Attributes:
@@ -76,8 +77,8 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
-    """What one call has besides what all calls have.
+class CallOptions:
+    """What one call has in addition to what all calls have.
 
     Attributes:
         tools: further tools that the model may call.
@@ -98,7 +99,7 @@ class Extra:
     record: bool | None = None
 
 
-NOTHING_EXTRA = Extra()
+NO_OPTIONS = CallOptions()
 Dialect = Callable[[ClientLeg, RTCDataChannel], None]
 """Takes over the data channel of a call: reads it, and observes the call to write to it."""
 AnyLeg = TypeVar("AnyLeg", bound=PeerLeg)
@@ -111,12 +112,12 @@ class Negotiator:
 
     Args:
         settings: the service's settings.
-        agent: what answers.
+        agent: what answers the calls.
         calls: where the calls live.
         dialects: by data channel label.
     """
 
-    def __init__(self, settings: Settings, agent: Agent, calls: Calls, dialects: dict[str, Dialect]) -> None:
+    def __init__(self, settings: Settings, agent: ServiceAgent, calls: Calls, dialects: dict[str, Dialect]) -> None:
         self._settings = settings
         self._agent = agent
         self._calls = calls
@@ -125,13 +126,13 @@ class Negotiator:
         tap.keep_payload_types()
 
     async def accept_offer(
-        self, offer: str, extra: Extra = NOTHING_EXTRA, address: str | None = None
+        self, offer: str, options: CallOptions = NO_OPTIONS, address: str | None = None
     ) -> tuple[str, ClientLeg]:
         """Answer a client's offer and start its call.
 
         Args:
             offer: the client's SDP: untrusted.
-            extra: what this call has besides.
+            options: what this call has in addition.
             address: where the offer came from, so that the room for calls is shared fairly.
 
         Returns:
@@ -140,7 +141,8 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
-        self._calls.admission.check_budget(extra.key)
+        offered_at = monotonic()
+        self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(address, bounded=True) as slot:
             gate = CandidateGate(self._networks, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
@@ -158,14 +160,14 @@ class Negotiator:
                     max_message_bytes=offered.max_message_bytes,
                 )
 
-            async with self._answering(extra, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
                 self._await_channel(leg)
-                answer = await self._answer(leg, offered)
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
     async def accept_gateways_offer(
-        self, offer: str, extra: Extra, make_leg: MakeLeg[AnyLeg]
+        self, offer: str, options: CallOptions, make_leg: MakeLeg[AnyLeg]
     ) -> tuple[str, AnyLeg]:
         """Answer an offer of the operator's own gateway, and start its call.
 
@@ -174,7 +176,7 @@ class Negotiator:
 
         Args:
             offer: the gateway's SDP: untrusted.
-            extra: what this call has besides.
+            options: what this call has in addition.
             make_leg: makes the leg of the call.
 
         Returns:
@@ -183,22 +185,23 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
-        self._calls.admission.check_budget(extra.key)
+        offered_at = monotonic()
+        self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
-            async with self._answering(extra, make_leg, one_transport=offered.one_transport) as leg:
-                answer = await self._answer(leg, offered)
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
-    async def make_offer(self, extra: Extra, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
+    async def make_offer(self, options: CallOptions, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
         """Make an offer and start its call; `take_answer` connects it.
 
         The Live session is set up meanwhile, so that the callee's first word is heard.
 
         Args:
-            extra: what this call has besides.
+            options: what this call has in addition.
             make_leg: makes the leg of the call.
 
         Returns:
@@ -207,10 +210,10 @@ class Negotiator:
         Raises:
             OfferError: 429 or 503.
         """
-        self._calls.admission.check_budget(extra.key)
+        self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             late = "The offer took too long to make."
-            async with self._negotiating(extra, make_leg, one_transport=True, late=late) as leg:
+            async with self._negotiating(options, make_leg, one_transport=True, late=late) as leg:
                 leg.pc.addTransceiver(leg.call.voice, direction="sendrecv")
                 offer = await leg.pc.createOffer()
                 text = offer.sdp if tap.why_not() else with_keys(offer.sdp)
@@ -230,6 +233,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
         """
+        leg.call.timeline.reach("offer", monotonic())  # whatever comes before is the callee's time, not ours
         answered = read_offer(answer)
         try:
             with _refusing_unusable_sdp():
@@ -241,39 +245,40 @@ class Negotiator:
                 guard_media(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
 
-    def new_call(self, extra: Extra = NOTHING_EXTRA) -> Call:
+    def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
         call_id, recording = new_call_id(), None
         greeting = self._agent.greeting
-        if self._settings.record if extra.record is None else extra.record:
+        if self._settings.record if options.record is None else options.record:
             recording = self._calls.recorder.begin(call_id)
             greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
         setup = AgentSetup.of(
             self._settings,
-            (*self._agent.tools, *extra.tools),
+            (*self._agent.tools, *options.tools),
             greeting=greeting,
-            instruction=extra.instruction,
-            telephone=extra.telephone,
+            instruction=options.instruction,
+            telephone=options.telephone,
         )
         return Call(
             call_id,
             client=self._agent.client,
             setup=setup,
-            caller=None if extra.caller is None else valid_text(extra.caller),
+            caller=None if options.caller is None else valid_text(options.caller),
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
-            kept=extra.kept,
-            purse=self._calls.admission.budgets.purse(extra.key),
+            kept=options.kept,
+            purse=self._calls.admission.budgets.purse(options.key),
             recording=recording,
         )
 
     @asynccontextmanager
-    async def _answering(
-        self, extra: Extra, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
+    async def _negotiating_answer(
+        self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg that answers an offer, as `_negotiating` does.
 
@@ -282,17 +287,17 @@ class Negotiator:
         """
         late = "The offer took too long to answer."
         with _refusing_unusable_sdp():
-            async with self._negotiating(extra, make_leg, one_transport=one_transport, late=late) as leg:
+            async with self._negotiating(options, make_leg, one_transport=one_transport, late=late) as leg:
                 yield leg
 
     @asynccontextmanager
     async def _negotiating(
-        self, extra: Extra, make_leg: MakeLeg[AnyLeg], *, one_transport: bool, late: str
+        self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool, late: str
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg; it is discarded unless its negotiation, inside this context, ends well and in time.
 
         Args:
-            extra: what the call has besides.
+            options: what the call has in addition.
             make_leg: makes the leg of a call and its peer connection.
             one_transport: all media go over one transport.
             late: what to say if it takes too long.
@@ -302,8 +307,8 @@ class Negotiator:
         """
         # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
+        call = self.new_call(options)
         pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
-        call = self.new_call(extra)
         leg = make_leg(call, pc)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
@@ -315,8 +320,9 @@ class Negotiator:
                 raise OfferError(503, "negotiation_timeout", late) from None
             raise
 
-    async def _answer(self, leg: PeerLeg, offered: Offered) -> str:
+    async def _answer(self, leg: PeerLeg, offered: Offered, offered_at: float) -> str:
         """Answer an offer, and connect its media with the call; return the answer's SDP."""
+        leg.call.timeline.reach("offer", offered_at)
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", leg.call.call_id, ", ".join(offered.refused()))
         await leg.pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
@@ -330,6 +336,7 @@ class Negotiator:
         wire_audio(leg, offered, answer)
         guard_media(leg)
         wire_video(leg, answer, self._calls.video_worker)
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
         return with_opus_wishes(offered.answer(answer))
 

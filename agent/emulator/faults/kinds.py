@@ -325,6 +325,43 @@ class ChangedPace(Fault):
     """Seconds of speech that are sent at once; 0 sends each 40 ms on its own."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class GenerateFault(Fault):
+    """Happens to the nth request for generateContent, which belongs to no session."""
+
+    nth: int | str = fault_field(EVERY, WHICH)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.session != EVERY:
+            raise ConfigError(
+                f'{self.kind}: session must be "{EVERY}", because generateContent belongs to none, '
+                f"not {shown(self.session)}; nth says which request"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefuseGenerate(GenerateFault):
+    kind = "refuse_generate"
+    status: int = fault_field(429, STATUS)
+    reason: str = fault_field(QUOTA, TEXT)
+    retry_after_s: float | None = fault_field(None, or_null(SECONDS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadAnswer(GenerateFault):
+    kind = "bad_answer"
+    what: str = fault_field(
+        "not_json", one_of("not_json", "unfit", "cut_off", "safety", "blocked", "empty", "dropped")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowAnswer(GenerateFault):
+    kind = "slow_answer"
+    delay_s: float = fault_field(30.0, SECONDS)
+
+
 FAULTS: dict[str, type[Fault]] = {
     fault.kind: fault
     for fault in (
@@ -332,6 +369,7 @@ FAULTS: dict[str, type[Fault]] = {
         *(DelayFirstAudio, EmptyTurn, SilentSpeech, DuplicateTurnComplete, FinishedFlags, ToolStorm, ExtraUsage),
         *(AudioWithInterrupted, LateChunks, ChangedPace, RefuseUpgrade, RefuseSetup, RefuseText),
         *(RefuseHandle, PoisonHandle, ForgetContext, RefuseResumeWhileOpen, RefuseNullHandle, WithholdHandles),
+        *(RefuseGenerate, BadAnswer, SlowAnswer),
     )
 }
 """Every fault class by its name in a script."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from agent.emulator.faults.fields import EVERY
 from agent.emulator.faults.kinds import Fault
@@ -14,6 +14,18 @@ from agent.emulator.record import SessionRecord
 logger = logging.getLogger(__name__)
 
 _F = TypeVar("_F", bound=Fault)
+
+
+class Concerned(Protocol):
+    """What a fault may happen to: a session, or a request for generateContent."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def handle(self) -> str | None: ...
+
+    def faulted(self, kind: str) -> None: ...
 
 
 class FaultSchedule:
@@ -32,9 +44,9 @@ class FaultSchedule:
         self._rng = rng
 
     def happening(
-        self, record: SessionRecord, kind: type[_F], holds: Callable[[_F], bool] = lambda fault: True
+        self, record: Concerned, kind: type[_F], holds: Callable[[_F], bool] = lambda fault: True
     ) -> Iterator[_F]:
-        """The faults of a kind that happen to a session now; each is counted when the iterator yields it."""
+        """The faults of a kind that happen to a session or a request now; each is counted when it is yielded."""
         for index, fault in enumerate(self._faults):
             if isinstance(fault, kind) and _concerns(fault, record) and holds(fault) and self._count(index):
                 self.report(fault, record)
@@ -44,8 +56,10 @@ class FaultSchedule:
         """Count a fault that repeats itself once more; False if it may not happen again."""
         return self._count(next(index for index, known in enumerate(self._faults) if known is fault))
 
-    def report(self, fault: Fault, record: SessionRecord) -> None:
-        logger.info("session %d: fault %s", record.number, fault.kind)
+    def report(self, fault: Fault, record: Concerned) -> None:
+        logger.info(
+            "%s %d: fault %s", type(record).__name__.removesuffix("Record").lower(), record.number, fault.kind
+        )
         record.faulted(fault.kind)
 
     def others_open(self, record: SessionRecord) -> list[SessionRecord]:
@@ -61,7 +75,7 @@ class FaultSchedule:
         return True
 
 
-def _concerns(fault: Fault, record: SessionRecord) -> bool:
+def _concerns(fault: Fault, record: Concerned) -> bool:
     match fault.session:
         case "every":
             return True

@@ -16,6 +16,7 @@ from agent.emulator.faults.kinds import (
     FAULTS,
     Close,
     Fault,
+    GenerateFault,
     GoAway,
     HandleFault,
     InterruptionFault,
@@ -34,6 +35,7 @@ GROUPS: dict[str, type[Fault]] = {
     "Faults of a turn": TurnFault,
     "Faults of an interruption": InterruptionFault,
     "Faults of a handle": HandleFault,
+    "Faults of generateContent": GenerateFault,
 }
 
 
