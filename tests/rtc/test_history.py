@@ -122,7 +122,7 @@ async def test_the_operator_hangs_up(tmp_path: Path, emulator: Emulator) -> None
             assert caller.location is not None
             call_id = caller.location.rpartition("/")[2]
             await caller.message("bot-ready")
-            await asked(address, f"v1/calls/{call_id}", "DELETE")
+            await asked(address, f"v1/calls/{call_id}/hang-up", "POST")
             ended = await caller.message("server-message", lambda data: data["type"] == "call-ended")
             assert (ended["reason"], ended["fault"]) == ("hung_up", "operator")
             await caller.ended()
@@ -139,7 +139,7 @@ async def test_live_calls_are_for_the_key_holder(
     emulator: Emulator, settings: dict[str, Any], headers: dict[str, str], status: int
 ) -> None:
     async with service_for(emulator, **settings) as address, aiohttp.ClientSession(headers=headers) as http:
-        for method, path in (("GET", "v1/calls"), ("DELETE", "v1/calls/rtc_1")):
+        for method, path in (("GET", "v1/calls"), ("POST", "v1/calls/rtc_1/hang-up")):
             async with http.request(method, f"{address}{path}") as response:
                 assert response.status == status
 
