@@ -9,7 +9,8 @@ Rules (those of one part alone stand in `agent.dialog`):
   2. A turn of the agent ends once, in one of three ways: its generation is complete and was heard to its end; it
      was cut off, and ends at what was heard; the call is over.
   3. A turn of the caller ends when the answer to it is complete or is cut off, when the model says so, when the
-     caller types, and when the caller speaks again after words that came late.
+     caller types, and when the caller speaks again after words that came late. A cut does not end a turn whose
+     words came after the caller took the floor: the rest of the utterance that cuts is still to come.
   4. Between a `Flush` and the `flushed` that tells what it threw away, no turn of the agent ends: that nothing is
      queued any more does not mean that it was heard.
 """
@@ -137,7 +138,8 @@ class Conversation:
         self._watchdog = _watchdog(setup)
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
         self._more_to_come = False  # of the newest generation
-        self._caller_text_at = 0.0
+        self._caller_text_at = -math.inf
+        self._floor_at = -math.inf  # when the caller last took the floor
         self._turn_reason: str | None = None
         self._told_turns = self.transcript.count  # when the model last completed a turn
         self._connected = False
@@ -154,7 +156,7 @@ class Conversation:
             return "connecting"
         if self._speaking:
             return "speaking"
-        thinks = self._turns.generating or self._tools.open or self._watchdog.owed
+        thinks = self._has_to_say or self._tools.open or self._watchdog.owed
         return "thinking" if thinks and not self.floor.taken else "listening"
 
     @property
@@ -215,7 +217,7 @@ class Conversation:
         if now - self._caller_text_at > STALE_TEXT_S:  # rule 3: what is said now is another turn
             out += self._finish_caller()
         self._watchdog.caller_started(now)
-        self.caller_spoke_at = now
+        self.caller_spoke_at = self._floor_at = now
         return [*out, events.CallerStartedSpeaking()]
 
     def typed(self, text: str, now: float, *, cuts: bool) -> Outcomes:
@@ -250,7 +252,8 @@ class Conversation:
         self._watchdog.agent_interrupted(now)
         self.response.generations_cut()
         self._cuts_something = self._turns.generating or self._queue.queued_samples > 0
-        out: Outcomes = self._finish_caller() if self._turns.generating else []  # rule 3
+        answered = self._turns.generating and (not told or self._words_are_old(now))
+        out: Outcomes = self._finish_caller() if answered else []  # rule 3
         self._cutting = True
         self._more_to_come = False
         return [*out, Flush(self._turns.cut(now, told=told))]
@@ -422,6 +425,17 @@ class Conversation:
         for generation in self.transcript.open_generations():
             out += _told_if(self.transcript.finish("agent", generation))
         return out
+
+    @property
+    def _has_to_say(self) -> bool:
+        """Whether more of the newest generation will be heard; its turn may end after its last sample."""
+        return self._turns.generating and (self._more_to_come or self._queue.queued_in(self._turns.generation) > 0)
+
+    def _words_are_old(self, now: float) -> bool:
+        """Tell whether the caller's newest words are not those that they are saying now."""
+        if self._caller_text_at < self._floor_at:
+            return True
+        return not self.floor.taken and now - self._caller_text_at > STALE_TEXT_S
 
     def _finish_caller(self) -> Outcomes:
         return _told_if(self.transcript.finish("caller"))

@@ -151,6 +151,13 @@ class Sessions:
             )
         )
 
+    def let_go(self) -> None:
+        """Forget the agent's tools, which may know the call, and have the link forget it."""
+        self._own, self._confirmed, self._setup = (
+            setup.changed(tools=()) for setup in (self._own, self._confirmed, self._setup)
+        )
+        self.link.let_go()
+
     def _attempt(self, put: Callable[[], None]) -> None:
         try:
             put()

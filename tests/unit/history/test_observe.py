@@ -96,7 +96,8 @@ def test_the_agents_turn_begins_when_it_is_heard(words_first: bool) -> None:
     steps: list[tuple[int, events.Event]] = (
         [(300, words), (500, voice)] if words_first else [(300, voice), (500, words)]
     )
-    assert spans(*steps, (900, agent("t1", "It is noon", final=True))) == [("t1", 500 if words_first else 300, 900)]
+    end = (900, agent("t1", "It is noon", final=True))
+    assert spans(*steps, end) == [("t1", 500 if words_first else 300, 900)]
 
 
 def test_each_turn_of_the_agent_has_its_own_voice() -> None:
