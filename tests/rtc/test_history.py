@@ -131,6 +131,41 @@ async def test_the_operator_hangs_up(tmp_path: Path, emulator: Emulator) -> None
         assert (kept["fault"], kept["detail"]) == ("operator", "The operator hung up.")
 
 
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_recorded_call_can_be_listened_to_later(tmp_path: Path, emulator: Emulator, moved: bool) -> None:
+    """From the folder in which it was written, or from a store of its own; erasing deletes the file."""
+    settings: dict[str, Any] = {"record": True, "record_folder": str(tmp_path / "written")}
+    if moved:
+        settings["record_store"] = str(tmp_path / "stored")
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    async with service_for(emulator, offline_demo=True, history_url=url, server_key=KEY, **settings) as address:
+        async with call_service(address, key=KEY) as caller:
+            assert caller.location is not None
+            call_id = caller.location.rpartition("/")[2]
+            await caller.message("bot-ready")
+            caller.type("what time is it")
+            await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        for _ in range(100):
+            kept = await asked(address, f"v1/history/{call_id}")
+            if kept["recording"]["state"] == "stored":
+                break
+            await asyncio.sleep(0.05)
+        assert kept["recording"]["duration_ms"] > 500
+        sound = f"{address}v1/calls/{call_id}/recording"
+        async with aiohttp.ClientSession(headers=BEARER) as http, http.get(sound) as response:
+            assert (response.status, response.headers["Content-Type"]) == (200, "audio/webm")
+            assert len(await response.read()) == kept["recording"]["size_bytes"]
+        where = tmp_path / ("stored" if moved else "written")
+        assert [file.name for file in sounds(tmp_path)] == [f"{call_id}.webm"]
+        assert where in sounds(tmp_path)[0].parents
+        await asked(address, f"v1/history/{call_id}", "DELETE")
+        assert sounds(tmp_path) == []
+
+
+def sounds(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("rtc_*"))
+
+
 @pytest.mark.parametrize(
     ("settings", "headers", "status"),
     [({}, BEARER, 403), ({"server_key": KEY}, {}, 401), ({"server_key": KEY}, {"Authorization": "Bearer x"}, 401)],
