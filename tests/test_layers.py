@@ -168,9 +168,19 @@ FOLDERS = {
         edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
-        edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
+        edge=(
+            "complaints",
+            "database",
+            "deliver",
+            "history",
+            "http",
+            "objects",
+            "outbox",
+            "recordings",
+            "retention",
+        ),
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }
