@@ -111,6 +111,7 @@ FOLDERS = {
             "signaling.http",
             "signaling.phone",
             "signaling.process",
+            "signaling.traces",
             "signaling.webrtc",
         ),
         needs=("aiohttp",),
@@ -170,6 +171,9 @@ FOLDERS = {
         ("signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
+    ),
+    "signaling.traces": Folder(
+        ("agent.call", "signaling.dialects", "signaling.webrtc"), needs=("opentelemetry",), edge=("export",)
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }
