@@ -111,6 +111,7 @@ FOLDERS = {
             "signaling.http",
             "signaling.phone",
             "signaling.process",
+            "signaling.traces",
             "signaling.webrtc",
         ),
         needs=("aiohttp",),
@@ -182,6 +183,9 @@ FOLDERS = {
             "recordings",
             "retention",
         ),
+    ),
+    "signaling.traces": Folder(
+        ("agent.call", "signaling.dialects", "signaling.webrtc"), needs=("opentelemetry",), edge=("export",)
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }
