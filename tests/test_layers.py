@@ -171,6 +171,7 @@ FOLDERS = {
         ("agent.call", "agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=(
+            "__init__",
             "complaints",
             "database",
             "deliver",
