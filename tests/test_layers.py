@@ -168,7 +168,7 @@ FOLDERS = {
         edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("agent.call", "agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
+        ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=(
             "__init__",
