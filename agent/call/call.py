@@ -161,6 +161,10 @@ class Call:
         """How the call ended; None until it is over."""
         return self.observers.ended
 
+    def now(self) -> float:
+        """Return monotonic seconds, by the call's clock."""
+        return self._clock()
+
     @property
     def duration_s(self) -> float:
         """How long the call has lasted."""
