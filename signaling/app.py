@@ -110,9 +110,17 @@ def build_app(
 
 def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history: History) -> None:
     """Keep what happens in calls, and answer for it later."""
-    from signaling.history import http, observe  # only now: they need the extra `history`
+    from signaling.history import http, observe, recordings  # only now: they need the extra `history`
 
-    calls.watchers.append(observe.watcher_of(history))
+    keeper = recordings.RecordingKeeper(settings, history)
+    calls.watchers.append(observe.watcher_of(history, keeper))
+    calls.recorder.listeners.append(keeper.note)
+
+    async def keep(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        await keeper.close()  # after the calls
+
+    app.cleanup_ctx.append(keep)
     app.add_routes(http.routes(settings, history))
 
 

@@ -266,7 +266,7 @@ class Call:
         if self.recording is not None:
             self.recording.let_go()
         self.eyes.clear()
-        for part in (self.voice, self.hearing, self.sessions, self.tools):
+        for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
 
     # routing

@@ -252,7 +252,7 @@ class Conversation:
         self._watchdog.agent_interrupted(now)
         self.response.generations_cut()
         self._cuts_something = self._turns.generating or self._queue.queued_samples > 0
-        answered = self._turns.generating and self._words_are_old(now)
+        answered = self._turns.generating and (not told or self._words_are_old(now))
         out: Outcomes = self._finish_caller() if answered else []  # rule 3
         self._cutting = True
         self._more_to_come = False

@@ -68,7 +68,7 @@ class AgentSetup:
     def session(self) -> SessionSetup:
         """Return what a Live session has to know of it."""
         declarations = tuple(tool.declaration() for tool in self.tools)
-        return SessionSetup(self.settings, self.instructions, declarations, self.vad)
+        return SessionSetup(self.settings, self.instructions, declarations, self.vad, agent=self)
 
     def changed(self, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> AgentSetup:
         """Return what the agent is after a change; None leaves what is there."""

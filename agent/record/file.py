@@ -173,7 +173,7 @@ class _OpusTrack:
 
     def __init__(self, stream: av.AudioStream) -> None:
         self._stream = stream
-        self._filler = QUIET
+        self._filler, self._toc = QUIET, QUIET[0]
         self._other = ""  # the codec that is being encoded
         self._decode: Decode | None = None
         self._encoder: av.AudioCodecContext | None = None
@@ -182,8 +182,9 @@ class _OpusTrack:
         if piece.codec not in ("", "opus"):
             return self._encoded(piece)
         data = piece.payload or self._filler
-        if piece.payload:
-            self._filler = filler(data[0])
+        if piece.payload and data[0] != self._toc:
+            self._toc = data[0]
+            self._filler = filler(self._toc)
         return [self._packet(data, piece.start, piece.ticks)]
 
     def rest(self) -> Iterable[av.Packet[Any]]:

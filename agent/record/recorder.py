@@ -269,8 +269,8 @@ class Recorder:
         for _ in range(len(self.queue)):
             recording, packet = self.queue.popleft()
             found.setdefault(recording, []).append(packet)
-        for recording in found.keys() - self._writers.keys():
-            if not recording.failed:
+        for recording in found:
+            if recording not in self._writers and not recording.failed:
                 self._writers[recording] = _Writer(recording, self.folder, self._write)
         for recording, writer in list(self._writers.items()):
             over = recording in finish

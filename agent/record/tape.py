@@ -9,9 +9,9 @@ Rules:
   2. The agent's packets lie where its own clock put them; it is our clock.
   3. A caller's packet lies at its RTP timestamp plus an offset: the smallest (arrival - timestamp) of `WINDOW_S`.
      The offset follows it by `SLEW` at most, because a jump would cut or stretch speech.
-  4. A packet that is `FAR_S` off is held. If one that is not off follows, it was a stall of the network, and the
-     timestamps are right. If none comes for `STEP_S`, the sender's clock has stood still or jumped, and the
-     offset is set anew.
+  4. A packet that is `FAR_S` off is held. If one that is not off follows, the network or the sender was held up,
+     and the timestamps are right. If for `STEP_S` none comes, and none that is less off than those before, the
+     sender's clock has stood still or jumped, and the offset is set anew.
   5. A restarted stream (`agent.media.reorder.Restarted`) begins with an offset of its own.
   6. A packet is at most 10 ms from its place, or half of its length if that is more. A larger gap is filled. If the
      track is already further, packets are left out: one in `LEAVE_OUT_EVERY`, so that speech stays intelligible. A
@@ -38,12 +38,14 @@ START_S = 1.0
 WINDOW_S = 30
 SLEW = 0.001  # seconds a second
 FAR_S = 0.1
-STEP_S = 1.0
+STEP_S = 3.0
+CLOSER_S = 0.02
 SETTLING_S = 1.0
 IDLE_S = 5.0  # longer than any burst of late packets that `agent.media.reorder` lets through
 MAX_LEAD_S = 0.2
 LEAVE_OUT_EVERY = 5
-MAX_HELD = 1000  # packets; 20 s of one side, while the file is being started
+MAX_HELD = 1000  # packets, while the file is being started
+MAX_FAR = 250  # packets that are held because they are far off
 NEAR_TICKS = FRAME_TICKS // 2
 
 
@@ -101,10 +103,12 @@ class SenderClock:
     _began_at: float = 0.0
     _first_offset_s: float = 0.0
     _moved_at: float = 0.0
-    _smallest: deque[tuple[int, float]] = field(default_factory=deque)  # by second
+    _by_second: deque[tuple[int, float]] = field(default_factory=deque)  # the smallest offset of each
+    _smallest_s: float = 0.0  # of all these
     far_since: float | None = None
-    "When the first of a row of packets came that were far off; None after one that was not."
-    _far_offset_s: float = 0.0
+    "Since when packets have been far off, and none came closer; None after one that was not."
+    _far_mark_s: float = 0.0  # the offset at that time
+    _far_offset_s: float = 0.0  # the smallest since then
 
     def learn(self, timestamp: int, now: float) -> float:
         """Take a packet's timestamp and arrival; return its time in seconds by the stream's clock, unwrapped."""
@@ -119,7 +123,8 @@ class SenderClock:
     def step(self) -> None:
         """Set the offset anew, to what the packets since `far_since` tell."""
         self.offset_s = self._far_offset_s
-        self._smallest = deque([(int(self._moved_at), self._far_offset_s)])
+        self._by_second, self._smallest_s = deque(), self._far_offset_s
+        self._note(self._far_offset_s, self._moved_at)
         self.far_since = None
 
     def _follow(self, offset_s: float, now: float) -> None:
@@ -133,26 +138,28 @@ class SenderClock:
             return
         elapsed_s, self._moved_at = now - self._moved_at, now
         if abs(offset_s - self.offset_s) > FAR_S:
-            if self.far_since is None:
-                self.far_since, self._far_offset_s = now, offset_s
+            if self.far_since is None or offset_s < self._far_mark_s - CLOSER_S:
+                self.far_since, self._far_mark_s, self._far_offset_s = now, offset_s, offset_s
             self._far_offset_s = min(self._far_offset_s, offset_s)
             if now - self.far_since >= STEP_S:
                 self.step()
             return
         self.far_since = None
         self._note(offset_s, now)
-        wanted_s = min(smallest for _second, smallest in self._smallest) - self.offset_s
-        most_s = SLEW * elapsed_s
+        wanted_s, most_s = self._smallest_s - self.offset_s, SLEW * elapsed_s
         self.offset_s += max(-most_s, min(most_s, wanted_s))
 
     def _note(self, offset_s: float, now: float) -> None:
-        second = int(now)
-        if self._smallest and self._smallest[-1][0] == second:
-            self._smallest[-1] = second, min(self._smallest[-1][1], offset_s)
-        else:
-            self._smallest.append((second, offset_s))
-        while self._smallest[0][0] <= second - WINDOW_S:
-            self._smallest.popleft()
+        second, by_second = int(now), self._by_second
+        if by_second and by_second[-1][0] == second:
+            if offset_s < by_second[-1][1]:
+                by_second[-1] = second, offset_s
+                self._smallest_s = min(self._smallest_s, offset_s)
+            return
+        by_second.append((second, offset_s))
+        while by_second[0][0] <= second - WINDOW_S:
+            by_second.popleft()
+        self._smallest_s = min(smallest_s for _second, smallest_s in by_second)
 
 
 class Tape:
@@ -279,9 +286,14 @@ class Tape:
             pieces = self._settle_far()
             clock = self._caller = SenderClock(clock_hz)
         stream_s = clock.learn(packet.timestamp, packet.now)
+        if clock.far_since is None and not self._far:
+            assert clock.offset_s is not None
+            return pieces + self._place(packet, min(stream_s + clock.offset_s, packet.now + MAX_LEAD_S))
         self._far.append((packet, stream_s))
-        if clock.far_since is None or len(self._far) >= MAX_HELD:
+        if clock.far_since is None:
             pieces += self._place_far()
+        elif len(self._far) >= MAX_FAR:
+            pieces += self._settle_far()
         return pieces
 
     def _settle_far(self) -> list[Piece]:
@@ -308,7 +320,8 @@ class Tape:
         if not packet.payload:
             self._fill(side, start + ticks, pieces)
             return pieces
-        self._fill(side, start, pieces)
+        if start - self._ends[side] >= NEAR_TICKS:
+            self._fill(side, start, pieces)
         end = self._ends[side]
         self._kept[side] += 1
         if start - end < -max(NEAR_TICKS, ticks // 2) and self._kept[side] >= LEAVE_OUT_EVERY:

@@ -6,7 +6,7 @@ are counted from the call's beginning by its own monotonic clock, so that settin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,9 +15,8 @@ from agent.clock import Clock, unix
 from signaling.dialects.mask import redacted
 from signaling.history.history import History
 from signaling.history.record import CallEnd, CallStart, ToolUse, Turn
+from signaling.history.recordings import RecordingKeeper
 from signaling.webrtc.leg import Leg
-
-MAX_MARKS = 500  # of one call; the end of the call is always among them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +28,26 @@ class Figures:
         cost_usd: by the price list; None if the model's price is not known.
         tokens: by direction and modality.
         stats: the call's counters that are not 0.
+        marks: what happened when, as `agent.call.timeline.Timeline.to_json`.
+        mos_in: mean opinion score of what came from the caller, 1 to 5: an estimate; None if nothing did.
+        mos_out: the same of what the caller got.
     """
 
     interruptions: int = 0
     cost_usd: float | None = None
     tokens: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     stats: Mapping[str, Any] = field(default_factory=dict)
+    marks: Sequence[Mapping[str, Any]] = ()
+    mos_in: float | None = None
+    mos_out: float | None = None
 
 
-def watcher_of(history: History, clock: Clock = unix) -> Callable[[Leg], None]:
+def watcher_of(history: History, recordings: RecordingKeeper, clock: Clock = unix) -> Callable[[Leg], None]:
     """Return what has a call kept that is about to run; for `Calls.watchers`.
 
     Args:
         history: where it is kept.
+        recordings: is told of calls that are recorded.
         clock: Unix seconds; asked once per call.
     """
 
@@ -53,6 +59,8 @@ def watcher_of(history: History, clock: Clock = unix) -> Callable[[Leg], None]:
             history, start, lambda: round((began_s + call.duration_s) * 1000), lambda: figures_of(leg)
         )
         call.observe(keeper.note)
+        if call.recording is not None:
+            recordings.watch(start, call.recording.over)
 
     return watch
 
@@ -74,18 +82,23 @@ def start_of_call(leg: Leg, started_ms: int) -> CallStart:
         caller=phone.get("caller") or call.caller,
         callee=phone.get("callee") or None,
         codec=call.voice.codec,
+        trace_id=call.trace.trace_id,
     )
 
 
 def figures_of(leg: Leg) -> Figures:
     """Return what a call has come to by now."""
-    spent = leg.call.meter.total()
+    call = leg.call
+    spent = call.meter.total()
     counted = ((name, round(value, 3)) for name, value in asdict(leg.stats()).items())
     return Figures(
-        interruptions=leg.call.counts.interruptions,
+        interruptions=call.counts.interruptions,
         cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
         tokens=spent.by_direction(),
         stats={name: value for name, value in counted if value},
+        marks=call.timeline.to_json(),
+        mos_in=call.quality.heard.mean,
+        mos_out=call.quality.sent.mean,
     )
 
 
@@ -120,7 +133,6 @@ class CallKeeper:
         self._caller_stopped_ms: int | None = None  # None while the caller speaks
         self._agent_began_ms: int | None = None  # to say what no turn has yet
         self._response_ms: int | None = None  # of the agent's turn that is to become final next
-        self._marks: list[dict[str, Any]] = []
         history.started(start)
 
     def note(self, event: events.Event) -> None:
@@ -147,10 +159,6 @@ class CallKeeper:
                 self._note_tool(event)
             case events.CallEnded():
                 self._note_end(event)
-            case _:
-                mark = _mark_of(event)
-                if mark is not None and len(self._marks) < MAX_MARKS:
-                    self._mark(*mark)
 
     def _note_caller(self, event: events.CallerTranscribed) -> None:
         now_ms = self._now_ms()
@@ -222,7 +230,6 @@ class CallKeeper:
         self._history.tool(self._call, use)
 
     def _note_end(self, event: events.CallEnded) -> None:
-        self._mark("call_ended", event.reason)
         figures = self._figures()
         end = CallEnd(
             ended_ms=self._now_ms(),
@@ -234,37 +241,8 @@ class CallKeeper:
             cost_usd=figures.cost_usd,
             tokens=figures.tokens,
             stats=figures.stats,
-            marks=self._marks,
+            marks=figures.marks,
+            mos_in=figures.mos_in,
+            mos_out=figures.mos_out,
         )
         self._history.ended(self._call, end)
-
-    def _mark(self, name: str, detail: str) -> None:
-        self._marks.append({"name": name, "at_ms": self._now_ms(), "detail": detail})
-
-
-def _mark_of(event: events.Event) -> tuple[str, str] | None:
-    """Return name and detail of what is worth a mark; no word of what was said."""
-    match event:
-        case events.AgentReady():
-            return "agent_ready", event.model
-        case events.AgentInterrupted():
-            return "agent_interrupted", ""
-        case events.SessionEnding():
-            return "go_away", f"{event.time_left_s:g} s left"
-        case events.SessionLost():
-            return "session_lost", f"{event.fault}: {event.detail}"
-        case events.SessionReplaced():
-            how = "resumed" if event.resumed else "rebuilt"
-            return "session_replaced", f"{how} after {event.outage_ms} ms"
-        case events.ContextRebuilt():
-            return "context_rebuilt", f"{event.turns} turns"
-        case events.ContextLost():
-            return "context_lost", ""
-        case events.InputRefused():
-            return "input_refused", event.what
-        case events.AgentFellSilent():
-            return "agent_silent", f"{event.cause}: {event.step}"
-        case events.LimitNear():
-            return "limit_near", f"{event.kind}: {event.used:g} of {event.limit:g}"
-        case _:
-            return None

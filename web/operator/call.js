@@ -107,7 +107,7 @@ export class CallView extends EventTarget {
       make("div", { class: "call-title" },
         make("h2", {}, who(call)),
         make("p", { class: "quiet figure" }, `${whole(call.started_ms)} · ${clock(lengthMs)}`),
-        make("p", {}, make("span", { class: "reason", "data-bad": String(isBad(call)), "data-state": String(call.state) }, reason), ` ${call.detail ?? ""}${fault}`)),
+        make("p", {}, make("span", { class: "reason", "data-bad": String(isBad(call)), "data-state": String(call.state) }, reason), call.detail ? ` · ${call.detail}${fault}` : "")),
       actions);
   }
 
@@ -177,11 +177,12 @@ export class CallView extends EventTarget {
       const save = make("button", { class: "link", type: "button" }, `Download recording (${size(bytes.length)})`);
       save.addEventListener("click", () => download(new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)]), name));
       const lost = call.recording.lost_ms ? `${(call.recording.lost_ms / 1000).toFixed(1)} s of it are silent because packets were lost.` : "";
-      place.replaceChildren(make("p", { class: "quiet" }, lost, " ", save));
+      place.replaceChildren(save, make("p", { class: "quiet small" }, lost));
       const player = await playerOf(bytes, call.recording.duration_ms ?? 0);
       if (this.#call !== call) return player.close();
       this.#player = player;
       player.addEventListener("moved", (event) => this.#follow(event instanceof CustomEvent ? event.detail : 0));
+      player.element.lastElementChild?.append(save);
       place.prepend(player.element);
       place.dataset.playable = "";
     } catch (problem) {
@@ -261,7 +262,7 @@ function eventList(call) {
   const { events } = timeline(call);
   if (!events.length) return null;
   return make("ol", { class: "events" }, ...events.map((event) =>
-    make("li", {}, make("span", { class: "figure quiet" }, clock(event.at)), make("span", {}, words(event.name)), make("span", { class: "quiet" }, event.detail))));
+    make("li", {}, make("span", { class: "figure quiet" }, clock(event.at)), make("span", {}, event.name), make("span", { class: "quiet" }, event.detail))));
 }
 
 /** @param {any} call */

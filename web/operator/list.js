@@ -7,9 +7,9 @@ import { byId, emit, make } from "../dom.js";
 import { clock, counted, when, words, who } from "./format.js";
 
 export const ROW_PX = 68;
-const PAGE = 200;
+const [FIRST_PAGE, PAGE] = [100, 500];
 const MARGIN_ROWS = 6;
-const AHEAD_ROWS = 60;
+const AHEAD_ROWS = 80;
 
 /** Events: `open` with a call's id; `problem` with what went wrong. */
 export class CallList extends EventTarget {
@@ -118,7 +118,7 @@ export class CallList extends EventTarget {
     const round = this.#round;
     this.#loading = true;
     try {
-      const page = await this.#fetch(this.#filters, this.#next, PAGE);
+      const page = await this.#fetch(this.#filters, this.#next, this.#next ? PAGE : FIRST_PAGE);
       if (round !== this.#round) return;
       for (const call of page.calls) this.#add(call);
       this.#next = page.next;
@@ -130,7 +130,8 @@ export class CallList extends EventTarget {
     } finally {
       if (round === this.#round) this.#loading = false;
     }
-    this.#redraw();
+    if (this.#done) this.#redraw(); // now the rows can say of how many they are
+    else this.#grow();
     this.#tell();
   }
 
@@ -156,6 +157,10 @@ export class CallList extends EventTarget {
   #redraw() {
     for (const row of this.#rows.values()) row.remove();
     this.#rows.clear();
+    this.#grow();
+  }
+
+  #grow() {
     this.#space.style.height = `${this.#calls.length * ROW_PX}px`;
     this.#drawNow();
   }
@@ -236,7 +241,7 @@ export class CallList extends EventTarget {
 function summary(call) {
   const ended = call.state === "running" ? "Running" : words(String(call.reason ?? call.state));
   const lasted = call.ended_ms === null ? "" : clock(call.ended_ms - call.started_ms);
-  const figures = [lasted, counted(call.turns, "turn"), call.recording?.state === "stored" ? "recorded" : ""];
+  const figures = [lasted, call.state === "running" ? "" : counted(call.turns, "turn"), call.recording?.state === "stored" ? "recorded" : ""];
   return [
     make("span", { class: "reason", "data-bad": String(isBad(call)), "data-state": String(call.state) }, ended),
     make("span", { class: "row-figures figure" }, figures.filter(Boolean).join(" · ")),

@@ -28,6 +28,7 @@ let started = false;
 let keeps = null; // whether the service keeps a history; null: not known yet
 let typing = 0;
 let opened = 0;
+let byHand = false; // somebody chose what is about to be shown: the focus follows
 
 /** @param {unknown} problem */
 function complain(problem) {
@@ -87,11 +88,19 @@ async function open(id) {
   const round = (opened += 1);
   document.body.dataset.view = id ? "call" : "list";
   list.mark(id);
-  if (!id) return view.clear();
+  if (!id) {
+    view.clear();
+    if (byHand) list.focus();
+    byHand = false;
+    return;
+  }
   if (!keeps) return view.clear("This service keeps no history: set history_url, and see docs/history.md.");
   try {
     const call = await oneCall(id);
-    if (round === opened) view.show(call);
+    if (round !== opened) return;
+    view.show(call);
+    if (byHand) view.focus();
+    byHand = false;
   } catch (problem) {
     if (round !== opened) return;
     if (problem instanceof Problem && problem.status === 404) view.clear("Nothing is kept of this call.");
@@ -115,20 +124,21 @@ listen(live, "told", (told) => {
   }
 });
 listen(live, "problem", complain);
-listen(live, "open", (id) => void (location.hash = id));
 const endCall = (/** @type {string} */ id) => void hangUp(id).then(() => live.start(), complain);
 listen(live, "hangup", endCall);
-listen(list, "open", (id) => {
-  if (location.hash === `#${id}`) void open(id);
-  else location.hash = id;
-  view.focus();
-});
+for (const calls of [live, list]) {
+  listen(calls, "open", (id) => {
+    byHand = true;
+    if (location.hash === `#${id}`) void open(id);
+    else location.hash = id;
+  });
+}
 listen(list, "problem", complain);
 listen(view, "hangup", endCall);
 listen(view, "problem", complain);
 listen(view, "back", () => {
+  byHand = true;
   location.hash = "";
-  list.focus();
 });
 listen(view, "erase", () => {
   eraseDialog.returnValue = "no";
@@ -140,9 +150,9 @@ eraseDialog.addEventListener("close", async () => {
   try {
     const gone = await erase(id);
     list.forget(id);
+    byHand = true;
     location.hash = "";
     if (!gone) banner.show({ title: "The call is erased", detail: "The database’s files are still being cleaned." }, { tone: "note" });
-    list.focus();
   } catch (problem) {
     complain(problem);
   }

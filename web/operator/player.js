@@ -22,6 +22,7 @@ export class Player extends EventTarget {
   #samples;
   #rateHz;
   #lengthS;
+  #length; // as it is shown
   /** @type {AudioContext | null} */
   #context = null;
   /** @type {GainNode[]} */
@@ -38,6 +39,7 @@ export class Player extends EventTarget {
     this.#samples = samples;
     this.#rateHz = rateHz;
     this.#lengthS = Math.max(...samples.map((side) => side.length)) / rateHz;
+    this.#length = clock(Math.round(this.#lengthS) * 1000);
     this.#seek.max = String(this.#lengthS);
     const names = samples.length > 1 ? NAMES : ["Both"];
     const mutes = names.map((name, side) => {
@@ -153,9 +155,9 @@ export class Player extends EventTarget {
   #show() {
     const at = this.positionMs;
     this.#play.textContent = this.#playing ? "Pause" : "Play";
-    this.#time.textContent = `${clock(at)} / ${clock(this.#lengthS * 1000)}`;
+    this.#time.textContent = `${clock(at)} / ${this.#length}`;
     this.#seek.value = String(at / 1000);
-    this.#seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(this.#lengthS * 1000)}`);
+    this.#seek.setAttribute("aria-valuetext", `${clock(at)} of ${this.#length}`);
     this.#needle.style.left = `${this.#lengthS ? (100 * at) / (this.#lengthS * 1000) : 0}%`;
     emit(this, "moved", at);
   }

@@ -10,6 +10,12 @@ export const STAGES = { uplink_ms: "Uplink", model_ms: "Model", tools_ms: "Tools
 /** @type {Record<string, string>} */
 const SET_UP = { answer_ms: "Answer", media_ms: "Media", agent_ms: "Live session", first_audio_ms: "First words" };
 
+/** The instants of the set-up. @type {Record<string, string>} */
+const INSTANTS = {
+  offer: "Offer came", answer: "Offer answered", ice: "Connected", dtls: "Encrypted", first_rtp: "First packet of the caller",
+  live_ready: "Live session ready", first_agent_audio: "Agent first heard",
+};
+
 /** @param {string} tag @param {Record<string, string | number>} attributes @param {...Node} children */
 function draw(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);
@@ -26,20 +32,20 @@ const title = (text) => {
 };
 
 /**
- * What the marks of a call say, however old they are: a list of events, or the timeline with stages.
+ * What the marks of a call say; all times count from its beginning, in milliseconds.
  * @param {any} call
- * @returns {{setUp: Record<string, number | null> | null, turns: any[], events: {at: number, name: string, detail: string}[]}}
+ * @returns {{setUp: Record<string, number | null> | null, turns: {at: number, stages: any}[], events: {at: number, name: string, detail: string, notable: boolean}[]}}
  */
 export function timeline(call) {
-  const marks = call.marks ?? [];
-  const offset = (marks.began_unix_ms ?? call.started_ms) - call.started_ms;
-  const list = Array.isArray(marks) ? marks : marks.marks ?? [];
-  const events = list.map((/** @type {any} */ mark) => ({
-    at: typeof mark.at === "number" ? mark.at + offset : mark.at_ms - call.started_ms,
-    name: String(mark.kind ?? mark.name),
-    detail: String(mark.detail ?? ""),
-  }));
-  return { setUp: marks.set_up_stages ?? null, turns: (marks.turns ?? []).map((/** @type {any} */ turn) => ({ ...turn, offset })), events };
+  const marks = Array.isArray(call.marks) ? call.marks : [];
+  const since = (/** @type {any} */ ms) => Number(ms) - call.started_ms;
+  return {
+    setUp: marks.find((mark) => mark.name === "set_up")?.stages ?? null,
+    turns: marks.filter((mark) => mark.name === "turn" && mark.stages).map((mark) => ({ at: since(mark.asked_ms ?? mark.at_ms), stages: mark.stages })),
+    events: marks.filter((mark) => !["set_up", "turn", "tool"].includes(mark.name)).map((mark) => ({
+      at: since(mark.at_ms), name: INSTANTS[mark.name] ?? words(String(mark.name)), detail: String(mark.detail ?? ""), notable: "detail" in mark,
+    })),
+  };
 }
 
 /** Who spoke when, and when tools ran. @param {any} call @param {number} lengthMs */
@@ -58,7 +64,8 @@ export function lanes(call, lengthMs) {
     bar(tool.started_ms - call.started_ms, tool.ended_ms - call.started_ms, 36, 8, "lane-tool", tool.name);
   }
   for (const event of timeline(call).events) {
-    parts.push(draw("line", { x1: x(event.at), x2: x(event.at), y1: 0, y2: 48, class: "lane-event" }, title(words(event.name))));
+    if (!event.notable) continue;
+    parts.push(draw("line", { x1: x(event.at), x2: x(event.at), y1: 0, y2: 48, class: "lane-event" }, title(event.name)));
   }
   const told = `Who spoke when in ${clock(lengthMs)}: ${call.transcript.length} turns, ${call.tools.length} tools`;
   return draw("svg", { viewBox: `0 0 ${WIDTH} 48`, preserveAspectRatio: "none", class: "lanes", role: "img", "aria-label": told }, ...parts);
@@ -98,15 +105,15 @@ function legend(names) {
 /** How long the caller waited for each answer, and for what. @param {any} call @returns {HTMLElement | null} */
 export function waits(call) {
   const { turns } = timeline(call);
-  const rows = turns.some((turn) => turn.stages)
-    ? turns.filter((turn) => turn.stages).map((turn) => ({ at: (turn.asked ?? 0) + turn.offset, stages: turn.stages }))
+  const staged = turns.length > 0;
+  /** @type {{at: number, stages: any}[]} */
+  const rows = staged ? turns
     : call.transcript.filter((/** @type {any} */ turn) => turn.response_ms !== null).map((/** @type {any} */ turn) => ({
-      at: turn.started_ms - call.started_ms - turn.response_ms, stages: { model_ms: turn.response_ms }, whole: true,
+      at: turn.started_ms - call.started_ms - turn.response_ms, stages: { model_ms: turn.response_ms },
     }));
   if (!rows.length) return null;
   const total = (/** @type {any} */ row) => Object.keys(STAGES).reduce((sum, stage) => sum + (row.stages[stage] ?? 0), 0);
   const most = Math.max(...rows.map(total));
-  const staged = !rows[0].whole;
   const lines = rows.map((/** @type {any} */ row) => make("tr", {},
     make("td", { class: "figure" }, clock(row.at)),
     make("td", { class: "figure" }, milliseconds(total(row))),

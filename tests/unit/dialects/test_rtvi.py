@@ -303,6 +303,14 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             )
         ],
     ),
+    (events.RecordingStarted("2026/12/01/c1.webm"), [("server-message", {"type": "recording-started"})]),
+    (events.RecordingPaused(), [("server-message", {"type": "recording-paused"})]),
+    (events.RecordingResumed(), [("server-message", {"type": "recording-resumed"})]),
+    (
+        events.RecordingFailed("2026/12/01/c1.webm", "The disk is full."),
+        [("server-message", {"type": "recording-failed"})],
+    ),
+    (events.RecordingStored("2026/12/01/c1.webm", 9, 8, 7), [("server-message", {"type": "recording-stored"})]),
     (
         events.CallEnded("live_refused", "Check the key.", "operator"),
         [

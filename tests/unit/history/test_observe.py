@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent import events
-from signaling.history.observe import MAX_MARKS, CallKeeper, Figures
+from signaling.history.observe import CallKeeper, Figures
 from signaling.history.record import CallEnd, CallStart, ToolUse, Turn
 from tests.support.history import BEGAN_MS, call
 
@@ -36,7 +36,14 @@ class Notes:
 def kept(*steps: tuple[int, events.Event]) -> list[Any]:
     """Return what is kept of events that happen so many milliseconds after the call's beginning."""
     notes, now_ms = Notes(), [0]
-    figures = Figures(interruptions=2, cost_usd=0.5, tokens={"prompt": {"TEXT": 3}}, stats={"sessions": 1})
+    figures = Figures(
+        interruptions=2,
+        cost_usd=0.5,
+        tokens={"prompt": {"TEXT": 3}},
+        stats={"sessions": 1},
+        marks=[{"name": "offer", "at_ms": 1}],
+        mos_in=4.1,
+    )
     keeper = CallKeeper(notes, call(0), lambda: BEGAN_MS + now_ms[0], lambda: figures)  # type: ignore[arg-type]
     for at_ms, event in steps:
         now_ms[0] = at_ms
@@ -130,23 +137,8 @@ def test_fields_that_are_masked_are_kept_nowhere() -> None:
     assert (use.started_ms - BEGAN_MS, use.ended_ms - BEGAN_MS, use.outcome) == (10, 40, "result")
 
 
-def test_the_end_has_figures_and_marks() -> None:
-    end = kept(
-        (5, events.SessionLost("closed", "live")),
-        (7, events.SessionReplaced(True, 800, 20)),
-        (50, events.CallEnded("hung_up", "Bye.", "caller")),
-    )[-1]
+def test_the_end_has_the_figures() -> None:
+    end = kept((5, caller("t1", "Hello", final=True)), (50, events.CallEnded("hung_up", "Bye.", "caller")))[-1]
     assert (end.ended_ms, end.reason, end.fault) == (BEGAN_MS + 50, "hung_up", "caller")
-    assert (end.turns, end.interruptions, end.cost_usd, end.stats) == (0, 2, 0.5, {"sessions": 1})
-    assert [(mark["name"], mark["at_ms"] - BEGAN_MS, mark["detail"]) for mark in end.marks] == [
-        ("session_lost", 5, "live: closed"),
-        ("session_replaced", 7, "resumed after 800 ms"),
-        ("call_ended", 50, "hung_up"),
-    ]
-
-
-def test_marks_are_bounded_and_the_end_is_among_them() -> None:
-    lost = [(n, events.ContextLost()) for n in range(2 * MAX_MARKS)]
-    end = kept(*lost, (9999, events.CallEnded("hung_up", "Bye.", "caller")))[-1]
-    assert len(end.marks) == MAX_MARKS + 1
-    assert end.marks[-1]["name"] == "call_ended"
+    assert (end.turns, end.interruptions, end.cost_usd, end.stats) == (1, 2, 0.5, {"sessions": 1})
+    assert (end.marks, end.mos_in, end.mos_out) == ([{"name": "offer", "at_ms": 1}], 4.1, None)

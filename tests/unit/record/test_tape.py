@@ -106,6 +106,19 @@ def test_a_stall_of_the_network_moves_nothing() -> None:
     assert max(abs(error_s - 0.04) for _sent_s, error_s in found) <= NEAR_S
 
 
+def test_a_busy_sender_that_catches_up_slowly_moves_nothing() -> None:
+    """Two seconds in which it sent nothing, and then three in which it sends a little faster than real time."""
+    packets = [agent(n) for n in range(1500)]
+    for number in range(1500):
+        sent_s = number * FRAME_S
+        packets.append(
+            caller(sent_s, max(0.04, 0.04 + 2.0 - (sent_s - 5.0) * 0.4 if sent_s >= 5.0 else 0.0), number)
+        )
+    found = list(errors_s(record(packets)))
+    assert len(found) == 1500
+    assert max(abs(error_s - 0.04) for _sent_s, error_s in found) <= NEAR_S
+
+
 def test_a_sender_whose_clock_stood_still_is_where_it_is_heard() -> None:
     """Eighteen seconds without a packet, and timestamps that go on as if there had been none."""
     packets = [agent(n) for n in range(2000)]
