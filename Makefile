@@ -23,7 +23,7 @@ check: .venv/test.done
 
 # Bytecode is written whatever the environment says: to rewrite all assertions anew takes seconds.
 unit: .venv/test.done
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist worksteal --hypothesis-profile=quick -m "not slow" tests/unit
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --hypothesis-profile=quick -m "not slow" tests/unit
 
 SECONDS ?= 0
 fuzz: .venv/test.done
@@ -57,8 +57,8 @@ LOCK = $(BIN)/uv pip compile pyproject.toml deploy/build.in --universal --python
 	--no-strip-extras --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet $(UPGRADE)
 lock: .venv/venv.done
 	@$(PIP) install uv
-	@$(LOCK) --extra speed --extra demo --output-file deploy/run.lock >/dev/null
-	@$(LOCK) --extra speed --extra demo --extra mcp --extra test --output-file deploy/test.lock >/dev/null
+	@$(LOCK) --extra speed --extra demo --extra history --output-file deploy/run.lock >/dev/null
+	@$(LOCK) --extra speed --extra demo --extra history --extra mcp --extra test --output-file deploy/test.lock >/dev/null
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

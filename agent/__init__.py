@@ -1,6 +1,6 @@
-"""What an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
+"""The names that an agent's file imports: `from agent import Agent, tool, CallContext`. See docs/agents.md.
 
-Loaded on first use: the emulator's process, for one, has no use for it.
+They are loaded on first use, because some processes, such as the emulator's, do not need them.
 """
 
 from __future__ import annotations

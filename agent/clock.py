@@ -1,4 +1,4 @@
-"""Time as the pure code gets it: monotonic seconds, passed in."""
+"""Clocks. Pure code never reads them: it is passed the time, in monotonic seconds."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ Clock = Callable[[], float]
 
 monotonic: Clock = time.monotonic
 unix: Clock = time.time
-"Seconds since 1970: for what outlives the process only."
+"Seconds since 1970; only for values that outlive the process."

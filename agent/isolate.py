@@ -1,4 +1,4 @@
-"""Run what others hang onto a call, so that whatever it raises stays in it."""
+"""Run code that others attach to a call in such a way that its exceptions cannot harm the call."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ logger = logging.getLogger(__name__)
 
 
 def ignore(*_what: object) -> None:
-    """Stand in for somebody who is to be told nothing any more."""
+    """Do nothing: replaces a callback that must not be called any more."""
 
 
 def isolated(what: str, work: Callable[[], object], level: int = logging.WARNING) -> bool:
-    """Do some work; an error of it is logged by its type and place, because its words may be the caller's.
+    """Do some work; log only the type and place of an error, because its message may contain the caller's words.
 
     Args:
-        what: what is done, for the log.
-        work: may raise anything.
-        level: of the line in the log.
+        what: what is being done, for the log.
+        work: may raise any Exception.
+        level: the level of the log line.
 
     Returns:
         False if it raised.
@@ -35,7 +35,7 @@ def isolated(what: str, work: Callable[[], object], level: int = logging.WARNING
 
 
 async def isolated_async(what: str, work: Callable[[], Awaitable[object]]) -> bool:
-    """Do as `isolated`; somebody's exit() does not end the service either. A cancellation goes through."""
+    """Do the same as `isolated`. Not even an exit() ends the service, but a cancellation is passed on."""
     try:
         await work()
     except BaseException as error:
@@ -47,7 +47,7 @@ async def isolated_async(what: str, work: Callable[[], Awaitable[object]]) -> bo
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Say whether an error is that the task which runs is being cancelled; others raise CancelledError for less."""
+    """Return True if the running task is being cancelled; code may raise CancelledError for other reasons too."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 

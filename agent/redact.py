@@ -1,4 +1,4 @@
-"""What of an address may be shown: addresses hold passwords and tokens, and logs are read by many."""
+"""Remove passwords and tokens from addresses before they are printed, because many people may read logs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]+", re.ASCII)
 
 
 def shown_url(url: str) -> str:
-    """Return a URL or SIP address as it may be printed: without user, password, query and fragment.
+    """Return a URL or SIP address in printable form: without user, password, query and fragment.
 
     ``wss://ann:pass@host:8188/janus?token=x`` becomes ``wss://***@host:8188/janus?***``. The user of a SIP address
-    is part of its name, and stays. Where it cannot be told how much is the password, because that holds a character
-    that RFC 3986 would have escaped, only the scheme is left.
+    is part of its name and is kept. If it is not clear where the password ends, because it contains a character
+    that should be escaped by RFC 3986, only the scheme is left.
     """
     scheme = _SCHEME.match(url)
     if scheme is None:
@@ -37,11 +37,11 @@ def shown_url(url: str) -> str:
 
 
 def without_secrets(text: str, *urls: str) -> str:
-    """Return somebody else's text, such as a library's message, with every URL in it as `shown_url` has it.
+    """Return a text, such as a library's error message, with `shown_url` applied to every URL in it.
 
     Args:
         text: the text.
-        urls: that it may hold, however they are written.
+        urls: further addresses that it may contain, in whatever form.
     """
     for url in urls:
         text = text.replace(url, shown_url(url))

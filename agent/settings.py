@@ -55,6 +55,7 @@ GROUPS = {
     "budget_usd": "Cost and time limits",
     "summary_model": "After the call",
     "janus_url": "Telephones",
+    "history_url": "History, recordings and webhooks",
 }
 "The headings in `talkspurt serve --help` and docs/settings.md, keyed by the first setting under each."
 
@@ -344,6 +345,28 @@ class Settings(BaseSettings):
         description="URL of /twilio as the carrier knows it; if unset, made from the request's host.",
     )
 
+    # what is kept of calls, and who is told of them
+    history_url: str | None = Field(
+        None,
+        pattern=r"^(sqlite|postgres)",
+        description="Database of calls: sqlite:///history.db, postgresql://user@host/name. Unset keeps nothing.",
+    )
+    retention_days: float | None = Field(
+        None, gt=0, description="Days after which a call and its recording are deleted; if unset, never."
+    )
+    record_store: str | None = Field(
+        None, min_length=1, description="Where recordings are kept: a folder, or e.g. s3://bucket/folder."
+    )
+    webhook_url: str | None = Field(
+        None, pattern=r"^https?://", description="URL that is told when calls start and end; if unset, none is."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="What messages to it are signed with: whsec_...; several are separated by spaces."
+    )
+    webhook_allow_private: bool = Field(
+        False, description="Let webhook_url lead into a private network, and begin with http://."
+    )
+
     @field_validator("system_instruction", "initial_message", "transcription_vocabulary", mode="before")
     @classmethod
     def _valid_unicode(cls, told: Any) -> Any:
@@ -593,6 +616,15 @@ def _check_together(settings: Settings) -> None:
     ):
         if getattr(settings, one) is not None and getattr(settings, other) is not None:
             raise ConfigError(f"{settings.source(one)}: cannot be set together with {settings.source(other)}")
+    for one, needed in (
+        ("retention_days", "history_url"),
+        ("record_store", "history_url"),
+        ("webhook_url", "history_url"),
+        ("webhook_url", "webhook_secret"),
+        ("webhook_secret", "webhook_url"),
+    ):
+        if getattr(settings, one) is not None and getattr(settings, needed) is None:
+            raise ConfigError(f"{settings.source(one)}: has no effect without {needed}; set that too")
     for name in ("vad_start_sensitivity", "vad_end_sensitivity", "vad_prefix_ms", "vad_silence_ms"):
         if settings.vad == "off" and getattr(settings, name) is not None:
             raise ConfigError(f"{settings.source(name)}: has no effect while {settings.source('vad')} is off")

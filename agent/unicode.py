@@ -1,17 +1,17 @@
-"""Text that can be sent on: none can that holds half an emoji, as a page sends it that cuts one in two. Pure."""
+"""Make text valid Unicode, so that it can be sent on: pages may cut an emoji in two and send half of it. Pure."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-MAX_DEPTH = 100  # of what JSON holds: nothing that is meant is nested so deeply
+MAX_DEPTH = 100  # no sensible JSON is nested so deeply
 
 
 def valid_text(text: str) -> str:
-    """Return the text with U+FFFD for each half of a surrogate pair, and with pairs joined (Unicode, chapter 3.9).
+    """Return the text with surrogate pairs joined and lone surrogates replaced by U+FFFD (Unicode, chapter 3.9).
 
-    What is valid already is returned itself.
+    Text that is already valid is returned unchanged.
     """
     try:
         text.encode()
@@ -21,7 +21,7 @@ def valid_text(text: str) -> str:
 
 
 def valid_json(value: Any) -> Any:
-    """Return what JSON can hold with all its texts valid, keys and values; tuples become lists.
+    """Return a JSON value in which all strings, keys included, are valid Unicode; tuples become lists.
 
     Raises:
         RecursionError: it is nested more than `MAX_DEPTH` deep.
@@ -34,7 +34,7 @@ def _valid(value: Any, depth: int) -> Any:
         case str():
             return valid_text(value)
         case dict() | list() | tuple() if depth == 0:
-            raise RecursionError("JSON that is nested too deeply")
+            raise RecursionError("the JSON is nested too deeply")
         case dict():
             return {_valid(key, depth - 1): _valid(inner, depth - 1) for key, inner in value.items()}
         case list() | tuple():
@@ -44,12 +44,12 @@ def _valid(value: Any, depth: int) -> Any:
 
 
 def read_json(text: str | bytes) -> Any:
-    """Return what a JSON text holds, all its texts valid: untrusted.
+    """Parse untrusted JSON and make all strings in it valid Unicode.
 
     Raises:
-        ValueError: it is none, or nested too deeply.
+        ValueError: it is not JSON, or is nested too deeply.
     """
     try:
         return valid_json(json.loads(text))
     except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+        raise ValueError("the JSON is nested too deeply") from None

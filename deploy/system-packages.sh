@@ -48,6 +48,11 @@ test)
             $sudo systemctl disable --now $server >/dev/null 2>&1 || true
         fi
     done
+    # The same goes for the database.
+    if [ -z "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] &&
+        optional postgresql "the tests of the history on PostgreSQL are skipped" && has systemctl; then
+        $sudo systemctl disable --now postgresql >/dev/null 2>&1 || true
+    fi
     has baresip || optional baresip-core "the tests with telephones are skipped"
     ;;
 esac

@@ -30,7 +30,7 @@ def interpret_between(ctx: CallContext, one: Language, other: Language) -> str:
         raise ToolError("Both languages are the same. Ask for the other one.")
     ctx.change_agent(instructions(one, other))
     ctx.send_event("languages", [one, other])  # the page can show them
-    return f"Say in both languages that you now interpret between {one} and {other}."
+    return f"Say in both languages that you interpret between {one} and {other} now."
 
 
 agent = Agent(instructions=instructions("English", "German"), tools=[interpret_between])

@@ -46,7 +46,7 @@ from signaling.process.descriptors import raise_limit
 from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import Agent, Negotiator
+from signaling.webrtc.offer import Answering, Negotiator
 from signaling.webrtc.peer import note_closed_connects
 
 logger = logging.getLogger(__name__)
@@ -67,13 +67,13 @@ def _no_outage() -> None:
 
 
 def build_app(
-    settings: Settings, agent: Agent, calls: Calls, metrics: Metrics, connections: Connections
+    settings: Settings, answering: Answering, calls: Calls, metrics: Metrics, connections: Connections
 ) -> web.Application:
     """Return the application; the caller of this function owns ``calls`` and ends them."""
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
+    negotiator = Negotiator(settings, answering, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
     app.add_routes(ice.routes(settings))
@@ -144,11 +144,11 @@ async def _serving(
     if wish is not None:
         summariser = Summariser(client, wish, wish.model or settings.summary_model, prices)
     calls = Calls(settings, outage, hooks, summariser)
-    agent = Agent(client, tools, live.offline_demo, prices, greeting)
+    answering = Answering(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()
     metrics = Metrics(calls, connections, strangers_errors)
-    app = build_app(settings, agent, calls, metrics, connections)
+    app = build_app(settings, answering, calls, metrics, connections)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     assert runner.server is not None

@@ -1,4 +1,4 @@
-"""What holds for every test. It imports neither service nor emulator, which would cost unit tests seconds."""
+"""What holds for every test. It imports neither the service nor the emulator, which would cost seconds."""
 
 from __future__ import annotations
 

@@ -162,6 +162,11 @@ FOLDERS = {
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
         edge=("cli", "doctor"),
     ),
+    "signaling.history": Folder(
+        ("signaling.http",),
+        needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
+        edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
+    ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }
 MAY_CATCH_EVERYTHING = (

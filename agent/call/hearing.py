@@ -138,11 +138,10 @@ class Hearing:
             LiveLost: the Live server has stopped reading.
         """
         text = valid_text(text)
-        images = list(pictures)
-        if run_immediately and not images and not self._typed_sees:
-            images = [shown.picture for shown in self._sight.pictures()]
-        self._uplink.put(TypedText(text, tuple(images)))
-        self._ports.act(self._conversation.typed(text, self._clock(), cuts=run_immediately or bool(images)))
+        if run_immediately and not pictures and not self._typed_sees:
+            pictures = [shown.picture for shown in self._sight.pictures()]
+        self._uplink.put(TypedText(text, tuple(pictures)))
+        self._ports.act(self._conversation.typed(text, self._clock(), cuts=run_immediately or bool(pictures)))
 
     def interrupt(self) -> bool:
         """Have the agent fall silent at once; the model is told nothing, so that it answers nothing.

@@ -22,7 +22,7 @@ from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-DAILY_LOOK_S = 2.0
+DAILY_CHECK_INTERVAL_S = 2.0
 NO_PURSE = Purse()
 
 
@@ -53,7 +53,7 @@ class CallLimits:
             max_duration_s=settings.max_duration_s,
             now=self._clock(),
             reached=purse.reached,
-            look_s=DAILY_LOOK_S if purse.limited else math.inf,
+            check_interval_s=DAILY_CHECK_INTERVAL_S if purse.limited else math.inf,
         )
 
     def bill(self, usage: Usage) -> None:
@@ -96,7 +96,7 @@ class CallLimits:
                     await self._say_goodbye(step)
                 else:
                     self._ports.act([step])
-            wait_s = self._limits.next_look_s(self._clock())
+            wait_s = self._limits.next_check_s(self._clock())
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if wait_s == math.inf else wait_s):
                     await self._moved.wait()

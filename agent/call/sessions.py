@@ -24,7 +24,7 @@ from agent.clock import unix
 from agent.errors import LiveError, LiveRefused
 from agent.live import wire
 from agent.live.link import LiveLink
-from agent.live.ports import LinkPorts, Replaced
+from agent.live.ports import LinkPorts
 from agent.live.session import LiveClient, Opening
 from agent.live.uplink import Item, ToolResult, Uplink
 from agent.picture import Shown
@@ -174,13 +174,12 @@ class Sessions:
         self._tools.session_replaced(unsent)
         self._ports.act(self._conversation.session_ended(self._ports.clock()))
 
-    def _replaced(self, how: Replaced) -> None:
+    def _replaced(self, how: events.SessionReplaced, told_turns: int) -> None:
         self._take_over()
         self._sight.session_replaced()
-        outage_ms, replayed_ms = round(how.outage_s * 1000), round(how.replayed_audio_s * 1000)
-        self._ports.act([events.SessionReplaced(how.resumed, outage_ms, replayed_ms, self.link.session_id)])
-        if how.told_turns:
-            self._ports.act([events.ContextRebuilt(how.told_turns)])
+        self._ports.act([how])
+        if told_turns:
+            self._ports.act([events.ContextRebuilt(told_turns)])
         elif not how.resumed and self._conversation.generation:
             self._ports.act([events.ContextLost()])
 

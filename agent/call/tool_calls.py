@@ -354,12 +354,12 @@ def late_note(result: ToolResult) -> Note | None:
         late_answer(result.name, result.response),
         wants_reply=result.scheduling != "SILENT",
         result=result,
-        images=result.images,
+        pictures=result.pictures,
     )
 
 
 def _result(call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
-    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, images=_images(answer))
+    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, pictures=_images(answer))
 
 
 def _images(answer: ToolAnswer) -> tuple[Picture, ...]:

@@ -7,7 +7,7 @@ Rules:
   2. A tool's answer is spoken of first: until the turn is complete that does so, or `ANSWER_S` long if none begins.
      A SILENT answer to a model that did not wait for it is not spoken of.
   3. What has waited is told in its order, as soon as the caller does not speak and is owed no answer, and after
-     `LONGEST_S` all the same; but not while the model waits for a tool. Of what wants a reply one is told at a
+     `MAX_HELD_S` all the same; but not while the model waits for a tool. Of what wants a reply one is told at a
      time.
   4. No more than `MAX_HELD` may wait; what is too much is dropped and counted.
 """
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 ANSWER_S = 5.0
 MAYBE_ANSWER_S = 1.5  # where it is not known whether another turn follows
-LONGEST_S = 20.0
+MAX_HELD_S = 20.0
 MAX_HELD = 64
 
 
@@ -90,7 +90,7 @@ class Held(Generic[T]):
             return []
         turn_open = state.turn_open or self._calling
         busy = turn_open or state.caller_first or self._answer_due(now, turn_open=turn_open)
-        if busy and now - self._waiting[0].since < LONGEST_S:
+        if busy and now - self._waiting[0].since < MAX_HELD_S:
             return []
         told = []
         while self._waiting:

@@ -61,7 +61,7 @@ class Limits:
         max_duration_s: how long it may last.
         now: when it began.
         reached: says at a moment which limit is reached that is not this call's alone (rule 5).
-        look_s: how often to ask that.
+        check_interval_s: how often to ask that.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Limits:
         max_duration_s: float,
         now: float,
         reached: Callable[[float], events.LimitKind | None] = lambda _now: None,
-        look_s: float = math.inf,
+        check_interval_s: float = math.inf,
     ) -> None:
         self._shared_reached = reached
-        self._look_s = look_s
+        self._check_interval_s = check_interval_s
         self._budget_usd = budget_usd
         self._idle_timeout_s = idle_timeout_s
         self._max_duration_s = max_duration_s
@@ -137,7 +137,7 @@ class Limits:
             self._done = True
             yield SayGoodbye(goodbye_request(self._reached), *_REASONS[self._reached])
 
-    def next_look_s(self, now: float) -> float:
+    def next_check_s(self, now: float) -> float:
         """Return for how long there will be no step, unless something happens that `note` or `spent` is told of."""
         if self._done:
             return math.inf
@@ -148,7 +148,7 @@ class Limits:
             for kind, used, limit in self._used(now)
             if kind != "budget"
         ]
-        return min(self._look_s, max(0.0, min(waits, default=math.inf)))
+        return min(self._check_interval_s, max(0.0, min(waits, default=math.inf)))
 
     def _look(self, now: float) -> Iterator[events.LimitNear]:
         for kind, used, limit in self._used(now):

@@ -22,13 +22,13 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.errors import LiveError
-from agent.events import RefusedInput
+from agent.events import RefusedInput, SessionReplaced
 from agent.live import wire
 from agent.live.config import SessionSetup
 from agent.live.departure import Departure
 from agent.live.endings import INVALID_PAYLOAD, Ending, Step, error_of, row_of
 from agent.live.models import rules_of
-from agent.live.ports import NOBODY, LinkPorts, Replaced
+from agent.live.ports import NOBODY, LinkPorts
 from agent.live.pulse import Pulse
 from agent.live.refusals import Content, Refusals, Told
 from agent.live.replay import ReplayRing, Sent
@@ -300,16 +300,13 @@ class LiveLink:
         if self.sessions == 1:
             self._ports.on_ready()
             return
-        how = Replaced(
-            resumed=opening.handle is not None,
-            told_turns=len(opening.history),
-            outage_s=self._clock() - self._ended_at,
-            replayed_audio_s=_audio_s(opening.replay),
-        )
-        self.outage_s += how.outage_s
-        self.replayed_audio_s += how.replayed_audio_s
-        self._context_unsure = how.resumed
-        self._ports.on_replaced(how)
+        resumed = opening.handle is not None
+        outage_s, replayed_s = self._clock() - self._ended_at, _audio_s(opening.replay)
+        self.outage_s += outage_s
+        self.replayed_audio_s += replayed_s
+        self._context_unsure = resumed
+        how = SessionReplaced(resumed, round(outage_s * 1000), round(replayed_s * 1000), self.session_id)
+        self._ports.on_replaced(how, len(opening.history))
 
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:

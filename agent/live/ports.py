@@ -6,28 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.errors import LiveError
-from agent.events import RefusedInput
+from agent.events import RefusedInput, SessionReplaced
 from agent.live import wire
 from agent.live.uplink import ToolResult
 from agent.picture import Shown
 from agent.spoken import Spoken
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """A new session took over.
-
-    Attributes:
-        resumed: it was resumed from a handle; otherwise it is a fresh one.
-        told_turns: how many turns of the history a fresh one was told.
-        outage_s: from the end of the old session until the new one was ready.
-        replayed_audio_s: how much of the caller's voice is sent to it again.
-    """
-
-    resumed: bool
-    told_turns: int
-    outage_s: float
-    replayed_audio_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +24,7 @@ class LinkPorts:
         on_ending: called with the seconds after which the server will close the session.
         on_ended: called when a session ended, with the loss (None if it was left on purpose) and the tool results
             that can no longer be sent.
-        on_replaced: called once the next session is ready.
+        on_replaced: called once the next session is ready, with how many turns of the history it is told.
         on_forgotten: called when a resumed session knows nothing of what was said; a fresh one will be told.
         history: returns the turns so far, oldest first; with True only those up to the model's last complete turn.
         is_quiet: says whether nobody speaks and no tool call is open.
@@ -53,7 +36,7 @@ class LinkPorts:
     on_picture: Callable[[Shown], None]
     on_ending: Callable[[float], None]
     on_ended: Callable[[LiveError | None, Sequence[ToolResult]], None]
-    on_replaced: Callable[[Replaced], None]
+    on_replaced: Callable[[SessionReplaced, int], None]
     on_forgotten: Callable[[], None]
     history: Callable[[bool], Sequence[Spoken]]
     is_quiet: Callable[[], bool]
@@ -66,7 +49,7 @@ NOBODY = LinkPorts(
     on_picture=lambda _picture: None,
     on_ending=lambda _time_left_s: None,
     on_ended=lambda _loss, _unsent: None,
-    on_replaced=lambda _how: None,
+    on_replaced=lambda _how, _told_turns: None,
     on_forgotten=lambda: None,
     history=lambda _complete_only: (),
     is_quiet=lambda: True,

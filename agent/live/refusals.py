@@ -25,7 +25,7 @@ PAUSE_S = 0.4  # rule 2: longer than it takes a message to arrive and the close 
 CROSSING_S = 0.2  # a turn's end that comes sooner after a message says nothing about it
 HISTORY_PARTS = 8  # rule 4
 MAX_SENT = 256
-MAX_SENT_IMAGE_BYTES = 16 << 20
+MAX_SENT_PICTURE_BYTES = 16 << 20
 MAX_KEYS = 1024
 REFUSED_RESPONSE = {"error": "the result cannot be passed on: the Live server refused it"}
 
@@ -59,7 +59,7 @@ class Refusals:
     def sent(self, contents: Sequence[Content], now: float) -> None:
         """Note what goes out in one message."""
         self._sent.append((now, tuple(contents)))
-        while len(self._sent) > 1 and sum(_image_bytes(each) for _, each in self._sent) > MAX_SENT_IMAGE_BYTES:
+        while len(self._sent) > 1 and sum(_picture_bytes(each) for _, each in self._sent) > MAX_SENT_PICTURE_BYTES:
             self._sent.popleft()
 
     def turn_completed(self, now: float) -> None:
@@ -103,7 +103,7 @@ class Refusals:
         """Return what to send: of a refused tool result an error, of anything else that is refused None."""
         if isinstance(message, AgentChange) or not self.is_refused(message):
             return message
-        return replace(message, response=REFUSED_RESPONSE, images=()) if isinstance(message, ToolResult) else None
+        return replace(message, response=REFUSED_RESPONSE, pictures=()) if isinstance(message, ToolResult) else None
 
     def in_parts(self, history: Sequence[T], contents: Sequence[Content]) -> list[Sequence[T]]:
         """Split a history by rule 4.
@@ -124,17 +124,17 @@ def _key(content: Content) -> Key:
             return _key(result)
         case ToolResult():
             told = json.dumps(content.response, sort_keys=True, default=str)
-            return "result", content.name, told, content.images
+            return "result", content.name, told, content.pictures
         case TypedText():
-            return "text", content.text.strip(), content.images
+            return "text", content.text.strip(), content.pictures
         case Note() | Told():
             return "text", content.text.strip(), ()
         case AgentChange():
             return ("agent_change",)
 
 
-def _image_bytes(contents: Sequence[Content]) -> int:
-    return sum(len(image.data) for content in contents for image in getattr(content, "images", ()))
+def _picture_bytes(contents: Sequence[Content]) -> int:
+    return sum(len(picture.data) for content in contents for picture in getattr(content, "pictures", ()))
 
 
 def _add(keys: dict[Key, None], key: Key) -> None:

@@ -41,7 +41,7 @@ from agent.picture import Shown
 MAX_SPEECH_S = 30.0
 MAX_WITH_SILENCE_S = 5.0  # of speech and silence together: beyond it, silence is forgotten
 MAX_OTHERS = 64
-MAX_IMAGE_BYTES = 16 << 20  # of pictures that belong to texts
+MAX_PICTURE_BYTES = 16 << 20  # of pictures that belong to texts
 MAY_CROSS_S = (0.01, 0.2)  # bounds: a message younger than half a connect may have crossed the handle
 PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds: one younger than an eighth of a connect probably has
 
@@ -78,7 +78,7 @@ class ReplayRing:
         self._speech_bytes = 0
         self._silence_bytes = 0
         self._others = 0
-        self._image_bytes = 0
+        self._picture_bytes = 0
         self._forgotten = 0  # number of the newest item that was forgotten
         self._forgotten_at = -math.inf  # when it was sent
         self._word_forgotten = 0  # number of the newest that was forgotten and was not silence
@@ -129,13 +129,13 @@ class ReplayRing:
 
     def _words_are_too_many(self) -> bool:
         too_long = self._speech_bytes > MAX_SPEECH_S * BYTES_PER_S
-        return too_long or self._others > MAX_OTHERS or self._image_bytes > MAX_IMAGE_BYTES
+        return too_long or self._others > MAX_OTHERS or self._picture_bytes > MAX_PICTURE_BYTES
 
     def _count_other(self, item: Item, by: int) -> None:
         """Count an item other than audio: ``by`` is 1, or -1 if it is gone."""
         self._others += by
         if isinstance(item, TypedText | Note):
-            self._image_bytes += by * sum(len(image.data) for image in item.images)
+            self._picture_bytes += by * sum(len(picture.data) for picture in item.pictures)
 
     def _forget(self, gone: Sent, now: float) -> None:
         self._forgotten = max(self._forgotten, gone.number)

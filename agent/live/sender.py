@@ -59,8 +59,8 @@ class Sender:
                 await session.send_realtime_input(audio={"data": pcm_bytes, "mime_type": UPLINK_MIME})
             case Shown(picture=picture):
                 await session.send_realtime_input(video=_blob(picture))
-            case TypedText(text, images) | Note(text, images=images) if images:
-                await self._send_images(text, images, asks=not isinstance(item, Note) or item.wants_reply)
+            case TypedText(text, pictures) | Note(text, pictures=pictures) if pictures:
+                await self._send_pictures(text, pictures, asks=not isinstance(item, Note) or item.wants_reply)
             case Note(text, wants_reply=False) if self._takes_content:  # realtime text would be answered
                 content = types.Content(role="user", parts=[types.Part(text=text)])
                 await session.send_client_content(turns=content, turn_complete=False)
@@ -92,15 +92,15 @@ class Sender:
         ]
         await self._session.send_client_content(turns=contents, turn_complete=complete)
 
-    async def _send_images(self, text: str, images: Sequence[Picture], *, asks: bool) -> None:
+    async def _send_pictures(self, text: str, pictures: Sequence[Picture], *, asks: bool) -> None:
         """Send a text about pictures: in one turn if the model takes one, else as if shown and then typed."""
         session = self._session
         if not self._takes_content:
-            for image in images:
-                await session.send_realtime_input(video=_blob(image))
+            for picture in pictures:
+                await session.send_realtime_input(video=_blob(picture))
             await session.send_realtime_input(text=text)
             return
-        parts = [types.Part.from_bytes(data=image.data, mime_type=image.mime_type) for image in images]
+        parts = [types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type) for picture in pictures]
         content = types.Content(role="user", parts=[*parts, types.Part(text=text)])
         await session.send_client_content(turns=content, turn_complete=asks)
 
@@ -112,12 +112,12 @@ def _blob(picture: Picture) -> types.Blob:
 def _function_response(result: ToolResult, *, takes_pictures: bool) -> types.FunctionResponse:
     """Return a result for a model that takes pictures with it, or is told that there were some."""
     response = result.response
-    if result.images and not takes_pictures:
+    if result.pictures and not takes_pictures:
         logger.warning("the tool %s has pictures for a model that takes none from tools", result.name)
         response = {**response, "pictures": NO_PICTURES}
     blobs = [
-        types.FunctionResponseBlob(data=image.data, mime_type=image.mime_type)
-        for image in (result.images if takes_pictures else ())
+        types.FunctionResponseBlob(data=picture.data, mime_type=picture.mime_type)
+        for picture in (result.pictures if takes_pictures else ())
     ]
     return types.FunctionResponse(
         id=result.call_id,

@@ -20,7 +20,7 @@ from agent.picture import Picture, Shown
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
 MAX_HELD_BYTES = 30 * BYTES_PER_S  # while there is no session
-MAX_QUEUED_IMAGE_BYTES = 16 << 20  # of pictures that belong to texts
+MAX_QUEUED_PICTURE_BYTES = 16 << 20  # of pictures that belong to texts
 MAX_QUEUED_OTHERS = 1024  # many, because a storm of tool calls in one message is answered at once
 
 
@@ -37,7 +37,7 @@ class TypedText:
     """A text of the caller, and the pictures that it is about."""
 
     text: str = field(repr=False)
-    images: tuple[Picture, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ToolResult:
         response: what the model is told.
         scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
         will_continue: it is progress; the answer follows.
-        images: what the model is shown with it.
+        pictures: what the model is shown with it.
     """
 
     call_id: str
@@ -58,7 +58,7 @@ class ToolResult:
     response: dict[str, Any] = field(repr=False)
     scheduling: str | None = None
     will_continue: bool = False
-    images: tuple[Picture, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ class Note:
         text: says itself that nobody said it.
         wants_reply: the model is to speak now.
         result: the tool's result that the note tells; None for another note.
-        images: the pictures that it is about.
+        pictures: what it is about.
     """
 
     text: str = field(repr=False)
     wants_reply: bool = False
     result: ToolResult | None = None
-    images: tuple[Picture, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class Uplink:
                 pass
         elif self._others >= MAX_QUEUED_OTHERS:
             raise LiveLost("the Live server has stopped reading", fault="live")
-        elif isinstance(item, TypedText) and item.images and self._image_bytes(item) > MAX_QUEUED_IMAGE_BYTES:
+        elif isinstance(item, TypedText) and item.pictures and self._picture_bytes(item) > MAX_QUEUED_PICTURE_BYTES:
             raise LiveLost("too many pictures wait for the Live server", fault="live")
         else:
             self._others += 1
@@ -180,10 +180,10 @@ class Uplink:
         self._others -= len(results)
         return results
 
-    def _image_bytes(self, further: TypedText) -> int:
+    def _picture_bytes(self, further: TypedText) -> int:
         """Return how many bytes of pictures would wait with a further text; counted anew, because that is rare."""
         texts = (further, *(item for item in self._items if isinstance(item, TypedText)))
-        return sum(len(image.data) for text in texts for image in text.images)
+        return sum(len(picture.data) for text in texts for picture in text.pictures)
 
     def drop_nudge(self) -> None:
         """Take out the nudge that waits, if there is one."""

@@ -24,7 +24,7 @@ from signaling.http.problem import MAX_BODY_BYTES
 from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
 from signaling.webrtc.calls import Calls
 from signaling.webrtc.leg import ClientLeg, Leg
-from signaling.webrtc.offer import NOTHING_EXTRA, Extra, Negotiator
+from signaling.webrtc.offer import NO_OPTIONS, CallOptions, Negotiator
 from signaling.webrtc.trickle import Fragment, parse_fragment
 
 SDP_TYPE = "application/sdp"
@@ -39,8 +39,8 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        offer, extra = await _wish(request, seal)
-        answer, leg = await negotiator.accept_offer(offer, replace(extra, key=key_name(settings)), request.remote)
+        offer, options = await _wish(request, seal)
+        answer, leg = await negotiator.accept_offer(offer, replace(options, key=key_name(settings)), request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -118,16 +118,16 @@ def ice_links(urls: Sequence[str]) -> list[str]:
     return [f'<{url}>; rel="ice-server"' for url in urls]
 
 
-async def _wish(request: web.Request, seal: Seal) -> tuple[str, Extra]:
+async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions]:
     """Return the offer, and the options of the call."""
     if request.content_type != FORM_TYPE:
         want_type(request, SDP_TYPE)
-        return _text(await request.read()), NOTHING_EXTRA
+        return _text(await request.read()), NO_OPTIONS
     parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
     if "sdp" not in parts:
         raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
-    return _text(parts["sdp"]), Extra(kept=kept)
+    return _text(parts["sdp"]), CallOptions(kept=kept)
 
 
 def _text(body: bytes) -> str:

@@ -24,7 +24,7 @@ from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Notice
 from signaling.phone.telephone import phone_tools
 from signaling.webrtc.leg import PeerLeg
-from signaling.webrtc.offer import Extra
+from signaling.webrtc.offer import CallOptions
 
 TRANSFER_TIMEOUT_S = 30.0
 DECLINED = 603
@@ -52,7 +52,7 @@ class SipCall:
         self._keys_by_rtp = self._keys_by_info = False
         self._transferred: asyncio.Future[int] | None = None
 
-    def extra(self) -> Extra:
+    def options(self) -> CallOptions:
         """Return the tools and the instruction that this call adds to the agent's."""
         tools = phone_tools(
             self,
@@ -60,7 +60,7 @@ class SipCall:
             may_send_keys=self._settings.send_dtmf,
             transfer_to=callees_of(self._settings, "transfer"),
         )
-        return Extra(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
+        return CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
 
     def make_leg(self, call: Call, pc: RTCPeerConnection) -> SipLeg:
         """Return the leg of its call; see `Negotiator`."""

@@ -129,11 +129,11 @@ class SipLine:
             raise OfferError(503, "line_busy", self.outage or "All lines are in use.", retry_after_s=5)
         call = SipCall(channel.handle, CallerId("outbound", self.user, to).trimmed(), self._settings)
         channel.call = call
-        extra = call.extra()
+        options = call.options()
         try:
-            told = "\n\n".join(text for text in (extra.instruction, instruction) if text)
-            extra = replace(extra, instruction=told, key=key_name(self._settings))
-            offer, leg = await self._negotiator.make_offer(extra, call.make_leg)
+            told = "\n\n".join(text for text in (options.instruction, instruction) if text)
+            options = replace(options, instruction=told, key=key_name(self._settings))
+            offer, leg = await self._negotiator.make_offer(options, call.make_leg)
         except BaseException:
             call.lose("shutdown", "The call was not started.")
             raise

@@ -45,7 +45,7 @@ async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None) 
     try:
         async with asyncio.timeout(ACCEPT_TIMEOUT_S):
             answer, leg = await negotiator.accept_gateways_offer(
-                with_active_setup(offer), call.extra(), call.make_leg
+                with_active_setup(offer), call.options(), call.make_leg
             )
     except (OfferError, TimeoutError) as error:
         code = error.code if isinstance(error, OfferError) else "negotiation_timeout"

@@ -37,7 +37,7 @@ from signaling.phone.caller_id import CallerId
 from signaling.phone.chunks import Chunks
 from signaling.phone.telephone import phone_tools
 from signaling.webrtc.leg import call_stats
-from signaling.webrtc.offer import Extra
+from signaling.webrtc.offer import CallOptions
 from signaling.webrtc.rates import Rates
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class StreamLeg:
         self,
         socket: web.WebSocketResponse,
         start: Mapping[str, Any],
-        new_call: Callable[[Extra], Call],
+        new_call: Callable[[CallOptions], Call],
         max_silence_s: float,
     ) -> None:
         self.caller_id = caller_id_of(start)
@@ -79,7 +79,9 @@ class StreamLeg:
         self._mark_played = asyncio.Event()
         self._said_goodbye = False
         tools = phone_tools(self, lambda: self.call)
-        self.call = new_call(Extra(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True))
+        self.call = new_call(
+            CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
+        )
         self.call.voice.use_codec("PCMU")
         self.call.observe(self._observe)
 

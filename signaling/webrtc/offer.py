@@ -57,7 +57,7 @@ SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class Answering:
     """What answers the calls of this service.
 
     Attributes:
@@ -76,8 +76,8 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
-    """What one call has besides what all calls have.
+class CallOptions:
+    """What one call has in addition to what all calls have.
 
     Attributes:
         tools: further tools that the model may call.
@@ -96,7 +96,7 @@ class Extra:
     key: str | None = None
 
 
-NOTHING_EXTRA = Extra()
+NO_OPTIONS = CallOptions()
 Dialect = Callable[[ClientLeg, RTCDataChannel], None]
 """Takes over the data channel of a call: reads it, and observes the call to write to it."""
 AnyLeg = TypeVar("AnyLeg", bound=PeerLeg)
@@ -109,27 +109,29 @@ class Negotiator:
 
     Args:
         settings: the service's settings.
-        agent: what answers.
+        answering: what answers the calls.
         calls: where the calls live.
         dialects: by data channel label.
     """
 
-    def __init__(self, settings: Settings, agent: Agent, calls: Calls, dialects: dict[str, Dialect]) -> None:
+    def __init__(
+        self, settings: Settings, answering: Answering, calls: Calls, dialects: dict[str, Dialect]
+    ) -> None:
         self._settings = settings
-        self._agent = agent
+        self._answering_agent = answering
         self._calls = calls
         self._dialects = dialects
         self._networks = checked_networks(settings)
         tap.keep_payload_types()
 
     async def accept_offer(
-        self, offer: str, extra: Extra = NOTHING_EXTRA, address: str | None = None
+        self, offer: str, options: CallOptions = NO_OPTIONS, address: str | None = None
     ) -> tuple[str, ClientLeg]:
         """Answer a client's offer and start its call.
 
         Args:
             offer: the client's SDP: untrusted.
-            extra: what this call has besides.
+            options: what this call has in addition.
             address: where the offer came from, so that the room for calls is shared fairly.
 
         Returns:
@@ -138,7 +140,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
-        self._calls.admission.check_budget(extra.key)
+        self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(address, bounded=True) as slot:
             gate = CandidateGate(self._networks, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
@@ -156,14 +158,14 @@ class Negotiator:
                     max_message_bytes=offered.max_message_bytes,
                 )
 
-            async with self._answering(extra, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
                 self._await_channel(leg)
                 answer = await self._answer(leg, offered)
                 self._calls.start(leg, slot)
             return answer, leg
 
     async def accept_gateways_offer(
-        self, offer: str, extra: Extra, make_leg: MakeLeg[AnyLeg]
+        self, offer: str, options: CallOptions, make_leg: MakeLeg[AnyLeg]
     ) -> tuple[str, AnyLeg]:
         """Answer an offer of the operator's own gateway, and start its call.
 
@@ -172,7 +174,7 @@ class Negotiator:
 
         Args:
             offer: the gateway's SDP: untrusted.
-            extra: what this call has besides.
+            options: what this call has in addition.
             make_leg: makes the leg of the call.
 
         Returns:
@@ -181,22 +183,22 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
-        self._calls.admission.check_budget(extra.key)
+        self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
-            async with self._answering(extra, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
                 answer = await self._answer(leg, offered)
                 self._calls.start(leg, slot)
             return answer, leg
 
-    async def make_offer(self, extra: Extra, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
+    async def make_offer(self, options: CallOptions, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
         """Make an offer and start its call; `take_answer` connects it.
 
         The Live session is set up meanwhile, so that the callee's first word is heard.
 
         Args:
-            extra: what this call has besides.
+            options: what this call has in addition.
             make_leg: makes the leg of the call.
 
         Returns:
@@ -205,10 +207,10 @@ class Negotiator:
         Raises:
             OfferError: 429 or 503.
         """
-        self._calls.admission.check_budget(extra.key)
+        self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             late = "The offer took too long to make."
-            async with self._negotiating(extra, make_leg, one_transport=True, late=late) as leg:
+            async with self._negotiating(options, make_leg, one_transport=True, late=late) as leg:
                 leg.pc.addTransceiver(leg.call.voice, direction="sendrecv")
                 offer = await leg.pc.createOffer()
                 text = offer.sdp if tap.why_not() else with_keys(offer.sdp)
@@ -241,31 +243,31 @@ class Negotiator:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
         leg.answered.set()
 
-    def new_call(self, extra: Extra = NOTHING_EXTRA) -> Call:
+    def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
         setup = AgentSetup.of(
             self._settings,
-            (*self._agent.tools, *extra.tools),
-            greeting=self._agent.greeting,
-            instruction=extra.instruction,
-            telephone=extra.telephone,
+            (*self._answering_agent.tools, *options.tools),
+            greeting=self._answering_agent.greeting,
+            instruction=options.instruction,
+            telephone=options.telephone,
         )
         return Call(
             new_call_id(),
-            client=self._agent.client,
+            client=self._answering_agent.client,
             setup=setup,
-            caller=None if extra.caller is None else valid_text(extra.caller),
-            offline_demo=self._agent.offline_demo,
-            prices=self._agent.prices,
+            caller=None if options.caller is None else valid_text(options.caller),
+            offline_demo=self._answering_agent.offline_demo,
+            prices=self._answering_agent.prices,
             phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
             hurried=lambda: self._calls.hurry.active,
-            kept=extra.kept,
-            purse=self._calls.admission.budgets.purse(extra.key),
+            kept=options.kept,
+            purse=self._calls.admission.budgets.purse(options.key),
         )
 
     @asynccontextmanager
     async def _answering(
-        self, extra: Extra, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
+        self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg that answers an offer, as `_negotiating` does.
 
@@ -274,17 +276,17 @@ class Negotiator:
         """
         late = "The offer took too long to answer."
         with _refusing_unusable_sdp():
-            async with self._negotiating(extra, make_leg, one_transport=one_transport, late=late) as leg:
+            async with self._negotiating(options, make_leg, one_transport=one_transport, late=late) as leg:
                 yield leg
 
     @asynccontextmanager
     async def _negotiating(
-        self, extra: Extra, make_leg: MakeLeg[AnyLeg], *, one_transport: bool, late: str
+        self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool, late: str
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg; it is discarded unless its negotiation, inside this context, ends well and in time.
 
         Args:
-            extra: what the call has besides.
+            options: what the call has in addition.
             make_leg: makes the leg of a call and its peer connection.
             one_transport: all media go over one transport.
             late: what to say if it takes too long.
@@ -295,7 +297,7 @@ class Negotiator:
         # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
         pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
-        call = self.new_call(extra)
+        call = self.new_call(options)
         leg = make_leg(call, pc)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):

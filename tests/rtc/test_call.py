@@ -48,7 +48,9 @@ async def test_the_agents_state_is_told_whenever_it_changes(service: ServiceFact
         caller.type("what is the weather in Paris")
         await caller.message("bot-output", lambda data: "degrees" in data["text"])
         ended = len(caller.messages)
-        await caller.message("server-message", lambda data: data.get("state") == "listening", after=ended)
+        await caller.message(
+            "server-message", lambda data: data.get("state") == "listening", after=ended, timeout_s=30
+        )
         told = [m["data"]["state"] for m in caller.messages if (m.get("data") or {}).get("type") == "agent-state"]
         assert told[:3] == ["listening", "thinking", "speaking"]
         assert told[-1] == "listening"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agent import events
 from agent.call import farewell
 from agent.call.call import Call
 from agent.call.setup import AgentSetup
@@ -61,11 +62,13 @@ def tools(handset: Handset, call: Call) -> dict[str, Tool]:
 async def test_the_goodbye_is_heard_before_the_hang_up(call: Call) -> None:
     handset = Handset()
     call.playout.push(np.ones(24_000, np.int16), generation=1)
+    call.farewell.note(events.AgentStartedSpeaking(1))
     ending = asyncio.create_task(tools(handset, call)["end_call"].function())
     await asyncio.sleep(phone.HEARD_S + 0.2)
     assert handset.done == []
     while call.playout.pull() is not None:
         pass
+    call.farewell.note(events.AgentStoppedSpeaking(1))
     async with asyncio.timeout(2):
         await ending
     assert handset.done == ["end"]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.overload import LONGEST, MEMORY, Overload
+from agent.overload import MAX_LIMITS_PER_STALL, MEMORY, Overload
 
 LIMIT_S = 0.04
 LAGS = st.floats(0, 10)
@@ -33,7 +33,7 @@ def test_a_lag_below_the_limit_never_is(lags_s: list[float]) -> None:
 
 @given(st.floats(0, LIMIT_S / 2), LAGS, st.integers(1, 3))
 def test_a_few_stalls_in_a_row_are_none(usual_s: float, stall_s: float, stalls: int) -> None:
-    assert not fed([usual_s] * 100 + [stall_s] * min(stalls, int(MEMORY / 2 / LONGEST))).active
+    assert not fed([usual_s] * 100 + [stall_s] * min(stalls, int(MEMORY / 2 / MAX_LIMITS_PER_STALL))).active
 
 
 @given(st.lists(LAGS, min_size=1), st.floats(0, LIMIT_S / 4))
@@ -59,5 +59,5 @@ def test_one_measurement_at_a_time_moves_it_little(lags_s: list[float]) -> None:
     overload, before_s = Overload(LIMIT_S), 0.0
     for each in lags_s:
         overload.note(each)
-        assert abs(overload.lag_s - before_s) <= LONGEST * LIMIT_S / MEMORY * 1.001
+        assert abs(overload.lag_s - before_s) <= MAX_LIMITS_PER_STALL * LIMIT_S / MEMORY * 1.001
         before_s = overload.lag_s

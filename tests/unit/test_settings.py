@@ -459,3 +459,27 @@ def test_what_the_model_is_told_is_made_valid_unicode() -> None:
     settings = load_settings({"system_instruction": "Gr\udcfcezi", "transcription_vocabulary": ["\ud83d"]})
     assert settings.system_instruction == "Gr\ufffdezi"
     assert settings.transcription_vocabulary == ["\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"retention_days": 30}, "retention_days: has no effect without history_url"),
+        ({"record_store": "recordings"}, "record_store: has no effect without history_url"),
+        ({"webhook_url": "https://a.example"}, "webhook_url: has no effect without history_url"),
+        (
+            {"webhook_url": "https://a.example", "history_url": "sqlite:///a.db"},
+            "webhook_url: has no effect without webhook_secret",
+        ),
+        (
+            {"webhook_secret": SECRET, "history_url": "sqlite:///a.db"},
+            "webhook_secret: has no effect without webhook_url",
+        ),
+        ({"history_url": "mysql://db/calls"}, "history-url = 'mysql://db/calls'"),
+        ({"history_url": "mysql://ann:hunter2@db/calls"}, r"history-url = 'mysql://\*\*\*@db/calls'"),
+    ],
+)
+def test_what_is_kept_needs_a_place(given: dict[str, object], why: str) -> None:
+    with pytest.raises(ConfigError, match=why.replace("_", "[-_]")) as refused:
+        load_settings(given)
+    assert "hunter2" not in str(refused.value)

@@ -42,7 +42,7 @@ def link_to(
         on_picture=lambda _picture: None,
         on_ending=lambda _time_left_s: None,
         on_ended=lambda _loss, _unsent: None,
-        on_replaced=lambda _how: replaced.release(),
+        on_replaced=lambda _how, _told_turns: replaced.release(),
         on_forgotten=lambda: None,
         history=lambda _complete_only: [],
         is_quiet=lambda: True,

@@ -160,7 +160,7 @@ async def test_a_note_about_pictures_is_one_content(wants_reply: bool) -> None:
         running_emulator(speech_recognition=False, pace=50.0, await_playback=False) as emulator,
         connected(emulator) as (uplink, _task, _facts),
     ):
-        uplink.put(Note("a plan", wants_reply=wants_reply, images=(Picture(b"1", "image/png"),)))
+        uplink.put(Note("a plan", wants_reply=wants_reply, pictures=(Picture(b"1", "image/png"),)))
         (session,) = emulator.sessions
         await emulator.wait_for(lambda: bool(session.contents))
         (content,) = session.contents

@@ -13,7 +13,7 @@ from aiohttp import WSMessage, WSMsgType
 from agent.call.call import Call
 from signaling.phone.stream import StreamLeg
 from signaling.phone.twilio import MAX_MESSAGE_BYTES, MAX_REASON_BYTES, format_refusal, parse_frame, started
-from signaling.webrtc.offer import Extra
+from signaling.webrtc.offer import CallOptions
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import HeldCall, World, world
@@ -64,8 +64,8 @@ def begun(around: World, start: Mapping[str, Any]) -> StreamLeg:
     socket: Any = Socket()
     held = HeldCall(around)
 
-    def new_call(extra: Extra) -> Call:
-        assert len(extra.instruction) < 1 << 16
+    def new_call(options: CallOptions) -> Call:
+        assert len(options.instruction) < 1 << 16
         return held.call
 
     async def make() -> StreamLeg:

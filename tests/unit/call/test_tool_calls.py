@@ -389,9 +389,9 @@ def test_a_queued_answer_of_a_dead_session_becomes_a_note_and_progress_does_not(
     assert not note.wants_reply
     assert late_note(ToolResult("c1", "probe", {"progress": 1}, will_continue=True)) is None
     images = (Picture(b"1", "image/png"),)
-    shown = late_note(ToolResult("c1", "probe", {"output": "(picture 1)"}, images=images))
+    shown = late_note(ToolResult("c1", "probe", {"output": "(picture 1)"}, pictures=images))
     assert shown is not None
-    assert shown.images == images
+    assert shown.pictures == images
 
 
 def helpful(what: str) -> str:

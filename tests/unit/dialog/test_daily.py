@@ -81,10 +81,10 @@ def test_a_running_call_says_goodbye_and_ends(limit: events.LimitKind, reason: s
         max_duration_s=0,
         now=0.0,
         reached=lambda _now: reached[0] if reached else None,
-        look_s=2.0,
+        check_interval_s=2.0,
     )
     assert list(watched.steps(1.0)) == []
-    assert watched.next_look_s(1.0) == 2.0
+    assert watched.next_check_s(1.0) == 2.0
     reached.append(limit)
     (goodbye,) = watched.steps(3.0)
     assert isinstance(goodbye, SayGoodbye)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.dialog.held import ANSWER_S, LONGEST_S, MAX_HELD, MAYBE_ANSWER_S, Held, State
+from agent.dialog.held import ANSWER_S, MAX_HELD, MAX_HELD_S, MAYBE_ANSWER_S, Held, State
 
 START = 1000.0
 IDLE = State(awaits_tool=False, tool_runs=False, turn_open=False, caller_first=False)
@@ -47,7 +47,7 @@ def test_what_comes_later_waits_behind_what_waits() -> None:
 @pytest.mark.parametrize("state", [AWAITS, SPEAKS, SPEAKS_BESIDE, ASKED])
 def test_it_goes_on_waiting(state: State) -> None:
     waits = held("a")
-    assert waits.take(state, START + LONGEST_S - 0.1) == []
+    assert waits.take(state, START + MAX_HELD_S - 0.1) == []
     assert waits.waiting
 
 
@@ -64,7 +64,7 @@ def test_beside_a_tool_that_nobody_waits_for_it_is_told_between_turns() -> None:
 
 def test_it_does_not_wait_for_ever_but_for_a_tool() -> None:
     for state in (SPEAKS, ASKED, SPEAKS_BESIDE):
-        assert held("a").take(state, START + LONGEST_S) == ["a"]
+        assert held("a").take(state, START + MAX_HELD_S) == ["a"]
     assert held("a").take(AWAITS, START + 1000) == []
 
 
@@ -143,7 +143,7 @@ STEPS = st.lists(
             ["tell", "tell", "tell", "ask", "call", "answer", "late answer", "an answer", "turn", "lost", "look"]
         ),
         STATES,
-        st.sampled_from([0.0, 0.1, 1.0, ANSWER_S, LONGEST_S]),
+        st.sampled_from([0.0, 0.1, 1.0, ANSWER_S, MAX_HELD_S]),
     ),
     max_size=60,
 )
@@ -180,6 +180,6 @@ def test_all_is_told_once_in_order_and_never_while_the_model_waits_for_a_tool(
                 assert not (now_told and state.awaits_tool)
                 told += now_told
     for _ in range(number):
-        now += LONGEST_S + 1  # not to the last bit: sums of seconds are rounded
+        now += MAX_HELD_S + 1  # not to the last bit: sums of seconds are rounded
         told += waits.take(IDLE, now)
     assert told == list(range(1, number + 1))

@@ -62,8 +62,8 @@ class Watched:
             self._goodbye, self._deadline = None, math.inf
             yield End(self._reason)
 
-    def next_look_s(self, now: float) -> float:
-        return min(self.limits.next_look_s(now), max(0.0, self._deadline - now))
+    def next_check_s(self, now: float) -> float:
+        return min(self.limits.next_check_s(now), max(0.0, self._deadline - now))
 
 
 def limits(budget_usd: float | None = None, idle_timeout_s: float = 0.0, max_duration_s: float = 0.0) -> Watched:
@@ -103,7 +103,7 @@ def test_a_budget_warns_once_then_ends_once() -> None:
     assert isinstance(end, End)
     assert end.reason == "budget_spent"
     assert steps(watched, 99) == []
-    assert watched.next_look_s(199) == math.inf
+    assert watched.next_check_s(199) == math.inf
 
 
 def test_one_dear_turn_still_warns_before_the_goodbye() -> None:
@@ -122,15 +122,15 @@ def test_without_limits_there_is_nothing_to_do() -> None:
     watched = limits(*NOTHING)
     watched.spent(Decimal(1_000_000))
     assert steps(watched, 1e9) == []
-    assert watched.next_look_s(1e9) == math.inf
+    assert watched.next_check_s(1e9) == math.inf
 
 
 def test_a_call_lasts_no_longer_than_it_may() -> None:
     watched = limits(max_duration_s=100)
-    assert watched.next_look_s(100.0) == 80
+    assert watched.next_check_s(100.0) == 80
     assert steps(watched, 79) == []
     assert steps(watched, 80) == [events.LimitNear("max_duration", 80, 100)]
-    assert watched.next_look_s(180.0) == 20
+    assert watched.next_check_s(180.0) == 20
     note(watched, 95, events.CallerStartedSpeaking())
     assert steps(watched, 100) == []  # the sentence is heard to its end
     note(watched, 103, events.CallerStoppedSpeaking())
@@ -146,7 +146,7 @@ def test_a_sentence_that_does_not_end_is_not_waited_for() -> None:
     watched = limits(max_duration_s=100)
     note(watched, 95, events.CallerStartedSpeaking())
     assert kinds(steps(watched, 100)) == [events.LimitNear]
-    assert watched.next_look_s(200.0) == QUIET_WAIT_S
+    assert watched.next_check_s(200.0) == QUIET_WAIT_S
     assert kinds(steps(watched, 100 + QUIET_WAIT_S)) == [SayGoodbye]
 
 
@@ -222,7 +222,7 @@ def test_a_call_is_not_idle_while_something_goes_on(begins: events.Event, ends: 
     watched = limits(idle_timeout_s=100)
     note(watched, 10, begins)
     assert steps(watched, 1000) == []
-    assert watched.next_look_s(1100.0) == 80
+    assert watched.next_check_s(1100.0) == 80
     note(watched, 1001, ends)
     assert steps(watched, 1080) == []
     assert kinds(steps(watched, 1081)) == [events.LimitNear]
@@ -305,7 +305,7 @@ def test_a_model_that_says_nothing_does_not_hold_the_call() -> None:
     watched = saying_goodbye()
     note(watched, 101, events.GenerationStarted(3), events.TurnCompleted(3, "RESPONSE_REJECTED"))
     assert steps(watched, 102) == []
-    assert watched.next_look_s(202.0) == GOODBYE_S - 2
+    assert watched.next_check_s(202.0) == GOODBYE_S - 2
     assert kinds(steps(watched, 100 + GOODBYE_S)) == [End]
 
 
@@ -342,7 +342,7 @@ def test_in_any_order_one_goodbye_then_one_end_both_in_time(happened: list[tuple
 
     def run_until(end: float) -> None:
         nonlocal now
-        while now + (wait := watched.next_look_s(100.0 + now)) < end:
+        while now + (wait := watched.next_check_s(100.0 + now)) < end:
             now += max(wait, 1e-3)
             take()
         now = end

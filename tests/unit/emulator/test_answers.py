@@ -220,6 +220,7 @@ def test_sums_in_words_are_sums_in_digits(a: int, b: int) -> None:
 
 
 @given(st.integers(1, 12), st.integers(0, 59))
+@pytest.mark.slow
 def test_every_time_of_day_can_be_said(hour: int, minute: int) -> None:
     assert speech_pack().join(f"It is {hour}:{minute:02} in the evening.") is not None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.live.refusals import (
     CROSSING_S,
     MAX_KEYS,
-    MAX_SENT_IMAGE_BYTES,
+    MAX_SENT_PICTURE_BYTES,
     REFUSED_RESPONSE,
     Content,
     Refusals,
@@ -111,8 +111,8 @@ def test_the_same_in_another_form_is_the_same(first: Content, again: Content) ->
         (ToolResult("id1", "book", {"output": 1}), ToolResult("id1", "cancel", {"output": 1})),
         (ToolResult("id1", "book", {"output": 1}), Note("book")),
         (
-            ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Picture(b"one", "image/png"),)),
-            ToolResult("id2", "look", {"output": "(picture 1)"}, images=(Picture(b"two", "image/png"),)),
+            ToolResult("id1", "look", {"output": "(picture 1)"}, pictures=(Picture(b"one", "image/png"),)),
+            ToolResult("id2", "look", {"output": "(picture 1)"}, pictures=(Picture(b"two", "image/png"),)),
         ),
     ],
 )
@@ -133,7 +133,7 @@ def test_the_model_is_told_that_a_result_cannot_be_told() -> None:
 
 def test_a_picture_that_is_refused_goes_with_its_result() -> None:
     refusals = Refusals()
-    result = ToolResult("id1", "look", {"output": "(picture 1)"}, images=(Picture(b"bad", "image/png"),))
+    result = ToolResult("id1", "look", {"output": "(picture 1)"}, pictures=(Picture(b"bad", "image/png"),))
     closed_after(refusals, result)
     closed_after(refusals, result)
     assert refusals.admit(result) == ToolResult("id1", "look", REFUSED_RESPONSE)
@@ -185,7 +185,7 @@ def test_it_does_not_grow() -> None:
 def test_pictures_are_remembered_up_to_a_bound() -> None:
     """While no turn completes nothing is known to be taken; the oldest are let go of."""
     refusals = Refusals()
-    large = Picture(bytes(MAX_SENT_IMAGE_BYTES // 2), "image/png")
+    large = Picture(bytes(MAX_SENT_PICTURE_BYTES // 2), "image/png")
     for number in range(5):
         refusals.sent([TypedText(str(number), (large,))], 0.0)
     assert refusals.closed() == ()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.live.replay import (
-    MAX_IMAGE_BYTES,
     MAX_OTHERS,
+    MAX_PICTURE_BYTES,
     MAX_SPEECH_S,
     MAX_WITH_SILENCE_S,
     MAY_CROSS_S,
@@ -208,8 +208,8 @@ def test_texts_are_bounded_too() -> None:
 
 
 def test_pictures_of_texts_are_bounded_by_their_bytes() -> None:
-    half = (Picture(bytes(MAX_IMAGE_BYTES // 2), "image/png"),)
-    asked: list[Item] = [TypedText("one", half), Note("two", images=half), TypedText("three", half)]
+    half = (Picture(bytes(MAX_PICTURE_BYTES // 2), "image/png"),)
+    asked: list[Item] = [TypedText("one", half), Note("two", pictures=half), TypedText("three", half)]
     ring = after(*((item, 0.0) for item in asked))
     assert items_of(ring.since_handle()) == asked[1:]
     assert not ring.covers_words

@@ -1,0 +1,69 @@
+"""What is kept of calls once they are over: history, recordings, and what other services are told of them.
+
+Everything here is off until a setting says where it is to be kept; see docs/history.md. The packages that it needs
+are the extra ``history``: nothing else of this folder is imported before `want_packages` has found them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from agent.errors import ConfigError
+from agent.settings import Settings
+
+if TYPE_CHECKING:
+    from signaling.history.history import History
+
+PACKAGES = ("sqlalchemy", "greenlet", "aiosqlite", "asyncpg", "obstore", "standardwebhooks")
+
+
+def want_packages(setting: str) -> None:
+    """Check that the packages of the extra are there.
+
+    Args:
+        setting: what needs them, for the message.
+
+    Raises:
+        ConfigError: one is missing; the message says how to get it.
+    """
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise ConfigError(
+            f"{setting} needs the extra `history`: pip install '.[history]' in talkspurt's own folder "
+            f"(missing: {', '.join(missing)})"
+        )
+
+
+@asynccontextmanager
+async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[History | None]:
+    """Keep calls as the settings say, until the end of the block; yields None if nothing is kept.
+
+    Args:
+        settings: the service's settings.
+        worker: name of this process; no other process running on the same database may have it.
+
+    Raises:
+        ConfigError: a package is missing, or a setting cannot be used.
+    """
+    if settings.history_url is None:
+        yield None
+        return
+    want_packages(settings.source("history_url"))
+    from signaling.history.deliver import Endpoint
+    from signaling.history.history import open_history
+
+    endpoint = None
+    if settings.webhook_url is not None and settings.webhook_secret is not None:
+        secrets = settings.webhook_secret.get_secret_value().split()
+        endpoint = Endpoint(settings.webhook_url, secrets, allow_private=settings.webhook_allow_private)
+    async with open_history(
+        settings.history_url,
+        worker=worker,
+        record_store=settings.record_store,
+        retention_days=settings.retention_days,
+        endpoint=endpoint,
+    ) as history:
+        yield history

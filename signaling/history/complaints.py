@@ -1,0 +1,47 @@
+"""Warnings that are told once a minute, however often there is a reason."""
+
+from __future__ import annotations
+
+import logging
+
+from agent.clock import Clock, monotonic
+
+MINUTE_S = 60.0
+
+
+class Complaints:
+    """Warn about one kind of trouble.
+
+    Args:
+        logger: where to.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Clock = monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._told_at = -MINUTE_S
+        self._untold = 0
+
+    def tell(self, what: str, error: BaseException | str) -> None:
+        """Warn, or only count. Of an error its type is told: its text may hold what somebody said.
+
+        Args:
+            what: went wrong.
+            error: why.
+        """
+        now = self._clock()
+        if now - self._told_at < MINUTE_S:
+            self._untold += 1
+            return
+        why = error if isinstance(error, str) else _kind(error)
+        more = f" ({self._untold} more since it was last said)" if self._untold else ""
+        self._told_at, self._untold = now, 0
+        self._logger.warning("%s: %s%s", what, why, more)
+
+
+def _kind(error: BaseException) -> str:
+    """Return the types of an error and of what caused it in its driver."""
+    cause = getattr(error, "orig", None) or error.__cause__
+    name = type(error).__name__
+    return name if cause is None else f"{name}, {type(cause).__name__}"

@@ -1,0 +1,260 @@
+"""One database, SQLite in a file or PostgreSQL, with one engine to write and one to read.
+
+SQLite takes one writer at a time, so there is one connection to write: whoever wants it waits for it, and nobody is
+told that the database is locked. What is deleted is overwritten (``secure_delete``), and `Database.scrub` removes
+what the full-text index and the write-ahead log still have of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy import URL, Connection, event, func, insert, make_url, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agent.errors import ConfigError
+from agent.redact import shown_url
+from signaling.history import schema
+from signaling.history.schema import POSTGRESQL, SQLITE, WORDS_INDEX
+
+FAILURES = (SQLAlchemyError, PostgresError, InterfaceError, OSError, ValueError, TypeError, ArithmeticError)
+"What a database and its driver raise, and what they make of a value that they cannot keep."
+
+DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+CONNECT_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_MS = 10_000  # of another process that writes to the same file
+WAIT_TO_WRITE_S = 60.0  # behind what is being erased
+ANALYSED_ROWS = 1000  # of each index
+MERGED_PAGES = 200  # of the full-text index in one go: some 50 ms in which nobody else writes
+CHECKPOINT_TRIES = 100
+CHECKPOINT_PAUSE_S = 0.1
+
+_SCHEMA_LOCK = 0x7461_6C6B  # of PostgreSQL's advisory locks: workers that start together make the tables once
+_BARE = "without_transaction"
+
+_READING = ("PRAGMA query_only = ON",)
+_WRITING = (
+    "PRAGMA auto_vacuum = INCREMENTAL",  # before the next line, or it has no effect
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",  # survives kill -9; a power cut may take the last transactions
+    "PRAGMA secure_delete = ON",
+    "PRAGMA foreign_keys = ON",
+)
+
+
+class Database:
+    """A database of this service; connects when it is first used.
+
+    Args:
+        url: ``sqlite:///file`` or ``postgresql://user:password@host/name``.
+
+    Raises:
+        ConfigError: the URL is of no such database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = read_url(url)
+        self.dialect = self._url.get_backend_name()
+        self.url = url
+        self.shown = shown_url(url)
+        "The URL as it may be printed."
+        self.insert = sqlite.insert if self.dialect == SQLITE else postgresql.insert
+        "Makes the INSERT statement of the dialect."
+        self._writing = self._engine(writes=True)
+        self._reading = self._engine(writes=False)
+        self._scrubs_wanted = 0
+        self._scrubs_done = 0
+        self._scrubbing = asyncio.Lock()
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Begin a transaction that writes; it is committed at the end of the block."""
+        return self._writing.begin()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction that only reads."""
+        async with self._reading.connect() as connection:
+            yield connection
+
+    async def prepare(self) -> None:
+        """Make the tables, unless they are there.
+
+        Raises:
+            ConfigError: they are of a newer version, or the file cannot be written.
+        """
+        if self.dialect == SQLITE:
+            self._make_file()
+        async with self.write() as connection:
+            if self.dialect == POSTGRESQL:
+                await connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            await connection.run_sync(schema.metadata.create_all)
+            found = await connection.scalar(select(schema.version.c.version))
+            if found is None:
+                await connection.execute(insert(schema.version).values(version=schema.VERSION))
+            elif found != schema.VERSION:
+                raise ConfigError(
+                    f"history_url {self.shown}: its tables are of version {found}, and this talkspurt knows "
+                    f"version {schema.VERSION}: run the talkspurt that made them, or name another database"
+                )
+
+    async def can_write(self) -> bool:
+        """Tell whether the database takes anything at all."""
+        try:
+            async with self.write() as connection:
+                await connection.execute(schema.version.update().values(version=schema.VERSION))
+        except FAILURES:
+            return False
+        return True
+
+    @property
+    def must_scrub(self) -> bool:
+        """True if `scrub` has failed since it last succeeded."""
+        return self._scrubs_wanted > self._scrubs_done and not self._scrubbing.locked()
+
+    async def scrub(self, *, rewrite: bool = True) -> None:
+        """Remove from the files what was deleted before now; those who ask together wait for one such pass.
+
+        Of SQLite the full-text index is merged in small steps, because it keeps deleted words until then, and the
+        write-ahead log is emptied. Of PostgreSQL the tables are written anew.
+
+        Args:
+            rewrite: with PostgreSQL, which locks the tables meanwhile; else it writes over it in its own time.
+
+        Raises:
+            TimeoutError: readers kept the log from being emptied.
+        """
+        self._scrubs_wanted += 1
+        mine = self._scrubs_wanted
+        async with self._scrubbing:
+            if self._scrubs_done >= mine:
+                return
+            covered = self._scrubs_wanted
+            if self.dialect == SQLITE:
+                await self._scrub_sqlite()
+            elif rewrite:
+                await self._rewrite_postgresql()
+            self._scrubs_done = covered
+
+    async def tune(self) -> None:
+        """Let SQLite look at a sample of what it holds, to choose indexes by; PostgreSQL does so by itself."""
+        if self.dialect == SQLITE:
+            async with self.write() as connection:
+                await connection.exec_driver_sql(f"PRAGMA analysis_limit = {ANALYSED_ROWS}")
+                await connection.exec_driver_sql("ANALYZE call")
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._reading.dispose()
+        await self._writing.dispose()
+
+    async def _scrub_sqlite(self) -> None:
+        merge = f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}, rank) VALUES ('merge', {{}})"  # noqa: S608
+        async with self.write() as connection:
+            await connection.exec_driver_sql(merge.format(-MERGED_PAGES))  # from now on all that there is
+        changed = 2
+        while changed >= 2:  # as SQLite's documentation of FTS5 says, section 6.8
+            async with self.write() as connection:
+                before = await _total_changes(connection)
+                await connection.exec_driver_sql(merge.format(MERGED_PAGES))
+                changed = await _total_changes(connection) - before
+        async with self._bare() as connection:
+            await connection.exec_driver_sql("PRAGMA incremental_vacuum")
+            for _ in range(CHECKPOINT_TRIES):
+                busy = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one()
+                if not busy:
+                    return
+                await asyncio.sleep(CHECKPOINT_PAUSE_S)
+        raise TimeoutError("the write-ahead log is still being read")
+
+    async def _rewrite_postgresql(self) -> None:
+        async with self._bare() as connection:
+            for table in (schema.turn, schema.tool, schema.call, schema.outbox):
+                await connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
+
+    @asynccontextmanager
+    async def _bare(self) -> AsyncIterator[AsyncConnection]:
+        """Connect to write, without a transaction."""
+        option: dict[str, Any] = {_BARE: True} if self.dialect == SQLITE else {"isolation_level": "AUTOCOMMIT"}
+        async with self._writing.connect() as connection:
+            yield await connection.execution_options(**option)
+
+    def _engine(self, *, writes: bool) -> AsyncEngine:
+        if self.dialect == POSTGRESQL:
+            return create_async_engine(
+                self._url,
+                pool_size=2 if writes else 4,
+                pool_pre_ping=not writes,  # whoever writes tries again anyway
+                connect_args={
+                    "timeout": CONNECT_TIMEOUT_S,
+                    # A plan that has not seen the words takes rare ones for common ones, and looks at every turn.
+                    "server_settings": {"application_name": "talkspurt", "plan_cache_mode": "force_custom_plan"},
+                },
+            )
+        engine = create_async_engine(
+            self._url, pool_size=1 if writes else 4, max_overflow=0, pool_timeout=WAIT_TO_WRITE_S
+        )
+        pragmas = (f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}", *(_WRITING if writes else _READING))
+        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def set_up(connection: Any, _record: object) -> None:
+            connection.isolation_level = None  # `begin_transaction` begins them
+            cursor = connection.cursor()
+            for pragma in pragmas:
+                cursor.execute(pragma)
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin_transaction(connection: Connection) -> None:
+            if not connection.get_execution_options().get(_BARE):
+                connection.exec_driver_sql(begin)
+
+        return engine
+
+    def _make_file(self) -> None:
+        """Make the file, which only the service's user may read."""
+        path = str(self._url.database)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise ConfigError(f"history_url: {path} cannot be written: {error.strerror}") from None
+
+
+def read_url(url: str) -> URL:
+    """Return the URL with the driver that is used.
+
+    Raises:
+        ConfigError: it is of no database that can be used.
+    """
+    try:
+        read = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigError("history_url: this is no URL: write sqlite:///FILE or postgresql://...") from None
+    driver = DRIVERS.get(read.drivername)
+    if driver is None:
+        raise ConfigError(
+            f"history_url: {read.drivername} cannot be used: write sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
+    if read.get_backend_name() == SQLITE and read.database in (None, "", ":memory:"):
+        raise ConfigError("history_url: name a file, such as sqlite:///history.db; memory keeps nothing")
+    if "sslmode" in read.query:  # as libpq calls it
+        mode = read.query["sslmode"]
+        read = read.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+    return read.set(drivername=driver)
+
+
+async def _total_changes(connection: AsyncConnection) -> int:
+    return int((await connection.execute(text("SELECT total_changes()"))).scalar_one())

@@ -1,0 +1,222 @@
+"""What other services are told of calls, by Standard Webhooks 1.0, and when it is told again.
+
+No word of what was said is in a message: it names where that can be fetched. The bodies are described by
+docs/webhooks.schema.json.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, get_args
+
+from agent.unicode import valid_json
+from signaling.history.record import CallEnd, CallStart, Recording, stored_number, stored_text
+
+MessageType = Literal["call.started", "call.ended", "call.recording_ready"]
+MESSAGE_TYPES: tuple[MessageType, ...] = get_args(MessageType)
+"In the order in which they happen in a call."
+
+DELAYS_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+"""From one attempt to the next; the first is made at once, and after the last one the message is given up."""
+
+JITTER = 0.2  # of a delay, at most, so that what failed together does not come together
+MAX_RETRY_AFTER_S = 86_400.0
+SLOWER_S = (
+    5.0,
+    30.0,
+    60.0,
+    300.0,
+)  # for which nothing is sent, by how often the receiver has said that it is too much
+TOO_MUCH = (429, 502, 503, 504)
+GONE = 410
+MAX_TEXT_CHARS = 200  # these three keep a body below the 20 kB that receivers should expect
+MAX_TOKEN_KINDS = 10
+MAX_KIND_CHARS = 32
+DIRECTIONS = ("prompt", "response")
+HISTORY_PATH = "/v1/history"
+RECORDING_PATH = "/v1/calls/{call_id}/recording"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message that is to be delivered.
+
+    Attributes:
+        id: the same over all attempts: by it the receiver knows one that it has.
+        type: what happened.
+        call_id: to which call.
+        body: the very text that is signed and sent.
+        due_ms: when, Unix milliseconds.
+    """
+
+    id: str
+    type: MessageType
+    call_id: str
+    body: str = field(repr=False)
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt went.
+
+    Attributes:
+        status: what the receiver answered; None if it did not.
+        error: why there was no answer.
+        retry_after_s: how long the receiver wants to be left alone, if it said so.
+    """
+
+    status: int | None = None
+    error: str = ""
+    retry_after_s: float | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """True if the receiver has it."""
+        return self.status is not None and 200 <= self.status < 300
+
+    def __str__(self) -> str:
+        return self.error if self.status is None else f"answered {self.status}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What follows from an attempt.
+
+    Attributes:
+        done: no further attempt is made.
+        wait_s: until the next one.
+    """
+
+    done: bool
+    wait_s: float = 0.0
+
+
+def started_message(message_id: str, call: CallStart) -> Message:
+    """Tell that a call has begun."""
+    return _message(message_id, "call.started", call, call.started_ms, {})
+
+
+def ended_message(message_id: str, call: CallStart, end: CallEnd, now_ms: int) -> Message:
+    """Tell that a call is over.
+
+    Args:
+        message_id: see `Message`.
+        call: the call.
+        end: how it ended.
+        now_ms: when this is told; long after the end if the service had crashed.
+    """
+    tokens = {
+        direction: {kind[:MAX_KIND_CHARS]: count for kind, count in list(kinds.items())[:MAX_TOKEN_KINDS]}
+        for direction, kinds in end.tokens.items()
+        if direction in DIRECTIONS
+    }
+    told = {
+        "ended_at": _time(end.ended_ms),
+        "duration_s": max(0, end.ended_ms - call.started_ms) / 1000,
+        "state": end.state,
+        "reason": _clipped(end.reason),
+        "detail": _clipped(end.detail),
+        "fault": end.fault,
+        "turns": end.turns,
+        "interruptions": end.interruptions,
+        "cost_usd": stored_number(end.cost_usd),
+        "tokens": tokens,
+        "mos_in": stored_number(end.mos_in),
+        "mos_out": stored_number(end.mos_out),
+        "history": f"{HISTORY_PATH}/{call.call_id}",
+    }
+    return _message(message_id, "call.ended", call, now_ms, told)
+
+
+def recording_message(message_id: str, call: CallStart, recording: Recording, now_ms: int) -> Message:
+    """Tell that a call's recording can be fetched."""
+    told = {
+        "duration_s": (recording.duration_ms or 0) / 1000,
+        "size_bytes": recording.size_bytes or 0,
+        "lost_s": recording.lost_ms / 1000,
+        "recording": RECORDING_PATH.format(call_id=call.call_id),
+    }
+    return _message(message_id, "call.recording_ready", call, now_ms, told)
+
+
+def next_step(attempts: int, outcome: Outcome, jitter: float, delays_s: tuple[float, ...] = DELAYS_S) -> Step:
+    """Say what follows from an attempt.
+
+    Args:
+        attempts: how many were made, this one included.
+        outcome: how it went.
+        jitter: -1 to 1, by chance.
+        delays_s: as `DELAYS_S`.
+    """
+    if outcome.delivered or attempts >= len(delays_s):
+        return Step(done=True)
+    wait_s = delays_s[attempts] * (1 + JITTER * jitter)
+    return Step(done=False, wait_s=max(wait_s, min(outcome.retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
+
+
+def pause_s(outcome: Outcome, in_a_row: int) -> float:
+    """Say for how long the receiver gets nothing at all: it has said that it is too much, or how long to wait.
+
+    Args:
+        outcome: of the latest attempt.
+        in_a_row: how often it has said so since it last took a message, this time included.
+    """
+    if outcome.delivered:
+        return 0.0
+    if outcome.retry_after_s is not None:
+        return min(outcome.retry_after_s, MAX_RETRY_AFTER_S)
+    if outcome.status in TOO_MUCH:
+        return SLOWER_S[min(max(in_a_row, 1), len(SLOWER_S)) - 1]
+    return 0.0
+
+
+def read_retry_after(header: str | None, now: float) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3); None if for none.
+
+    Args:
+        header: untrusted; seconds or a date.
+        now: Unix seconds.
+    """
+    if header is None:
+        return None
+    header = header.strip()[:64]
+    if header.isascii() and header.isdigit():
+        return min(float(header), MAX_RETRY_AFTER_S)
+    try:
+        at = parsedate_to_datetime(header)
+        wait_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _message(message_id: str, kind: MessageType, call: CallStart, now_ms: int, told: dict[str, Any]) -> Message:
+    about = {
+        "call_id": call.call_id,
+        "direction": call.direction,
+        "caller": _clipped(call.caller),
+        "callee": _clipped(call.callee),
+        "model": _clipped(call.model),
+        "started_at": _time(call.started_ms),
+        "trace_id": _clipped(call.trace_id),
+    }
+    body = {"type": kind, "timestamp": _time(now_ms), "data": about | told}
+    return Message(
+        id=message_id,
+        type=kind,
+        call_id=call.call_id,
+        body=json.dumps(valid_json(body), separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+        due_ms=now_ms,
+    )
+
+
+def _clipped(text: str | None) -> str | None:
+    return None if text is None else stored_text(text[:MAX_TEXT_CHARS])
+
+
+def _time(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

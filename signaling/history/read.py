@@ -1,0 +1,307 @@
+"""What is asked of the history: a page of calls, those in which something was said, one call whole. All as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    Select,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    table,
+    tuple_,
+)
+
+from signaling.history.database import Database
+from signaling.history.record import CallState
+from signaling.history.schema import SQLITE, TURNS_PER_MS, WORDS_INDEX, call, tool, turn
+from signaling.history.search import phrases_of
+
+MAX_PAGE = 500
+FEW = 300  # calls, whose turns can be looked through within some milliseconds
+LOOKED_AT = 10_000  # turns with the words, for one page of those that fit the filters
+DAY_MS = 86_400_000
+
+_SUMMARY = [each for each in call.c if each.name not in ("tokens", "stats", "marks")]
+_JSON = ("tokens", "stats", "marks")
+_fts = table(WORDS_INDEX, column("rowid", Integer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which calls are wanted: those that fit all that is not None.
+
+    Attributes:
+        state: as in `CallState`.
+        direction: ``inbound`` or ``outbound``.
+        reason: why they ended.
+        fault: whose doing the end was.
+        caller: who called, exactly.
+        callee: who was called, exactly.
+        since_ms: they began then or later, Unix milliseconds.
+        until_ms: they began before that.
+    """
+
+    state: CallState | None = None
+    direction: str | None = None
+    reason: str | None = None
+    fault: str | None = None
+    caller: str | None = None
+    callee: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def equal(self) -> list[ColumnElement[bool]]:
+        """Return what a row of `call` must fulfil whenever it began."""
+        names = ("state", "direction", "reason", "fault", "caller", "callee")
+        found = [call.c[name] == getattr(self, name) for name in names if getattr(self, name) is not None]
+        if self.state is not None and self.state != "ended":
+            found.append(call.c.state != "ended")  # as the index has it
+        return found
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return what a row of `call` must fulfil."""
+        found = self.equal()
+        if self.since_ms is not None:
+            found.append(call.c.started_ms >= self.since_ms)
+        if self.until_ms is not None:
+            found.append(call.c.started_ms < self.until_ms)
+        return found
+
+
+EVERY = Filters()
+
+
+async def page(
+    database: Database, before: tuple[int, str] | None = None, filters: Filters = EVERY, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Return calls, newest first, without what was said in them.
+
+    Args:
+        database: where they are.
+        before: ``started_ms`` and ``id`` of the last call of the page before.
+        filters: which.
+        limit: how many at most, up to `MAX_PAGE`.
+    """
+    wanted = select(*_SUMMARY).where(*filters.conditions())
+    if before is not None:
+        wanted = wanted.where(tuple_(call.c.started_ms, call.c.id) < tuple_(*before))
+    wanted = wanted.order_by(call.c.started_ms.desc(), call.c.id.desc()).limit(min(limit, MAX_PAGE))
+    return [_shown_call(row) for row in await _rows(database, wanted)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        hits: ``{"id", "turn_id", "speaker", "started_ms", "text", "call"}`` of each turn, newest first.
+        before: where the next page goes on; None if there is none. With filters a page may be short, or empty, and
+            yet not be the last: for each a bounded number of turns is looked at.
+    """
+
+    hits: list[dict[str, Any]]
+    before: int | None
+
+
+async def search(
+    database: Database, words: str, before: int | None = None, filters: Filters = EVERY, limit: int = 50
+) -> Found:
+    """Find turns with all these words, in the newest calls first.
+
+    Args:
+        database: where they are.
+        words: as the user typed them; see `signaling.history.search`.
+        before: `Found.before` of the page before.
+        filters: in which calls.
+        limit: how many at most, up to `MAX_PAGE`.
+    """
+    phrases = [" ".join(words) for words in phrases_of(words)]
+    limit = min(limit, MAX_PAGE)
+    if not phrases:
+        return Found([], None)
+    span = _span(filters, before)
+    conditions = filters.equal()
+    if conditions and await _are_few(database, filters):
+        # Their turns are looked through, which is faster than to look up which turns with these words are theirs.
+        has = [literal(" ").concat(turn.c.words).concat(" ").like(f"% {phrase} %") for phrase in phrases]
+        hits = await _hits(
+            database, _turns().where(*filters.conditions(), *span(turn.c.id), *has), turn.c.id, limit
+        )
+        return Found(hits, hits[-1]["id"] if len(hits) == limit else None)
+    looked_at = LOOKED_AT if conditions else limit
+    with_words = _with_words(database.dialect, phrases, span).limit(looked_at).cte("with_words")
+    wanted = _turns().join(with_words, with_words.c.id == turn.c.id).where(*conditions)
+    hits = await _hits(database, wanted, with_words.c.id, limit)
+    if len(hits) == limit:
+        return Found(hits, hits[-1]["id"])
+    last = select(func.count().label("count"), func.min(with_words.c.id).label("last"))
+    (row,) = await _rows(database, last) if conditions else ({"count": 0, "last": None},)
+    return Found(hits, row["last"] if row["count"] == LOOKED_AT else None)
+
+
+async def one(database: Database, call_id: str) -> dict[str, Any] | None:
+    """Return all that is kept of a call: ``transcript`` and ``tools`` too; None if there is no such call."""
+    async with database.read() as connection:
+        found = (await connection.execute(select(call).where(call.c.id == call_id))).mappings().first()
+        if found is None:
+            return None
+        turns = await connection.execute(
+            select(turn).where(turn.c.call_id == call_id).order_by(turn.c.started_ms, turn.c.id)
+        )
+        tools = await connection.execute(
+            select(tool).where(tool.c.call_id == call_id).order_by(tool.c.started_ms, tool.c.key)
+        )
+        shown = _shown_call(found)
+        shown |= {name: _read(found[name]) for name in _JSON}
+        shown["transcript"] = [_without(row, "id", "call_id", "words") for row in turns.mappings()]
+        shown["tools"] = [
+            {**_without(row, "call_id"), "arguments": _read(row["arguments"]), "result": _read(row["result"])}
+            for row in tools.mappings()
+        ]
+        return shown
+
+
+async def recording_of(database: Database, call_id: str) -> tuple[str, str | None] | None:
+    """Return state and key of a call's recording; None if there is no such call."""
+    wanted = select(call.c.recording_state, call.c.recording_key).where(call.c.id == call_id)
+    found = await _rows(database, wanted)
+    return (found[0]["recording_state"], found[0]["recording_key"]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A call that is to be deleted.
+
+    Attributes:
+        started_ms: when it began, Unix milliseconds.
+        call_id: which.
+        recording_key: of its recording, if there is one.
+        may_run: nobody has said that it is over.
+    """
+
+    started_ms: int
+    call_id: str
+    recording_key: str | None
+    may_run: bool
+
+
+async def older_than(database: Database, before_ms: int, after: tuple[int, str], limit: int) -> list[Old]:
+    """Return calls that began before a moment, oldest first.
+
+    Those of a process that never came back say for ever that they run, so that does not save them; but
+    they get a day more.
+
+    Args:
+        database: where they are.
+        before_ms: Unix milliseconds.
+        after: ``started_ms`` and ``id`` of the last of the page before.
+        limit: how many at most.
+    """
+    wanted = (
+        select(call.c.started_ms, call.c.id, call.c.recording_key, call.c.state)
+        .where(
+            call.c.started_ms < before_ms,
+            or_(call.c.state != "running", call.c.started_ms < before_ms - DAY_MS),
+            tuple_(call.c.started_ms, call.c.id) > tuple_(*after),
+        )
+        .order_by(call.c.started_ms, call.c.id)
+        .limit(limit)
+    )
+    rows = await _rows(database, wanted)
+    return [
+        Old(row["started_ms"], row["id"], row["recording_key"], may_run=row["state"] == "running") for row in rows
+    ]
+
+
+async def _rows(database: Database, wanted: Executable) -> Sequence[Any]:
+    async with database.read() as connection:
+        rows: Sequence[Any] = (await connection.execute(wanted)).mappings().all()
+        return rows
+
+
+def _span(filters: Filters, before: int | None) -> Callable[[ColumnElement[int]], list[ColumnElement[bool]]]:
+    """Return what the id of a turn must fulfil: it says when the call began."""
+
+    def conditions(turn_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        found = []
+        if filters.since_ms is not None:
+            found.append(turn_id >= filters.since_ms * TURNS_PER_MS)
+        if filters.until_ms is not None:
+            found.append(turn_id < filters.until_ms * TURNS_PER_MS)
+        if before is not None:
+            found.append(turn_id < before)
+        return found
+
+    return conditions
+
+
+async def _are_few(database: Database, filters: Filters) -> bool:
+    """Tell whether so few calls fit that all their turns can be looked through."""
+    fitting = select(call.c.id).where(*filters.conditions()).limit(FEW + 1).subquery()
+    (row,) = await _rows(database, select(func.count().label("count")).select_from(fitting))
+    return bool(row["count"] <= FEW)
+
+
+def _turns() -> Select[Any]:
+    hit = (turn.c.id.label("hit"), turn.c.turn_id, turn.c.speaker, turn.c.started_ms.label("said_ms"), turn.c.text)
+    return select(*hit, *_SUMMARY).join(call, call.c.id == turn.c.call_id)
+
+
+async def _hits(
+    database: Database, wanted: Select[Any], order: ColumnElement[int], limit: int
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": row["hit"],
+            "turn_id": row["turn_id"],
+            "speaker": row["speaker"],
+            "started_ms": row["said_ms"],
+            "text": row["text"],
+            "call": _shown_call(row),
+        }
+        for row in await _rows(database, wanted.order_by(order.desc()).limit(limit))
+    ]
+
+
+def _with_words(
+    dialect: str, phrases: Sequence[str], span: Callable[[ColumnElement[int]], list[ColumnElement[bool]]]
+) -> Select[Any]:
+    """Select the ids of turns with all phrases, newest first."""
+    if dialect == SQLITE:
+        rowid = _fts.c.rowid
+        match = literal_column(WORDS_INDEX).op("MATCH")(" ".join(f'"{phrase}"' for phrase in phrases))
+        return select(rowid.label("id")).select_from(_fts).where(match, *span(rowid)).order_by(rowid.desc())
+    lexemes: ColumnElement[Any] = literal_column("turn.lexemes")
+    simple: ColumnElement[str] = literal_column("'simple'")
+    has = [lexemes.op("@@")(func.phraseto_tsquery(simple, phrase)) for phrase in phrases]
+    return select(turn.c.id).where(*has, *span(turn.c.id)).order_by(turn.c.id.desc())
+
+
+def _shown_call(row: Any) -> dict[str, Any]:
+    shown = {each.name: row[each.name] for each in _SUMMARY if not each.name.startswith("recording_")}
+    shown["recording"] = {
+        "state": row["recording_state"],
+        "duration_ms": row["recording_ms"],
+        "size_bytes": row["recording_bytes"],
+        "lost_ms": row["recording_lost_ms"],
+    }
+    return shown
+
+
+def _without(row: Any, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _read(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -1,0 +1,157 @@
+"""The tables, the same for SQLite and PostgreSQL; only the full-text index differs. Pure.
+
+Times are Unix milliseconds. What JSON holds is kept as text: nothing asks the database about its inside.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+VERSION = 1
+"Of these tables. Whoever changes them makes it one more and says in `signaling.history.store` how to get there."
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+
+metadata = MetaData()
+
+version = Table("history_version", metadata, Column("version", Integer, primary_key=True))
+
+call = Table(
+    "call",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("worker", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("direction", Text, nullable=False),
+    Column("caller", Text),
+    Column("callee", Text),
+    Column("model", Text, nullable=False),
+    Column("codec", Text),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("fault", Text),
+    Column("turns", Integer, nullable=False),
+    Column("interruptions", Integer, nullable=False),
+    Column("cost_usd", Double),
+    Column("tokens", Text),
+    Column("stats", Text),
+    Column("marks", Text),
+    Column("mos_in", Double),
+    Column("mos_out", Double),
+    Column("trace_id", Text),
+    Column("recording_state", Text, nullable=False),
+    Column("recording_key", Text),
+    Column("recording_ms", BigInteger),
+    Column("recording_bytes", BigInteger),
+    Column("recording_lost_ms", BigInteger, nullable=False),
+)
+Index("call_newest", call.c.started_ms, call.c.id)
+for _filtered in ("reason", "fault", "caller", "callee"):
+    Index(f"call_by_{_filtered}", call.c[_filtered], call.c.started_ms, call.c.id)
+_unfinished = call.c.state != "ended"
+Index(
+    "call_unfinished", call.c.started_ms, call.c.id, sqlite_where=_unfinished, postgresql_where=_unfinished
+)  # nearly all others are ended, so that an index by state would only mislead
+
+TURNS_PER_MS = 1 << 16
+"""A turn's id is the start of its call in Unix milliseconds times this, and some more: so turns are in the order of
+their calls, and a span of time is a span of ids, for the full-text index too."""
+
+turn = Table(
+    "turn",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, SQLITE), primary_key=True, autoincrement=False),
+    Column("call_id", ForeignKey("call.id", ondelete="CASCADE"), nullable=False),
+    Column("turn_id", Text, nullable=False),
+    Column("speaker", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("unheard", Text, nullable=False),
+    Column("interrupted", Boolean, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("typed", Boolean, nullable=False),
+    Column("response_ms", BigInteger),
+    Column("words", Text, nullable=False),  # of `text`, see `signaling.history.search.words_of`
+    UniqueConstraint("call_id", "turn_id"),
+)
+
+tool = Table(
+    "tool",
+    metadata,
+    Column("call_id", ForeignKey("call.id", ondelete="CASCADE"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("arguments", Text),
+    Column("result", Text),
+    PrimaryKeyConstraint("call_id", "key"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("call_id", ForeignKey("call.id", ondelete="CASCADE"), nullable=False),
+    Column("type", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("holder", Text),  # the worker that sends it just now, until `due_ms`
+    Column("done_ms", BigInteger),
+    Column("error", Text),  # of the latest attempt
+    Index("outbox_of_call", "call_id"),
+)
+Index(
+    "outbox_due",
+    outbox.c.due_ms,
+    sqlite_where=outbox.c.done_ms.is_(None),
+    postgresql_where=outbox.c.done_ms.is_(None),
+)
+
+erased = Table(
+    "erased",  # so that what still comes of a call does not bring it back
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("erased_ms", BigInteger, nullable=False),
+)
+
+WORDS_INDEX = "turn_words"
+
+_FULL_TEXT = {
+    SQLITE: (
+        "CREATE VIRTUAL TABLE turn_words USING fts5("
+        "words, content='turn', content_rowid='id', tokenize='unicode61 remove_diacritics 0')",
+        "CREATE TRIGGER turn_added AFTER INSERT ON turn BEGIN "
+        "INSERT INTO turn_words(rowid, words) VALUES (new.id, new.words); END",
+        "CREATE TRIGGER turn_erased AFTER DELETE ON turn BEGIN "
+        "INSERT INTO turn_words(turn_words, rowid, words) VALUES ('delete', old.id, old.words); END",
+    ),
+    POSTGRESQL: (
+        "ALTER TABLE turn ADD COLUMN lexemes tsvector GENERATED ALWAYS AS (to_tsvector('simple', words)) STORED",
+        "CREATE INDEX turn_words ON turn USING gin (lexemes)",
+    ),
+}
+for _dialect, _statements in _FULL_TEXT.items():
+    for _statement in _statements:
+        event.listen(turn, "after_create", DDL(_statement).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call]
