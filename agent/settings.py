@@ -54,6 +54,7 @@ GROUPS = {
     "connect_timeout_s": "Calls",
     "budget_usd": "Cost and time limits",
     "summary_model": "After the call",
+    "capture_folder": "Captures",
     "janus_url": "Telephones",
     "history_url": "History, recordings and webhooks",
 }
@@ -308,6 +309,13 @@ class Settings(BaseSettings):
         "gemini-3.8-flash",
         min_length=1,
         description="The model that sums up calls, if the agent's file asks for it.",
+    )
+
+    # what happened
+    capture_folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder for captures of all calls, words and sound, to replay; off if unset.",
     )
 
     # telephones

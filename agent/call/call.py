@@ -30,6 +30,7 @@ from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
 from agent.call.wiring import wired
+from agent.capture import Capture
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.budget import Meter
 from agent.dialog.daily import Purse
@@ -61,6 +62,7 @@ class Call:
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         purse: what it is charged to besides its own budget.
         clock: monotonic seconds.
+        capture: notes what happens, for a replay; None if nobody wants one.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Call:
         kept: KeptCall | None = None,
         purse: Purse = NO_PURSE,
         clock: Clock = monotonic,
+        capture: Capture | None = None,
     ) -> None:
         settings = setup.settings
         self.call_id, self.caller, self.model = call_id, caller, settings.model
@@ -96,7 +99,7 @@ class Call:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.observers = Observers(call_id)
-        self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self.hang_up)
+        self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self._hang_up, capture)
         parts = wired(
             self,
             self._ports,
@@ -124,6 +127,8 @@ class Call:
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
         self.change_agent, self.media_flows = self.sessions.change_agent, self._greeting.media_flows
+        if capture is not None:
+            self._capture_with(capture)
         for observer in (self._limits.note, self.counts.note, self.farewell.note, self._greeting.note):
             self.observe(observer)
         if kept is not None and kept.open_tools:
@@ -205,11 +210,23 @@ class Call:
 
     def hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         """End the call; the first reason counts. See `events.CallEnded`."""
+        if self._ports.capture is not None:
+            self._ports.capture.note("ask", "hang_up", (reason, detail, fault), {})
+        self._hang_up(reason, detail, fault)
+
+    def _hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
+    @property
+    def capture(self) -> Capture | None:
+        """Notes what happens, for a replay; None if nobody wants one."""
+        return self._ports.capture
+
     def send_event(self, name: str, data: Any) -> None:
         """Send something to the caller's page or app: what JSON can hold."""
+        if self._ports.capture is not None:
+            self._ports.capture.note("ask", "send_event", (name, data), {})
         self._carry_out([events.AppEventSent(valid_text(name), valid_json(data))])
 
     def let_go(self) -> None:
@@ -217,11 +234,27 @@ class Call:
 
         To be called once it is over, or will never run: nobody is told anything any more.
         """
+        if self._ports.capture is not None:
+            self._ports.capture.end()
         self._ports.let_go()
         self.observers.let_go()
         self.eyes.clear()
         for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
+
+    def _capture_with(self, capture: Capture) -> None:
+        """Have everything noted that is done to the call from outside, and every event."""
+        self.type_text = capture.noting("type_text", self.type_text)
+        self.press = capture.noting("press", self.press)
+        self.start_activity = capture.noting("start_activity", self.start_activity)
+        self.end_activity = capture.noting("end_activity", self.end_activity)
+        self.interrupt = capture.noting("interrupt", self.interrupt)
+        self.say = capture.noting("say", self.say)
+        self.add_to_context = capture.noting("add_to_context", self.add_to_context)
+        self.change_agent = capture.noting("change_agent", self.change_agent)
+        self.end_call = capture.noting("end_call", self.end_call)
+        self.media_flows = capture.noting("media_flows", self.media_flows)
+        self.observe(partial(capture.note, "event"))
 
     # routing
 

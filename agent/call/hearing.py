@@ -61,6 +61,7 @@ class Hearing:
         self.keys_dropped = 0
         "Keys that came faster than anybody or any telephone presses them."
         self._ports = ports
+        self._capture = ports.capture
         self._clock = ports.clock
         self._conversation = conversation
         self._floor = conversation.floor
@@ -92,6 +93,8 @@ class Hearing:
 
     def hear(self, pcm: Pcm) -> None:
         """Take the caller's next audio: int16, shape ``(samples,)``, mono, 16 kHz."""
+        if self._capture is not None:
+            self._capture.note("pcm", pcm)
         loud = self._level.push(pcm)
         if self._floor.level(self._level.speaking):
             self._ports.act(self._conversation.floor_changed(self._clock()))

@@ -30,6 +30,7 @@ class Speaking:
 
     def __init__(self, ports: CallPorts, conversation: Conversation, playout: Playout, *, phase_s: float) -> None:
         self.voice = AgentVoiceTrack(playout, phase_s=phase_s, on_speaking=self._changed, on_heard=self._heard)
+        self.voice.capture = ports.capture
         self._ports = ports
         self._conversation = conversation
         self.playout = playout

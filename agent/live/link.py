@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.capture import Capture
 from agent.clock import Clock
 from agent.errors import LiveError
 from agent.events import RefusedInput, SessionReplaced
@@ -58,6 +59,7 @@ class LiveLink:
         rng: for the jitter of the back-off.
         opening: how the first session begins.
         confirmed: a set-up that the server is known to take, should it refuse the other; None for the same.
+        capture: notes what is said on both sides, for a replay.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class LiveLink:
         rng: random.Random,
         opening: Opening = FRESH,
         confirmed: SessionSetup | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.uplink = uplink
         self.unreadable_messages = 0
@@ -86,6 +89,7 @@ class LiveLink:
         self.pulse = Pulse(clock)
         "When anything came from the Live server last."
         self._client = client
+        self._capture = capture
         self._setup = setup
         self._ports = ports
         self._clock = clock
@@ -190,6 +194,7 @@ class LiveLink:
             refusals=self._refusals,
             on_unsendable=self._unsendable_came,
             on_named=self._session_named,
+            capture=self._capture,
         )
         session = LiveSession(self._client, self._setup, ports)
         self._session = session

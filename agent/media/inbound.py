@@ -17,6 +17,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 
+from agent.capture import Capture
 from agent.clock import Clock
 from agent.errors import MediaError
 from agent.media import dtmf
@@ -137,10 +138,19 @@ class PacketInlet:
     Args:
         payloads: the codec's name in SDP for each payload type, as negotiated.
         on_key: called with each key that the caller presses (RFC 4733).
+        capture: notes what comes in, for a replay; None if nobody wants one.
     """
 
-    def __init__(self, payloads: Mapping[int, str], on_key: Callable[[str], None] = lambda _key: None) -> None:
+    def __init__(
+        self,
+        payloads: Mapping[int, str],
+        on_key: Callable[[str], None] = lambda _key: None,
+        capture: Capture | None = None,
+    ) -> None:
         self.stats = InboundStats()
+        self._capture = capture
+        if capture is not None:
+            capture.note("codecs", dict(payloads))
         self._codecs = {payload: name.lower() for payload, name in payloads.items() if name.lower() in CODECS}
         self._events = {payload for payload, name in payloads.items() if name.lower() == dtmf.NAME}
         self._keys = dtmf.KeyReader()
@@ -165,6 +175,8 @@ class PacketInlet:
         Returns:
             The frames that can be passed on now: int16, shape ``(320,)`` each, mono, 16 kHz.
         """
+        if self._capture is not None:
+            self._capture.note("rtp", packet, now)
         name = self._codecs.get(packet.payload_type)
         if name is None or not packet.payload:
             return self._hold_place(packet, now)
@@ -188,7 +200,10 @@ class PacketInlet:
 
     def poll(self, now: float) -> list[Pcm]:
         """Return what is released by time alone; call it about ten times a second."""
-        return self._hear(self._reorder.poll(now)) if self._reorder is not None else []
+        released = self._reorder.poll(now) if self._reorder is not None else []
+        if released and self._capture is not None:
+            self._capture.note("poll", now)
+        return self._hear(released)
 
     async def listen(self, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
         """Call `poll` until cancelled; packets come in through `push`."""
@@ -291,6 +306,7 @@ def open_ear(
     hear: Callable[[Pcm], None],
     press: Callable[[str], None] = lambda _key: None,
     clock: Clock,
+    capture: Capture | None = None,
 ) -> Ear:
     """Take over a receiver's audio, through the tap if possible; call it before media flows.
 
@@ -300,8 +316,9 @@ def open_ear(
         hear: takes int16, shape ``(samples,)``, mono, 16 kHz.
         press: takes each telephone key, if events were negotiated (`tap.negotiate_keys`).
         clock: monotonic seconds.
+        capture: see `PacketInlet`; aiortc's frames are not noted.
     """
-    packets = PacketInlet(payloads, press)
+    packets = PacketInlet(payloads, press, capture)
 
     def take(packet: RtpPacket) -> None:
         for pcm in packets.push(packet, clock()):

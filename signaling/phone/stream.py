@@ -68,7 +68,6 @@ class StreamLeg:
         self._socket = socket
         self._stream_sid = str(start.get("streamSid", ""))
         self._max_silence_s = max_silence_s
-        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"})
         self._chunks = Chunks()
         self._packets = 0
         self._heard_at = monotonic()
@@ -82,6 +81,7 @@ class StreamLeg:
         self.call = new_call(
             CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
         )
+        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, capture=self.call.capture)
         self.call.voice.use_codec("PCMU")
         self.call.observe(self._observe)
 

@@ -68,6 +68,7 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
             hear=leg.call.hear,
             press=leg.call.press,
             clock=monotonic,
+            capture=leg.call.capture,
         )
 
 
