@@ -82,6 +82,19 @@ FOLDERS = {
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
+    "agent.replay": Folder(
+        (
+            "agent.call",
+            "agent.dialog",
+            "agent.emulator",
+            "agent.emulator.wire",
+            "agent.live",
+            "agent.media",
+            "agent.tools",
+        ),
+        needs=("aiortc", "numpy", "pydantic"),
+        edge=("as_test", "file", "loop", "run", "writer"),
+    ),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
         ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
@@ -114,7 +127,7 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "agent.replay", "signaling.http", "signaling.process"),
         needs=("aiortc",),
         edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
@@ -153,6 +166,7 @@ FOLDERS = {
             "agent.live",
             "agent.media",
             "agent.media.tap",
+            "agent.replay",
             "signaling",
             "signaling.client",
             "signaling.http",

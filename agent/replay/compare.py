@@ -52,7 +52,7 @@ def compare(captured: Sequence[Line], replayed: Sequence[Line], trouble: Sequenc
         replayed: those of the replay.
         trouble: what else went wrong in the replay.
     """
-    differences = [*trouble, *_pcm(captured, replayed), *_events(captured, replayed)]
+    differences = [*trouble, *_pcm(captured, replayed), *_events(captured, replayed), *_sent(captured, replayed)]
     pcm = sum(note[1] == "pcm" for note in captured)
     return Comparison(pcm, len(_told(captured)), tuple(differences))
 
@@ -105,6 +105,18 @@ def _events(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
     if len(shown) > MAX_DIFF_LINES:
         shown = [*shown[:MAX_DIFF_LINES], f"... and {len(shown) - MAX_DIFF_LINES} further lines"]
     return ["the events differ:\n" + "\n".join(shown)]
+
+
+def _sent(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
+    """Compare what the Live server was told besides sound and pictures: texts, marks, results of tools."""
+    was, now = ([note[2:] for note in notes if note[1] == "sent"] for notes in (captured, replayed))
+    texts, again = (
+        [f"{kind} {told}" for kind, told in sent if kind not in ("Audio", "Shown")] for sent in (was, now)
+    )
+    if texts == again:
+        return []
+    lines = difflib.unified_diff(texts, again, "the call", "the replay", lineterm="", n=CONTEXT_LINES)
+    return ["the Live server is told something else:\n" + "\n".join([*lines][:MAX_DIFF_LINES])]
 
 
 def _alike(one: Line, other: Line) -> bool:

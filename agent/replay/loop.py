@@ -32,6 +32,7 @@ class PatientLoop(asyncio.SelectorEventLoop):
     def __init__(self, now: float) -> None:
         self._now = now
         self._holds = 0
+        self._given_up = False
         super().__init__(_PatientSelector(self))
 
     def time(self) -> float:
@@ -40,10 +41,14 @@ class PatientLoop(asyncio.SelectorEventLoop):
 
     def pass_time(self, seconds: float) -> bool:
         """Let time pass; return False while it is held."""
-        if self._holds:
+        if self._holds and not self._given_up:
             return False
         self._now += seconds
         return True
+
+    def give_up(self) -> None:
+        """Hold time no more: what runs is to be ended."""
+        self._given_up = True
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -75,6 +80,8 @@ class _PatientSelector(selectors.BaseSelector):
         now = monotonic()
         self._idle_since = None if ready else self._idle_since or now
         if self._idle_since is not None and now - self._idle_since > STUCK_S:
+            self._idle_since = None
+            self._loop.give_up()
             raise StuckError
         return ready
 

@@ -65,6 +65,7 @@ class _Notes(Capture):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
+        self._now = clock
         self.notes: list[Note] = []
         self.counts: Counter[str] = Counter()
         self.changed = asyncio.Event()
@@ -73,7 +74,7 @@ class _Notes(Capture):
     def note(self, kind: str, *what: Any) -> None:
         if self.over:
             return
-        self.notes.append((self._clock(), kind, what))
+        self.notes.append((self._now(), kind, what))
         self.counts[kind] += 1
         self.changed.set()
         if kind == "connecting":
@@ -239,19 +240,17 @@ class _Player:
         """Have the server do what it did, and wait until the session has taken it."""
         if kind == "refused" and what[0] == "upgrade_refused":
             return
-        session, count = self._session, notes.counts[kind]
-        wanted = self._wanted if kind in ("session", "refused") else None
-        if session is None or (wanted is None and session.gone) or (wanted is not None and wanted.done()):
+        session, wanted, count = self._session, self._wanted, notes.counts[kind]
+        begins = kind in ("session", "refused")
+        if session is None or wanted is None or session.gone or wanted.done() is begins:
             self.trouble.append(f"the replay has no Live session at {self.place()}, where the call had one")
             return
         with self._loop.held():
             match kind:
                 case "session":
-                    assert wanted is not None
                     told = {} if what[0] is None else {"sessionId": what[0]}
                     wanted.set_result(message("setupComplete", {"setupComplete": told}))
                 case "refused":
-                    assert wanted is not None
                     await _close(session, what[1], what[2])
                     wanted.set_result(None)
                 case "server":
