@@ -9,9 +9,8 @@ from typing import Any
 
 from agent.replay.encode import Line, packet_of
 
-CLOSE_MS = 60
-"""Times that the call measured itself may differ by so much: code does not run at the same microsecond."""
-MEASURED = ("response_ms", "outage_ms", "replayed_ms")
+MEASURED_MS = {"response_ms": 60, "outage_ms": 2000, "replayed_ms": 200}
+"""By how much times may differ that the call measured itself: how long it took to close a socket is no input."""
 NOT_REPLAYED = ("PictureSent",)
 """Events that cameras and screens cause, which are not captured."""
 CONTEXT_LINES = 3
@@ -127,7 +126,8 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     if one.keys() != other.keys():
         return False
     return all(
-        abs(one[name] - other[name]) <= CLOSE_MS if name in MEASURED else one[name] == other[name] for name in one
+        abs(one[name] - other[name]) <= MEASURED_MS[name] if name in MEASURED_MS else one[name] == other[name]
+        for name in one
     )
 
 

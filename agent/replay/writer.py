@@ -55,6 +55,8 @@ class _Writing:
         if over:
             self._put(line([0, END, not capture.cut_short]))
             self.close()
+        else:
+            self._file.flush()  # so that a killed process leaves what was written
         return not over
 
     def _put(self, text: str) -> None:
@@ -126,8 +128,9 @@ class CaptureWriter:
     def _written(self, writing: _Writing) -> bool:
         try:
             return writing.write()
-        except OSError as error:
-            logger.warning("a capture cannot be written any more: %s", error.strerror)
+        except (OSError, ValueError, TypeError) as error:
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            logger.warning("a capture cannot be written any more: %s", why)
             writing.capture.cut_short = True
             writing.capture.waiting.clear()
             return False
