@@ -105,6 +105,52 @@ class AgentStartedSpeaking:
 
 
 @dataclass(frozen=True, slots=True)
+class SetUpStages:
+    """How the time from a caller's offer until the agent is heard divides, see `agent.call.timeline`."""
+
+    answer_ms: float | None = None
+    "Until the offer was answered; None until it was, as with the others."
+    media_ms: float | None = None
+    "Then, until the media connection was up."
+    agent_ms: float | None = None
+    "Then, until the Live session was set up; 0 if it was there by then."
+    first_audio_ms: float | None = None
+    "Then, until the agent was heard; None too if the caller was heard first."
+
+
+@dataclass(frozen=True, slots=True)
+class CallSetUp:
+    """Caller and agent can hear each other."""
+
+    stages: SetUpStages
+    "How long that took; without the last stage, which is still to come."
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFirstHeard:
+    """The agent, which begins the call, is heard for the first time."""
+
+    after_ms: float
+    "Since caller and agent could hear each other."
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """How a response time divides; the stages add up to it. See `agent.call.timeline`."""
+
+    uplink_ms: float
+    "The caller's last words were sent to the Live server."
+    model_ms: float
+    "The Live server waited for the end of the words, and the model began its answer."
+    tools_ms: float
+    "Tools ran meanwhile."
+    voice_ms: float
+    "The model's first sound followed its first output, and silence came before what can be heard."
+    downlink_ms: float
+    "The sound was sent to the caller."
+
+
+@dataclass(frozen=True, slots=True)
 class AgentResponded:
     """The agent is heard to answer: the first audible sample of the answer was sent."""
 
@@ -114,6 +160,8 @@ class AgentResponded:
     "Since the caller's last loud frame or typed text arrived; see `agent.dialog.response`."
     typed: bool
     "True if the caller had typed."
+    stages: Stages | None = None
+    "What the time was spent on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +182,14 @@ class AgentInterrupted:
     "Samples of it that were sent."
     dropped_samples: int
     "Samples of it that were flushed or refused so far."
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFlushed:
+    """The last packet of what was cut off was sent: the agent is silent."""
+
+    flush_ms: float
+    "Since it was cut off."
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +360,26 @@ class AgentFellSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityEstimated:
+    """How well caller and agent heard each other in the last ten seconds; see `agent.call.quality`."""
+
+    mos_in: float | None
+    "An estimate of the mean opinion score, 1 to 4.5, of what came from the caller; None if nothing did."
+    mos_out: float | None
+    "The same of what the caller got; None if the caller does not report it."
+    loss_in_percent: float | None
+    "How much of it did not come in time."
+    loss_out_percent: float | None
+    "The same of what the caller got."
+    jitter_in_ms: float
+    "How unevenly it came (RFC 3550)."
+    jitter_out_ms: float | None
+    "The same at the caller's end."
+    rtt_ms: float | None
+    "The round-trip time."
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
     """The Live server reported what a turn cost; the figures are those of the whole call so far."""
 
@@ -412,6 +488,48 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    """Both sides of the call are being recorded from its first packet on."""
+
+    key: str
+    "Names the recording: its path below the setting `record_folder`."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """From now on nothing that is said is recorded, only that time passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResumed:
+    """What is said is recorded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFailed:
+    """The rest of the call is not recorded, because the disk is full, too slow or broken; the call goes on."""
+
+    key: str
+    "As in `RecordingStarted`; what was written until then is kept."
+    detail: str
+    "What happened, for a person."
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStored:
+    """The recording is complete."""
+
+    key: str
+    "As in `RecordingStarted`."
+    bytes: int
+    "Length of the file."
+    duration_ms: int
+    "Length of the recording."
+    lost_ms: int
+    "How much of what was said is missing in it, both sides added up."
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call is over; nothing follows."""
 
@@ -430,6 +548,8 @@ class CallEnded:
 
 Event = (
     AgentReady
+    | CallSetUp
+    | AgentFirstHeard
     | AgentStateChanged
     | CallerStartedSpeaking
     | CallerStoppedSpeaking
@@ -439,6 +559,7 @@ Event = (
     | AgentResponded
     | AgentStoppedSpeaking
     | AgentInterrupted
+    | VoiceFlushed
     | GenerationStarted
     | GenerationCompleted
     | TurnCompleted
@@ -453,6 +574,7 @@ Event = (
     | ContextLost
     | InputRefused
     | AgentFellSilent
+    | QualityEstimated
     | UsageReported
     | LimitNear
     | AgentThought
@@ -462,5 +584,10 @@ Event = (
     | CallerWordsTimed
     | AppEventSent
     | KeyPressed
+    | RecordingStarted
+    | RecordingPaused
+    | RecordingResumed
+    | RecordingFailed
+    | RecordingStored
     | CallEnded
 )

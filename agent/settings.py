@@ -52,6 +52,7 @@ GROUPS = {
     "input_transcription": "Transcripts",
     "compression_trigger_tokens": "The Live session",
     "connect_timeout_s": "Calls",
+    "record": "Recording",
     "budget_usd": "Cost and time limits",
     "summary_model": "After the call",
     "capture_folder": "Captures",
@@ -276,6 +277,13 @@ class Settings(BaseSettings):
     candidate_networks: list[str] = Field(
         [],
         description="Private networks of callers that may be sent ICE checks, e.g. 10.0.0.0/8. See the docs.",
+    )
+
+    # recording
+    record: bool = Field(False, description="Record calls: both sides, each on a track of its own.")
+    record_folder: str = Field("recordings", min_length=1, description="Folder in which recordings are kept.")
+    record_announcement: str | None = Field(
+        None, min_length=1, description="What the agent says first in a call that is recorded."
     )
 
     # cost and time limits

@@ -2,7 +2,8 @@
 # Install the Debian packages that one step of the Makefile needs, if they are missing.
 #   system-packages.sh venv PYTHON   the venv module of that Python
 #   system-packages.sh run           libopus (the service works without it, at a higher cost)
-#   system-packages.sh test          what the tests use: the browser, the speaking program, the telephones and their servers
+#   system-packages.sh test          what the tests use: the browser, the speaking program, the telephones and their servers,
+#                                    and Prometheus's tool, which goes to .venv/bin
 # Each package is installed by itself, so that one that a release does not have keeps none of the others away.
 set -eu
 
@@ -21,6 +22,17 @@ install() { # install PACKAGE: says what it does, fails if it cannot
 
 optional() { # optional PACKAGE CONSEQUENCE: installs it, or says what follows without it
     install "$1" || echo "setting up: going on without $1: $2" >&2
+}
+
+unpack() { # unpack PACKAGE PROGRAM FOLDER CONSEQUENCE: takes one program out of a package, without installing its service
+    echo "setting up: $2 of the Debian package $1"
+    folder=$(mktemp -d)
+    if update && (cd "$folder" && apt-get -qq download "$1" >/dev/null 2>&1 && dpkg -x "$1"_*.deb .); then
+        cp "$folder/usr/bin/$2" "$3/"
+    else
+        echo "setting up: going on without $2: $4" >&2
+    fi
+    rm -rf "$folder"
 }
 
 has() { command -v "$1" >/dev/null; }
@@ -53,6 +65,8 @@ test)
         optional postgresql "the tests of the history on PostgreSQL are skipped" && has systemctl; then
         $sudo systemctl disable --now postgresql >/dev/null 2>&1 || true
     fi
+    has promtool || [ -x .venv/bin/promtool ] ||
+        unpack prometheus promtool .venv/bin "the alerts in deploy/prometheus are not tested"
     has baresip || optional baresip-core "the tests with telephones are skipped"
     ;;
 esac

@@ -8,6 +8,8 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.log import server_logger
@@ -24,13 +26,15 @@ from agent.live.models import check_model, check_tools, doubts
 from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
+from agent.record.recorder import check_folder
 from agent.settings import Settings, unknown_variables
 from agent.summary import SummaryWish
 from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
-from signaling.http import assets, health, ice, pictures, whip
+from signaling.history import history_of
+from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
 from signaling.http import outbound as phone_api
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
@@ -46,8 +50,11 @@ from signaling.process.descriptors import raise_limit
 from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.offer import Answering, Negotiator
+from signaling.webrtc.offer import Negotiator, ServiceAgent
 from signaling.webrtc.peer import note_closed_connects
+
+if TYPE_CHECKING:
+    from signaling.history.history import History
 
 logger = logging.getLogger(__name__)
 
@@ -67,15 +74,21 @@ def _no_outage() -> None:
 
 
 def build_app(
-    settings: Settings, answering: Answering, calls: Calls, metrics: Metrics, connections: Connections
+    settings: Settings,
+    agent: ServiceAgent,
+    calls: Calls,
+    metrics: Metrics,
+    connections: Connections,
+    history: History | None = None,
 ) -> web.Application:
     """Return the application; the caller of this function owns ``calls`` and ends them."""
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    negotiator = Negotiator(settings, answering, calls, {rtvi.LABEL: rtvi.speak_rtvi})
+    negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
+    app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
     if settings.janus_url is not None:
@@ -83,11 +96,22 @@ def build_app(
         app.cleanup_ctx.append(phone.serve)  # ends after the calls
         app.add_routes(phone_api.routes(settings, phone, calls))
     app.add_routes(twilio.routes(settings, negotiator, calls))
+    app.add_routes(live_calls.routes(settings, calls))
+    if history is not None:
+        _keep_calls(settings, app, calls, history)
     app.add_routes(health.routes(calls, phone))
     app.add_routes(metrics.routes())
-    app.add_routes(assets.routes())
+    app.add_routes(assets.routes(settings))
     add_cors(app, origins)
     return app
+
+
+def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history: History) -> None:
+    """Keep what happens in calls, and answer for it later."""
+    from signaling.history import http, observe  # only now: they need the extra `history`
+
+    calls.watchers.append(observe.watcher_of(history))
+    app.add_routes(http.routes(settings, history))
 
 
 @asynccontextmanager
@@ -112,7 +136,7 @@ async def running(
     """Run the service; yield the page's address. Every call is ended on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, or the prices, a tool or a hook cannot be used.
+        ConfigError: the address cannot be listened on, or the prices, the history, a tool or a hook cannot be used.
     """
     settings = definition.settings(settings)
     own, hooks, wish = definition.declared_tools(), definition.hooks(), definition.summary_wish()
@@ -121,7 +145,10 @@ async def running(
         check_names(tools)
         check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
-        async with _serving(settings, live, outage, tools, definition.greeting, hooks, wish) as address:
+        async with (
+            history_of(settings) as history,  # ends after the calls
+            _serving(settings, live, outage, tools, definition.greeting, hooks, wish, history) as address,
+        ):
             yield address
 
 
@@ -134,6 +161,7 @@ async def _serving(
     greeting: str | None,
     hooks: Hooks,
     wish: SummaryWish | None,
+    history: History | None,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
     ice.check_media_addresses(settings)
@@ -144,11 +172,13 @@ async def _serving(
     if wish is not None:
         summariser = Summariser(client, wish, wish.model or settings.summary_model, prices)
     calls = Calls(settings, outage, hooks, summariser)
-    answering = Answering(client, tools, live.offline_demo, prices, greeting)
+    agent = ServiceAgent(client, tools, live.offline_demo, prices, greeting)
     connections = Connections(settings.max_connections)
     strangers_errors = StrangersErrors()
+    if settings.record:
+        check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
-    app = build_app(settings, answering, calls, metrics, connections)
+    app = build_app(settings, agent, calls, metrics, connections, history)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()
     assert runner.server is not None
@@ -161,6 +191,8 @@ async def _serving(
 
     lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
     collecting = asyncio.create_task(collect_garbage(calls), name="garbage")
+    watching = asyncio.create_task(calls.recorder.watch(), name="recorder-watch")
+    repairing = asyncio.create_task(calls.recorder.repair(), name="recorder-repair")
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:
@@ -176,8 +208,8 @@ async def _serving(
         await runner.cleanup()
         server_logger.removeFilter(strangers_errors)
         await client.aio.aclose()
-        lag_watch.cancel()
-        collecting.cancel()
+        for task in (lag_watch, collecting, watching, repairing):
+            task.cancel()
 
 
 async def serve(settings: Settings, definition: Definition = DEMO) -> None:

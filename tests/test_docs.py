@@ -116,6 +116,16 @@ def test_the_page_of_faults_is_what_the_tests_say() -> None:
     assert (ROOT / "docs" / "faults.md").read_text(encoding="utf-8") == registry.page()
 
 
+PATH = re.compile(r"`((?:agent|deploy|docs|examples|signaling|tests|web)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    """The changelog tells of former times."""
+    named = [] if page.name == "CHANGELOG.md" else PATH.findall(page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def headings() -> dict[str, str]:
     """Return the heading over each group of settings by the group's first setting."""
     found, heading = {}, ""

@@ -48,7 +48,7 @@ FOLDERS = {
     ),
     "agent.author": Folder(("agent.tools",), needs=("jsonschema", "pydantic", "referencing"), edge=("load",)),
     "agent.call": Folder(
-        ("agent.author", *DOMAINS),
+        ("agent.author", "agent.record", *DOMAINS),
         needs=("pydantic",),
         edge=(
             "briefing",
@@ -95,6 +95,7 @@ FOLDERS = {
         needs=("aiortc", "numpy", "pydantic"),
         edge=("as_test", "file", "loop", "run", "writer"),
     ),
+    "agent.record": Folder(needs=("av", "numpy"), edge=("file", "recorder", "repair")),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
         ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
@@ -116,8 +117,10 @@ FOLDERS = {
         (
             *CALL,
             "agent.media.tap",
+            "agent.record",
             "signaling.command",
             "signaling.dialects",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
@@ -127,7 +130,7 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "agent.replay", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "agent.record", "agent.replay", "signaling.http", "signaling.process"),
         needs=("aiortc",),
         edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
@@ -136,6 +139,7 @@ FOLDERS = {
             "agent.call",
             "agent.media",
             "agent.media.tap",
+            "agent.record",
             "signaling.dialects",
             "signaling.phone",
             "signaling.process",
@@ -145,7 +149,7 @@ FOLDERS = {
         edge=("assets", "connections", "ice", "kept_calls", "metrics", "origins", "problem", "tokens"),
     ),
     "signaling.dialects": Folder(
-        ("agent.call", "agent.media", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.media", "agent.record", "signaling.http", "signaling.webrtc"),
         needs=("aiortc",),
         edge=("channel", "rtvi"),
     ),
@@ -169,15 +173,16 @@ FOLDERS = {
             "agent.replay",
             "signaling",
             "signaling.client",
+            "signaling.history",
             "signaling.http",
             "signaling.phone",
             "signaling.process",
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
-        edge=("cli", "doctor"),
+        edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.http",),
+        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
     ),

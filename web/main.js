@@ -2,6 +2,7 @@
 
 import { AgentPictures } from "./agent-pictures.js";
 import { animation } from "./animation.js";
+import { Answers } from "./answers.js";
 import { Banner } from "./banner.js";
 import { Calling } from "./calling.js";
 import { CallClock } from "./clock.js";
@@ -42,6 +43,7 @@ const composer = new Composer(transcript);
 const talk = new Talk();
 const clock = new CallClock();
 const notices = new Notices(byId("notice", HTMLElement));
+const answers = new Answers(byId("answers", HTMLElement));
 const usage = new Usage(byId("usage", HTMLElement), byId("usage-brief", HTMLElement));
 const settings = new Settings(microphone, pictures.camera, voice);
 const keyDialog = new KeyDialog();
@@ -66,6 +68,7 @@ addEventListener("pagehide", () => calling.hangUp());
 listen(calling, "begin", () => {
   transcript.begin();
   usage.begin();
+  answers.begin();
   // Whoever has interrupted the agent needs no hint that it can be done.
   status.showHint(transcript.interrupted ? "" : TALK_HINT);
 });
@@ -123,6 +126,7 @@ listen(calling, "message", (/** @type {import("./rtvi.js").Message} */ message) 
 function onServerMessage(data) {
   notices.on(data);
   usage.on(data);
+  answers.on(data);
   switch (data.type) {
     case "agent-state":
       if (isAgentState(data.state)) status.showAgent(data.state);

@@ -25,6 +25,7 @@ class Agent:
         instructions: its system instruction; None means the setting `system_instruction`.
         voice: a prebuilt voice; None means the setting `voice`.
         greeting: what it says first, once the caller can hear it; None lets the caller begin.
+        record: whether its calls are recorded; None means the setting `record`.
         tools: functions that the model may call; `tool` adds options to one.
         mcp_servers: programs whose tools the model may call too.
         on_call_started: called with the call, a `CallContext`, when it begins. This and the other hooks are plain
@@ -41,6 +42,7 @@ class Agent:
     instructions: str | None = None
     voice: str | None = None
     greeting: str | None = None
+    record: bool | None = None
     tools: Sequence[Tool | Callable[..., Any]] = ()
     mcp_servers: Sequence[McpServer] = ()
     on_call_started: Hook | None = None
@@ -85,7 +87,7 @@ class Agent:
     def settings(self, general: Settings) -> Settings:
         """Return the service's settings with this agent's own in their place."""
         instructions = None if self.instructions is None else valid_text(self.instructions)
-        own = {"system_instruction": instructions, "voice": self.voice}
+        own = {"system_instruction": instructions, "voice": self.voice, "record": self.record}
         return general.of_agent({name: value for name, value in own.items() if value is not None})
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -26,9 +27,11 @@ from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
 from agent.call.ports import CallPorts
+from agent.call.quality import Quality
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.tool_calls import Asides
+from agent.call.trace import Trace
 from agent.call.wiring import wired
 from agent.capture import Capture
 from agent.clock import Clock, monotonic, unix
@@ -38,9 +41,9 @@ from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
-from agent.media.inbound import Ear
+from agent.media.inbound import Ear, InletTap
 from agent.picture import Picture
-from agent.unicode import valid_json, valid_text
+from agent.record.recorder import Recording, RecordingEvent
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,8 @@ class Call:
         hurried: says whether the process is short of time, see `Chunker`.
         kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
         purse: what it is charged to besides its own budget.
+        trace: what it belongs to; None begins one.
+        recording: takes what both sides say; None if the call is not recorded.
         clock: monotonic seconds.
         capture: notes what happens, for a replay; None if nobody wants one.
     """
@@ -78,22 +83,29 @@ class Call:
         hurried: Callable[[], bool] = lambda: False,
         kept: KeptCall | None = None,
         purse: Purse = NO_PURSE,
+        trace: Trace | None = None,
+        recording: Recording | None = None,
         clock: Clock = monotonic,
         capture: Capture | None = None,
     ) -> None:
         settings = setup.settings
         self.call_id, self.caller, self.model = call_id, caller, settings.model
         self.client_may_instruct = settings.client_may_instruct
+        self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
         self.purse = purse
         "What is charged for the call besides its own budget."
         self.asides = Asides()
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
         "How often what happened."
+        self.quality = Quality()
+        "How well caller and agent hear each other, as far as that is known."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
-        self._greets = kept is None
+        self.set_up: events.CallSetUp | None = None
+        "Set once caller and agent can hear each other."
+        self._heard = False
         self._wants_thoughts = settings.include_thoughts
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
@@ -109,11 +121,14 @@ class Call:
             phase_s=phase_s,
             hurried=hurried,
             offline_demo=offline_demo,
+            unix_now=unix(),
             on_fact=self._route,
         )
         self.conversation, self.tools, self.briefing = parts.conversation, parts.tools, parts.briefing
         self.hearing, self.sight, self.speaking = parts.hearing, parts.sight, parts.speaking
         self.sessions, self.farewell, self._greeting = parts.sessions, parts.farewell, parts.greeting
+        self.timeline = parts.timeline
+        "When what happened."
         self._limits = CallLimits(self._ports, settings, self.meter, self.farewell, purse=purse)
 
         # What callers, tools and the operator do to a call is its parts' business, and goes there without a detour.
@@ -126,14 +141,24 @@ class Call:
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
-        self.change_agent, self.media_flows = self.sessions.change_agent, self._greeting.media_flows
+        self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
+        self.recording = recording
+        if recording is not None:
+            recording.tell, self.voice.tap = self._recording_went, recording.agent
+        self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
+        "Takes the caller's packets for the recording."
+        self.capture = capture
+        "Notes what happens, for a replay; None if nobody wants one."
         if capture is not None:
             self._capture_with(capture)
-        for observer in (self._limits.note, self.counts.note, self.farewell.note, self._greeting.note):
+        for observer in (
+            self._note_time,
+            self._limits.note,
+            self.counts.note,
+            self.farewell.note,
+            self._greeting.note,
+        ):
             self.observe(observer)
-        if kept is not None and kept.open_tools:
-            cut_off = ", ".join(kept.open_tools)
-            self.add_to_context(f"These tools were cut off and have no result: {cut_off}.")
 
     @property
     def ready(self) -> events.AgentReady | None:
@@ -188,8 +213,7 @@ class Call:
                 self._start(partial(self.sessions.hold, path), "live")
                 self._start(self._watch_silence, "silence")
                 self._start(self._limits.keep, "limits")
-                if self._greets:
-                    self._start(self._greeting.run, "greeting")
+                self._start(self._greeting.run, "greeting")
                 if ear is not None:
                     self._start(partial(self.hearing.listen, ear), "listen")
                 for eye in self.eyes:
@@ -205,41 +229,56 @@ class Call:
         finally:
             self.voice.stop()
             await self.tools.end()
+            if self.recording is not None:
+                await self.recording.end()
         self._carry_out([*self.conversation.end(), ended])
         return ended
 
     def hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         """End the call; the first reason counts. See `events.CallEnded`."""
-        if self._ports.capture is not None:
-            self._ports.capture.note("ask", "hang_up", (reason, detail, fault), {})
+        if self.capture is not None:
+            self.capture.note("ask", "hang_up", (reason, detail, fault), {})
         self._hang_up(reason, detail, fault)
 
     def _hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
-    @property
-    def capture(self) -> Capture | None:
-        """Notes what happens, for a replay; None if nobody wants one."""
-        return self._ports.capture
+    def media_flows(self) -> None:
+        """Note that the caller can hear the agent from now on."""
+        if self.capture is not None:
+            self.capture.note("ask", "media_flows", (), {})
+        self.timeline.reach("dtls", self._clock())
+        self._greeting.media_flows()
+        self._tell_set_up()
 
-    def send_event(self, name: str, data: Any) -> None:
-        """Send something to the caller's page or app: what JSON can hold."""
-        if self._ports.capture is not None:
-            self._ports.capture.note("ask", "send_event", (name, data), {})
-        self._carry_out([events.AppEventSent(valid_text(name), valid_json(data))])
+    def tell_quality(self, estimated: events.QualityEstimated) -> None:
+        """Tell how well caller and agent hear each other."""
+        self._carry_out([estimated])
+
+    def pause_recording(self) -> None:
+        """Record nothing of what is said from now on, on either side; does nothing if nothing is recorded."""
+        if self.recording is not None:
+            self.recording.pause()
+
+    def resume_recording(self) -> None:
+        """Record what is said again."""
+        if self.recording is not None:
+            self.recording.resume()
 
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
 
         To be called once it is over, or will never run: nobody is told anything any more.
         """
-        if self._ports.capture is not None:
-            self._ports.capture.end()
+        if self.capture is not None:
+            self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
+        if self.recording is not None:
+            self.recording.let_go()
         self.eyes.clear()
-        for part in (self.voice, self.hearing, self.live, self.tools):
+        for part in (self.voice, self.hearing, self.sessions, self.tools):
             part.let_go()
 
     def _capture_with(self, capture: Capture) -> None:
@@ -253,7 +292,7 @@ class Call:
         self.add_to_context = capture.noting("add_to_context", self.add_to_context)
         self.change_agent = capture.noting("change_agent", self.change_agent)
         self.end_call = capture.noting("end_call", self.end_call)
-        self.media_flows = capture.noting("media_flows", self.media_flows)
+        self.send_event = capture.noting("send_event", self.send_event)
         self.observe(partial(capture.note, "event"))
 
     # routing
@@ -306,6 +345,13 @@ class Call:
                     self.live.replace(rebuild=rebuild, nudge=nudge)
                 case AnswerCompleted():
                     self.live.answer_completed()
+                case events.AgentReady():
+                    self.observers.tell(outcome)
+                    self._tell_set_up()
+                case events.AgentStartedSpeaking() if not self._heard:
+                    self._heard = True
+                    self.observers.tell(outcome)
+                    self._tell_first_heard()
                 case events.AgentFellSilent(cause, step):
                     logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, cause, step)
                     self.observers.tell(outcome)
@@ -318,6 +364,24 @@ class Call:
         self.voice.generating = self.conversation.more_to_come
         if not self._end.done():
             self.observers.tell_state(self.conversation.state)
+
+    def _note_time(self, event: events.Event) -> None:
+        self.timeline.note(event, self._clock())
+
+    def _tell_set_up(self) -> None:
+        """Tell that caller and agent can hear each other, once both can."""
+        stages = self.timeline.set_up()
+        if stages.agent_ms is not None and self.set_up is None:
+            self.set_up = events.CallSetUp(stages)
+            self.observers.tell(self.set_up)
+
+    def _tell_first_heard(self) -> None:
+        after_ms = self.timeline.set_up().first_audio_ms
+        if after_ms is not None:
+            self.observers.tell(events.AgentFirstHeard(after_ms))
+
+    def _recording_went(self, event: RecordingEvent) -> None:
+        self._carry_out([event])
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)

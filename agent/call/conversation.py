@@ -9,7 +9,8 @@ Rules (those of one part alone stand in `agent.dialog`):
   2. A turn of the agent ends once, in one of three ways: its generation is complete and was heard to its end; it
      was cut off, and ends at what was heard; the call is over.
   3. A turn of the caller ends when the answer to it is complete or is cut off, when the model says so, when the
-     caller types, and when the caller speaks again after words that came late.
+     caller types, and when the caller speaks again after words that came late. A cut does not end a turn whose
+     words came after the caller took the floor: the rest of the utterance that cuts is still to come.
   4. Between a `Flush` and the `flushed` that tells what it threw away, no turn of the agent ends: that nothing is
      queued any more does not mean that it was heard.
 """
@@ -23,6 +24,7 @@ from typing import Protocol
 
 from agent import events
 from agent.call.setup import AgentSetup
+from agent.call.timeline import Timeline
 from agent.dialog.asides import GENTLE_NUDGE, NUDGE, NUDGE_TO_WRITE
 from agent.dialog.floor import Floor
 from agent.dialog.response import ResponseTimer
@@ -108,10 +110,18 @@ class Conversation:
         setup: of the agent.
         queue: what waits to be heard.
         tools: what runs.
+        timeline: notes when the model answers.
         turns: of an earlier call that this one goes on from.
     """
 
-    def __init__(self, setup: AgentSetup, queue: Queue, tools: OpenTools, turns: Sequence[Spoken] = ()) -> None:
+    def __init__(
+        self,
+        setup: AgentSetup,
+        queue: Queue,
+        tools: OpenTools,
+        timeline: Timeline,
+        turns: Sequence[Spoken] = (),
+    ) -> None:
         self.transcript = Transcript()
         for turn in turns:
             self.transcript.restore(turn)
@@ -122,12 +132,14 @@ class Conversation:
         "When the caller last began to say or typed something."
         self._queue = queue
         self._tools = tools
+        self._timeline = timeline
         self._writes = not setup.settings.audio_output
         self._turns = Turns()
         self._watchdog = _watchdog(setup)
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
         self._more_to_come = False  # of the newest generation
-        self._caller_text_at = 0.0
+        self._caller_text_at = -math.inf
+        self._floor_at = -math.inf  # when the caller last took the floor
         self._turn_reason: str | None = None
         self._told_turns = self.transcript.count  # when the model last completed a turn
         self._connected = False
@@ -144,7 +156,7 @@ class Conversation:
             return "connecting"
         if self._speaking:
             return "speaking"
-        thinks = self._turns.generating or self._tools.open or self._watchdog.owed
+        thinks = self._has_to_say or self._tools.open or self._watchdog.owed
         return "thinking" if thinks and not self.floor.taken else "listening"
 
     @property
@@ -205,7 +217,7 @@ class Conversation:
         if now - self._caller_text_at > STALE_TEXT_S:  # rule 3: what is said now is another turn
             out += self._finish_caller()
         self._watchdog.caller_started(now)
-        self.caller_spoke_at = now
+        self.caller_spoke_at = self._floor_at = now
         return [*out, events.CallerStartedSpeaking()]
 
     def typed(self, text: str, now: float, *, cuts: bool) -> Outcomes:
@@ -240,7 +252,8 @@ class Conversation:
         self._watchdog.agent_interrupted(now)
         self.response.generations_cut()
         self._cuts_something = self._turns.generating or self._queue.queued_samples > 0
-        out: Outcomes = self._finish_caller() if self._turns.generating else []  # rule 3
+        answered = self._turns.generating and (not told or self._words_are_old(now))
+        out: Outcomes = self._finish_caller() if answered else []  # rule 3
         self._cutting = True
         self._more_to_come = False
         return [*out, Flush(self._turns.cut(now, told=told))]
@@ -276,12 +289,15 @@ class Conversation:
             return []
         self._more_to_come = True
         self.response.generation_started(generation, now)
+        self._timeline.output_came(generation, now)
         return [*self._finish_heard(), events.GenerationStarted(generation)]
 
     def voice_arrived(self, samples: int, now: float, *, audible: bool) -> None:
         """Speech of the newest generation came: so many samples at 24 kHz, to be queued."""
         self._watchdog.agent_spoke(now, audible=audible)
         generation = self._turns.generation
+        if generation not in self._arrived_samples:
+            self._timeline.audio_came(generation, now)
         self._arrived_samples[generation] = self._arrived_samples.get(generation, 0) + samples
 
     def picture_arrived(self, now: float) -> None:
@@ -364,7 +380,9 @@ class Conversation:
         response = self.response.heard(generation, now)
         if response is None:
             return []
-        return [events.AgentResponded(generation, round(response.seconds * 1000), response.typed)]
+        asked_at = now - response.seconds
+        stages = self._timeline.responded(generation, asked_at, now, typed=response.typed)
+        return [events.AgentResponded(generation, round(response.seconds * 1000), response.typed, stages)]
 
     # tools
 
@@ -407,6 +425,17 @@ class Conversation:
         for generation in self.transcript.open_generations():
             out += _told_if(self.transcript.finish("agent", generation))
         return out
+
+    @property
+    def _has_to_say(self) -> bool:
+        """Whether more of the newest generation will be heard; its turn may end after its last sample."""
+        return self._turns.generating and (self._more_to_come or self._queue.queued_in(self._turns.generation) > 0)
+
+    def _words_are_old(self, now: float) -> bool:
+        """Tell whether the caller's newest words are not those that they are saying now."""
+        if self._caller_text_at < self._floor_at:
+            return True
+        return not self.floor.taken and now - self._caller_text_at > STALE_TEXT_S
 
     def _finish_caller(self) -> Outcomes:
         return _told_if(self.transcript.finish("caller"))

@@ -67,7 +67,7 @@ class Farewell:
             self._ports.start(self._leave, "leave")
 
     async def heard(self, words: Words, *, silence_s: float = 0.0) -> None:
-        """Wait until the last words were heard, `GOODBYE_S` at most.
+        """Wait until the last words were heard, as long as `GOODBYE_S` allows.
 
         Args:
             words: what they are, see `agent.dialog.goodbye`.
@@ -77,11 +77,11 @@ class Farewell:
         waiting = _Waiting(goodbye)
         self._waiting.append(waiting)
         try:
-            async with asyncio.timeout(GOODBYE_S):
+            async with asyncio.timeout(GOODBYE_S[words]):
                 while not await self._heard(waiting, silence_s):
                     await waiting.moved.wait()
         except TimeoutError:
-            logger.info("the agent's last words were not heard within %g s", GOODBYE_S)
+            logger.info("the agent's last words were not heard within %g s", GOODBYE_S[words])
         finally:
             self._waiting.remove(waiting)
 

@@ -16,6 +16,7 @@ from agent.call.conversation import Conversation
 from agent.call.ports import CallPorts
 from agent.call.setup import AgentSetup
 from agent.call.sight import Sight
+from agent.call.timeline import Timeline
 from agent.dialog.asides import keys_entered
 from agent.dialog.keypad import ENTRY_PAUSE_S, Keypad
 from agent.errors import MediaError
@@ -44,6 +45,7 @@ class Hearing:
         conversation: is told what the caller does.
         uplink: takes it to the model.
         sight: what the caller shows.
+        timeline: notes when the caller is first heard.
         hurried: says whether the process is short of time, see `Chunker`.
     """
 
@@ -54,6 +56,7 @@ class Hearing:
         conversation: Conversation,
         uplink: Uplink,
         sight: Sight,
+        timeline: Timeline,
         *,
         hurried: Callable[[], bool],
     ) -> None:
@@ -68,6 +71,9 @@ class Hearing:
         self._response = conversation.response
         self._uplink = uplink
         self._sight = sight
+        self._timeline = timeline
+        self._hears = False  # anything at all has come
+        self._loud_held = False  # the caller's newest loud frame waits in the chunker
         self._hurried = hurried
         settings = setup.settings
         self._hears_all = not self._floor.marked or settings.turn_coverage == "all_input"
@@ -95,10 +101,14 @@ class Hearing:
         """Take the caller's next audio: int16, shape ``(samples,)``, mono, 16 kHz."""
         if self._capture is not None:
             self._capture.note("pcm", pcm)
+        if not self._hears:
+            self._hears = True
+            self._timeline.reach("first_rtp", self._clock())
         loud = self._level.push(pcm)
         if self._floor.level(self._level.speaking):
             self._ports.act(self._conversation.floor_changed(self._clock()))
         if loud and self._floor.taken:
+            self._loud_held = True
             self._response.caller_spoke(self._clock())
         if not (self._hears_all or self._floor.taken):
             self._preroll.push(pcm, speaking=self._level.speaking)
@@ -143,7 +153,7 @@ class Hearing:
         text = valid_text(text)
         if run_immediately and not pictures and not self._typed_sees:
             pictures = [shown.picture for shown in self._sight.pictures()]
-        self._uplink.put(TypedText(text, tuple(pictures)))
+        self._uplink.put_question(TypedText(text, tuple(pictures)))
         self._ports.act(self._conversation.typed(text, self._clock(), cuts=run_immediately or bool(pictures)))
 
     def interrupt(self) -> bool:
@@ -179,7 +189,8 @@ class Hearing:
         if not self._floor.marked or self._floor.taken == starts:
             return False
         self._pass_on(self._chunker.take(), speech=self._level.speaking)
-        self._uplink.put(ActivityMark(starts))
+        put = self._uplink.put if starts else self._uplink.put_question
+        put(ActivityMark(starts))
         for frame in self._preroll.take():
             self._pass_on(frame, speech=True)
         self._floor.mark(starts)
@@ -188,12 +199,16 @@ class Hearing:
         return True
 
     def _pass_on(self, chunk: Pcm | None, *, speech: bool) -> None:
-        if chunk is not None:
-            self._uplink.put(Audio(chunk.tobytes(), speech))
+        if chunk is None:
+            return
+        put = self._uplink.put_question if self._loud_held else self._uplink.put
+        self._loud_held = False
+        put(Audio(chunk.tobytes(), speech))
 
     def _end_entry(self) -> None:
         self._tell_entry(self.keypad.pause())
 
     def _tell_entry(self, entry: str | None) -> None:
         if entry is not None:
-            self._ports.send(TypedText(keys_entered(entry)))
+            self._uplink.question_end = told = TypedText(keys_entered(entry))
+            self._ports.send(told)

@@ -1,6 +1,7 @@
 """What a call costs and how long it may last: it is billed, warned, told to say goodbye and ended.
 
-Here the price meter and the limits (`agent.dialog`) meet the call. Task: one, `CallLimits.keep`, owned by the call.
+Here the price meter and the limits (`agent.dialog`) meet the call. Tasks: `CallLimits.keep`, and one that ends the
+call once the goodbye was heard; the call owns both.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import logging
 import math
 from contextlib import suppress
+from functools import partial
 
 from agent import events
 from agent.call.farewell import Farewell
@@ -93,7 +95,7 @@ class CallLimits:
             self._moved.clear()
             for step in self._limits.steps(self._clock()):
                 if isinstance(step, SayGoodbye):
-                    await self._say_goodbye(step)
+                    self._ports.start(partial(self._say_goodbye, step), "goodbye")
                 else:
                     self._ports.act([step])
             wait_s = self._limits.next_check_s(self._clock())

@@ -19,6 +19,7 @@ from agent.call.kept import KeptCall
 from agent.call.ports import CallPorts
 from agent.call.setup import AgentSetup
 from agent.call.sight import Sight
+from agent.call.timeline import Timeline
 from agent.call.tool_calls import ToolCalls
 from agent.clock import unix
 from agent.errors import LiveError, LiveRefused
@@ -47,6 +48,7 @@ class Sessions:
         tools: tells a new session of results that it does not know.
         briefing: tells what waited for the end of a turn that will not be completed.
         uplink: to the model.
+        timeline: notes when the first session is sought.
         kept: an earlier call that this one goes on from.
         offline_demo: the Live server is the local emulator.
         on_fact: takes each fact, in order.
@@ -63,6 +65,7 @@ class Sessions:
         tools: ToolCalls,
         briefing: Briefing,
         uplink: Uplink,
+        timeline: Timeline,
         *,
         kept: KeptCall | None,
         offline_demo: bool,
@@ -79,6 +82,7 @@ class Sessions:
         self._sight = sight
         self._tools = tools
         self._briefing = briefing
+        self._timeline = timeline
         self._offline_demo = offline_demo
         self.link = LiveLink(
             client,
@@ -116,6 +120,7 @@ class Sessions:
         """
         if path is not None:
             await path.wait()
+        self._timeline.reach("live_connecting", self._ports.clock())
         try:
             await self.link.run()
         except LiveError as error:
@@ -146,6 +151,13 @@ class Sessions:
                 None if tools is None else change.declarations,
             )
         )
+
+    def let_go(self) -> None:
+        """Forget the agent's tools, which may know the call, and have the link forget it."""
+        self._own, self._confirmed, self._setup = (
+            setup.changed(tools=()) for setup in (self._own, self._confirmed, self._setup)
+        )
+        self.link.let_go()
 
     def _attempt(self, put: Callable[[], None]) -> None:
         try:

@@ -1,12 +1,15 @@
-"""What of the agent is heard and seen: its voice is queued, sent and cut off, its pictures are kept."""
+"""What of the agent reaches the caller: its voice is queued, sent and cut off, its pictures are kept."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+from agent import events
 from agent.call.conversation import Conversation
 from agent.call.drawn import Drawn
 from agent.call.ports import CallPorts
+from agent.call.timeline import Timeline
 from agent.errors import MediaError
 from agent.live import wire
 from agent.media.downlink import VoiceReader
@@ -14,6 +17,7 @@ from agent.media.level import is_audible
 from agent.media.playout import Playout
 from agent.media.track import AgentVoiceTrack
 from agent.picture import Picture
+from agent.unicode import valid_json, valid_text
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +29,31 @@ class Speaking:
         ports: to the call.
         conversation: is told what came of the voice, and what was heard.
         playout: queues it.
+        timeline: notes when it is sent.
         phase_s: see `AgentVoiceTrack`.
     """
 
-    def __init__(self, ports: CallPorts, conversation: Conversation, playout: Playout, *, phase_s: float) -> None:
-        self.voice = AgentVoiceTrack(playout, phase_s=phase_s, on_speaking=self._changed, on_heard=self._heard)
+    def __init__(
+        self,
+        ports: CallPorts,
+        conversation: Conversation,
+        playout: Playout,
+        timeline: Timeline,
+        *,
+        phase_s: float,
+    ) -> None:
+        self.voice = AgentVoiceTrack(
+            playout,
+            phase_s=phase_s,
+            on_speaking=self._changed,
+            on_begun=self._begun,
+            on_heard=self._heard,
+            on_faded=self._faded,
+        )
         self.voice.capture = ports.capture
         self._ports = ports
         self._conversation = conversation
+        self._timeline = timeline
         self.playout = playout
         self.drawn = Drawn()
         "The newest pictures of the model."
@@ -68,12 +89,24 @@ class Speaking:
         self._conversation.picture_arrived(now)
         self._ports.act([picture])
 
+    def send_event(self, name: str, data: Any) -> None:
+        """Send something to the caller's page or app: what JSON can hold."""
+        self._ports.act([events.AppEventSent(valid_text(name), valid_json(data))])
+
     def flush(self, generation: int) -> None:
         """Throw away what is queued, and what arrives late of that generation."""
         self._ports.act(self._conversation.flushed(self.voice.flush(generation)))
 
     def _changed(self, speaking: bool) -> None:
         self._ports.act(self._conversation.speaking_changed(speaking, self.playout.generation))
+
+    def _begun(self, generation: int) -> None:
+        self._timeline.packet_sent(generation, self._ports.clock())
+
+    def _faded(self) -> None:
+        took_s = self._timeline.faded(self._ports.clock())
+        if took_s is not None:
+            self._ports.act([events.VoiceFlushed(round(took_s * 1000, 1))])
 
     def _heard(self, generation: int) -> None:
         self._ports.act(self._conversation.heard(generation, self._ports.clock()))

@@ -69,6 +69,8 @@ class Host(Protocol):
     def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None: ...
     def picture(self, source: str | None) -> bytes | None: ...
     def end_call(self) -> None: ...
+    def pause_recording(self) -> None: ...
+    def resume_recording(self) -> None: ...
 
 
 class Asides:
@@ -439,6 +441,12 @@ class HostContext:
 
     def end_call(self) -> None:
         self._loop.call_soon_threadsafe(self._host.end_call)
+
+    def pause_recording(self) -> None:
+        self._loop.call_soon_threadsafe(self._host.pause_recording)
+
+    def resume_recording(self) -> None:
+        self._loop.call_soon_threadsafe(self._host.resume_recording)
 
     def progress(self, value: Any) -> None:
         value, own = unscheduled(value)

@@ -20,6 +20,7 @@ from agent.call.sessions import Sessions
 from agent.call.setup import AgentSetup
 from agent.call.sight import Sight
 from agent.call.speaking import Speaking
+from agent.call.timeline import Timeline
 from agent.call.tool_calls import Host, ToolCalls
 from agent.live import wire
 from agent.live.models import rules_of
@@ -41,6 +42,7 @@ class Parts:
     greeting: Greeting
     farewell: Farewell
     sessions: Sessions
+    timeline: Timeline
 
 
 def wired(
@@ -53,6 +55,7 @@ def wired(
     phase_s: float,
     hurried: Callable[[], bool],
     offline_demo: bool,
+    unix_now: float,
     on_fact: Callable[[wire.Fact], None],
 ) -> Parts:
     """Make the parts of a call.
@@ -66,10 +69,12 @@ def wired(
         phase_s: see `AgentVoiceTrack`.
         hurried: says whether the process is short of time.
         offline_demo: the Live server is the local emulator.
+        unix_now: the Unix time.
         on_fact: takes each fact of the Live server, in order.
     """
     settings, rules = setup.settings, rules_of(setup.settings.model)
     uplink, playout = Uplink(), Playout()
+    timeline = Timeline(ports.clock(), unix_now, uplink.question_sent_at)
 
     def tell_of_tool(item: ToolResult | Note, awaited: bool | None) -> None:
         briefing.tell_of_tool(item, awaited)
@@ -91,9 +96,9 @@ def wired(
         clock=ports.clock,
         scheduled=rules.scheduling,
     )
-    conversation = Conversation(setup, playout, tools, () if kept is None else kept.turns)
+    conversation = Conversation(setup, playout, tools, timeline, () if kept is None else kept.turns)
     sight = Sight(uplink, clock=ports.clock)
-    hearing = Hearing(ports, setup, conversation, uplink, sight, hurried=hurried)
+    hearing = Hearing(ports, setup, conversation, uplink, sight, timeline, hurried=hurried)
     briefing = Briefing(ports, conversation, tools, awaits_tools=not rules.non_blocking_default)
     sessions = Sessions(
         ports,
@@ -105,6 +110,7 @@ def wired(
         tools,
         briefing,
         uplink,
+        timeline,
         kept=kept,
         offline_demo=offline_demo,
         on_fact=on_fact,
@@ -113,10 +119,11 @@ def wired(
         conversation,
         tools,
         sight,
-        Speaking(ports, conversation, playout, phase_s=phase_s),
+        Speaking(ports, conversation, playout, timeline, phase_s=phase_s),
         hearing,
         briefing,
-        Greeting(setup, conversation, briefing),
+        Greeting(setup, conversation, briefing, kept),
         Farewell(ports, playout, writes=not settings.audio_output),
         sessions,
+        timeline,
     )

@@ -60,8 +60,8 @@ def greeting_request(text: str) -> str:
 def goodbye_request(limit: events.LimitKind) -> str:
     """Ask the model to say goodbye, because the call has reached a limit."""
     return _aside(
-        f"The call ends now, because {_LIMITS[limit]}. Say goodbye in one short sentence, in the language of the "
-        "conversation."
+        f"The service says: the call ends now, because {_LIMITS[limit]}. Say goodbye in one short sentence, in the "
+        "language of the conversation."
     )
 
 

@@ -21,10 +21,10 @@ from typing import Literal
 
 from agent import events
 
-GOODBYE_S = 15.0
-"How long the last words may take. The call ends then, whatever was heard."
-
 Words = Literal["spoken", "turn", "reply"]
+
+GOODBYE_S: dict[Words, float] = {"spoken": 15.0, "turn": 15.0, "reply": 10.0}
+"How long the last words may take, from when they are waited for. The call ends then, whatever was heard."
 
 
 class Goodbye:

@@ -140,7 +140,7 @@ class Limits:
     def next_check_s(self, now: float) -> float:
         """Return for how long there will be no step, unless something happens that `note` or `spent` is told of."""
         if self._done:
-            return math.inf
+            return self._check_interval_s
         if self._reached is not None:
             return max(0.0, self._deadline - now)
         waits = [

@@ -169,6 +169,8 @@ class LiveSession:
                 for again in opening.replay:
                     again.at = sending.since = ports.clock()
                     await self._send_admitted(sender, again.item)
+                    if again.item is ports.uplink.question_end:
+                        ports.uplink.question_sent(ports.clock())
                 while True:
                     sending.since = None
                     item = await ports.uplink.get()
@@ -177,7 +179,9 @@ class LiveSession:
                         capture.note("sent", item)
                     ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
                     await self._send_admitted(sender, item)
-                    if isinstance(item, Shown):
+                    if item is ports.uplink.question_end:
+                        ports.uplink.question_sent(ports.clock())
+                    elif isinstance(item, Shown):
                         ports.on_picture(item)
         except ConnectionClosed:
             return None

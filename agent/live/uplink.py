@@ -116,6 +116,9 @@ class Uplink:
         "Audio that was dropped because it waited too long."
         self.replaced_pictures = 0
         "Pictures that were not sent because a newer one of their source came first."
+        self.question_end: Item | None = None
+        "The last item of what the caller said or typed, as far as that is known, until it is sent."
+        self._question_sent_at: float | None = None
         self._items: deque[Audio | TypedText | Note | Nudge | ToolResult | ActivityMark | AgentChange] = deque()
         self._pictures: dict[str, Shown] = {}  # by source
         self._audio_bytes = 0
@@ -147,6 +150,23 @@ class Uplink:
             self._others += 1
         self._items.append(item)
         self._filled.set()
+
+    def put_question(self, item: Item) -> None:
+        """Queue an item like `put`, with which the caller's question may be complete.
+
+        Raises:
+            LiveLost: as `put`.
+        """
+        self.question_end = item
+        self.put(item)
+
+    def question_sent(self, now: float) -> None:
+        """Note that `question_end` was sent."""
+        self.question_end, self._question_sent_at = None, now
+
+    def question_sent_at(self) -> float | None:
+        """Return when the last item of the caller's question was sent; None if it was not."""
+        return self._question_sent_at if self.question_end is None else None
 
     async def get(self) -> Item:
         """Wait for the oldest item and take it; pictures come last."""

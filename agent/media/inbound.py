@@ -25,7 +25,7 @@ from agent.media.chunker import FRAME_SAMPLES, UPLINK_RATE_HZ
 from agent.media.decode import CODECS, Decoder
 from agent.media.fir import FirResampler, Pcm, to_mono
 from agent.media.reorder import Missing, Packet, Released, Reorder, ReorderStats, Restarted, real_time
-from agent.media.rtp import RtpPacket
+from agent.media.rtp import OnAudio, RtpPacket
 from agent.media.tap.audio import tap_audio
 from agent.media.tap.guard import pass_over_empty_packets
 
@@ -48,6 +48,19 @@ class InboundStats:
     "Packets that are malformed or cannot be decoded."
     restarts: int = 0
     "How often the stream's timestamps jumped elsewhere."
+
+
+@dataclass(frozen=True, slots=True)
+class InletTap:
+    """What a recording is told of the caller's voice.
+
+    Attributes:
+        audio: takes each packet, in order; from aiortc's frames 16 kHz as codec ``l16``.
+        restarted: called when the stream's timestamps jumped elsewhere.
+    """
+
+    audio: OnAudio
+    restarted: Callable[[], None]
 
 
 class FrameInlet:
@@ -101,7 +114,9 @@ class FrameInlet:
         self.stats.samples += len(pcm)
         return pcm
 
-    async def listen(self, track: MediaStreamTrack, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
+    async def listen(
+        self, track: MediaStreamTrack, clock: Clock, on_pcm: Callable[[Pcm], None], tap: InletTap | None = None
+    ) -> None:
         """Pass on the caller's voice until the track ends."""
         while True:
             try:
@@ -110,6 +125,8 @@ class FrameInlet:
                 return
             assert isinstance(frame, av.AudioFrame)
             pcm = self.push(frame, clock())
+            if tap is not None and len(pcm):
+                tap.audio("l16", clock(), self.stats.samples - len(pcm), len(pcm), pcm.tobytes())
             for start in range(0, len(pcm), FRAME_SAMPLES):
                 on_pcm(pcm[start : start + FRAME_SAMPLES])
 
@@ -138,6 +155,7 @@ class PacketInlet:
     Args:
         payloads: the codec's name in SDP for each payload type, as negotiated.
         on_key: called with each key that the caller presses (RFC 4733).
+        tap: takes what can be decoded, for a recording.
         capture: notes what comes in, for a replay; None if nobody wants one.
     """
 
@@ -145,9 +163,11 @@ class PacketInlet:
         self,
         payloads: Mapping[int, str],
         on_key: Callable[[str], None] = lambda _key: None,
+        tap: InletTap | None = None,
         capture: Capture | None = None,
     ) -> None:
         self.stats = InboundStats()
+        self._tap = tap
         self._capture = capture
         if capture is not None:
             capture.note("codecs", dict(payloads))
@@ -191,11 +211,8 @@ class PacketInlet:
             if ticks == 0:
                 self.stats.unreadable += 1
         self._packet_ticks = ticks
-        heard = self._hear(
-            self._reorder.push(
-                Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, ticks), now
-            )
-        )
+        whole = Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, ticks)
+        heard = self._hear(self._reorder.push(whole, now), now)
         return changed + heard if changed else heard
 
     def poll(self, now: float) -> list[Pcm]:
@@ -203,7 +220,7 @@ class PacketInlet:
         released = self._reorder.poll(now) if self._reorder is not None else []
         if released and self._capture is not None:
             self._capture.note("poll", now)
-        return self._hear(released)
+        return self._hear(released, now)
 
     async def listen(self, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
         """Call `poll` until cancelled; packets come in through `push`."""
@@ -224,13 +241,12 @@ class PacketInlet:
                 self._on_key(key)
         if self._reorder is None:
             return []
-        return self._hear(
-            self._reorder.push(Packet(packet.ssrc, packet.sequence_number, packet.timestamp, b"", 0), now)
-        )
+        place = Packet(packet.ssrc, packet.sequence_number, packet.timestamp, b"", 0)
+        return self._hear(self._reorder.push(place, now), now)
 
     def _use(self, name: str, now: float) -> list[Pcm]:
         """Switch to another codec; returns the frames that were held for the previous one."""
-        held = self._hear(self._reorder.drain(now)) if self._reorder is not None else []
+        held = self._hear(self._reorder.drain(now), now) if self._reorder is not None else []
         codec = CODECS[name]
         self._codec, self._decoder = name, codec.decoder()
         before = self.reorder_stats
@@ -239,36 +255,44 @@ class PacketInlet:
         self._packet_ticks = self._ticks = self._handed = 0
         return held
 
-    def _hear(self, released: list[Released]) -> list[Pcm]:
+    def _hear(self, released: list[Released], now: float) -> list[Pcm]:
         if not released:
             return []
         parts = [self._short] if len(self._short) else []
         for item in released:
-            parts += self._decode(item)
+            parts += self._decode(item, now)
         pcm = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else self._short
         whole = len(pcm) - len(pcm) % FRAME_SAMPLES
         self._short = pcm[whole:]
         return [pcm[start : start + FRAME_SAMPLES] for start in range(0, whole, FRAME_SAMPLES)]
 
-    def _decode(self, item: Released) -> list[Pcm]:
+    def _decode(self, item: Released, now: float) -> list[Pcm]:
         """Return an item's samples; over the stream's life their number matches its time to the sample."""
         decoder, stats = self._decoder, self.stats
         assert decoder is not None
         if isinstance(item, Restarted):
             decoder.reset()
             stats.restarts += 1
+            if self._tap is not None:
+                self._tap.restarted()
             return []
         codec = CODECS[self._codec]
         self._ticks += item.ticks
         due = self._ticks * UPLINK_RATE_HZ // codec.clock_hz - self._handed
         if isinstance(item, Packet) and len(item.payload) <= codec.dtx_bytes and codec.ticks(item.payload):
+            if self._tap is not None:
+                self._tap.audio(self._codec, now, item.timestamp, item.ticks, item.payload)
             item = Missing(item.ticks, lost=False)
         if isinstance(item, Packet):
             try:
-                return [self._hand(decoder.decode(item.payload))]
+                pcm = decoder.decode(item.payload)
             except MediaError:
                 stats.unreadable += 1
                 item = Missing(item.ticks, lost=True)
+            else:
+                if self._tap is not None:
+                    self._tap.audio(self._codec, now, item.timestamp, item.ticks, item.payload)
+                return [self._hand(pcm)]
         pcm = decoder.make_up(max(due, 0), lost=item.lost, next_payload=item.next_payload)
         if item.lost:
             stats.concealed_samples += len(pcm)
@@ -306,6 +330,7 @@ def open_ear(
     hear: Callable[[Pcm], None],
     press: Callable[[str], None] = lambda _key: None,
     clock: Clock,
+    tap: InletTap | None = None,
     capture: Capture | None = None,
 ) -> Ear:
     """Take over a receiver's audio, through the tap if possible; call it before media flows.
@@ -316,9 +341,10 @@ def open_ear(
         hear: takes int16, shape ``(samples,)``, mono, 16 kHz.
         press: takes each telephone key, if events were negotiated (`tap.negotiate_keys`).
         clock: monotonic seconds.
+        tap: takes the audio for a recording.
         capture: see `PacketInlet`; aiortc's frames are not noted.
     """
-    packets = PacketInlet(payloads, press, capture)
+    packets = PacketInlet(payloads, press, tap, capture)
 
     def take(packet: RtpPacket) -> None:
         for pcm in packets.push(packet, clock()):
@@ -328,4 +354,6 @@ def open_ear(
         return Ear(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
     pass_over_empty_packets(receiver)
     frames = FrameInlet()
-    return Ear(lambda: frames.listen(receiver.track, clock, hear), False, frames.stats, lambda: frames.frame_stats)
+    return Ear(
+        lambda: frames.listen(receiver.track, clock, hear, tap), False, frames.stats, lambda: frames.frame_stats
+    )

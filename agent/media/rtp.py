@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 _HEADER = struct.Struct("!BBHII")
 _EXTENSION_WORDS = struct.Struct("!H")
 HEADER_BYTES = _HEADER.size
+
+
+OnAudio = Callable[[str, float, int, int, bytes], None]
+"""Takes a packet of audio for a recording: the codec in lower case, when it came or was sent (monotonic seconds),
+its RTP timestamp, its length on the RTP clock, the payload."""
 
 
 class RtpPacket(NamedTuple):

@@ -33,6 +33,7 @@ from agent.media.fir import Pcm
 from agent.media.level import is_audible
 from agent.media.pace import Pace
 from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
+from agent.media.rtp import OnAudio
 
 FRAME_S = 0.02
 MAX_LATE_S = 0.06  # beyond this slots are skipped, because a burst inflates the receiver's buffer for seconds
@@ -58,7 +59,9 @@ class AgentVoiceTrack(MediaStreamTrack):
         playout: where the speech is queued.
         phase_s: offset of the 20 ms grid, random between 0 and 0.02, so that calls do not all encode at once.
         on_speaking: called with True when the first sample of a talkspurt is sent, and with False after the last.
+        on_begun: called once with each generation, when its first sample is sent.
         on_heard: called once with each generation, when its first audible sample is sent.
+        on_faded: called when the last packet of what was cut off is sent.
     """
 
     kind = "audio"
@@ -69,7 +72,9 @@ class AgentVoiceTrack(MediaStreamTrack):
         *,
         phase_s: float = 0.0,
         on_speaking: Callable[[bool], None] | None = None,
+        on_begun: Callable[[int], None] | None = None,
         on_heard: Callable[[int], None] | None = None,
+        on_faded: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self.stats = VoiceStats()
@@ -80,9 +85,17 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.paced = True
         "Unset this if whoever calls `recv` says when a packet is due: in a replay."
         self.playout = playout
+        self.codec: str | None = None
+        "As `use_codec` was told."
+        self._codec = ""
+        self.tap: OnAudio | None = None
+        "Takes each packet that is sent, keys aside, for a recording."
         self._phase_s = phase_s
         self._on_speaking = on_speaking
+        self._on_begun = on_begun
         self._on_heard = on_heard
+        self._on_faded = on_faded
+        self._begun = 0  # the newest generation with a sample that was sent
         self._heard = 0  # the newest generation with an audible sample that was sent
         self._encoder: VoiceEncoder | None = None
         self._due: float | None = None
@@ -113,7 +126,8 @@ class AgentVoiceTrack(MediaStreamTrack):
         Raises:
             MediaError: it is another codec.
         """
-        self._encoder = voice_encoder(name)
+        self._encoder, self.codec = voice_encoder(name), name
+        self._codec = name.lower()
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
         """Enable `send_keys`; call it once telephone-event has been negotiated.
@@ -179,6 +193,11 @@ class AgentVoiceTrack(MediaStreamTrack):
         packet: av.Packet[Any] = av.Packet(payload)
         packet.pts = round(at_s * self._encoder.clock_hz)
         packet.time_base = Fraction(1, self._encoder.clock_hz)
+        if self.tap is not None and key is None:
+            assert self._due is not None
+            ticks = self._encoder.clock_hz // 50
+            sent_at = self._due - FRAME_S  # when it was due, so without jitter
+            self.tap(self._codec, sent_at, packet.pts, ticks, payload)
         self._media_s += FRAME_S
         self.stats.frames += 1
         self.stats.payload_bytes += len(payload)
@@ -192,7 +211,7 @@ class AgentVoiceTrack(MediaStreamTrack):
 
     def let_go(self) -> None:
         """Drop the callbacks once the track has stopped."""
-        self._on_speaking = self._on_heard = None
+        self._on_speaking = self._on_begun = self._on_heard = self._on_faded = self.tap = None
 
     def _start_of_key(self, key: bytes | None) -> float:
         """Return the next packet's media time, and tell the sender whether it is a key or audio."""
@@ -262,17 +281,29 @@ class AgentVoiceTrack(MediaStreamTrack):
         if self._speaking or self._talkspurt_waits():
             pcm = self.playout.pull(FRAME_SAMPLES if fade is None else FRAME_SAMPLES - len(fade))
         self._set_speaking(pcm is not None)
-        if pcm is not None and self.playout.playing != self._heard and is_audible(pcm):
-            self._heard = self.playout.playing
-            if self._on_heard is not None:
-                self._on_heard(self._heard)
+        if pcm is not None and self.playout.playing != self._heard:
+            self._note_sent(pcm)
         if fade is not None:
             pcm = np.concatenate((fade, SILENCE[len(fade) :] if pcm is None else pcm))
+            if self._on_faded is not None:
+                self._on_faded()
         if pcm is not None:
             self._silent_frames = 0
             return pcm
         self._silent_frames += 1
         return SILENCE if self._silent_frames <= HANGOVER_FRAMES else None
+
+    def _note_sent(self, pcm: Pcm) -> None:
+        """Note a packet of a generation that nobody has heard yet."""
+        generation = self.playout.playing
+        if generation != self._begun:
+            self._begun = generation
+            if self._on_begun is not None:
+                self._on_begun(generation)
+        if is_audible(pcm):
+            self._heard = generation
+            if self._on_heard is not None:
+                self._on_heard(generation)
 
     def _set_speaking(self, speaking: bool) -> None:
         if speaking != self._speaking:

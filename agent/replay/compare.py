@@ -9,10 +9,15 @@ from typing import Any
 
 from agent.replay.encode import Line, packet_of
 
-MEASURED_MS = {"response_ms": 60, "outage_ms": 2000, "replayed_ms": 200}
+MEASURED_MS = {"response_ms": 60, "flush_ms": 60, "after_ms": 200, "outage_ms": 2000, "replayed_ms": 200}
 """By how much times may differ that the call measured itself: how long it took to close a socket is no input."""
-NOT_REPLAYED = ("PictureSent",)
-"""Events that cameras and screens cause, which are not captured."""
+NOT_COMPARED = ("stages",)
+"""Parts of such times."""
+NOT_REPLAYED = (
+    *("PictureSent", "CallSetUp", "QualityEstimated"),
+    *("RecordingStarted", "RecordingPaused", "RecordingResumed", "RecordingFailed", "RecordingStored"),
+)
+"""Events of what is not captured: camera and screen, the connection, the recording."""
 CONTEXT_LINES = 3
 MAX_DIFF_LINES = 60
 
@@ -128,6 +133,7 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(
         abs(one[name] - other[name]) <= MEASURED_MS[name] if name in MEASURED_MS else one[name] == other[name]
         for name in one
+        if name not in NOT_COMPARED
     )
 
 

@@ -74,6 +74,12 @@ class CallContext(Protocol):
     def end_call(self) -> None:
         """Hang up once the agent has finished speaking."""
 
+    def pause_recording(self) -> None:
+        """Record nothing of what either side says from now on, such as a card number; see docs/recording.md."""
+
+    def resume_recording(self) -> None:
+        """Record again."""
+
     def progress(self, value: Any) -> None:
         """Tell the model how far the tool has got, at most once a second; it may mention it to the caller.
 

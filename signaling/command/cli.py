@@ -30,6 +30,7 @@ from signaling.client.dial import follow_call, service_client
 from signaling.client.files import read_sound, read_state
 from signaling.client.keyboard import Keyboard
 from signaling.client.transcript import TranscriptView
+from signaling.command.calls import app as calls_app
 from signaling.command.doctor import examine
 from signaling.command.flags import with_settings
 from signaling.process.audit import audit_to
@@ -100,6 +101,7 @@ def doctor(settings: Settings) -> None:
 
 
 app.command()(emulate)
+app.add_typer(calls_app)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from agent.call.call import Call
 from agent.errors import MediaError
 from agent.media.still import read_still
 from agent.picture import Picture
+from agent.record.recorder import Recording
 
 MAX_TEXT_CHARS = 16 << 10
 MAX_PICTURES = 8
@@ -74,6 +75,18 @@ def say(call: Call, asked: Asked) -> Asked:
     return {}
 
 
+def pause_recording(call: Call, _asked: Asked) -> Asked:
+    """Record nothing of what is said from now on."""
+    _recorded(call).pause()
+    return {}
+
+
+def resume_recording(call: Call, _asked: Asked) -> Asked:
+    """Record what is said again."""
+    _recorded(call).resume()
+    return {}
+
+
 REQUESTS: dict[str, Callable[[Call, Asked], Asked]] = {
     "append-to-context": add_to_context,
     "update-instructions": update_instructions,
@@ -81,6 +94,8 @@ REQUESTS: dict[str, Callable[[Call, Asked], Asked]] = {
     "describe": describe,
     "screenshot": look_again,
     "say": say,
+    "pause-recording": pause_recording,
+    "resume-recording": resume_recording,
 }
 """Keyed by the ``t`` of a client-message.
 
@@ -96,6 +111,8 @@ COSTS: dict[str, Callable[[Asked], dict[str, float]]] = {
     "describe": lambda asked: {"texts": 1, **_characters(asked, "content"), "pictures": len(SOURCES)},
     "screenshot": lambda _asked: {"pictures": 1},
     "say": lambda asked: {"notes": 1, **_characters(asked, "text")},
+    "pause-recording": lambda _asked: {"marks": 1},
+    "resume-recording": lambda _asked: {"marks": 1},
 }
 """How much each request counts against the limits in `signaling.webrtc.rates`."""
 
@@ -122,6 +139,12 @@ def text_of(asked: Asked, name: str) -> str:
     if len(text) > MAX_TEXT_CHARS:
         raise RefusedError(f"{name} is longer than {MAX_TEXT_CHARS} characters")
     return text.strip()
+
+
+def _recorded(call: Call) -> Recording:
+    if call.recording is None or call.recording.state in ("failed", "stored"):
+        raise RefusedError("this call is not being recorded")
+    return call.recording
 
 
 def _source(asked: Asked) -> str | None:

@@ -55,6 +55,8 @@ def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     leg.call.observe(talk.event_came)
     if leg.call.ready is not None:  # what the agent does was told before anybody listened
         talk.event_came(events.AgentStateChanged(leg.call.state))
+    if leg.call.set_up is not None:
+        talk.event_came(leg.call.set_up)
     if leg.call.ended is not None:  # it ended before the channel was open
         talk.event_came(leg.call.ended)
 
@@ -252,9 +254,11 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.AppEventSent(name, data):
             return [("server-message", {"type": "app-event", "name": name, "data": data})]
         case (
-            events.AgentResponded()
+            events.CallSetUp()
+            | events.AgentResponded()
             | events.PictureSent()
             | events.KeyPressed()
+            | events.QualityEstimated()
             | events.UsageReported()
             | events.LimitNear()
             | events.SessionEnding()
@@ -270,9 +274,17 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
             | events.CallerWordsTimed()
         ):
             return [("server-message", {"type": _kebab(type(event).__name__), **asdict(event)})]
+        case (
+            events.RecordingStarted()
+            | events.RecordingPaused()
+            | events.RecordingResumed()
+            | events.RecordingFailed()
+            | events.RecordingStored()
+        ):  # where and how it is kept is the operator's business
+            return [("server-message", {"type": _kebab(type(event).__name__)})]
         case events.CallEnded():
             return _farewell(event)
-        case events.AgentReady() | events.TurnCompleted():
+        case events.AgentReady() | events.AgentFirstHeard() | events.TurnCompleted() | events.VoiceFlushed():
             return []
 
 

@@ -67,3 +67,24 @@ async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[
         endpoint=endpoint,
     ) as history:
         yield history
+
+
+@asynccontextmanager
+async def history_to_look_at(settings: Settings) -> AsyncIterator[History]:
+    """Open the history beside a service that may be running: it can be read, and calls can be erased.
+
+    Args:
+        settings: the service's settings.
+
+    Raises:
+        ConfigError: there is no history, or it cannot be reached.
+    """
+    if settings.history_url is None:
+        raise ConfigError(
+            "nothing is kept of calls: set history_url, as the service has it (TALKSPURT_HISTORY_URL)"
+        )
+    want_packages(settings.source("history_url"))
+    from signaling.history.history import look_at
+
+    async with look_at(settings.history_url, settings.record_store) as history:
+        yield history

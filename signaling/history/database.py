@@ -110,6 +110,25 @@ class Database:
                     f"version {schema.VERSION}: run the talkspurt that made them, or name another database"
                 )
 
+    async def check(self) -> None:
+        """Check that the tables are there, and make nothing.
+
+        Raises:
+            ConfigError: they are not, or of another version.
+        """
+        path = self._url.database
+        if self.dialect == SQLITE and not os.path.isfile(str(path)):  # noqa: ASYNC240, PTH113  else it would be made
+            raise ConfigError(
+                f"history_url {self.shown}: there is no such file; the service makes it when it starts"
+            )
+        async with self.read() as connection:
+            found = await connection.scalar(select(schema.version.c.version))
+        if found != schema.VERSION:
+            raise ConfigError(
+                f"history_url {self.shown}: its tables are of version {found}, and this talkspurt knows version "
+                f"{schema.VERSION}: run the talkspurt that made them"
+            )
+
     async def can_write(self) -> bool:
         """Tell whether the database takes anything at all."""
         try:

@@ -303,6 +303,31 @@ async def open_history(
             objects.close()
 
 
+@asynccontextmanager
+async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[History]:
+    """Open a history that another process may write to; nothing is made or closed in it.
+
+    Args:
+        url: see `Database`.
+        record_store: see `Objects`; None if there are no recordings.
+
+    Raises:
+        ConfigError: database or store cannot be used.
+    """
+    database = Database(url)
+    objects = None
+    try:
+        await database.check()
+        objects = None if record_store is None else Objects(record_store)
+        yield History(database, "looking", objects=objects)
+    except FAILURES as error:
+        raise ConfigError(f"history_url {database.shown} cannot be used: {type(error).__name__}") from None
+    finally:
+        await database.close()
+        if objects is not None:
+            objects.close()
+
+
 async def _first_try(history: History, database: Database) -> None:
     """Make the tables now, so that what the operator has to mend is told at the start."""
     try:

@@ -29,7 +29,7 @@ from signaling.history.search import phrases_of
 
 MAX_PAGE = 500
 FEW = 300  # calls, whose turns can be looked through within some milliseconds
-LOOKED_AT = 10_000  # turns with the words, for one page of those that fit the filters
+LOOKED_AT = 5_000  # turns with the words, for one page of those that fit the filters
 DAY_MS = 86_400_000
 
 _SUMMARY = [each for each in call.c if each.name not in ("tokens", "stats", "marks")]

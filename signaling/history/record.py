@@ -20,6 +20,7 @@ CallState = Literal["running", "ended", "crashed"]
 RecordingState = Literal["off", "writing", "stored", "failed"]
 
 MAX_JSON_CHARS = 256 << 10  # of one value: a tool may return a picture
+MAX_MARKS_CHARS = 2 << 20  # of all that a timeline holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +168,10 @@ def stored_number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def stored_json(value: Any) -> str | None:
+def stored_json(value: Any, max_chars: int = MAX_JSON_CHARS) -> str | None:
     """Return a value as JSON text; None stays None.
 
-    What is longer than `MAX_JSON_CHARS`, or no JSON, is replaced by what was wrong with it: a record that lacks one
+    What is longer than ``max_chars``, or no JSON, is replaced by what was wrong with it: a record that lacks one
     value is worth more than none.
     """
     if value is None:
@@ -179,7 +180,7 @@ def stored_json(value: Any) -> str | None:
         text = json.dumps(_finite(valid_json(value)), separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         return json.dumps({"not_kept": f"no JSON: {type(error).__name__}"})
-    return text if len(text) <= MAX_JSON_CHARS else json.dumps({"not_kept": f"{len(text)} characters"})
+    return text if len(text) <= max_chars else json.dumps({"not_kept": f"{len(text)} characters"})
 
 
 def _finite(value: Any) -> Any:

@@ -13,6 +13,7 @@ from signaling.history.database import Database
 from signaling.history.outbox import Message, ended_message
 from signaling.history.record import (
     CRASHED,
+    MAX_MARKS_CHARS,
     CallEnd,
     CallStart,
     Recording,
@@ -272,7 +273,7 @@ def _end_row(end: CallEnd) -> dict[str, Any]:
         "cost_usd": stored_number(end.cost_usd),
         "tokens": stored_json(end.tokens),
         "stats": stored_json(end.stats),
-        "marks": stored_json(end.marks),
+        "marks": stored_json(end.marks, MAX_MARKS_CHARS),
         "mos_in": stored_number(end.mos_in),
         "mos_out": stored_number(end.mos_out),
     }

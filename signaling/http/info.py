@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from agent.call.quality import Score
 from agent.media.playout import VOICE_RATE_HZ
 from signaling.webrtc.leg import Leg
 
@@ -47,6 +49,9 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "sessions": call.live.sessions,
         "responses": call.response.count,
         "response_ms": None if call.response.last_s is None else round(call.response.last_s * 1000),
+        "response_stages": None if call.timeline.last_stages is None else asdict(call.timeline.last_stages),
+        "set_up_stages": asdict(call.timeline.set_up()),
+        "trace_id": call.trace.trace_id,
         "session_id": call.live.session_id,
         "tool_calls": call.counts.tool_calls,
         "tool_errors": call.counts.tool_errors,
@@ -54,8 +59,16 @@ def call_info(leg: Leg) -> dict[str, Any]:
         "pictures": call.drawn.count,
         "queued_s": round(call.playout.queued_samples / VOICE_RATE_HZ, 3),
         "stats": {name: round(getattr(stats, name), 3) for name in STATS},
+        "quality": {"in": _score(call.quality.heard), "out": _score(call.quality.sent)},
         "usage": _usage(leg),
+        "recording": None if call.recording is None else call.recording.state,
     }
+
+
+def _score(score: Score) -> dict[str, float] | None:
+    if score.mean is None or score.worst is None:
+        return None
+    return {"mos_mean": round(score.mean, 2), "mos_worst": round(score.worst, 2)}
 
 
 def _usage(leg: Leg) -> dict[str, Any]:

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from agent import events
 from agent.clock import monotonic
 from agent.media import opus
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
+from agent.record.recorder import STATES
 from signaling.http.connections import Connections
+from signaling.http.timings import Timings
 from signaling.process.logs import StrangersErrors, lines_dropped
 from signaling.webrtc.calls import Calls
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_RESPONSE_BUCKETS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -40,25 +40,16 @@ class Metrics:
         )
         self.note_lag = lag.observe
         "Call this with the lag of the event loop in seconds."
-        self._response = Histogram(
-            "talkspurt_response_seconds",
-            "Time from the end of what a caller said or typed to the first audible sample of the answer.",
-            buckets=_RESPONSE_BUCKETS_S,
-            registry=self._registry,
-        )
-        calls.observers.append(self._note)
+        calls.watchers.append(Timings(self._registry).watch)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route that serves the metrics."""
 
-        async def metrics(_request: web.Request) -> web.Response:
-            return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE})
+        async def metrics(request: web.Request) -> web.Response:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+            return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
         return [web.get("/metrics", metrics)]
-
-    def _note(self, event: events.Event) -> None:
-        if isinstance(event, events.AgentResponded):
-            self._response.observe(event.response_ms / 1000)
 
 
 class _DoorCollector(Collector):
@@ -156,9 +147,25 @@ class _CallsCollector(Collector):
         yield summaries
         yield from self._money()
         yield from self._budgets()
+        yield from self._recordings()
         for name, value in asdict(self._calls.stats()).items():
             name = f"{name.removesuffix('_s')}_seconds" if name.endswith("_s") else name
             yield CounterMetricFamily(f"talkspurt_{name}", f"Over all calls: {name.replace('_', ' ')}.", value)
+
+    def _recordings(self) -> Iterator[Metric]:
+        recorder = self._calls.recorder
+        recordings = CounterMetricFamily(
+            "talkspurt_recordings", "Recordings, by what became of them.", labels=["state"]
+        )
+        for state in STATES:
+            recordings.add_metric([state], recorder.counts[state])
+        yield recordings
+        yield GaugeMetricFamily(
+            "talkspurt_recorder_queue_packets", "Packets that are not written yet.", len(recorder.queue)
+        )
+        yield CounterMetricFamily(
+            "talkspurt_recorder_lost_seconds", "Speech that recordings lack, both sides.", recorder.lost_s
+        )
 
     def _budgets(self) -> Iterator[Metric]:
         now, budgets = monotonic(), self._calls.admission.budgets

@@ -43,9 +43,10 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
 
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
-        to, instruction, headers = _wish(await read_json(request), line.domain)
+        body = await read_json(request)
+        to, instruction, headers = _wish(body, line.domain)
         request[DIALLED] = to
-        call = await line.dial(to, instruction=instruction, headers=headers)
+        call = await line.dial(to, instruction=instruction, headers=headers, record=_record(body))
         assert call.leg is not None
         call_id = call.leg.call.call_id
         made[call_id] = call
@@ -81,10 +82,10 @@ def _state(call_id: str, call: SipCall) -> dict[str, Any]:
 
 def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
     """Return the SIP address, the instruction and the headers in a request."""
-    unknown = sorted(body.keys() - {"to", "agent", "instruction", "headers"})
+    unknown = sorted(body.keys() - {"to", "agent", "instruction", "headers", "record"})
     if unknown:
         raise OfferError(
-            400, "unknown_field", f"There is no field {unknown[0]}: use to, agent, instruction, headers."
+            400, "unknown_field", f"There is no field {unknown[0]}: use to, agent, instruction, headers, record."
         )
     if body.get("agent", AGENT) != AGENT:
         raise OfferError(422, "unknown_agent", f"This service has one agent; its name is {AGENT}.")
@@ -99,6 +100,13 @@ def _wish(body: dict[str, Any], domain: str) -> tuple[str, str, dict[str, str]]:
         return address(str(body.get("to", "")), domain), instruction, _headers(headers)
     except ToolError as error:
         raise OfferError(422, "invalid_to", f"to: {error}.") from None
+
+
+def _record(body: dict[str, Any]) -> bool | None:
+    record = body.get("record")
+    if record is not None and not isinstance(record, bool):
+        raise OfferError(422, "invalid_record", "record must be true or false.")
+    return record
 
 
 def _headers(headers: Any) -> dict[str, str]:

@@ -52,7 +52,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
         leg = calls.get(request.match_info["call_id"])
         want_type(request, FRAGMENT_TYPE)
         fragment = parse_fragment(await read_text(request, "invalid_sdp"))
-        await _generation(request, leg, fragment).trickle(fragment)
+        await _leg_of_this_generation(request, leg, fragment).trickle(fragment)
         return web.Response(status=204)
 
     async def hang_up(request: web.Request) -> web.Response:
@@ -139,7 +139,7 @@ def _etag(leg: Leg) -> dict[str, str]:
     return {"ETag": leg.etag} if isinstance(leg, ClientLeg) else {}
 
 
-def _generation(request: web.Request, leg: Leg, fragment: Fragment) -> ClientLeg:
+def _leg_of_this_generation(request: web.Request, leg: Leg, fragment: Fragment) -> ClientLeg:
     """Return the leg if the request is about its ICE generation (RFC 9725 section 4.4).
 
     Raises:

@@ -28,6 +28,7 @@ from signaling.webrtc.offer import CallOptions
 
 TRANSFER_TIMEOUT_S = 30.0
 DECLINED = 603
+BYE_TIMEOUT_S = 2.0  # less than a leg may take to close, which has more to do than this
 MAX_SILENCE_S = 300.0  # a phone that was switched off sends no BYE; one on hold sends nothing either
 SILENCE_POLL_S = 1.0
 _DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
@@ -200,8 +201,10 @@ class SipCall:
         """Have the gateway send BYE (or CANCEL, or a refusal), unless the phone has gone already."""
         if self.over.done():
             return
-        with suppress(GatewayError):  # the end of the gateway's connection hangs the phone up as well
-            await self.handle.ask({"request": "hangup"})
+        # The end of the gateway's connection hangs the phone up as well.
+        with suppress(GatewayError, TimeoutError):
+            async with asyncio.timeout(BYE_TIMEOUT_S):
+                await self.handle.ask({"request": "hangup"})
         self.lose("hung_up", "We hung up.")
 
 

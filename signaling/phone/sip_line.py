@@ -111,13 +111,21 @@ class SipLine:
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, MAX_RETRY_S)
 
-    async def dial(self, to: str, *, instruction: str = "", headers: Mapping[str, str] | None = None) -> SipCall:
+    async def dial(
+        self,
+        to: str,
+        *,
+        instruction: str = "",
+        headers: Mapping[str, str] | None = None,
+        record: bool | None = None,
+    ) -> SipCall:
         """Call a telephone; return once the call has started, before the phone rings.
 
         Args:
             to: a SIP address.
             instruction: added to what the agent is told on this call.
             headers: sent with the call; their names begin with ``X-``.
+            record: whether it is recorded; None means what the agent and the settings say.
 
         Raises:
             OfferError: 403, the operator does not allow it; 429, a daily limit is used up; 503, the line is down or
@@ -132,7 +140,7 @@ class SipLine:
         options = call.options()
         try:
             told = "\n\n".join(text for text in (options.instruction, instruction) if text)
-            options = replace(options, instruction=told, key=key_name(self._settings))
+            options = replace(options, instruction=told, key=key_name(self._settings), record=record)
             offer, leg = await self._negotiator.make_offer(options, call.make_leg)
         except BaseException:
             call.lose("shutdown", "The call was not started.")
@@ -267,7 +275,7 @@ class SipLine:
             headers if isinstance(headers, dict) else {},
         )
         channel.call = SipCall(channel.handle, caller_id.trimmed(), self._settings)
-        self._spawn(channel.call, answer_call(self._negotiator, channel.call, notice.sdp))
+        self._spawn(channel.call, answer_call(self._negotiator, channel.call, notice.sdp, self.user))
 
 
 def register_request(settings: Settings) -> dict[str, Any]:

@@ -31,13 +31,14 @@ _SIP_CODES = {  # by the code of an OfferError
 }
 
 
-async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None) -> None:
+async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None, line: str) -> None:
     """Accept an incoming call, or refuse it with the SIP code that says why.
 
     Args:
         negotiator: answers the offer.
         call: the call that rings.
         offer: the phone's SDP, as the gateway passes it on: untrusted; None if it sent none.
+        line: names the line in the log.
     """
     if offer is None:  # by RFC 3261 we would have to offer; no known phone calls like this
         await call.decline(NO_CODEC)
@@ -49,7 +50,7 @@ async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None) 
             )
     except (OfferError, TimeoutError) as error:
         code = error.code if isinstance(error, OfferError) else "negotiation_timeout"
-        logger.info("a telephone call was declined: %s: %s", code, error)
+        logger.info("phone line %s: a telephone call was declined: %s: %s", line, code, error)
         await call.decline(_SIP_CODES.get(code, DECLINED))
         return
     call.begin(leg)

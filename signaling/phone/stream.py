@@ -81,8 +81,8 @@ class StreamLeg:
         self.call = new_call(
             CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
         )
-        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, capture=self.call.capture)
         self.call.voice.use_codec("PCMU")
+        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, tap=self.call.tap, capture=self.call.capture)
         self.call.observe(self._observe)
 
     # as a leg

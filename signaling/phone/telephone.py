@@ -65,7 +65,15 @@ def phone_tools(
         await _told(phone.transfer(target))
         return "The caller has been transferred."
 
-    tools = [Tool("end_call", "Hang up the telephone call. Say goodbye first.", _schema(), end_call, GOODBYE_S + 5)]
+    tools = [
+        Tool(
+            "end_call",
+            "Hang up the telephone call. Say goodbye first.",
+            _schema(),
+            end_call,
+            GOODBYE_S["spoken"] + 5,
+        )
+    ]
     if may_send_keys:
         tools.append(
             Tool(
@@ -82,7 +90,7 @@ def phone_tools(
                 "Transfer the caller to another telephone. Say so first. It ends your part of the call.",
                 _schema(to="A telephone number in international format, or a SIP address."),
                 transfer,
-                GOODBYE_S + 40,
+                GOODBYE_S["spoken"] + 40,
             )
         )
     return tuple(tools)

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
+from agent.clock import monotonic
 from agent.errors import ConfigError, OfferError
 from agent.settings import Settings
 from agent.unicode import read_json
@@ -52,16 +53,19 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
     token = settings.twilio_auth_token.get_secret_value()
 
     async def serve(request: web.Request) -> web.StreamResponse:
+        offered_at = monotonic()
         check_signature(request, settings.twilio_url, token)
         calls.admission.check_budget(None)
         with calls.admission.slot(None, bounded=False) as slot:
-            socket, leg = await begin(request, slot)
+            socket, leg = await begin(request, slot, offered_at)
         if leg is not None:
             await _converse(socket, leg)
             leg.closed()
         return socket
 
-    async def begin(request: web.Request, slot: Slot) -> tuple[web.WebSocketResponse, StreamLeg | None]:
+    async def begin(
+        request: web.Request, slot: Slot, offered_at: float
+    ) -> tuple[web.WebSocketResponse, StreamLeg | None]:
         """Start the call of a carrier's stream; return None for it if the stream is refused, or tells nothing."""
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_TIMEOUT_S)
         await socket.prepare(request)
@@ -76,6 +80,8 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
             await socket.close(code=WSCloseCode.UNSUPPORTED_DATA, message=reason)
             return socket, None
         leg = StreamLeg(socket, start, negotiator.new_call, settings.ice_grace_s)
+        leg.call.timeline.reach("offer", offered_at)
+        leg.call.timeline.reach("answer", monotonic())
         calls.start(leg, slot)
         return socket, leg
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from agent.author.hooks import NO_HOOKS, Hooks
 from agent.call.hooks import CallHooks, HookCounts
-from agent.call.observers import Observer
 from agent.call.stats import CallStats, notable
 from agent.call.summary import Summariser
 from agent.clock import monotonic
@@ -25,6 +24,7 @@ from agent.dialog.budget import Spent
 from agent.errors import OfferError
 from agent.events import Event, Fault
 from agent.overload import Overload
+from agent.record.recorder import Recorder
 from agent.replay.writer import CaptureWriter
 from agent.settings import Settings
 from signaling.process.audit import Audit
@@ -73,8 +73,10 @@ class Calls:
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
         "Callers' candidates that no checks were sent to, by reason."
-        self.observers: list[Observer] = []
-        "Are handed every event of all calls, as `Call.observe` says."
+        self.watchers: list[Callable[[Leg], None]] = []
+        "Are handed each call before it runs, to observe it."
+        self.recorder = Recorder(Path(settings.record_folder))
+        "Writes the recordings of calls; its thread starts with the first."
         self._hooks = hooks
         self._hook_counts = HookCounts()
         self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
@@ -93,6 +95,10 @@ class Calls:
 
     def __len__(self) -> int:
         return len(self._legs)
+
+    def running(self) -> list[Leg]:
+        """Return the calls that have not ended, oldest first."""
+        return [leg for leg in self._legs.values() if leg.call.ended is None]
 
     def note_lag(self, lag_s: float) -> None:
         """Take how late the event loop was; to be called as `Overload.note` is."""
@@ -163,13 +169,14 @@ class Calls:
         call = leg.call
         self.started += 1
         self.audit.watch(call)
-        slot.call_id = call.call_id
-        for observer in (self._count, *self.observers):
-            call.observe(observer)
+        call.observe(self._count)
+        for watch in self.watchers:
+            watch(leg)
         hooks = CallHooks(self._hooks, call, self._hook_counts) if self._hooks else None
         if hooks is not None:
             call.observe(hooks.note)
         self._legs[call.call_id] = leg
+        slot.call_id = call.call_id  # from here on the leg's owner gives the room back
         self._idle.clear()
         task = asyncio.create_task(self._own(leg, slot, hooks), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -198,11 +205,12 @@ class Calls:
         if self.captures is not None:
             await asyncio.to_thread(self.captures.finish)
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
+        await self.recorder.close()
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
         """Run the call to its end; whatever happens in it stays in it."""
         call_id = leg.call.call_id
-        logger.info("call %s: started", call_id)
+        logger.info("call %s: started; trace %s", call_id, leg.call.trace.trace_id)
         watching = leg.watch(partial(self.admission.note_connected, slot))
         watch = asyncio.create_task(watching, name=f"watch-{call_id}")
         try:

@@ -18,12 +18,13 @@ from aiortc.sdp import candidate_from_sdp
 from agent.call.call import Call
 from agent.call.stats import CallStats, media_stats
 from agent.clock import monotonic
-from agent.events import CallEnded
+from agent.events import CallEnded, QualityEstimated
 from agent.isolate import isolated_async
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import Ear
 from agent.settings import Settings
 from signaling.webrtc.candidates import CandidateGate
+from signaling.webrtc.measure import measure
 from signaling.webrtc.peer import close_peer
 from signaling.webrtc.rates import Rates
 from signaling.webrtc.sdp import DEFAULT_MESSAGE_BYTES
@@ -82,6 +83,7 @@ class PeerLeg:
         answered: set once both descriptions are known.
         reachable: set once the caller has answered a connectivity check; only then is a Live session opened.
         rates: how much the client may still send beside the media.
+        codec: of the audio, by its name in SDP.
     """
 
     call: Call
@@ -91,6 +93,7 @@ class PeerLeg:
     answered: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     reachable: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     rates: Rates = field(default_factory=Rates, init=False)
+    codec: str = field(default="opus", init=False)
 
     async def run(self) -> CallEnded:
         """Hold the call until it has ended; return how it did."""
@@ -104,7 +107,7 @@ class PeerLeg:
             on_connected()
 
         await self.answered.wait()
-        await watch_connection(self.pc, self.call, self.settings, monotonic, connected)
+        await watch_connection(self.pc, self.call, self.settings, monotonic, connected, self._measure)
 
     async def linger(self, ended: CallEnded) -> None:
         """Return at once: nobody here can be told."""
@@ -125,6 +128,9 @@ class PeerLeg:
         """Break the reference cycles through the leg and its call, once both are over."""
         self.ear = None
         self.call.let_go()
+
+    async def _measure(self, now: float) -> QualityEstimated | None:
+        return await measure(self.call.quality, self.pc, self.ear, self.codec, now)
 
 
 @dataclass(slots=True)

@@ -59,7 +59,7 @@ SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class ServiceAgent:
     """What answers the calls of this service.
 
     Attributes:
@@ -88,6 +88,7 @@ class CallOptions:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        record: whether it is recorded; None means what the agent and the settings say.
     """
 
     tools: Sequence[Tool] = ()
@@ -96,6 +97,7 @@ class CallOptions:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    record: bool | None = None
 
 
 NO_OPTIONS = CallOptions()
@@ -111,16 +113,14 @@ class Negotiator:
 
     Args:
         settings: the service's settings.
-        answering: what answers the calls.
+        agent: what answers the calls.
         calls: where the calls live.
         dialects: by data channel label.
     """
 
-    def __init__(
-        self, settings: Settings, answering: Answering, calls: Calls, dialects: dict[str, Dialect]
-    ) -> None:
+    def __init__(self, settings: Settings, agent: ServiceAgent, calls: Calls, dialects: dict[str, Dialect]) -> None:
         self._settings = settings
-        self._answering_agent = answering
+        self._agent = agent
         self._calls = calls
         self._dialects = dialects
         self._networks = checked_networks(settings)
@@ -142,6 +142,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        offered_at = monotonic()
         self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(address, bounded=True) as slot:
             gate = CandidateGate(self._networks, self._calls.candidates_ignored)
@@ -160,9 +161,9 @@ class Negotiator:
                     max_message_bytes=offered.max_message_bytes,
                 )
 
-            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
                 self._await_channel(leg)
-                answer = await self._answer(leg, offered)
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
@@ -185,12 +186,13 @@ class Negotiator:
         Raises:
             OfferError: 400, 422, 429 or 503; nothing was started.
         """
+        offered_at = monotonic()
         self._calls.admission.check_budget(options.key)
         with self._calls.admission.slot(None, bounded=False) as slot:
             gate = CandidateGate(EVERYWHERE, self._calls.candidates_ignored)
             offered = read_offer(offer, gate.admit)
-            async with self._answering(options, make_leg, one_transport=offered.one_transport) as leg:
-                answer = await self._answer(leg, offered)
+            async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
+                answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
 
@@ -232,6 +234,7 @@ class Negotiator:
         Raises:
             OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
         """
+        leg.call.timeline.reach("offer", monotonic())  # whatever comes before is the callee's time, not ours
         answered = read_offer(answer)
         try:
             with _refusing_unusable_sdp():
@@ -243,18 +246,23 @@ class Negotiator:
                 guard_media(leg)
         except TimeoutError:
             raise OfferError(503, "negotiation_timeout", "The answer took too long to use.") from None
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call that this service's agent answers; it does not run yet."""
+        call_id, recording = new_call_id(), None
+        greeting = self._agent.greeting
+        if self._settings.record if options.record is None else options.record:
+            recording = self._calls.recorder.begin(call_id)
+            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
         setup = AgentSetup.of(
             self._settings,
-            (*self._answering_agent.tools, *options.tools),
-            greeting=self._answering_agent.greeting,
+            (*self._agent.tools, *options.tools),
+            greeting=greeting,
             instruction=options.instruction,
             telephone=options.telephone,
         )
-        call_id = new_call_id()
         caller = None if options.caller is None else valid_text(options.caller)
         phase_s = random.uniform(0, FRAME_S)  # noqa: S311  spreads work, protects nothing
         capture = None
@@ -263,28 +271,29 @@ class Negotiator:
                 call_id,
                 setup,
                 caller=caller,
-                offline_demo=self._answering_agent.offline_demo,
+                offline_demo=self._agent.offline_demo,
                 phase_s=phase_s,
-                price=price_of(self._answering_agent.prices, self._settings.model),
+                price=price_of(self._agent.prices, self._settings.model),
                 kept=options.kept,
             )
             capture = self._calls.captures.begin(call_id, header, monotonic)
         return Call(
             call_id,
-            client=self._answering_agent.client,
+            client=self._agent.client,
             setup=setup,
             caller=caller,
-            offline_demo=self._answering_agent.offline_demo,
-            prices=self._answering_agent.prices,
+            offline_demo=self._agent.offline_demo,
+            prices=self._agent.prices,
             phase_s=phase_s,
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
+            recording=recording,
             capture=capture,
         )
 
     @asynccontextmanager
-    async def _answering(
+    async def _negotiating_answer(
         self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool
     ) -> AsyncIterator[AnyLeg]:
         """Make a leg that answers an offer, as `_negotiating` does.
@@ -314,8 +323,8 @@ class Negotiator:
         """
         # With aiortc's default, BALANCED, the second video section is lost.
         policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
-        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         call = self.new_call(options)
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
         leg = make_leg(call, pc)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
@@ -327,8 +336,9 @@ class Negotiator:
                 raise OfferError(503, "negotiation_timeout", late) from None
             raise
 
-    async def _answer(self, leg: PeerLeg, offered: Offered) -> str:
+    async def _answer(self, leg: PeerLeg, offered: Offered, offered_at: float) -> str:
         """Answer an offer, and connect its media with the call; return the answer's SDP."""
+        leg.call.timeline.reach("offer", offered_at)
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", leg.call.call_id, ", ".join(offered.refused()))
         await leg.pc.setRemoteDescription(RTCSessionDescription(offered.for_aiortc(), "offer"))
@@ -342,6 +352,7 @@ class Negotiator:
         wire_audio(leg, offered, answer)
         guard_media(leg)
         wire_video(leg, answer, self._calls.video_worker)
+        leg.call.timeline.reach("answer", monotonic())
         leg.answered.set()
         return with_opus_wishes(offered.answer(answer))
 

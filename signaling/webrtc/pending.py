@@ -3,9 +3,8 @@
 Anybody who may send offers can send many and never connect. So these calls have a limit of their own, and once it
 is reached, a new offer takes the place of the call that is most likely dead:
 
-- the oldest call of the address that has most of them, if the new offer's address has fewer: a crowd from one
-address
-  keeps nobody else out;
+- the oldest call of the address that has most of them, if the new offer's address has at least two fewer: a crowd
+  from one address keeps nobody else out;
 - else the oldest call of that address, if it has had enough time to connect: `MIN_PATIENCE_S`.
 """
 

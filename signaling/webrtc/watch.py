@@ -8,13 +8,16 @@ packets that the caller has signed count: forged ones keep no call alive.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from aiortc import RTCPeerConnection
 
 from agent.call.call import Call
+from agent.call.timeline import Timeline
 from agent.clock import Clock
+from agent.events import QualityEstimated
 from agent.media.tap.arrivals import watch_arrivals
 from agent.settings import Settings
 
@@ -23,7 +26,12 @@ CLOSED_WITHIN_S = 3.0  # of the last packet: the caller closed the connection, a
 
 
 async def watch_connection(
-    pc: RTCPeerConnection, call: Call, settings: Settings, clock: Clock, on_connected: Callable[[], None]
+    pc: RTCPeerConnection,
+    call: Call,
+    settings: Settings,
+    clock: Clock,
+    on_connected: Callable[[], None],
+    measure: Callable[[float], Awaitable[QualityEstimated | None]],
 ) -> None:
     """End the call when its connection is gone, or is not established in time; ends then, or when cancelled.
 
@@ -33,10 +41,12 @@ async def watch_connection(
         settings: the limits.
         clock: monotonic seconds.
         on_connected: called once it is established.
+        measure: estimates the quality of the window that is over, see `Quality`; takes the time.
     """
     arrivals = watch_arrivals(pc)
     changed = asyncio.Event()
     pc.on("connectionstatechange", changed.set)
+    pc.on("iceconnectionstatechange", partial(_note_ice, pc, call.timeline, clock))
     if not await _connects(pc, changed, settings.connect_timeout_s):
         limit_s = settings.connect_timeout_s
         call.hang_up("never_connected", f"No media connection came about within {limit_s:g} s.", "network")
@@ -50,11 +60,20 @@ async def watch_connection(
             heard_at, packets = clock(), count
         elif clock() - heard_at >= settings.ice_grace_s:
             break
+        if call.quality.is_due(clock()):
+            estimated = await measure(clock())
+            if estimated is not None:
+                call.tell_quality(estimated)
         await _change(changed, ARRIVALS_POLL_S)
     if pc.connectionState == "closed" and clock() - heard_at <= CLOSED_WITHIN_S:
         call.hang_up("caller_left", "The caller closed the connection.", "caller")
     else:
         call.hang_up("ice_lost", "The connection to the caller was lost.", "network")
+
+
+def _note_ice(pc: RTCPeerConnection, timeline: Timeline, clock: Clock) -> None:
+    if pc.iceConnectionState == "completed":
+        timeline.reach("ice", clock())
 
 
 async def _connects(pc: RTCPeerConnection, changed: asyncio.Event, limit_s: float) -> bool:

@@ -58,7 +58,8 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
         answer: a description whose audio sections have the codecs that both sides take.
     """
     spoken = _section(answer, offered.speaking_mid).payloads()
-    leg.call.voice.use_codec(next(iter(spoken.values())))
+    leg.codec = next(iter(spoken.values()))
+    leg.call.voice.use_codec(leg.codec)
     transceiver = _transceiver(leg.pc, offered.hearing_mid)
     keys = dict.fromkeys(sdp.key_clocks_hz(offered.section(offered.hearing_mid)), dtmf.NAME)
     if transceiver.receiver.track is not None:
@@ -68,6 +69,7 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
             hear=leg.call.hear,
             press=leg.call.press,
             clock=monotonic,
+            tap=leg.call.tap,
             capture=leg.call.capture,
         )
 

@@ -152,6 +152,24 @@ async def test_the_page_tells_of_the_model_and_of_the_limits(chromium: BrowserFa
         await tell(page, type="usage-reported", tokens=tokens, cost_usd=None)
         await expect(page.locator("#usage")).to_contain_text("no price known")
 
+        await tell(page, type="agent-responded", generation=1, response_ms=1, typed=False)  # an older service
+        await expect(page.locator("#answers")).to_be_hidden()
+        stages = {"uplink_ms": 0.6, "model_ms": 512.9, "tools_ms": 250.0, "voice_ms": 0.0, "downlink_ms": 0.8}
+        for number in range(2, 12):
+            await tell(page, type="agent-responded", generation=number, response_ms=764, typed=False, stages=stages)
+        answers = page.locator("#answers > li")
+        await expect(answers).to_have_count(8)
+        await expect(answers.last).to_have_text(
+            "764 ms: sent to the model 0.6 ms, model 513 ms, tools 250 ms, sent to you 0.8 ms"
+        )
+        widths = [
+            round(await part.evaluate("part => part.offsetWidth"))
+            for part in await answers.last.locator(".stages > *").all()
+        ]
+        assert len(widths) == 4
+        assert widths[1] > 1.8 * widths[2] > 10 * widths[0] > 0
+        await take_screenshot(page, tmp_path, "answers-dark")
+
         await tell(page, type="call-ended", reason="max_duration", detail="It has lasted long.", fault="operator")
         banner = page.locator("#error-banner")
         await expect(banner).to_have_text(re.compile("The call reached a limit. It has lasted long."))

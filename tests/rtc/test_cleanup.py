@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
@@ -23,9 +24,12 @@ from aiortc import (
     RTCSessionDescription,
 )
 
+from agent.author.agent import Agent
 from agent.call.call import Call
+from agent.call.setup import AgentSetup
 from agent.call.tool_calls import ToolCalls
-from agent.emulator import Emulator
+from agent.emulator import CallFunction, Emulator, Reply, Say, Turn, running_emulator
+from agent.live.client import live_client
 from agent.live.link import LiveLink
 from agent.live.pulse import WatchedConnection
 from agent.live.session import LiveSession
@@ -34,18 +38,25 @@ from agent.media.inbound import PacketInlet
 from agent.media.tap.ice import GuardedProtocol
 from agent.media.track import AgentVoiceTrack
 from agent.media.video import VideoSource
+from agent.settings import Settings
+from agent.tools.context import CallContext
 from signaling.client.caller import call_service
+from signaling.phone import twilio
+from signaling.phone.caller_id import CallerId
+from signaling.phone.janus import Handle, Janus
+from signaling.phone.sip_call import SipCall, SipLeg
+from signaling.phone.stream import StreamLeg
 from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
 from tests.support.http import SDP
-from tests.support.service import ServiceFactory
+from tests.support.service import ServiceFactory, emulator_endpoint, service_for
 
 CYCLES = 50
 OF_A_CALL = {
     *(Call, ClientLeg, AgentVoiceTrack, PacketInlet, VoiceEncoder, VideoSource, ToolCalls, LiveLink, LiveSession),
     *(RTCPeerConnection, RTCDtlsTransport, RTCIceTransport, RTCRtpReceiver, RTCRtpSender, RTCSctpTransport),
-    *(Connection, GuardedProtocol, WatchedConnection),
+    *(Connection, GuardedProtocol, WatchedConnection, StreamLeg, SipLeg, SipCall),
 }
 "Classes of which a call has an object or more, the caller's half of it included."
 
@@ -182,6 +193,80 @@ async def test_whatever_way_it_ended(service: ServiceFactory, stage: Callable[[s
     async with service(connect_timeout_s=0.5) as url:
         with held_together() as held:
             await stage(url)
+            await asyncio.wait_for(gone(url), 10)
+        assert held() == Counter()
+
+
+async def test_a_call_of_a_carriers_media_stream_goes_as_well(service: ServiceFactory) -> None:
+    async with service(twilio_auth_token="the-auth-token") as url:
+        with held_together() as held:
+            await phone_by_a_carrier(url, "the-auth-token")
+            await asyncio.wait_for(gone(url), 10)
+        assert held() == Counter()
+
+
+async def phone_by_a_carrier(url: str, token: str) -> None:
+    endpoint = url.replace("http:", "ws:") + "twilio"
+    signature = twilio.signature(token, endpoint.replace("ws:", "wss:"))
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(endpoint, headers={"X-Twilio-Signature": signature}) as socket,
+    ):
+        await socket.send_json({"event": "connected"})
+        start = {
+            "streamSid": "MZ1",
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        }
+        await socket.send_json({"event": "start", "streamSid": "MZ1", "start": start})
+        async with aiohttp.ClientSession(url) as client, asyncio.timeout(5):
+            while True:
+                async with client.get("/readyz") as response:
+                    if (await response.json())["calls"]:
+                        break
+                await asyncio.sleep(0.02)
+
+
+async def test_a_call_of_the_sip_gateway_goes_as_well(emulator: Emulator) -> None:
+    """Its tools know the telephone, which knows its leg."""
+    settings = Settings(send_dtmf=True)
+    client = live_client(emulator_endpoint(emulator), settings)
+
+    def ring_and_hang_up() -> None:
+        phone = SipCall(Handle(cast(Janus, None), 1), CallerId("inbound", "sip:a", "sip:b"), settings)
+        call = Call("c", client=client, setup=AgentSetup.of(settings, phone.options().tools))
+        leg = phone.make_leg(call, RTCPeerConnection())
+        phone.begin(leg)
+        assert {type(each) for each in gc.get_objects()} >= {Call, SipLeg, SipCall}
+        leg.let_go()
+
+    with held_together() as held:
+        ring_and_hang_up()
+        assert not held().keys() & {"Call", "SipLeg", "SipCall", "ToolCalls", "LiveLink"}
+
+
+async def test_a_call_whose_agent_was_given_tools_that_know_it_goes_as_well() -> None:
+    async def change(call: CallContext) -> str:
+        """Change."""
+
+        def whoever() -> str:
+            """Say who calls."""
+            return str(call.caller)
+
+        call.change_agent("Be kind.", [whoever])
+        return "changed"
+
+    def script(turn: Turn) -> Reply:
+        return (CallFunction("change", {}),) if turn.text == "change" else (Say("Hello."),)
+
+    async def have_it_change(url: str) -> None:
+        async with call_service(url) as caller:
+            await caller.message("bot-ready")
+            caller.type("change")
+            await caller.message("bot-started-speaking")
+
+    async with running_emulator(on_turn=script) as model, service_for(model, Agent(tools=(change,))) as url:
+        with held_together() as held:
+            await have_it_change(url)
             await asyncio.wait_for(gone(url), 10)
         assert held() == Counter()
 

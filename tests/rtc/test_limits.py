@@ -11,6 +11,7 @@ import aiohttp
 import numpy as np
 import pytest
 
+from agent.dialog.goodbye import GOODBYE_S
 from agent.emulator import Play, Turn, running_emulator
 from agent.emulator.model import phrases
 from agent.errors import ConfigError, OfferError
@@ -118,7 +119,7 @@ async def test_an_agent_that_speaks_for_long_is_not_idle() -> None:
     log="ended: max_duration",
 )
 async def test_a_model_that_says_no_goodbye_does_not_hold_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.call.farewell.GOODBYE_S", 0.5)
+    monkeypatch.setitem(GOODBYE_S, "reply", 0.5)
 
     def silent(_turn: Turn) -> tuple[Play, ...]:
         return (Play(np.zeros(0, np.int16)),)

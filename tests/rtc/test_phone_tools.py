@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from agent import events
-from agent.call import farewell
 from agent.call.call import Call
 from agent.call.setup import AgentSetup
+from agent.dialog.goodbye import GOODBYE_S
 from agent.emulator import Emulator
 from agent.errors import GatewayError, ToolError
 from agent.live.client import live_client
@@ -75,7 +75,7 @@ async def test_the_goodbye_is_heard_before_the_hang_up(call: Call) -> None:
 
 
 async def test_a_goodbye_that_never_ends_is_cut(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(farewell, "GOODBYE_S", 0.2)
+    monkeypatch.setitem(GOODBYE_S, "spoken", 0.2)
     handset = Handset()
     call.playout.push(np.ones(24_000, np.int16), generation=1)
     await tools(handset, call)["end_call"].function()
@@ -109,7 +109,7 @@ async def test_a_caller_is_transferred_to_allowed_telephones_only(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A caller can talk a model into a lot; a refusal does not wait for the agent's last word."""
-    monkeypatch.setattr(farewell, "GOODBYE_S", 60.0)
+    monkeypatch.setitem(GOODBYE_S, "spoken", 60.0)
     handset = Handset()
     transfer = tools(handset, call)["transfer"].function
     call.playout.push(np.ones(24_000, np.int16), generation=1)

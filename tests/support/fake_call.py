@@ -86,3 +86,9 @@ class FakeCall:
 
     def end_call(self) -> None:
         self.asked.append(("end_call",))
+
+    def pause_recording(self) -> None:
+        self.asked.append(("pause_recording",))
+
+    def resume_recording(self) -> None:
+        self.asked.append(("resume_recording",))

@@ -307,3 +307,4 @@ async def test_a_server_that_reads_nothing_but_goes_on_sending(monkeypatch: pyte
         await talk.until(events.SessionLost)
         (lost,) = [event for event in talk.events if isinstance(event, events.SessionLost)]
         assert lost.detail == "the Live server has stopped reading"
+        await talk.until(events.SessionReplaced)  # the first one never learns that it was left

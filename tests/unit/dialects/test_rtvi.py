@@ -25,6 +25,38 @@ def ended(outcome: str) -> dict[str, Any]:
 EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.AgentReady("gemini-live-x", offline_demo=False), []),
     (
+        events.CallSetUp(events.SetUpStages(9.5, 60.2, 0.0)),
+        [
+            (
+                "server-message",
+                {
+                    "type": "call-set-up",
+                    "stages": {"answer_ms": 9.5, "media_ms": 60.2, "agent_ms": 0.0, "first_audio_ms": None},
+                },
+            )
+        ],
+    ),
+    (
+        events.QualityEstimated(4.35, None, 0.0, None, 2.5, None, 40.0),
+        [
+            (
+                "server-message",
+                {
+                    "type": "quality-estimated",
+                    "mos_in": 4.35,
+                    "mos_out": None,
+                    "loss_in_percent": 0.0,
+                    "loss_out_percent": None,
+                    "jitter_in_ms": 2.5,
+                    "jitter_out_ms": None,
+                    "rtt_ms": 40.0,
+                },
+            )
+        ],
+    ),
+    (events.AgentFirstHeard(810.5), []),
+    (events.VoiceFlushed(12.5), []),
+    (
         events.AgentStateChanged("thinking"),
         [("server-message", {"type": "agent-state", "state": "thinking"})],
     ),
@@ -33,11 +65,23 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
     (events.AgentStartedSpeaking(1), [("bot-started-speaking", None)]),
     (events.AgentStoppedSpeaking(1), [("bot-stopped-speaking", None)]),
     (
-        events.AgentResponded(1, 640, typed=False),
+        events.AgentResponded(1, 640, typed=False, stages=events.Stages(0.6, 512.9, 125.7, 0.0, 0.8)),
         [
             (
                 "server-message",
-                {"type": "agent-responded", "generation": 1, "response_ms": 640, "typed": False},
+                {
+                    "type": "agent-responded",
+                    "generation": 1,
+                    "response_ms": 640,
+                    "typed": False,
+                    "stages": {
+                        "uplink_ms": 0.6,
+                        "model_ms": 512.9,
+                        "tools_ms": 125.7,
+                        "voice_ms": 0.0,
+                        "downlink_ms": 0.8,
+                    },
+                },
             )
         ],
     ),
@@ -259,6 +303,14 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
             )
         ],
     ),
+    (events.RecordingStarted("2026/12/01/c1.webm"), [("server-message", {"type": "recording-started"})]),
+    (events.RecordingPaused(), [("server-message", {"type": "recording-paused"})]),
+    (events.RecordingResumed(), [("server-message", {"type": "recording-resumed"})]),
+    (
+        events.RecordingFailed("2026/12/01/c1.webm", "The disk is full."),
+        [("server-message", {"type": "recording-failed"})],
+    ),
+    (events.RecordingStored("2026/12/01/c1.webm", 9, 8, 7), [("server-message", {"type": "recording-stored"})]),
     (
         events.CallEnded("live_refused", "Check the key.", "operator"),
         [

@@ -100,12 +100,13 @@ class Called:
         self.now = 0.0
         self.told: list[Any] = []
         self.ended: list[str] = []
+        self.started: list[str] = []
         ports = CallPorts(
             "c1",
             lambda: self.now,
             act=lambda _outcomes: None,
             send=self.told.append,
-            start=lambda _work, _name: None,
+            start=lambda _work, name: self.started.append(name),
             hang_up=lambda reason, _detail, _fault: self.ended.append(reason),
         )
         meter, farewell = Meter(price_of(KNOWN, "gemini-3.8-live")), Farewell(ports, Playout(), writes=False)
@@ -126,6 +127,27 @@ def test_time_and_money_of_a_call_are_charged_once() -> None:
         account = budgets.accounts[TOTAL]
         assert account.used_minutes(call.now) == pytest.approx(3)
         assert account.usd(call.now) == pytest.approx(float(3 * (Decimal("0.03") + Decimal("0.012"))))
+
+    asyncio.run(scenario())
+
+
+def test_time_is_charged_while_the_goodbye_is_awaited() -> None:
+    async def scenario() -> None:
+        budgets = Budgets(budget_usd=None, minutes=3)
+        call = Called(budgets.purse(None))
+        keeping = asyncio.create_task(call.limits.keep())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            call.now += 60
+            call.limits.bill(Usage({"AUDIO": 1}, {}))
+        await asyncio.sleep(0)
+        assert call.started == ["goodbye"]
+        call.now += 6
+        call.limits.note(events.AgentStartedSpeaking(1))
+        await asyncio.sleep(0)
+        assert budgets.accounts[TOTAL].used_minutes(call.now) == pytest.approx(3.1)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
     asyncio.run(scenario())
 

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.dialog.goodbye import GOODBYE_S, Goodbye
+from agent.dialog.goodbye import GOODBYE_S as LAST_WORDS_S
+from agent.dialog.goodbye import Goodbye
 from agent.dialog.limits import QUIET_WAIT_S, Limits, SayGoodbye
 
+GOODBYE_S = LAST_WORDS_S["reply"]
 NOTHING = (None, 0.0, 0.0)
 
 

@@ -75,7 +75,8 @@ def test_a_file_that_is_there_already_is_not_touched(tmp_path: Path, caplog: pyt
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", gzip.compress(b""), gzip.compress(b"hello"), gzip.compress(b"{}\n")]
+    "content",
+    [b"", b"hello", gzip.compress(b"", mtime=0), gzip.compress(b"hello", mtime=0), gzip.compress(b"{}\n", mtime=0)],
 )
 def test_what_is_no_capture_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd"

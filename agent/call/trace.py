@@ -1,0 +1,50 @@
+"""Which trace (W3C Trace Context) a call belongs to, by which its operator finds it everywhere. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_NOTHING = frozenset("0")
+
+
+@dataclass(frozen=True, slots=True)
+class SpanName:
+    """A span of another program.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+    """
+
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The trace of a call.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        parent: the span that led to the call, in the same trace; None for a trace that begins here.
+        link: a span that is said to have led to it, by somebody whose word does not count.
+    """
+
+    trace_id: str
+    parent: SpanName | None = None
+    link: SpanName | None = None
+
+
+def read_traceparent(header: str) -> SpanName | None:
+    """Return the span that a ``traceparent`` header names (W3C Trace Context, 3.2); None if it is not valid.
+
+    Args:
+        header: untrusted.
+    """
+    match = _TRACEPARENT.fullmatch(header.strip()[:512])
+    if match is None or (header.strip().startswith("00") and len(header.strip()) != 55):
+        return None
+    trace_id, span_id = match[1], match[2]
+    return None if _NOTHING in (set(trace_id), set(span_id)) else SpanName(trace_id, span_id)

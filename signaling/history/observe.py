@@ -1,0 +1,244 @@
+"""Turn what happens in calls into what is kept of them.
+
+A `CallKeeper` observes one call, on the loop's thread and without waiting: `History` queues what it is told. Times
+are counted from the call's beginning by its own monotonic clock, so that setting the clock does not reorder a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agent import events
+from agent.clock import Clock, unix
+from signaling.dialects.mask import redacted
+from signaling.history.history import History
+from signaling.history.record import CallEnd, CallStart, ToolUse, Turn
+from signaling.webrtc.leg import Leg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a call has come to.
+
+    Attributes:
+        interruptions: how often what the agent said was cut off.
+        cost_usd: by the price list; None if the model's price is not known.
+        tokens: by direction and modality.
+        stats: the call's counters that are not 0.
+        marks: what happened when, as `agent.call.timeline.Timeline.to_json`.
+        mos_in: mean opinion score of what came from the caller, 1 to 5: an estimate; None if nothing did.
+        mos_out: the same of what the caller got.
+    """
+
+    interruptions: int = 0
+    cost_usd: float | None = None
+    tokens: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    marks: Sequence[Mapping[str, Any]] = ()
+    mos_in: float | None = None
+    mos_out: float | None = None
+
+
+def watcher_of(history: History, clock: Clock = unix) -> Callable[[Leg], None]:
+    """Return what has a call kept that is about to run; for `Calls.watchers`.
+
+    Args:
+        history: where it is kept.
+        clock: Unix seconds; asked once per call.
+    """
+
+    def watch(leg: Leg) -> None:
+        call = leg.call
+        began_s = clock() - call.duration_s
+        start = start_of_call(leg, round(began_s * 1000))
+        keeper = CallKeeper(
+            history, start, lambda: round((began_s + call.duration_s) * 1000), lambda: figures_of(leg)
+        )
+        call.observe(keeper.note)
+
+    return watch
+
+
+def start_of_call(leg: Leg, started_ms: int) -> CallStart:
+    """Return what is known of a call as it begins.
+
+    Args:
+        leg: what carries it.
+        started_ms: Unix milliseconds.
+    """
+    call = leg.call
+    phone = leg.describe().get("phone", {})
+    return CallStart(
+        call_id=call.call_id,
+        started_ms=started_ms,
+        model=call.model,
+        direction="outbound" if phone.get("direction") == "outbound" else "inbound",
+        caller=phone.get("caller") or call.caller,
+        callee=phone.get("callee") or None,
+        codec=call.voice.codec,
+        trace_id=call.trace.trace_id,
+    )
+
+
+def figures_of(leg: Leg) -> Figures:
+    """Return what a call has come to by now."""
+    call = leg.call
+    spent = call.meter.total()
+    counted = ((name, round(value, 3)) for name, value in asdict(leg.stats()).items())
+    return Figures(
+        interruptions=call.counts.interruptions,
+        cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
+        tokens=spent.by_direction(),
+        stats={name: value for name, value in counted if value},
+        marks=call.timeline.to_json(),
+        mos_in=call.quality.heard.mean,
+        mos_out=call.quality.sent.mean,
+    )
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A turn that is not final, or a tool that runs."""
+
+    at_ms: int
+    heard: bool = False
+    arguments: Any = field(default=None, repr=False)
+
+
+class CallKeeper:
+    """Keeps one call; that it has begun is noted at once.
+
+    Args:
+        history: where it is kept.
+        start: the call.
+        now_ms: Unix milliseconds that never go back.
+        figures: returns what the call has come to.
+    """
+
+    def __init__(
+        self, history: History, start: CallStart, now_ms: Callable[[], int], figures: Callable[[], Figures]
+    ) -> None:
+        self._history, self._call, self._now_ms, self._figures = history, start, now_ms, figures
+        self._caller_turns: dict[str, _Begun] = {}
+        self._agent_turns: dict[str, _Begun] = {}
+        self._tools: dict[str, _Begun] = {}
+        self._turns = 0
+        self._caller_began_ms: int | None = None  # to say what no turn has yet
+        self._caller_stopped_ms: int | None = None  # None while the caller speaks
+        self._agent_began_ms: int | None = None  # to say what no turn has yet
+        self._response_ms: int | None = None  # of the agent's turn that is to become final next
+        history.started(start)
+
+    def note(self, event: events.Event) -> None:
+        """Take an event of the call."""
+        match event:
+            case events.CallerStartedSpeaking():
+                if self._caller_began_ms is None:
+                    self._caller_began_ms = self._now_ms()
+                self._caller_stopped_ms = None
+            case events.CallerStoppedSpeaking():
+                self._caller_stopped_ms = self._now_ms()
+            case events.CallerTranscribed():
+                self._note_caller(event)
+            case events.AgentStartedSpeaking():
+                self._note_voice()
+            case events.AgentResponded():
+                self._response_ms = event.response_ms
+            case events.AgentTranscribed():
+                self._note_agent(event)
+            case events.ToolCalled():
+                arguments = redacted(dict(event.arguments), event.report.masked)
+                self._tools[event.call_id] = _Begun(self._now_ms(), arguments=arguments)
+            case events.ToolFinished():
+                self._note_tool(event)
+            case events.CallEnded():
+                self._note_end(event)
+
+    def _note_caller(self, event: events.CallerTranscribed) -> None:
+        now_ms = self._now_ms()
+        turn = self._caller_turns.get(event.turn_id)
+        if turn is None:
+            began_ms = None
+            if not event.typed:
+                began_ms, self._caller_began_ms = self._caller_began_ms, None
+            turn = self._caller_turns[event.turn_id] = _Begun(now_ms if began_ms is None else began_ms)
+        if event.final:
+            del self._caller_turns[event.turn_id]
+            stopped_ms = None if event.typed else self._caller_stopped_ms
+            self._turns += 1
+            kept = Turn(
+                turn_id=event.turn_id,
+                speaker="caller",
+                started_ms=turn.at_ms,
+                ended_ms=now_ms if stopped_ms is None else max(turn.at_ms, stopped_ms),
+                text=event.text,
+                typed=event.typed,
+            )
+            self._history.turn(self._call, kept)
+
+    def _note_voice(self) -> None:
+        """The agent is heard from now on: a turn whose words came before its sound begins only now."""
+        now_ms = self._now_ms()
+        silent = next((turn for turn in self._agent_turns.values() if not turn.heard), None)
+        if silent is None:
+            self._agent_began_ms = now_ms
+        else:
+            silent.at_ms, silent.heard = now_ms, True
+
+    def _note_agent(self, event: events.AgentTranscribed) -> None:
+        now_ms = self._now_ms()
+        turn = self._agent_turns.get(event.turn_id)
+        if turn is None:
+            began_ms, self._agent_began_ms = self._agent_began_ms, None
+            heard = began_ms is not None
+            turn = self._agent_turns[event.turn_id] = _Begun(now_ms if began_ms is None else began_ms, heard)
+        if event.final:
+            del self._agent_turns[event.turn_id]
+            response_ms, self._response_ms = self._response_ms, None
+            self._turns += 1
+            kept = Turn(
+                turn_id=event.turn_id,
+                speaker="agent",
+                started_ms=turn.at_ms,
+                ended_ms=now_ms,
+                text=event.text,
+                unheard=event.unheard_text,
+                interrupted=event.interrupted,
+                estimated=event.estimated,
+                response_ms=response_ms,
+            )
+            self._history.turn(self._call, kept)
+
+    def _note_tool(self, event: events.ToolFinished) -> None:
+        now_ms = self._now_ms()
+        tool = self._tools.pop(event.call_id, None) or _Begun(now_ms)
+        use = ToolUse(
+            key=event.call_id,
+            name=event.name,
+            started_ms=tool.at_ms,
+            ended_ms=now_ms,
+            outcome=event.outcome,
+            arguments=tool.arguments,
+            result=redacted(event.result, event.report.masked),
+        )
+        self._history.tool(self._call, use)
+
+    def _note_end(self, event: events.CallEnded) -> None:
+        figures = self._figures()
+        end = CallEnd(
+            ended_ms=self._now_ms(),
+            reason=event.reason,
+            detail=event.detail,
+            fault=event.fault,
+            turns=self._turns,
+            interruptions=figures.interruptions,
+            cost_usd=figures.cost_usd,
+            tokens=figures.tokens,
+            stats=figures.stats,
+            marks=figures.marks,
+            mos_in=figures.mos_in,
+            mos_out=figures.mos_out,
+        )
+        self._history.ended(self._call, end)

@@ -1,0 +1,48 @@
+"""Read what a peer connection knows about the quality of a call; see `agent.call.quality`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiortc import RTCPeerConnection
+
+from agent.call.quality import Inbound, Outbound, Quality
+from agent.events import QualityEstimated
+from agent.media.inbound import Ear
+
+CLOCK_HZ = {"opus": 48_000}
+TELEPHONE_CLOCK_HZ = 8_000  # of G.722 too (RFC 3551 section 4.5.2)
+
+
+async def measure(
+    quality: Quality, pc: RTCPeerConnection, ear: Ear | None, codec: str, now: float
+) -> QualityEstimated | None:
+    """Estimate the window that is over; return nothing if there is nothing to go by.
+
+    Args:
+        quality: of the call.
+        pc: the call's connection.
+        ear: where the caller is heard.
+        codec: the audio codec's name in SDP.
+        now: monotonic seconds.
+    """
+    ticks_per_ms = CLOCK_HZ.get(codec.lower(), TELEPHONE_CLOCK_HZ) / 1000
+    reports: dict[str, Any] = {}
+    for transceiver in pc.getTransceivers():
+        if transceiver.kind == "audio":
+            for end in (transceiver.receiver, transceiver.sender):
+                reports |= {report.type: report for report in (await end.getStats()).values()}
+    came, seen, sent = (reports.get(kind) for kind in ("inbound-rtp", "remote-inbound-rtp", "outbound-rtp"))
+    inbound = Inbound(
+        received=0 if came is None else came.packetsReceived,
+        lost=0 if came is None else came.packetsLost,
+        jitter_ms=0.0 if came is None else came.jitter / ticks_per_ms,
+    )
+    if ear is not None and ear.tapped:  # what was there when it was due is what counts
+        packets = ear.packets()
+        inbound = Inbound(packets.received, packets.lost, inbound.jitter_ms)
+    if seen is None or sent is None:
+        return quality.close_window(inbound, None, None, codec, now)
+    outbound = Outbound(sent.packetsSent, seen.packetsLost, seen.jitter / ticks_per_ms, seen.timestamp)
+    rtt_ms = None if seen.roundTripTime is None else seen.roundTripTime * 1000
+    return quality.close_window(inbound, outbound, rtt_ms, codec, now)
