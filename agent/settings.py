@@ -55,6 +55,7 @@ GROUPS = {
     "record": "Recording",
     "budget_usd": "Cost and time limits",
     "summary_model": "After the call",
+    "capture_folder": "Captures",
     "janus_url": "Telephones",
     "history_url": "History, recordings and webhooks",
     "otlp_endpoint": "Traces",
@@ -317,6 +318,13 @@ class Settings(BaseSettings):
         "gemini-3.8-flash",
         min_length=1,
         description="The model that sums up calls, if the agent's file asks for it.",
+    )
+
+    # what happened
+    capture_folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder for captures of all calls, words and sound, to replay; off if unset.",
     )
 
     # telephones

@@ -83,6 +83,19 @@ FOLDERS = {
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
     ),
+    "agent.replay": Folder(
+        (
+            "agent.call",
+            "agent.dialog",
+            "agent.emulator",
+            "agent.emulator.wire",
+            "agent.live",
+            "agent.media",
+            "agent.tools",
+        ),
+        needs=("aiortc", "numpy", "pydantic"),
+        edge=("as_test", "file", "loop", "run", "writer"),
+    ),
     "agent.record": Folder(needs=("av", "numpy"), edge=("file", "recorder", "repair")),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
@@ -119,7 +132,7 @@ FOLDERS = {
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "agent.record", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "agent.record", "agent.replay", "signaling.http", "signaling.process"),
         needs=("aiortc",),
         edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
@@ -159,6 +172,7 @@ FOLDERS = {
             "agent.live",
             "agent.media",
             "agent.media.tap",
+            "agent.replay",
             "signaling",
             "signaling.client",
             "signaling.history",

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 from agent import events
+from agent.call.captured import capture_call
 from agent.call.host import ToolRates
 from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
@@ -35,6 +36,7 @@ from agent.call.stats import CallCounts
 from agent.call.stopwatch import Stopwatch
 from agent.call.trace import Trace
 from agent.call.wiring import wired
+from agent.capture import Capture
 from agent.clock import Clock, monotonic, unix
 from agent.dialog.budget import Meter
 from agent.dialog.daily import Purse
@@ -65,6 +67,7 @@ class Call:
         trace: what it belongs to; None begins one.
         recording: takes what both sides say; None if the call is not recorded.
         clock: monotonic seconds.
+        capture: notes what happens, for a replay; None if nobody wants one.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Call:
         trace: Trace | None = None,
         recording: Recording | None = None,
         clock: Clock = monotonic,
+        capture: Capture | None = None,
     ) -> None:
         settings = setup.settings
         self.call_id, self.caller, self.model = call_id, caller, settings.model
@@ -103,7 +107,7 @@ class Call:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.observers = Observers(call_id)
-        self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self.hang_up)
+        self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self._hang_up, capture)
         parts = wired(
             self,
             self._ports,
@@ -143,6 +147,10 @@ class Call:
             self.voice.tap = recording.agent
         self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
         "Takes the caller's packets for the recording."
+        self.capture = capture
+        "Notes what happens, for a replay; None if nobody wants one."
+        if capture is not None:
+            capture_call(self, capture)
         for part in (self.stopwatch, limits, self.counts, self.farewell, self._greeting):
             self.observe(part.note)
 
@@ -231,11 +239,18 @@ class Call:
 
     def hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         """End the call; the first reason counts. See `events.CallEnded`."""
+        if self.capture is not None:
+            self.capture.note("ask", "hang_up", (reason, detail, fault), {})
+        self._hang_up(reason, detail, fault)
+
+    def _hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
     def media_flows(self) -> None:
         """Note that the caller can hear the agent from now on."""
+        if self.capture is not None:
+            self.capture.note("ask", "media_flows", (), {})
         self._greeting.media_flows()
         self._carry_out(self.stopwatch.media_flows())
 
@@ -258,6 +273,8 @@ class Call:
 
         To be called once it is over, or will never run: nobody is told anything any more.
         """
+        if self.capture is not None:
+            self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
         if self.recording is not None:

@@ -104,6 +104,7 @@ class Sessions:
             rng=random.Random(ports.call_id),  # noqa: S311  jitter of attempts
             opening=self._opening(kept),
             confirmed=setup.session(),
+            capture=ports.capture,
         )
 
     @property

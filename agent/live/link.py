@@ -19,6 +19,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from agent.capture import Capture
 from agent.clock import Clock
 from agent.errors import LiveError
 from agent.events import RefusedInput, SessionReplaced
@@ -57,6 +58,7 @@ class LiveLink:
         rng: for the jitter of the back-off.
         opening: how the first session begins.
         confirmed: a set-up that the server is known to take, should it refuse the other; None for the same.
+        capture: notes what is said on both sides, for a replay.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class LiveLink:
         rng: random.Random,
         opening: Opening = FRESH,
         confirmed: SessionSetup | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.uplink = uplink
         self.unreadable_messages = 0
@@ -87,6 +90,7 @@ class LiveLink:
         self._client = client
         self.setup = setup
         "What sessions are set up with from now on."
+        self._capture = capture
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(setup.settings.recovery_s, rng.uniform)
@@ -194,6 +198,7 @@ class LiveLink:
             refusals=self._refusals,
             on_unsendable=self._unsendable_came,
             on_named=self._session_named,
+            capture=self._capture,
         )
         session = LiveSession(self._client, self.setup, ports)
         self._session = session
