@@ -34,6 +34,7 @@ from agent.call.routing import Routing
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
 from agent.call.stopwatch import Stopwatch
+from agent.call.taping import Taping
 from agent.call.trace import Trace
 from agent.call.wiring import wired
 from agent.capture import Capture
@@ -44,7 +45,7 @@ from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
-from agent.media.inbound import Ear, InletTap
+from agent.media.inbound import Ear
 from agent.record.recorder import Recording
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Call:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.observers = Observers(call_id)
-        self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self._hang_up, capture)
+        self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self.hang_up, capture)
         parts = wired(
             self,
             self._ports,
@@ -123,9 +124,7 @@ class Call:
         self.conversation, self.tools, self.briefing = parts.conversation, parts.tools, parts.briefing
         self.hearing, self.sight, self.speaking = parts.hearing, parts.sight, parts.speaking
         self.sessions, self.farewell, self._greeting = parts.sessions, parts.farewell, parts.greeting
-        self.timeline = parts.timeline
-        "When what happened."
-        self.stopwatch = Stopwatch(self.timeline, clock)
+        self.timeline, self.stopwatch = parts.timeline, Stopwatch(parts.timeline, clock)
         limits = CallLimits(self._ports, settings, self.meter, self.farewell, purse=purse)
         self._keep_limits = limits.keep
         self._routing = Routing(self._ports, parts, limits, wants_thoughts=settings.include_thoughts)
@@ -141,12 +140,8 @@ class Call:
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
         self.say, self.add_to_context = self.briefing.say, self.briefing.add_to_context
         self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
-        self.recording = recording
-        if recording is not None:
-            recording.tell = lambda event: self._carry_out([event])
-            self.voice.tap = recording.agent
-        self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
-        "Takes the caller's packets for the recording."
+        self.taping, self.recording = Taping(self._ports, self.voice, recording), recording
+        self.pause_recording, self.resume_recording = self.taping.pause, self.taping.resume
         self.capture = capture
         "Notes what happens, for a replay; None if nobody wants one."
         if capture is not None:
@@ -168,10 +163,6 @@ class Call:
     def ended(self) -> events.CallEnded | None:
         """How the call ended; None until it is over."""
         return self.observers.ended
-
-    def now(self) -> float:
-        """Return monotonic seconds, by the call's clock."""
-        return self._clock()
 
     @property
     def duration_s(self) -> float:
@@ -232,41 +223,23 @@ class Call:
         finally:
             self.voice.stop()
             await self.tools.end()
-            if self.recording is not None:
-                await self.recording.end()
+            await self.taping.end()
         self._carry_out([*self.conversation.end(), ended])
         return ended
 
     def hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         """End the call; the first reason counts. See `events.CallEnded`."""
-        if self.capture is not None:
-            self.capture.note("ask", "hang_up", (reason, detail, fault), {})
-        self._hang_up(reason, detail, fault)
-
-    def _hang_up(self, reason: str, detail: str, fault: events.Fault) -> None:
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
     def media_flows(self) -> None:
         """Note that the caller can hear the agent from now on."""
-        if self.capture is not None:
-            self.capture.note("ask", "media_flows", (), {})
         self._greeting.media_flows()
         self._carry_out(self.stopwatch.media_flows())
 
     def tell_quality(self, estimated: events.QualityEstimated) -> None:
         """Tell how well caller and agent hear each other."""
         self._carry_out([estimated])
-
-    def pause_recording(self) -> None:
-        """Record nothing of what is said from now on, on either side; does nothing if nothing is recorded."""
-        if self.recording is not None:
-            self.recording.pause()
-
-    def resume_recording(self) -> None:
-        """Record what is said again."""
-        if self.recording is not None:
-            self.recording.resume()
 
     def let_go(self) -> None:
         """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
@@ -277,13 +250,9 @@ class Call:
             self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
-        if self.recording is not None:
-            self.recording.let_go()
         self.eyes.clear()
-        for part in (self.voice, self.hearing, self.live, self.tools):
+        for part in (self.voice, self.hearing, self.live, self.tools, self.taping):
             part.let_go()
-
-    # what follows
 
     def _carry_out(self, outcomes: Outcomes) -> None:
         """Tell the observers what happened, and do what follows, in order."""
@@ -320,8 +289,6 @@ class Call:
     def _send(self, item: Item) -> None:
         self.sessions.send(item)
         self._settle()
-
-    # tasks
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         if self._group is None or self._end.done():

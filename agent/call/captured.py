@@ -23,4 +23,6 @@ def capture_call(call: Call, capture: Capture) -> None:
     call.change_agent = capture.noting("change_agent", call.change_agent)
     call.end_call = capture.noting("end_call", call.end_call)
     call.send_event = capture.noting("send_event", call.send_event)
+    call.hang_up = capture.noting("hang_up", call.hang_up)  # type: ignore[method-assign]
+    call.media_flows = capture.noting("media_flows", call.media_flows)  # type: ignore[method-assign]
     call.observe(partial(capture.note, "event"))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -128,7 +128,7 @@ class Export:
         )
         parent_id = None if call.trace.parent is None else call.trace.parent.span_id
         spans = CallSpans(about, call.timeline, partial(_figures, call), _new_span_id, parent_id)
-        call.observe(partial(self._note, call.trace, spans, call.now))
+        call.observe(partial(self._note, call.trace, spans))
 
     async def end(self) -> None:
         """Send what waits, within reason; ends after `END_TIMEOUT_S` at most."""
@@ -146,8 +146,8 @@ class Export:
             logger.warning("the last traces did not reach otlp_endpoint in time")
             self._exporter.shutdown()
 
-    def _note(self, trace: Trace, spans: CallSpans, clock: Callable[[], float], event: events.Event) -> None:
-        for span in spans.note(event, clock()):
+    def _note(self, trace: Trace, spans: CallSpans, event: events.Event) -> None:
+        for span in spans.note(event, monotonic()):
             self._processor.on_end(self._readable(trace, span))
 
     def _readable(self, trace: Trace, span: Span) -> ReadableSpan:

@@ -69,7 +69,7 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
             hear=leg.call.hear,
             press=leg.call.press,
             clock=monotonic,
-            tap=leg.call.tap,
+            tap=leg.call.taping.tap,
             capture=leg.call.capture,
         )
 

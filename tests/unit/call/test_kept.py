@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.kept import HANDLE_LIFE_S, KeptCall, read_kept
+from agent.call.kept import HANDLE_LIFE_S, MAX_HANDLE_CHARS, MAX_TURN_CHARS, KeptCall, read_kept
+from agent.dialog.budget import Spent
 from agent.errors import ConfigError
 from agent.spoken import Spoken
 
@@ -28,6 +29,12 @@ KEPT = KeptCall(
     cost_usd=0.0125,
     handle="H-1",
 )
+
+
+def kept_of(**changes: Any) -> KeptCall:
+    """Return what is kept of a call in which this was different."""
+    plain: dict[str, Any] = {"model": "m", "turns": (), "instructions": None, "open_tools": (), "handle": None}
+    return KeptCall.of(**{**plain, "spent": Spent(), "now": 1000.0, **changes})
 
 
 def test_it_comes_back_as_it_was() -> None:
@@ -95,3 +102,38 @@ def test_a_value_that_is_nested_too_deeply_is_none() -> None:
         value = [value]
     with pytest.raises(ConfigError, match="nested too deeply"):
         read_kept(value)
+
+
+@pytest.mark.parametrize("instructions", [None, "x" * MAX_TURN_CHARS, "x" * (MAX_TURN_CHARS + 1), "é" * 500_000])
+def test_long_instructions_are_kept_as_far_as_they_are_taken_back(instructions: str | None) -> None:
+    kept = kept_of(instructions=instructions)
+    assert read_kept(json.loads(json.dumps(kept.to_json()))) == kept
+    assert kept.instructions == (None if instructions is None else instructions[:MAX_TURN_CHARS])
+
+
+def test_a_handle_that_is_too_long_is_left_out_and_not_cut() -> None:
+    assert kept_of(handle="h" * MAX_HANDLE_CHARS).handle == "h" * MAX_HANDLE_CHARS
+    assert kept_of(handle="h" * (MAX_HANDLE_CHARS + 1)).handle is None
+
+
+LENGTHS = st.sampled_from([0, 1, 200, 201, 4096, 4097, 65_536, 65_537])
+TURNS = st.builds(
+    lambda speaker, length, noted: Spoken(speaker, "x" * length, noted=noted),
+    st.sampled_from(["caller", "agent"]),
+    LENGTHS,
+    st.booleans(),
+)
+
+
+@given(st.lists(TURNS, max_size=8), LENGTHS, LENGTHS, LENGTHS, st.lists(LENGTHS, max_size=3), st.integers(0, 300))
+def test_whatever_a_call_was_its_state_is_taken_back(
+    turns: list[Spoken], model: int, instructions: int, handle: int, tools: list[int], further_tools: int
+) -> None:
+    kept = kept_of(
+        model="m" * model,
+        turns=turns,
+        instructions="i" * instructions,
+        handle="h" * handle,
+        open_tools=["t" * length for length in tools] + ["tool"] * further_tools,
+    )
+    assert read_kept(json.loads(json.dumps(kept.to_json()))) == kept

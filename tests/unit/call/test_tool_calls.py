@@ -93,6 +93,51 @@ def test_an_answers_own_scheduling_goes_before_the_tools() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("left", [[], ["another probe"]])
+def test_a_tool_that_runs_is_answered_as_it_was_declared_whoever_the_agent_is_by_then(left: list[str]) -> None:
+    """The agent is changed meanwhile: the tool is gone, or another one has its name."""
+
+    async def scenario() -> None:
+        answer = asyncio.Event()
+
+        async def slow() -> str:
+            await answer.wait()
+            return "done"
+
+        declared = tool(slow, behavior="NON_BLOCKING", scheduling="SILENT", report="full")
+        model = Model(declared)
+        model.calls.call("c1", "probe", {})
+        await settle()
+        assert not model.calls.awaited
+        model.calls.replace([tool(forever, behavior="BLOCKING") for _ in left])
+        assert not model.calls.awaited
+        answer.set()
+        await settle()
+        assert model.told == [ToolResult("c1", "probe", {"output": "done"}, scheduling="SILENT")]
+        assert model.awaited == [False]
+        assert [event.report.level for event in model.events] == ["full", "full"]  # type: ignore[union-attr]
+
+    run(scenario())
+
+
+def test_an_answer_that_was_lost_with_its_session_keeps_its_scheduling() -> None:
+    async def scenario() -> None:
+        async def quick() -> str:
+            return "done"
+
+        model = Model(tool(quick, scheduling="SILENT"))
+        model.calls.call("c1", "probe", {})
+        model.calls.handle_came()
+        await settle()
+        model.calls.replace([])
+        model.calls.session_replaced(())
+        _answer, note = model.told
+        assert isinstance(note, Note)
+        assert not note.wants_reply
+
+    run(scenario())
+
+
 def test_a_silent_answer_that_survives_its_session_asks_for_no_reply() -> None:
     async def scenario() -> None:
         ended = asyncio.Event()
