@@ -55,8 +55,10 @@ GROUPS = {
     "record": "Recording",
     "budget_usd": "Cost and time limits",
     "summary_model": "After the call",
+    "capture_folder": "Captures",
     "janus_url": "Telephones",
     "history_url": "History, recordings and webhooks",
+    "otlp_endpoint": "Traces",
 }
 "The headings in `talkspurt serve --help` and docs/settings.md, keyed by the first setting under each."
 
@@ -318,6 +320,13 @@ class Settings(BaseSettings):
         description="The model that sums up calls, if the agent's file asks for it.",
     )
 
+    # what happened
+    capture_folder: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder for captures of all calls, words and sound, to replay; off if unset.",
+    )
+
     # telephones
     janus_url: str | None = Field(
         None, pattern=r"^wss?://", description="WebSocket URL of the Janus gateway; if unset, SIP is off."
@@ -374,6 +383,14 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = Field(
         False, description="Let webhook_url lead into a private network, and begin with http://."
     )
+
+    # traces
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Collector to which traces of calls are sent, e.g. http://127.0.0.1:4318; if unset, none are.",
+    )
+    trace_content: bool = Field(False, description="Tell the collector what is said, and what tools are given.")
 
     @field_validator("system_instruction", "initial_message", "transcription_vocabulary", mode="before")
     @classmethod
@@ -633,6 +650,8 @@ def _check_together(settings: Settings) -> None:
     ):
         if getattr(settings, one) is not None and getattr(settings, needed) is None:
             raise ConfigError(f"{settings.source(one)}: has no effect without {needed}; set that too")
+    if settings.trace_content and settings.otlp_endpoint is None:
+        raise ConfigError(f"{settings.source('trace_content')}: has no effect without otlp_endpoint; set that too")
     for name in ("vad_start_sensitivity", "vad_end_sensitivity", "vad_prefix_ms", "vad_silence_ms"):
         if settings.vad == "off" and getattr(settings, name) is not None:
             raise ConfigError(f"{settings.source(name)}: has no effect while {settings.source('vad')} is off")

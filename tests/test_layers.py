@@ -57,6 +57,7 @@ FOLDERS = {
             "greeting",
             "hearing",
             "hooks",
+            "host",
             "limits",
             "observers",
             "sessions",
@@ -81,6 +82,19 @@ FOLDERS = {
     ),
     "agent.tools": Folder(
         needs=("mcp", "pydantic", "pydantic_core", "typing_extensions"), edge=("function", "mcp", "runner")
+    ),
+    "agent.replay": Folder(
+        (
+            "agent.call",
+            "agent.dialog",
+            "agent.emulator",
+            "agent.emulator.wire",
+            "agent.live",
+            "agent.media",
+            "agent.tools",
+        ),
+        needs=("aiortc", "numpy", "pydantic"),
+        edge=("as_test", "file", "loop", "run", "writer"),
     ),
     "agent.record": Folder(needs=("av", "numpy"), edge=("file", "recorder", "repair")),
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
@@ -111,13 +125,14 @@ FOLDERS = {
             "signaling.http",
             "signaling.phone",
             "signaling.process",
+            "signaling.traces",
             "signaling.webrtc",
         ),
         needs=("aiohttp",),
         edge=("app", "offline", "prices"),
     ),
     "signaling.webrtc": Folder(
-        (*CALL, "agent.media.tap", "agent.record", "signaling.http", "signaling.process"),
+        (*CALL, "agent.media.tap", "agent.record", "agent.replay", "signaling.http", "signaling.process"),
         needs=("aiortc",),
         edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
@@ -157,6 +172,7 @@ FOLDERS = {
             "agent.live",
             "agent.media",
             "agent.media.tap",
+            "agent.replay",
             "signaling",
             "signaling.client",
             "signaling.history",
@@ -168,9 +184,23 @@ FOLDERS = {
         edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
+        ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
-        edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
+        edge=(
+            "__init__",
+            "complaints",
+            "database",
+            "deliver",
+            "history",
+            "http",
+            "objects",
+            "outbox",
+            "recordings",
+            "retention",
+        ),
+    ),
+    "signaling.traces": Folder(
+        ("agent.call", "signaling.dialects", "signaling.webrtc"), needs=("opentelemetry",), edge=("export",)
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }

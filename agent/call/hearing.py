@@ -64,6 +64,7 @@ class Hearing:
         self.keys_dropped = 0
         "Keys that came faster than anybody or any telephone presses them."
         self._ports = ports
+        self._capture = ports.capture
         self._clock = ports.clock
         self._conversation = conversation
         self._floor = conversation.floor
@@ -98,6 +99,8 @@ class Hearing:
 
     def hear(self, pcm: Pcm) -> None:
         """Take the caller's next audio: int16, shape ``(samples,)``, mono, 16 kHz."""
+        if self._capture is not None:
+            self._capture.note("pcm", pcm)
         if not self._hears:
             self._hears = True
             self._timeline.reach("first_rtp", self._clock())

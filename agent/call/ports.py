@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import events
-from agent.call.conversation import Outcomes
+from agent.call.outcomes import Outcomes
+from agent.capture import Capture
 from agent.clock import Clock
 from agent.isolate import ignore
 from agent.live.uplink import Item
@@ -24,6 +25,7 @@ class CallPorts:
         send: queues something for the model; does not raise, but ends the call.
         start: runs a task that ends with the call, unless that is over; takes its work and its name.
         hang_up: ends the call, see `Call.hang_up`.
+        capture: notes what happens, for a replay; None if nobody wants one.
     """
 
     call_id: str
@@ -32,6 +34,7 @@ class CallPorts:
     send: Callable[[Item], None]
     start: Callable[[Callable[[], Coroutine[Any, Any, None]], str], None]
     hang_up: Callable[[str, str, events.Fault], None]
+    capture: Capture | None = None
 
     def let_go(self) -> None:
         """Forget the call, which is over or will never run."""

@@ -50,6 +50,7 @@ class Speaking:
             on_heard=self._heard,
             on_faded=self._faded,
         )
+        self.voice.capture = ports.capture
         self._ports = ports
         self._conversation = conversation
         self._timeline = timeline

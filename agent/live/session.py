@@ -18,6 +18,7 @@ from google.genai import errors
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosed
 
+from agent.capture import Capture
 from agent.clock import Clock, monotonic
 from agent.live import wire
 from agent.live.config import SessionSetup, connect_config
@@ -73,6 +74,7 @@ class SessionPorts:
         refusals: notes what may be refused, and says what is not sent.
         on_unsendable: called with each message that the SDK does not take, and why; it is skipped.
         on_named: called before `on_ready` with the session's id; None if the server gave none.
+        capture: notes what is said on both sides, for a replay; None if nobody wants one.
     """
 
     uplink: Uplink
@@ -86,6 +88,7 @@ class SessionPorts:
     refusals: Refusals = field(default_factory=Refusals)
     on_unsendable: Callable[[Message, str], None] = lambda _message, _reason: None
     on_named: Callable[[str | None], None] = lambda _session_id: None
+    capture: Capture | None = None
 
 
 class LiveSession:
@@ -120,8 +123,10 @@ class LiveSession:
         config = connect_config(self._setup, handle=opening.handle, seeded=bool(opening.history))
         connecting = self._client.aio.live.connect(model=self._settings.model, config=config)
         self._ports.pulse.watch()
+        self._note("connecting")
         session = await connect(connecting, min(self._settings.setup_timeout_s, opening.within_s))
         if isinstance(session, Ending):
+            self._note("refused", session.how, session.code, session.reason)
             return session
         try:
             return await self._hold(session, opening)
@@ -137,6 +142,7 @@ class LiveSession:
     async def _hold(self, session: AsyncSession, opening: Opening) -> Ending:
         if session.setup_complete is None:
             return Ending("no_setup_complete", during_setup=True)
+        self._note("session", session.setup_complete.session_id)
         self._ports.on_named(session.setup_complete.session_id)
         self._ports.on_ready()
         async with asyncio.TaskGroup() as tasks:
@@ -155,9 +161,9 @@ class LiveSession:
 
     async def _send(self, session: AsyncSession, opening: Opening) -> Ending | None:
         """Send what is queued; ends with the connection, and returns None: the receiver learns the reason."""
-        ports, sender = self._ports, Sender(session, self._settings)
+        ports, sender, capture = self._ports, Sender(session, self._settings), self._ports.capture
         try:
-            async with _patience(SEND_TIMEOUT_S) as sending:
+            async with _patience(SEND_TIMEOUT_S, ports.clock) as sending:
                 sending.since = ports.clock()
                 await self._tell_history(sender, opening.history)
                 for again in opening.replay:
@@ -169,6 +175,8 @@ class LiveSession:
                     sending.since = None
                     item = await ports.uplink.get()
                     sending.since = ports.clock()
+                    if capture is not None:
+                        capture.note("sent", item)
                     ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
                     await self._send_admitted(sender, item)
                     if item is ports.uplink.question_end:
@@ -209,20 +217,26 @@ class LiveSession:
 
     async def _receive(self, session: AsyncSession) -> Ending:
         """Hand on each message's facts over all interactions; `AsyncSession.receive` ends with each one."""
-        unreadable_in_a_row = 0
+        unreadable_in_a_row, capture = 0, self._ports.capture
         while True:
             stream = session.receive()
             while True:
                 try:
-                    facts = tuple(wire.facts(await anext(stream)))
+                    message = await anext(stream)
+                    if capture is not None:
+                        capture.note("server", message)
+                    facts = tuple(wire.facts(message))
                 except StopAsyncIteration:
                     break
                 except errors.APIError as error:
+                    self._note("lost", error.code, str(error.details or ""))
                     return closed(error.code, error.details, during_setup=False)
                 except ConnectionClosed as error:
+                    self._note("lost", None, "")
                     return Ending("dropped", reason=brief(error))
                 except UNREADABLE as error:
                     # A message that this SDK does not know; the socket is fine and the next one is read.
+                    self._note("unreadable")
                     self._ports.on_unreadable()
                     unreadable_in_a_row += 1
                     logger.warning("skipped a message of the Live server: %s", type(error).__name__)
@@ -232,6 +246,10 @@ class LiveSession:
                 unreadable_in_a_row = 0
                 for fact in facts:
                     self._ports.on_fact(fact)
+
+    def _note(self, kind: str, *what: Any) -> None:
+        if self._ports.capture is not None:
+            self._ports.capture.note(kind, *what)
 
 
 async def try_session(client: LiveClient, settings: Settings) -> None:
@@ -264,7 +282,7 @@ class _Effort:
 
 
 @asynccontextmanager
-async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
+async def _patience(limit_s: float, clock: Clock) -> AsyncIterator[_Effort]:
     """Raise TimeoutError once a single effort inside takes longer than ``limit_s``, or a quarter more.
 
     One timer looks after all messages: a timeout for each costs a sixth of what sending it does.
@@ -274,7 +292,7 @@ async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
     """
     effort = _Effort()
     async with asyncio.timeout(None) as deadline:
-        _look(effort, deadline, limit_s)
+        _look(effort, deadline, limit_s, clock)
         try:
             yield effort
         finally:
@@ -282,13 +300,13 @@ async def _patience(limit_s: float) -> AsyncIterator[_Effort]:
                 effort.timer.cancel()
 
 
-def _look(effort: _Effort, deadline: asyncio.Timeout, limit_s: float) -> None:
+def _look(effort: _Effort, deadline: asyncio.Timeout, limit_s: float, clock: Clock) -> None:
     """End an effort that takes too long, or look again later.
 
     This is no closure: a closure would hold itself, and with it the task and all the memory of the connection.
     """
     loop = asyncio.get_running_loop()
-    if effort.since is not None and monotonic() - effort.since > limit_s:
+    if effort.since is not None and clock() - effort.since > limit_s:
         deadline.reschedule(loop.time())
     else:
-        effort.timer = loop.call_later(limit_s / 4, _look, effort, deadline, limit_s)
+        effort.timer = loop.call_later(limit_s / 4, _look, effort, deadline, limit_s, clock)

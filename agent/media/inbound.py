@@ -17,6 +17,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 
+from agent.capture import Capture
 from agent.clock import Clock
 from agent.errors import MediaError
 from agent.media import dtmf
@@ -155,6 +156,7 @@ class PacketInlet:
         payloads: the codec's name in SDP for each payload type, as negotiated.
         on_key: called with each key that the caller presses (RFC 4733).
         tap: takes what can be decoded, for a recording.
+        capture: notes what comes in, for a replay; None if nobody wants one.
     """
 
     def __init__(
@@ -162,9 +164,13 @@ class PacketInlet:
         payloads: Mapping[int, str],
         on_key: Callable[[str], None] = lambda _key: None,
         tap: InletTap | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.stats = InboundStats()
         self._tap = tap
+        self._capture = capture
+        if capture is not None:
+            capture.note("codecs", dict(payloads))
         self._codecs = {payload: name.lower() for payload, name in payloads.items() if name.lower() in CODECS}
         self._events = {payload for payload, name in payloads.items() if name.lower() == dtmf.NAME}
         self._keys = dtmf.KeyReader()
@@ -189,6 +195,8 @@ class PacketInlet:
         Returns:
             The frames that can be passed on now: int16, shape ``(320,)`` each, mono, 16 kHz.
         """
+        if self._capture is not None:
+            self._capture.note("rtp", packet, now)
         name = self._codecs.get(packet.payload_type)
         if name is None or not packet.payload:
             return self._hold_place(packet, now)
@@ -209,7 +217,10 @@ class PacketInlet:
 
     def poll(self, now: float) -> list[Pcm]:
         """Return what is released by time alone; call it about ten times a second."""
-        return self._hear(self._reorder.poll(now), now) if self._reorder is not None else []
+        released = self._reorder.poll(now) if self._reorder is not None else []
+        if released and self._capture is not None:
+            self._capture.note("poll", now)
+        return self._hear(released, now)
 
     async def listen(self, clock: Clock, on_pcm: Callable[[Pcm], None]) -> None:
         """Call `poll` until cancelled; packets come in through `push`."""
@@ -320,6 +331,7 @@ def open_ear(
     press: Callable[[str], None] = lambda _key: None,
     clock: Clock,
     tap: InletTap | None = None,
+    capture: Capture | None = None,
 ) -> Ear:
     """Take over a receiver's audio, through the tap if possible; call it before media flows.
 
@@ -330,8 +342,9 @@ def open_ear(
         press: takes each telephone key, if events were negotiated (`tap.negotiate_keys`).
         clock: monotonic seconds.
         tap: takes the audio for a recording.
+        capture: see `PacketInlet`; aiortc's frames are not noted.
     """
-    packets = PacketInlet(payloads, press, tap)
+    packets = PacketInlet(payloads, press, tap, capture)
 
     def take(packet: RtpPacket) -> None:
         for pcm in packets.push(packet, clock()):

@@ -26,6 +26,7 @@ import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from agent.capture import Capture
 from agent.media import dtmf
 from agent.media.encode import SILENCE, VoiceEncoder, voice_encoder
 from agent.media.fir import Pcm
@@ -79,6 +80,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.stats = VoiceStats()
         self.generating = False
         "Set this while the model is generating: if speech runs out then, the queue has run dry."
+        self.capture: Capture | None = None
+        "Notes when each packet is made, for a replay."
+        self.paced = True
+        "Unset this if whoever calls `recv` says when a packet is due: in a replay."
         self.playout = playout
         self.codec: str | None = None
         "As `use_codec` was told."
@@ -178,7 +183,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         if self.readyState != "live":
             raise MediaStreamError
         assert self._encoder is not None, "use_codec comes first"
-        await self._wait_for_slot()
+        if self.paced:
+            await self._wait_for_slot()
+        if self.capture is not None:
+            self.capture.note("pull")
         key = self._key_payloads.popleft() if self._key_payloads else None
         at_s = self._start_of_key(key)
         payload = key or self._next_payload(self._encoder)

@@ -19,6 +19,9 @@ from agent.author.load import load_agent
 from agent.emulator.command import emulate
 from agent.errors import ConfigError, OfferError
 from agent.redact import shown_url, without_secrets
+from agent.replay.as_test import write_test
+from agent.replay.file import read
+from agent.replay.run import replay
 from agent.settings import Settings, load_settings
 from signaling.app import DEMO, serve
 from signaling.client.call import Outcome, hold_call
@@ -215,6 +218,30 @@ def dial(
     except KeyboardInterrupt:
         return
     if not answered:
+        raise typer.Exit(1)
+
+
+@app.command("replay")
+def replay_command(
+    file: Annotated[Path, typer.Argument(help="A capture of a call, from capture_folder.", metavar="FILE")],
+    as_test: Annotated[
+        Path | None,
+        typer.Option(help="Make a test of it in this folder: a copy of the file, and a module.", metavar="FOLDER"),
+    ] = None,
+) -> None:
+    """Play a captured call again, as fast as it goes, and compare what comes in and goes out.
+
+    No network beyond loopback and no tool is used. The exit code is 0 if the replay is identical, 1 if it differs,
+    and 2 if the file is no capture.
+    """
+    captured = read(file)
+    found = replay(captured)
+    print(found.report())
+    if not captured.whole:
+        print("the capture ends early: the service was killed, or could not write it")
+    if as_test is not None:
+        print(f"wrote {write_test(file, captured, as_test)}")
+    if not found.same:
         raise typer.Exit(1)
 
 

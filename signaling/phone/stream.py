@@ -82,7 +82,7 @@ class StreamLeg:
             CallOptions(tools, self.caller_id.instruction(), self.caller_id.caller, telephone=True)
         )
         self.call.voice.use_codec("PCMU")
-        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, tap=self.call.tap)
+        self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, tap=self.call.tap, capture=self.call.capture)
         self.call.observe(self._observe)
 
     # as a leg

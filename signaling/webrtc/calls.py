@@ -25,6 +25,7 @@ from agent.errors import OfferError
 from agent.events import Event, Fault
 from agent.overload import Overload
 from agent.record.recorder import Recorder
+from agent.replay.writer import CaptureWriter
 from agent.settings import Settings
 from signaling.process.audit import Audit
 from signaling.webrtc.admission import Admission
@@ -80,6 +81,10 @@ class Calls:
         self._hook_counts = HookCounts()
         self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
         "Sums up the calls that are over."
+        self.captures: CaptureWriter | None = None
+        "Captures all calls to come; None if nobody wants that."
+        if settings.capture_folder is not None:
+            self.captures = CaptureWriter(Path(settings.capture_folder))
         self._stats_of_ended = CallStats()
         self._spent_by_ended = Spent()
         self._legs: dict[str, Leg] = {}
@@ -197,6 +202,8 @@ class Calls:
             if stuck:
                 logger.error("draining: %d calls did not end; they are given up", len(stuck))
         await self.summaries.drain()
+        if self.captures is not None:
+            await asyncio.to_thread(self.captures.finish)
         self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
         await self.recorder.close()
 

@@ -17,14 +17,16 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from agent.call.call import Call
 from agent.call.kept import KeptCall
 from agent.call.setup import AgentSetup
+from agent.call.trace import begin_trace
 from agent.clock import monotonic
-from agent.dialog.prices import Prices
+from agent.dialog.prices import Prices, price_of
 from agent.errors import OfferError
 from agent.isolate import isolated
 from agent.live.session import LiveClient
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap import route as tap_route
+from agent.replay.encode import header_of
 from agent.settings import Settings
 from agent.tools.declare import Tool
 from agent.unicode import valid_text
@@ -87,6 +89,7 @@ class CallOptions:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        traceparent: the header of that name that it came with: untrusted.
         record: whether it is recorded; None means what the agent and the settings say.
     """
 
@@ -96,6 +99,7 @@ class CallOptions:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    traceparent: str = ""
     record: bool | None = None
 
 
@@ -262,18 +266,34 @@ class Negotiator:
             instruction=options.instruction,
             telephone=options.telephone,
         )
+        caller = None if options.caller is None else valid_text(options.caller)
+        phase_s = random.uniform(0, FRAME_S)  # noqa: S311  spreads work, protects nothing
+        capture = None
+        if self._calls.captures is not None:
+            header = header_of(
+                call_id,
+                setup,
+                caller=caller,
+                offline_demo=self._agent.offline_demo,
+                phase_s=phase_s,
+                price=price_of(self._agent.prices, self._settings.model),
+                kept=options.kept,
+            )
+            capture = self._calls.captures.begin(call_id, header, monotonic)
         return Call(
             call_id,
             client=self._agent.client,
             setup=setup,
-            caller=None if options.caller is None else valid_text(options.caller),
+            caller=caller,
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
-            phase_s=random.uniform(0, FRAME_S),  # noqa: S311  spreads work, protects nothing
+            phase_s=phase_s,
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
+            trace=begin_trace(options.traceparent, trusted=options.key is not None, trace_id=secrets.token_hex(16)),
             recording=recording,
+            capture=capture,
         )
 
     @asynccontextmanager

@@ -70,6 +70,7 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
             press=leg.call.press,
             clock=monotonic,
             tap=leg.call.tap,
+            capture=leg.call.capture,
         )
 
 

@@ -1,0 +1,1 @@
+"""Captured calls, written and played again. See docs/replay.md."""
