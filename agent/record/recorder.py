@@ -76,6 +76,11 @@ class Recording:
         "Nothing of what is said is recorded at the moment."
         self._ended = False
 
+    @property
+    def active(self) -> bool:
+        """True until the call is over, or the recording has failed."""
+        return not self._ended
+
     def caller(self, codec: str, now: float, timestamp: int, ticks: int, payload: bytes) -> None:
         """Take a packet of the caller; see `agent.record.tape.Packet`."""
         if not self._ended:

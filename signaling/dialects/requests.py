@@ -142,7 +142,7 @@ def text_of(asked: Asked, name: str) -> str:
 
 
 def _recorded(call: Call) -> Recording:
-    if call.recording is None or call.recording.state in ("failed", "stored"):
+    if call.recording is None or not call.recording.active:
         raise RefusedError("this call is not being recorded")
     return call.recording
 

@@ -24,7 +24,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
         if action not in ACTIONS or len(body) > 1:
             raise OfferError(422, "unknown_action", f"Send one field, action: {' or '.join(ACTIONS)}.")
         recording = calls.get(request.match_info["call_id"]).call.recording
-        if recording is None or recording.state in ("failed", "stored"):
+        if recording is None or not recording.active:
             raise OfferError(409, "not_recorded", "This call is not being recorded.")
         if action == "pause":
             recording.pause()
