@@ -58,7 +58,7 @@ LOCK = $(BIN)/uv pip compile pyproject.toml deploy/build.in --universal --python
 lock: .venv/venv.done
 	@$(PIP) install uv
 	@$(LOCK) --extra speed --extra demo --extra history --output-file deploy/run.lock >/dev/null
-	@$(LOCK) --extra speed --extra demo --extra history --extra mcp --extra test --output-file deploy/test.lock >/dev/null
+	@$(LOCK) --extra speed --extra demo --extra history --extra mcp --extra otel --extra test --output-file deploy/test.lock >/dev/null
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

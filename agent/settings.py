@@ -58,6 +58,7 @@ GROUPS = {
     "capture_folder": "Captures",
     "janus_url": "Telephones",
     "history_url": "History, recordings and webhooks",
+    "otlp_endpoint": "Traces",
 }
 "The headings in `talkspurt serve --help` and docs/settings.md, keyed by the first setting under each."
 
@@ -383,6 +384,14 @@ class Settings(BaseSettings):
         False, description="Let webhook_url lead into a private network, and begin with http://."
     )
 
+    # traces
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Collector to which traces of calls are sent, e.g. http://127.0.0.1:4318; if unset, none are.",
+    )
+    trace_content: bool = Field(False, description="Tell the collector what is said, and what tools are given.")
+
     @field_validator("system_instruction", "initial_message", "transcription_vocabulary", mode="before")
     @classmethod
     def _valid_unicode(cls, told: Any) -> Any:
@@ -641,6 +650,8 @@ def _check_together(settings: Settings) -> None:
     ):
         if getattr(settings, one) is not None and getattr(settings, needed) is None:
             raise ConfigError(f"{settings.source(one)}: has no effect without {needed}; set that too")
+    if settings.trace_content and settings.otlp_endpoint is None:
+        raise ConfigError(f"{settings.source('trace_content')}: has no effect without otlp_endpoint; set that too")
     for name in ("vad_start_sensitivity", "vad_end_sensitivity", "vad_prefix_ms", "vad_silence_ms"):
         if settings.vad == "off" and getattr(settings, name) is not None:
             raise ConfigError(f"{settings.source(name)}: has no effect while {settings.source('vad')} is off")

@@ -49,7 +49,9 @@ from signaling.prices import load_prices
 from signaling.process.descriptors import raise_limit
 from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
+from signaling.traces import tracing
 from signaling.webrtc.calls import Calls
+from signaling.webrtc.leg import Leg
 from signaling.webrtc.offer import Negotiator, ServiceAgent
 from signaling.webrtc.peer import note_closed_connects
 
@@ -108,9 +110,17 @@ def build_app(
 
 def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history: History) -> None:
     """Keep what happens in calls, and answer for it later."""
-    from signaling.history import http, observe  # only now: they need the extra `history`
+    from signaling.history import http, observe, recordings  # only now: they need the extra `history`
 
-    calls.watchers.append(observe.watcher_of(history))
+    keeper = recordings.RecordingKeeper(settings, history)
+    calls.watchers.append(observe.watcher_of(history, keeper))
+    calls.recorder.listeners.append(keeper.note)
+
+    async def keep(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        await keeper.close()  # after the calls
+
+    app.cleanup_ctx.append(keep)
     app.add_routes(http.routes(settings, history))
 
 
@@ -146,8 +156,9 @@ async def running(
         check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
         async with (
-            history_of(settings) as history,  # ends after the calls
-            _serving(settings, live, outage, tools, definition.greeting, hooks, wish, history) as address,
+            history_of(settings) as history,  # this and the next end after the calls
+            tracing(settings, offline_demo=live.offline_demo) as trace,
+            _serving(settings, live, outage, tools, definition.greeting, hooks, wish, history, trace) as address,
         ):
             yield address
 
@@ -162,6 +173,7 @@ async def _serving(
     hooks: Hooks,
     wish: SummaryWish | None,
     history: History | None,
+    trace: Callable[[Leg], None] | None,
 ) -> AsyncIterator[str]:
     prices = load_prices(settings)
     ice.check_media_addresses(settings)
@@ -178,6 +190,8 @@ async def _serving(
     if settings.record:
         check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
+    if trace is not None:
+        calls.watchers.append(trace)
     app = build_app(settings, agent, calls, metrics, connections, history)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=KEEP_ALIVE_S)
     await runner.setup()

@@ -57,6 +57,7 @@ FOLDERS = {
             "greeting",
             "hearing",
             "hooks",
+            "host",
             "limits",
             "observers",
             "sessions",
@@ -124,6 +125,7 @@ FOLDERS = {
             "signaling.http",
             "signaling.phone",
             "signaling.process",
+            "signaling.traces",
             "signaling.webrtc",
         ),
         needs=("aiohttp",),
@@ -182,9 +184,23 @@ FOLDERS = {
         edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("signaling.dialects", "signaling.http", "signaling.webrtc"),
+        ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
-        edge=("complaints", "database", "deliver", "history", "http", "objects", "outbox", "retention"),
+        edge=(
+            "__init__",
+            "complaints",
+            "database",
+            "deliver",
+            "history",
+            "http",
+            "objects",
+            "outbox",
+            "recordings",
+            "retention",
+        ),
+    ),
+    "signaling.traces": Folder(
+        ("agent.call", "signaling.dialects", "signaling.webrtc"), needs=("opentelemetry",), edge=("export",)
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }

@@ -1,6 +1,6 @@
 """One call: the caller's voice to the model, the model's voice to the caller, and what happened in between.
 
-This file runs the parts of a call, routes what comes to one of them, and carries out what follows:
+This file runs the parts of a call and carries out what follows from what they say:
 
     hearing       what the caller says, marks, types     sight      what the caller shows
     speaking      the agent's voice                      briefing   what the model is told beside the talk
@@ -22,15 +22,17 @@ from functools import partial
 from typing import Any
 
 from agent import events
-from agent.call.conversation import AnswerCompleted, Flush, Outcomes, ReplaceSession, TellWaiting
+from agent.call.host import ToolRates
 from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
+from agent.call.outcomes import AnswerCompleted, Flush, Outcomes, ReplaceSession, TellWaiting
 from agent.call.ports import CallPorts
 from agent.call.quality import Quality
+from agent.call.routing import Routing
 from agent.call.setup import AgentSetup
 from agent.call.stats import CallCounts
-from agent.call.tool_calls import Asides
+from agent.call.stopwatch import Stopwatch
 from agent.call.trace import Trace
 from agent.call.wiring import wired
 from agent.capture import Capture
@@ -42,12 +44,9 @@ from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
 from agent.media.inbound import Ear, InletTap
-from agent.picture import Picture
-from agent.record.recorder import Recording, RecordingEvent
+from agent.record.recorder import Recording
 
 logger = logging.getLogger(__name__)
-
-WATCH_STEP_S = 0.5
 
 
 class Call:
@@ -94,7 +93,7 @@ class Call:
         self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
         self.purse = purse
         "What is charged for the call besides its own budget."
-        self.asides = Asides()
+        self.tool_rates = ToolRates()
         "What its tools and hooks may still tell beside their answers."
         self.counts = CallCounts()
         "How often what happened."
@@ -103,10 +102,6 @@ class Call:
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
-        self.set_up: events.CallSetUp | None = None
-        "Set once caller and agent can hear each other."
-        self._heard = False
-        self._wants_thoughts = settings.include_thoughts
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +124,10 @@ class Call:
         self.sessions, self.farewell, self._greeting = parts.sessions, parts.farewell, parts.greeting
         self.timeline = parts.timeline
         "When what happened."
-        self._limits = CallLimits(self._ports, settings, self.meter, self.farewell, purse=purse)
+        self.stopwatch = Stopwatch(self.timeline, clock)
+        limits = CallLimits(self._ports, settings, self.meter, self.farewell, purse=purse)
+        self._keep_limits = limits.keep
+        self._routing = Routing(self._ports, parts, limits, wants_thoughts=settings.include_thoughts)
 
         # What callers, tools and the operator do to a call is its parts' business, and goes there without a detour.
         self.observe = self.observers.observe
@@ -144,21 +142,16 @@ class Call:
         self.change_agent, self.send_event = self.sessions.change_agent, self.speaking.send_event
         self.recording = recording
         if recording is not None:
-            recording.tell, self.voice.tap = self._recording_went, recording.agent
+            recording.tell = lambda event: self._carry_out([event])
+            self.voice.tap = recording.agent
         self.tap = None if recording is None else InletTap(recording.caller, recording.restarted)
         "Takes the caller's packets for the recording."
         self.capture = capture
         "Notes what happens, for a replay; None if nobody wants one."
         if capture is not None:
             self._capture_with(capture)
-        for observer in (
-            self._note_time,
-            self._limits.note,
-            self.counts.note,
-            self.farewell.note,
-            self._greeting.note,
-        ):
-            self.observe(observer)
+        for part in (self.stopwatch, limits, self.counts, self.farewell, self._greeting):
+            self.observe(part.note)
 
     @property
     def ready(self) -> events.AgentReady | None:
@@ -166,9 +159,18 @@ class Call:
         return self.sessions.ready
 
     @property
+    def set_up(self) -> events.CallSetUp | None:
+        """How the call was set up; None until caller and agent can hear each other."""
+        return self.stopwatch.told
+
+    @property
     def ended(self) -> events.CallEnded | None:
         """How the call ended; None until it is over."""
         return self.observers.ended
+
+    def now(self) -> float:
+        """Return monotonic seconds, by the call's clock."""
+        return self._clock()
 
     @property
     def duration_s(self) -> float:
@@ -211,8 +213,8 @@ class Call:
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._start(partial(self.sessions.hold, path), "live")
-                self._start(self._watch_silence, "silence")
-                self._start(self._limits.keep, "limits")
+                self._start(self.sessions.watch_silence, "silence")
+                self._start(self._keep_limits, "limits")
                 self._start(self._greeting.run, "greeting")
                 if ear is not None:
                     self._start(partial(self.hearing.listen, ear), "listen")
@@ -248,9 +250,8 @@ class Call:
         """Note that the caller can hear the agent from now on."""
         if self.capture is not None:
             self.capture.note("ask", "media_flows", (), {})
-        self.timeline.reach("dtls", self._clock())
         self._greeting.media_flows()
-        self._tell_set_up()
+        self._carry_out(self.stopwatch.media_flows())
 
     def tell_quality(self, estimated: events.QualityEstimated) -> None:
         """Tell how well caller and agent hear each other."""
@@ -278,7 +279,7 @@ class Call:
         if self.recording is not None:
             self.recording.let_go()
         self.eyes.clear()
-        for part in (self.voice, self.hearing, self.sessions, self.tools):
+        for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
 
     def _capture_with(self, capture: Capture) -> None:
@@ -295,43 +296,7 @@ class Call:
         self.send_event = capture.noting("send_event", self.send_event)
         self.observe(partial(capture.note, "event"))
 
-    # routing
-
-    def _route(self, fact: wire.Fact) -> None:
-        """Hand a fact of the Live server to the part whose matter it is."""
-        now, conversation = self._clock(), self.conversation
-        conversation.message_came(now)
-        match fact:
-            case wire.Speech():
-                self.speaking.speak(fact)
-            case wire.OutputTranscript() | wire.Text():
-                self._carry_out(conversation.text_arrived(fact, now))
-            case wire.InputTranscript():
-                self._carry_out(conversation.words_came(fact, now))
-            case wire.Interrupted():
-                self._carry_out(conversation.interrupted(now))
-            case wire.GenerationComplete():
-                self._carry_out(conversation.generation_completed(caller_speaks=self.hearing.caller_speaks))
-            case wire.TurnComplete(reason):
-                self.tools.turn_completed()
-                self.briefing.turn_completed()
-                self._carry_out(conversation.turn_completed(reason, now))
-                self.briefing.tell_waiting()
-            case wire.ToolCall(call_id, name, arguments):
-                self.tools.call(call_id, name, arguments)
-            case wire.ToolCallsCancelled(call_ids):
-                self.tools.cancel(call_ids)
-            case wire.Resumable(handle=str()):  # to what else it says, and to goAway, the link sees
-                self.tools.handle_came()
-            case wire.Usage():
-                self._limits.bill(fact)
-            case Picture():
-                self.speaking.show(fact)
-            case events.SourcesFound() | events.CodeWritten() | events.CodeRan():
-                self._carry_out([fact])
-            case events.AgentThought() if self._wants_thoughts:
-                self._carry_out([fact])
-        self._settle()
+    # what follows
 
     def _carry_out(self, outcomes: Outcomes) -> None:
         """Tell the observers what happened, and do what follows, in order."""
@@ -345,13 +310,9 @@ class Call:
                     self.live.replace(rebuild=rebuild, nudge=nudge)
                 case AnswerCompleted():
                     self.live.answer_completed()
-                case events.AgentReady():
+                case events.AgentReady() | events.AgentStartedSpeaking():
                     self.observers.tell(outcome)
-                    self._tell_set_up()
-                case events.AgentStartedSpeaking() if not self._heard:
-                    self._heard = True
-                    self.observers.tell(outcome)
-                    self._tell_first_heard()
+                    self._carry_out(self.stopwatch.news(outcome))
                 case events.AgentFellSilent(cause, step):
                     logger.warning("call %s: the agent is silent (%s), next: %s", self.call_id, cause, step)
                     self.observers.tell(outcome)
@@ -359,29 +320,15 @@ class Call:
                     self.observers.tell(outcome)
         self._settle()
 
+    def _route(self, fact: wire.Fact) -> None:
+        self._routing.route(fact)
+        self._settle()
+
     def _settle(self) -> None:
         """Bring what follows the conversation's state up to it."""
         self.voice.generating = self.conversation.more_to_come
         if not self._end.done():
             self.observers.tell_state(self.conversation.state)
-
-    def _note_time(self, event: events.Event) -> None:
-        self.timeline.note(event, self._clock())
-
-    def _tell_set_up(self) -> None:
-        """Tell that caller and agent can hear each other, once both can."""
-        stages = self.timeline.set_up()
-        if stages.agent_ms is not None and self.set_up is None:
-            self.set_up = events.CallSetUp(stages)
-            self.observers.tell(self.set_up)
-
-    def _tell_first_heard(self) -> None:
-        after_ms = self.timeline.set_up().first_audio_ms
-        if after_ms is not None:
-            self.observers.tell(events.AgentFirstHeard(after_ms))
-
-    def _recording_went(self, event: RecordingEvent) -> None:
-        self._carry_out([event])
 
     def _send(self, item: Item) -> None:
         self.sessions.send(item)
@@ -395,12 +342,3 @@ class Call:
         task = self._group.create_task(work(), name=f"call-{name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _watch_silence(self) -> None:
-        """Ends with the call."""
-        pulse = self.live.pulse
-        while True:
-            await asyncio.sleep(WATCH_STEP_S)
-            self.conversation.life_came(pulse.felt_at, pulse.slowest_pong_s)
-            self._carry_out(self.conversation.tick(self._clock()))
-            self.briefing.tell_waiting()

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from agent import events
+from agent.call.outcomes import AnswerCompleted, Flush, Outcomes, ReplaceSession, TellWaiting
+from agent.call.patience import watchdog_for
 from agent.call.setup import AgentSetup
 from agent.call.timeline import Timeline
 from agent.dialog.asides import GENTLE_NUDGE, NUDGE, NUDGE_TO_WRITE
@@ -30,62 +31,13 @@ from agent.dialog.floor import Floor
 from agent.dialog.response import ResponseTimer
 from agent.dialog.transcript import Transcribed, Transcript
 from agent.dialog.turns import Turns
-from agent.dialog.watchdog import Alarm, Watchdog
+from agent.dialog.watchdog import Alarm
 from agent.live import wire
-from agent.live.config import vad_silence_s
-from agent.live.models import answer_timeout_s, ignores_speech
-from agent.media.level import HANGOVER_S
 from agent.media.playout import Flushed
 from agent.spoken import Spoken
 
 STALE_TEXT_S = 1.5
-MODEL_BEGINS_S = 1.0  # that the model may take to begin its answer
-DEAD_S = 7.0  # that nothing at all may come while the caller speaks
-PONG_S = 2.0  # after a ping was sent
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """Throw away what is queued of the agent's voice, and tell `Conversation.flushed` at once what that was.
-
-    Attributes:
-        generation: what arrives late of this one is refused.
-    """
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class TellWaiting:
-    """Tell the model that the caller waits for an answer.
-
-    Attributes:
-        nudge: in these words.
-    """
-
-    nudge: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaceSession:
-    """Have another Live session take over: the model of this one does not answer.
-
-    Attributes:
-        rebuild: begin afresh instead of resuming.
-        nudge: what the new one is told of the caller; None for nothing.
-    """
-
-    rebuild: bool
-    nudge: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerCompleted:
-    """The model has given a whole answer: should the session be lost now, no other one is to give it again."""
-
-
-Outcome = events.Event | Flush | TellWaiting | ReplaceSession | AnswerCompleted
-Outcomes = list[Outcome]
+"How old the caller's newest words are, at least, when what is said next is another turn."
 
 
 class Queue(Protocol):
@@ -135,7 +87,7 @@ class Conversation:
         self._timeline = timeline
         self._writes = not setup.settings.audio_output
         self._turns = Turns()
-        self._watchdog = _watchdog(setup)
+        self._watchdog = watchdog_for(setup)
         self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
         self._more_to_come = False  # of the newest generation
         self._caller_text_at = -math.inf
@@ -472,17 +424,3 @@ class Conversation:
 
 def _told_if(transcribed: Transcribed | None) -> Outcomes:
     return [] if transcribed is None else [transcribed]
-
-
-def _watchdog(setup: AgentSetup) -> Watchdog:
-    """Make the watchdog that suits the model and the settings."""
-    settings, marked = setup.settings, setup.marks_turns  # who marks their turns waits for no silence
-    return Watchdog(
-        answer_timeout_s(settings),
-        transcribed=settings.input_transcription and not marked,
-        ignores_speech=ignores_speech(settings),
-        writes=not settings.audio_output,
-        answerable_pause_s=MODEL_BEGINS_S + (0.0 if marked else vad_silence_s(settings, setup.vad)),
-        hangover_s=0.0 if marked else HANGOVER_S,
-        dead_after_s=max(DEAD_S, settings.ping_interval_s + PONG_S),
-    )

@@ -17,7 +17,7 @@ from typing import Any
 
 from agent import events
 from agent.author.hooks import Hook, Hooks
-from agent.call.tool_calls import Host, HostContext
+from agent.call.host import Host, HostContext
 from agent.isolate import isolated_async
 from agent.spoken import Spoken
 from agent.tools.runner import in_thread

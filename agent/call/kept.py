@@ -79,7 +79,7 @@ class KeptCall:
         Args:
             model: who answers.
             turns: all of them, oldest first.
-            instructions: see above; of longer ones what fits is kept.
+            instructions: what the agent was told to be in the course of the call; of longer ones what fits is kept.
             open_tools: names of the tools that run; the model may have made them up.
             spent: what the call took.
             handle: of the newest Live session; one that is too long is left out.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import events
-from agent.call.conversation import Outcomes
+from agent.call.outcomes import Outcomes
 from agent.capture import Capture
 from agent.clock import Clock
 from agent.isolate import ignore

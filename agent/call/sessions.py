@@ -27,12 +27,14 @@ from agent.live import wire
 from agent.live.link import LiveLink
 from agent.live.ports import LinkPorts
 from agent.live.session import LiveClient, Opening
-from agent.live.uplink import Item, ToolResult, Uplink
+from agent.live.uplink import AgentChange, Item, ToolResult, Uplink
 from agent.picture import Shown
 from agent.spoken import Spoken
 from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
+
+WATCH_STEP_S = 0.5
 
 
 class Sessions:
@@ -74,9 +76,7 @@ class Sessions:
         self.ready: events.AgentReady | None = None
         "Set once the first session is set up."
         self._ports = ports
-        self._own = setup
-        self._confirmed = setup  # what a session was last set up with
-        self._setup = setup.changed(None if kept is None else kept.instructions)
+        self._own = setup.changed(tools=())  # which may know the call
         self._conversation = conversation
         self._hearing = hearing
         self._sight = sight
@@ -86,7 +86,7 @@ class Sessions:
         self._offline_demo = offline_demo
         self.link = LiveLink(
             client,
-            self._setup.session(),
+            setup.changed(None if kept is None else kept.instructions).session(),
             LinkPorts(
                 on_ready=self._ready,
                 on_fact=on_fact,
@@ -110,7 +110,8 @@ class Sessions:
     @property
     def new_instructions(self) -> str | None:
         """What the agent was told to be in the course of the call; None if that is as it was set up."""
-        return None if self._setup.instructions == self._own.instructions else self._setup.instructions
+        instructions = self.link.setup.instructions
+        return None if instructions == self._own.instructions else instructions
 
     async def hold(self, path: asyncio.Event | None) -> None:
         """Hold a session as long as the call lasts; end the call if none is to be had.
@@ -125,6 +126,15 @@ class Sessions:
             await self.link.run()
         except LiveError as error:
             self._lose(error)
+
+    async def watch_silence(self) -> None:
+        """Have something done about a model that does not answer; ends with the call."""
+        pulse = self.link.pulse
+        while True:
+            await asyncio.sleep(WATCH_STEP_S)
+            self._conversation.life_came(pulse.felt_at, pulse.slowest_pong_s)
+            self._ports.act(self._conversation.tick(self._ports.clock()))
+            self._briefing.tell_waiting()
 
     def send(self, item: Item) -> None:
         """Queue something for the model; the call ends if its server has stopped reading."""
@@ -141,23 +151,19 @@ class Sessions:
             instructions: what it is told to be; None leaves it.
             tools: what it may call, in place of all that it could; None leaves them.
         """
-        self._setup = self._setup.changed(instructions, tools)
-        self._tools.replace(self._setup.tools)
-        change = self._setup.session()
-        self._attempt(
-            partial(
-                self.link.change_agent,
-                None if instructions is None else change.instructions,
-                None if tools is None else change.declarations,
-            )
+        agent = self._agent.changed(instructions, tools)
+        self._tools.replace(agent.tools)
+        setup = agent.session()
+        change = AgentChange(
+            None if instructions is None else setup.instructions, None if tools is None else setup.declarations
         )
+        self._attempt(partial(self.link.change_agent, setup, change))
 
-    def let_go(self) -> None:
-        """Forget the agent's tools, which may know the call, and have the link forget it."""
-        self._own, self._confirmed, self._setup = (
-            setup.changed(tools=()) for setup in (self._own, self._confirmed, self._setup)
-        )
-        self.link.let_go()
+    @property
+    def _agent(self) -> AgentSetup:
+        """The agent as it is, or will be once the server has taken the change; the link knows which."""
+        agent: AgentSetup | None = self.link.setup.agent
+        return agent or self._own  # once the call is over the link has forgotten it
 
     def _attempt(self, put: Callable[[], None]) -> None:
         try:
@@ -197,15 +203,13 @@ class Sessions:
             self._ports.act([events.ContextLost()])
 
     def _take_over(self) -> None:
-        """A session is there that was set up with the agent as it is."""
-        self._confirmed = self._setup
+        """There is a session, the first or another."""
         self._conversation.session_ready(self._ports.clock())
         logger.info("call %s: Live session %r", self._ports.call_id, self.link.session_id)
 
     def _refused(self, what: events.RefusedInput, reason: str) -> None:
         if what == "agent_change":
-            self._setup = self._confirmed
-            self._tools.replace(self._setup.tools)
+            self._tools.replace(self._agent.tools)
         self._ports.act([events.InputRefused(what, reason)])
 
     def _picture_sent(self, shown: Shown) -> None:

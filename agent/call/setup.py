@@ -47,7 +47,7 @@ class AgentSetup:
         Args:
             settings: the service's settings.
             tools: what the model may call.
-            greeting: see above.
+            greeting: what the agent says first; None lets the caller begin.
             instruction: of this call, added to the service's own.
             telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins.
         """
@@ -68,7 +68,7 @@ class AgentSetup:
     def session(self) -> SessionSetup:
         """Return what a Live session has to know of it."""
         declarations = tuple(tool.declaration() for tool in self.tools)
-        return SessionSetup(self.settings, self.instructions, declarations, self.vad)
+        return SessionSetup(self.settings, self.instructions, declarations, self.vad, agent=self)
 
     def changed(self, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> AgentSetup:
         """Return what the agent is after a change; None leaves what is there."""

@@ -15,70 +15,36 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from agent import events
-from agent.author.agent import check_names, declared
-from agent.bucket import Bucket
+from agent.call.host import Host, HostContext
 from agent.clock import Clock, monotonic
-from agent.dialog.asides import Role, late_answer
+from agent.dialog.asides import late_answer
 from agent.dialog.confirm import REQUESTS, Confirmations
 from agent.dialog.ledger import Entry, Ledger
-from agent.errors import MediaError, ToolError
+from agent.errors import MediaError
 from agent.isolate import ignore
 from agent.live.uplink import Note, ToolResult
 from agent.media.still import read_still
 from agent.picture import Picture
-from agent.spoken import Spoken
 from agent.tools.declare import Scheduling, Tool
-from agent.tools.runner import MAX_ANSWER_CHARS, Outcome, ToolAnswer, check_answer, run_tool
-from agent.tools.scheduled import Scheduled, unscheduled
+from agent.tools.runner import Outcome, ToolAnswer, run_tool
+from agent.tools.scheduled import unscheduled
 
 logger = logging.getLogger(__name__)
 
 END_TIMEOUT_S = 2.0
-PROGRESS_EVERY_S = 1.0
-UNHEARD_S = 2.0  # for the words of a caller who has spoken
-UNCLEAR_S = 0.5  # for the rest of words that are no clear yes
+UNHEARD_S = 2.0
+"How long a call that wants a yes waits for the words of a caller who has spoken."
+UNCLEAR_S = 0.5
+"How long it waits for more words after some that are no clear yes."
 LISTEN_STEP_S = 0.1
 _MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
 MAX_PICTURES = 8  # of one answer
 MAX_PICTURE_BYTES = 8 << 20
-NOTES = (5.0, 64.0)  # a second and at once, of all that tools and hooks of a call tell the model
-APP_EVENTS = (50.0, 256.0)
 NAMES_ONLY = events.ToolReport()
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
-
-
-class Host(Protocol):
-    """The call, as far as its tools may reach it; see `CallContext`."""
-
-    call_id: str
-    caller: str | None
-    asides: Asides
-
-    @property
-    def caller_spoke_at(self) -> float:
-        """When the caller last began to say or typed something, by the call's clock."""
-
-    def spoken(self) -> tuple[Spoken, ...]: ...
-    def caller_turns(self) -> Sequence[tuple[str, str]]: ...
-    def say(self, text: str) -> None: ...
-    def send_event(self, name: str, data: Any) -> None: ...
-    def add_to_context(self, text: str, role: Role, *, run_immediately: bool) -> None: ...
-    def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None: ...
-    def picture(self, source: str | None) -> bytes | None: ...
-    def end_call(self) -> None: ...
-    def pause_recording(self) -> None: ...
-    def resume_recording(self) -> None: ...
-
-
-class Asides:
-    """How much the tools and hooks of one call may still tell beside their answers."""
-
-    def __init__(self) -> None:
-        self.notes = Bucket(*NOTES)
-        self.app_events = Bucket(*APP_EVENTS)
 
 
 Tell = Callable[[ToolResult | Note, bool | None], None]
@@ -131,7 +97,7 @@ class ToolCalls:
         scheduled: bool = True,
     ) -> None:
         self._scheduled = scheduled
-        self._warned = False  # that it is not
+        self._warned = False  # an answer's scheduling was left out, and the log says so
         self._report = report
         self._called: dict[str, _Called] = {}  # by the entry's key, of open calls
         self._tools = {tool.name: tool for tool in tools}
@@ -361,10 +327,10 @@ def late_note(result: ToolResult) -> Note | None:
 
 
 def _result(call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
-    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, pictures=_images(answer))
+    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, pictures=_pictures(answer))
 
 
-def _images(answer: ToolAnswer) -> tuple[Picture, ...]:
+def _pictures(answer: ToolAnswer) -> tuple[Picture, ...]:
     """Return an answer's pictures.
 
     Raises:
@@ -379,80 +345,8 @@ def _images(answer: ToolAnswer) -> tuple[Picture, ...]:
 def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:
     """Return an answer, or an error in its place if its pictures cannot be shown."""
     try:
-        _images(answer)
+        _pictures(answer)
     except MediaError as error:
         logger.warning("tool %s: its pictures cannot be shown: %s", name, error)
         return ToolAnswer("error", {"error": f"{name} failed: {error}"})
     return answer
-
-
-class HostContext:
-    """The call as tools and hooks see it, see `CallContext`; each run of one has its own.
-
-    Args:
-        host: the call.
-        tell_progress: takes how far a tool is.
-    """
-
-    def __init__(self, host: Host, tell_progress: Callable[[Any], None] = lambda _value: None) -> None:
-        self.call_id = host.call_id
-        self.caller = host.caller
-        self.transcript = host.spoken()
-        self._host = host
-        self._loop = asyncio.get_running_loop()
-        self._tell_progress = tell_progress
-        self._progress_at: float | None = None
-
-    def say(self, text: str) -> None:
-        self._check_note(text)
-        self._loop.call_soon_threadsafe(self._host.say, text)
-
-    def send_event(self, name: str, data: Any = None) -> None:
-        plain = check_answer(data)
-        self._check_rate(self._host.asides.app_events, "events for the caller")
-        self._loop.call_soon_threadsafe(self._host.send_event, name, plain)
-
-    def add_to_context(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
-        self._check_note(text)
-        add = partial(self._host.add_to_context, text, role, run_immediately=run_immediately)
-        self._loop.call_soon_threadsafe(add)
-
-    def change_agent(
-        self, instructions: str | None = None, tools: Sequence[Tool | Callable[..., Any]] | None = None
-    ) -> None:
-        found = None if tools is None else declared(tools)
-        check_names(found or ())
-        self._check_note(instructions or "")
-        self._loop.call_soon_threadsafe(self._host.change_agent, instructions, found)
-
-    def _check_note(self, text: str) -> None:
-        if len(text) > MAX_ANSWER_CHARS:
-            raise ToolError(f"the text is too long: {len(text)} characters, at most {MAX_ANSWER_CHARS} can be told")
-        self._check_rate(self._host.asides.notes, "notes to the model")
-
-    def _check_rate(self, bucket: Bucket, what: str) -> None:
-        if not bucket.take(1, self._loop.time()):
-            raise ToolError(
-                f"too many {what}: {bucket.burst:g} at once and then {bucket.per_s:g} a second are taken"
-            )
-
-    def picture(self, source: Literal["camera", "screen"] | None = None) -> bytes | None:
-        return self._host.picture(source)
-
-    def end_call(self) -> None:
-        self._loop.call_soon_threadsafe(self._host.end_call)
-
-    def pause_recording(self) -> None:
-        self._loop.call_soon_threadsafe(self._host.pause_recording)
-
-    def resume_recording(self) -> None:
-        self._loop.call_soon_threadsafe(self._host.resume_recording)
-
-    def progress(self, value: Any) -> None:
-        value, own = unscheduled(value)
-        plain = check_answer(value)
-        now = self._loop.time()
-        if self._progress_at is None or now - self._progress_at >= PROGRESS_EVERY_S:
-            self._progress_at = now
-            told = plain if own is None else Scheduled(plain, own)
-            self._loop.call_soon_threadsafe(self._tell_progress, told)

@@ -16,10 +16,12 @@ class SpanName:
     Attributes:
         trace_id: 32 hexadecimal digits.
         span_id: 16 hexadecimal digits.
+        sampled: its program records it.
     """
 
     trace_id: str
     span_id: str
+    sampled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Trace:
     parent: SpanName | None = None
     link: SpanName | None = None
 
+    @property
+    def sampled(self) -> bool:
+        """False if the program that led to the call does not record its trace."""
+        return self.parent is None or self.parent.sampled
+
 
 def read_traceparent(header: str) -> SpanName | None:
     """Return the span that a ``traceparent`` header names (W3C Trace Context, 3.2); None if it is not valid.
@@ -47,4 +54,19 @@ def read_traceparent(header: str) -> SpanName | None:
     if match is None or (header.strip().startswith("00") and len(header.strip()) != 55):
         return None
     trace_id, span_id = match[1], match[2]
-    return None if _NOTHING in (set(trace_id), set(span_id)) else SpanName(trace_id, span_id)
+    sampled = bool(int(match[3], 16) & 1)
+    return None if _NOTHING in (set(trace_id), set(span_id)) else SpanName(trace_id, span_id, sampled)
+
+
+def begin_trace(traceparent: str, *, trusted: bool, trace_id: str) -> Trace:
+    """Return the trace of a call.
+
+    Args:
+        traceparent: the header that came with it, empty if none did: untrusted.
+        trusted: whoever sent it may put the call into a trace of theirs; otherwise it is only linked.
+        trace_id: of the trace that begins here otherwise.
+    """
+    led = read_traceparent(traceparent)
+    if led is not None and trusted:
+        return Trace(led.trace_id, parent=led)
+    return Trace(trace_id, link=led)

@@ -14,6 +14,7 @@ from agent.call.conversation import Conversation
 from agent.call.farewell import Farewell
 from agent.call.greeting import Greeting
 from agent.call.hearing import Hearing
+from agent.call.host import Host
 from agent.call.kept import KeptCall
 from agent.call.ports import CallPorts
 from agent.call.sessions import Sessions
@@ -21,7 +22,7 @@ from agent.call.setup import AgentSetup
 from agent.call.sight import Sight
 from agent.call.speaking import Speaking
 from agent.call.timeline import Timeline
-from agent.call.tool_calls import Host, ToolCalls
+from agent.call.tool_calls import ToolCalls
 from agent.live import wire
 from agent.live.models import rules_of
 from agent.live.session import LiveClient

@@ -21,7 +21,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 ANSWER_S = 5.0
-MAYBE_ANSWER_S = 1.5  # where it is not known whether another turn follows
+MAYBE_ANSWER_S = 1.5
+"How long an answer is waited for if nobody knows whether another turn follows."
 MAX_HELD_S = 20.0
 MAX_HELD = 64
 
@@ -58,8 +59,8 @@ class Held(Generic[T]):
         "What was too much (rule 4)."
         self._waiting: deque[_Waiting[T]] = deque()
         self._calling = False  # the turn that called a tool is not complete
-        self._answer_until: float | None = None  # a turn that speaks of an answer is to begin, or goes on
-        self._next_turn_s = 0.0  # for that the turn after the one that is open is waited for
+        self._answer_until: float | None = None  # until then a turn may begin that speaks of an answer
+        self._next_turn_s = 0.0  # how long the turn after the open one will be waited for
 
     @property
     def waiting(self) -> bool:

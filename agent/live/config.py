@@ -76,12 +76,14 @@ class SessionSetup:
         instructions: what the model is told to be, in place of the setting `system_instruction`.
         declarations: one mapping of `types.FunctionDeclaration`'s fields per tool.
         vad: who finds the caller's turns, in place of the setting of that name.
+        agent: whoever is set up so, in the eyes of the call; nothing in `agent.live` reads it.
     """
 
     settings: Settings
     instructions: str = field(repr=False)
     declarations: Sequence[Mapping[str, Any]] = ()
     vad: str | None = None
+    agent: Any = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, settings: Settings, declarations: Sequence[Mapping[str, Any]] = ()) -> SessionSetup:

@@ -16,9 +16,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from agent.capture import Capture
 from agent.clock import Clock
@@ -52,7 +51,7 @@ class LiveLink:
 
     Args:
         client: from `live_client`.
-        setup: what sessions are set up with.
+        setup: what sessions are set up with, until `change_agent`.
         ports: see `LinkPorts`.
         uplink: what waits to be sent.
         clock: monotonic seconds.
@@ -90,7 +89,8 @@ class LiveLink:
         "When anything came from the Live server last."
         self._client = client
         self._capture = capture
-        self._setup = setup
+        self.setup = setup
+        "What sessions are set up with from now on."
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(setup.settings.recovery_s, rng.uniform)
@@ -133,8 +133,9 @@ class LiveLink:
             self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
     def let_go(self) -> None:
-        """Forget the call, once `run` has ended."""
+        """Forget the call and its agent, once `run` has ended."""
         self._ports = NOBODY
+        self.setup = self._confirmed = self._set_up = replace(self.setup, agent=None)
 
     def nudge(self, text: str) -> None:
         """Tell the model that the caller waits.
@@ -158,21 +159,24 @@ class LiveLink:
                 self._ring.nudge(Nudge(nudge))
             self._session.leave("discarded" if rebuild else "left")
 
-    def change_agent(self, instructions: str | None, declarations: Sequence[Mapping[str, Any]] | None) -> None:
-        """Change the instructions, the tools, or both; None leaves them.
+    def change_agent(self, setup: SessionSetup, change: AgentChange) -> None:
+        """Change the instructions, the tools, or both.
+
+        Should the server refuse it, `setup` is what the server last took again; that is told as `on_refused`.
 
         A model that takes no change within a session gets another one, which is resumed with the new set-up at the
         next quiet point (`Departure`).
 
+        Args:
+            setup: what sessions are set up with from now on.
+            change: what of that is new.
+
         Raises:
             LiveLost: the Live server has stopped reading.
         """
-        if instructions is not None:
-            self._setup = replace(self._setup, instructions=instructions)
-        if declarations is not None:
-            self._setup = replace(self._setup, declarations=declarations)
-        if rules_of(self._setup.settings.model).agent_change:
-            self.uplink.put(AgentChange(instructions, declarations))
+        self.setup = setup
+        if rules_of(setup.settings.model).agent_change:
+            self.uplink.put(change)
         elif self._session is not None and not self._departure.planned:
             self._departure.for_change(self._session, self._ports.is_quiet)
 
@@ -196,9 +200,9 @@ class LiveLink:
             on_named=self._session_named,
             capture=self._capture,
         )
-        session = LiveSession(self._client, self._setup, ports)
+        session = LiveSession(self._client, self.setup, ports)
         self._session = session
-        self._set_up = self._setup
+        self._set_up = self.setup
         self._refusals.session_began()
         if self._changed:
             self._refusals.sent([AgentChange(None, None)], self._clock())
@@ -255,7 +259,7 @@ class LiveLink:
     def _refuse(self, contents: Sequence[Content]) -> None:
         """Do not send this again."""
         if any(isinstance(content, AgentChange) for content in contents):
-            self._setup = self._confirmed
+            self.setup = self._confirmed
         self._ring.drop(self._is_refused)
 
     def _is_refused(self, item: Item) -> bool:
@@ -270,7 +274,7 @@ class LiveLink:
     @property
     def _changed(self) -> bool:
         """Whether the agent was changed since the server last took a set-up."""
-        return self._setup != self._confirmed
+        return self.setup != self._confirmed
 
     def _history(self, *, complete_only: bool) -> list[Spoken]:
         return [

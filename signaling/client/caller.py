@@ -209,6 +209,7 @@ async def call_service(
     speaks: bool = True,
     hang_up: bool = True,
     state: str | None = None,
+    traceparent: str | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -223,6 +224,7 @@ async def call_service(
         speaks: False offers recvonly: the caller can only type.
         hang_up: False leaves without a DELETE.
         state: the state of an earlier call that this one continues, as ``GET`` on it answered.
+        traceparent: names the span that led to the call (W3C Trace Context).
 
     Raises:
         OfferError: the service answered with an error; carries its status.
@@ -248,6 +250,8 @@ async def call_service(
     for video in videos:
         _prefer(pc.addTransceiver(video, direction="sendonly"), video_codec)
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    if traceparent is not None:
+        headers["traceparent"] = traceparent
     try:
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())

@@ -51,7 +51,7 @@ def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     text = TextChannel(leg, channel)
     talk = _Talk(leg, text)
     text.read(talk.message_came)
-    leg.last_words.append(text.flush)
+    leg.last_messages.append(text.flush)
     leg.call.observe(talk.event_came)
     if leg.call.ready is not None:  # what the agent does was told before anybody listened
         talk.event_came(events.AgentStateChanged(leg.call.state))

@@ -15,6 +15,7 @@ from agent.clock import Clock, unix
 from signaling.dialects.mask import redacted
 from signaling.history.history import History
 from signaling.history.record import CallEnd, CallStart, ToolUse, Turn
+from signaling.history.recordings import RecordingKeeper
 from signaling.webrtc.leg import Leg
 
 
@@ -41,11 +42,12 @@ class Figures:
     mos_out: float | None = None
 
 
-def watcher_of(history: History, clock: Clock = unix) -> Callable[[Leg], None]:
+def watcher_of(history: History, recordings: RecordingKeeper, clock: Clock = unix) -> Callable[[Leg], None]:
     """Return what has a call kept that is about to run; for `Calls.watchers`.
 
     Args:
         history: where it is kept.
+        recordings: is told of calls that are recorded.
         clock: Unix seconds; asked once per call.
     """
 
@@ -57,6 +59,8 @@ def watcher_of(history: History, clock: Clock = unix) -> Callable[[Leg], None]:
             history, start, lambda: round((began_s + call.duration_s) * 1000), lambda: figures_of(leg)
         )
         call.observe(keeper.note)
+        if call.recording is not None:
+            recordings.watch(start, call.recording.over)
 
     return watch
 

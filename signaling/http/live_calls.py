@@ -17,7 +17,7 @@ PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
-    """Return the routes of running calls; docs/calls.md describes them."""
+    """Return the routes of running calls; docs/history.md describes them."""
     keeps_history = settings.history_url is not None
 
     async def show(request: web.Request) -> web.Response:
@@ -30,7 +30,7 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
         calls.hang_up(request.match_info["call_id"], "The operator hung up.", "operator")
         return web.Response(status=204)
 
-    return [web.get(LIVE_CALLS_PATH, show), web.delete(f"{LIVE_CALLS_PATH}/{{call_id}}", hang_up)]
+    return [web.get(LIVE_CALLS_PATH, show), web.post(f"{LIVE_CALLS_PATH}/{{call_id}}/hang-up", hang_up)]
 
 
 def _shown(leg: Leg) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from agent.settings import Settings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _EXPOSED = "Location, ETag, Link, Retry-After"
-_ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, ETag, X-OpenAI-Agents-SDK"
+_ALLOWED_HEADERS = "Authorization, Content-Type, If-Match, ETag, X-OpenAI-Agents-SDK, traceparent, tracestate"
 _ALLOWED_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
 _MAX_AGE_S = "600"
 _OUT_OF_SIGHT = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}

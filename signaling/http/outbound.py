@@ -46,7 +46,10 @@ def routes(settings: Settings, line: SipLine, calls: Calls) -> list[web.RouteDef
         body = await read_json(request)
         to, instruction, headers = _wish(body, line.domain)
         request[DIALLED] = to
-        call = await line.dial(to, instruction=instruction, headers=headers, record=_record(body))
+        traceparent = request.headers.get("traceparent", "")
+        call = await line.dial(
+            to, instruction=instruction, headers=headers, record=_record(body), traceparent=traceparent
+        )
         assert call.leg is not None
         call_id = call.leg.call.call_id
         made[call_id] = call

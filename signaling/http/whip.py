@@ -40,7 +40,11 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
         offer, options = await _wish(request, seal)
-        answer, leg = await negotiator.accept_offer(offer, replace(options, key=key_name(settings)), request.remote)
+        answer, leg = await negotiator.accept_offer(
+            offer,
+            replace(options, key=key_name(settings), traceparent=request.headers.get("traceparent", "")),
+            request.remote,
+        )
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):

@@ -118,6 +118,7 @@ class SipLine:
         instruction: str = "",
         headers: Mapping[str, str] | None = None,
         record: bool | None = None,
+        traceparent: str = "",
     ) -> SipCall:
         """Call a telephone; return once the call has started, before the phone rings.
 
@@ -126,6 +127,7 @@ class SipLine:
             instruction: added to what the agent is told on this call.
             headers: sent with the call; their names begin with ``X-``.
             record: whether it is recorded; None means what the agent and the settings say.
+            traceparent: the header of the request that led to it: untrusted.
 
         Raises:
             OfferError: 403, the operator does not allow it; 429, a daily limit is used up; 503, the line is down or
@@ -140,7 +142,8 @@ class SipLine:
         options = call.options()
         try:
             told = "\n\n".join(text for text in (options.instruction, instruction) if text)
-            options = replace(options, instruction=told, key=key_name(self._settings), record=record)
+            key = key_name(self._settings)
+            options = replace(options, instruction=told, key=key, record=record, traceparent=traceparent)
             offer, leg = await self._negotiator.make_offer(options, call.make_leg)
         except BaseException:
             call.lose("shutdown", "The call was not started.")

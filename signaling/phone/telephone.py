@@ -13,7 +13,8 @@ from agent.settings import Settings
 from agent.tools.declare import Tool
 from signaling.phone.callees import Callees
 
-HEARD_S = 0.3  # on its way through the gateway and the phone's own buffer
+HEARD_S = 0.3
+"How long the last words take through the gateway and the phone's own buffer."
 KEYS = re.compile(r"[0-9*#A-Da-d,]{1,32}")
 _NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{0,31}")
 _HOST = r"([A-Za-z0-9.\-]{1,128}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"

@@ -62,7 +62,7 @@ class Admission:
         self._give_up = give_up
         self._descriptors = Descriptors(monotonic)
         self._slots: set[Slot] = set()
-        self._giving_way: set[Slot] = set()  # of them those of calls that end to make room
+        self._giving_way: set[Slot] = set()  # the slots of calls that end to make room for others
         self._pending = Pending()
         self._crowded = False
 

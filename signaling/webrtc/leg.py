@@ -160,7 +160,7 @@ class ClientLeg(PeerLeg):
         max_message_bytes: the longest message that the client takes on its data channel.
         messages: counts of what went wrong on the data channel.
         channel_settled: set once a dialect has taken over the data channel, or none ever will.
-        last_words: awaited before the peer connection closes, to let the last messages out.
+        last_messages: awaited before the peer connection closes, each to let messages out.
     """
 
     etag: str
@@ -170,7 +170,7 @@ class ClientLeg(PeerLeg):
     max_message_bytes: int = DEFAULT_MESSAGE_BYTES
     messages: MessageCounts = field(default_factory=MessageCounts)
     channel_settled: asyncio.Event = field(default_factory=asyncio.Event)
-    last_words: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    last_messages: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def trickle(self, fragment: Fragment) -> None:
         """Pass on the trickled candidates that are of use: see `CandidateGate`.
@@ -200,8 +200,8 @@ class ClientLeg(PeerLeg):
 
     async def close(self) -> None:
         """Let the last messages out, then close the peer connection."""
-        for finish in self.last_words:
-            await isolated_async(f"call {self.call.call_id}: its last words", finish)
+        for finish in self.last_messages:
+            await isolated_async(f"call {self.call.call_id}: its last messages", finish)
         await super().close()
 
     def stats(self) -> CallStats:
@@ -214,7 +214,7 @@ class ClientLeg(PeerLeg):
 
     def let_go(self) -> None:
         """Break the reference cycles through the leg and its call, once both are over."""
-        self.last_words.clear()
+        self.last_messages.clear()
         super().let_go()
 
 

@@ -17,6 +17,7 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from agent.call.call import Call
 from agent.call.kept import KeptCall
 from agent.call.setup import AgentSetup
+from agent.call.trace import begin_trace
 from agent.clock import monotonic
 from agent.dialog.prices import Prices, price_of
 from agent.errors import OfferError
@@ -88,6 +89,7 @@ class CallOptions:
         telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
         kept: an earlier call that this one goes on from.
         key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
+        traceparent: the header of that name that it came with: untrusted.
         record: whether it is recorded; None means what the agent and the settings say.
     """
 
@@ -97,6 +99,7 @@ class CallOptions:
     telephone: bool = False
     kept: KeptCall | None = None
     key: str | None = None
+    traceparent: str = ""
     record: bool | None = None
 
 
@@ -288,6 +291,7 @@ class Negotiator:
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
+            trace=begin_trace(options.traceparent, trusted=options.key is not None, trace_id=secrets.token_hex(16)),
             recording=recording,
             capture=capture,
         )

@@ -122,13 +122,48 @@ async def test_the_operator_hangs_up(tmp_path: Path, emulator: Emulator) -> None
             assert caller.location is not None
             call_id = caller.location.rpartition("/")[2]
             await caller.message("bot-ready")
-            await asked(address, f"v1/calls/{call_id}", "DELETE")
+            await asked(address, f"v1/calls/{call_id}/hang-up", "POST")
             ended = await caller.message("server-message", lambda data: data["type"] == "call-ended")
             assert (ended["reason"], ended["fault"]) == ("hung_up", "operator")
             await caller.ended()
             assert await asked(address, "v1/calls") == {"calls": [], "history": True}
         kept = await until_ended(address, call_id)
         assert (kept["fault"], kept["detail"]) == ("operator", "The operator hung up.")
+
+
+@pytest.mark.parametrize("moved", [False, True])
+async def test_a_recorded_call_can_be_listened_to_later(tmp_path: Path, emulator: Emulator, moved: bool) -> None:
+    """From the folder in which it was written, or from a store of its own; erasing deletes the file."""
+    settings: dict[str, Any] = {"record": True, "record_folder": str(tmp_path / "written")}
+    if moved:
+        settings["record_store"] = str(tmp_path / "stored")
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    async with service_for(emulator, offline_demo=True, history_url=url, server_key=KEY, **settings) as address:
+        async with call_service(address, key=KEY) as caller:
+            assert caller.location is not None
+            call_id = caller.location.rpartition("/")[2]
+            await caller.message("bot-ready")
+            caller.type("what time is it")
+            await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        for _ in range(100):
+            kept = await asked(address, f"v1/history/{call_id}")
+            if kept["recording"]["state"] == "stored":
+                break
+            await asyncio.sleep(0.05)
+        assert kept["recording"]["duration_ms"] > 500
+        sound = f"{address}v1/calls/{call_id}/recording"
+        async with aiohttp.ClientSession(headers=BEARER) as http, http.get(sound) as response:
+            assert (response.status, response.headers["Content-Type"]) == (200, "audio/webm")
+            assert len(await response.read()) == kept["recording"]["size_bytes"]
+        where = tmp_path / ("stored" if moved else "written")
+        assert [file.name for file in sounds(tmp_path)] == [f"{call_id}.webm"]
+        assert where in sounds(tmp_path)[0].parents
+        await asked(address, f"v1/history/{call_id}", "DELETE")
+        assert sounds(tmp_path) == []
+
+
+def sounds(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("rtc_*"))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +174,7 @@ async def test_live_calls_are_for_the_key_holder(
     emulator: Emulator, settings: dict[str, Any], headers: dict[str, str], status: int
 ) -> None:
     async with service_for(emulator, **settings) as address, aiohttp.ClientSession(headers=headers) as http:
-        for method, path in (("GET", "v1/calls"), ("DELETE", "v1/calls/rtc_1")):
+        for method, path in (("GET", "v1/calls"), ("POST", "v1/calls/rtc_1/hang-up")):
             async with http.request(method, f"{address}{path}") as response:
                 assert response.status == status
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from agent.call.tool_calls import Asides
+from agent.call.host import ToolRates
 from agent.spoken import Spoken
 from agent.tools.declare import Tool
 
@@ -55,7 +55,7 @@ class FakeCall:
         self.call_id = "c1"
         self.caller: str | None = "+4930123456"
         self.caller_spoke_at = 0.0
-        self.asides = Asides()
+        self.tool_rates = ToolRates()
         self.turns: list[tuple[str, str]] = []
         self.asked: list[tuple[Any, ...]] = []
 

@@ -99,7 +99,7 @@ async def test_silence_that_is_meant() -> None:
     log="the agent is silent (no_answer), next: rebuild",
 )
 async def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.call.call.WATCH_STEP_S", 0.1)
+    monkeypatch.setattr("agent.call.sessions.WATCH_STEP_S", 0.1)
     settings = {**QUICK, "answer_timeout_s": 0.4}
     async with on_line(answer_s=0.3, settings=settings, hooks=lambda: Mute(2)) as line:
         await line.hears(lambda: line.caller.type("are you there"))
@@ -115,7 +115,7 @@ async def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     log="the agent is silent (no_answer), next: apologise",
 )
 async def test_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.call.call.WATCH_STEP_S", 0.1)
+    monkeypatch.setattr("agent.call.sessions.WATCH_STEP_S", 0.1)
     settings = {**QUICK, "answer_timeout_s": 0.4}
     async with on_line(settings=settings, hooks=lambda: Mute(99)) as line:
         line.caller.type("are you there")
@@ -134,7 +134,7 @@ async def test_never_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     log="the agent is silent (no_answer), next: nudge",
 )
 async def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.call.call.WATCH_STEP_S", 0.1)
+    monkeypatch.setattr("agent.call.sessions.WATCH_STEP_S", 0.1)
     faults = [DelayFirstAudio(turn=1, delay_s=0.35), DelayFirstAudio(session=1, turn=2, delay_s=30.0)]
     async with on_line(answer_s=0.3, faults=faults, settings={**QUICK, "answer_timeout_s": 0.7}) as line:
         await line.hears(lambda: line.caller.type("one"))

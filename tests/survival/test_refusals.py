@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from agent.author.agent import Agent
-from agent.emulator import CallFunction, Reply, Say, Turn
+from agent import events
+from agent.author.agent import Agent, declared
+from agent.call.call import Call
+from agent.call.setup import AgentSetup
+from agent.emulator import CallFunction, HookedSession, Hooks, Moment, Reply, Say, Turn, running_emulator
 from agent.emulator.faults.kinds import Close, Fault, RefuseText, WithholdHandles
+from agent.live.client import live_client
+from agent.settings import Settings
 from agent.tools.context import CallContext
 from agent.tools.declare import Tool
 from tests.support.line import QUICK, Line, on_line
+from tests.support.service import emulator_endpoint
 from tests.survival.registry import survives
 
 REASON = "Request contains an invalid argument"
@@ -186,6 +193,38 @@ async def test_a_change_of_the_agent_that_is_refused(model: str) -> None:
         assert [tool["name"] for tool in last.setup["tools"][0]["functionDeclarations"]] == ["change"]
         assert line.datas("call-info")[-1]["tools"] == ["change"]
         assert violations(line) == []
+
+
+async def test_a_change_that_is_refused_is_taken_back_even_if_it_came_while_the_session_was_set_up() -> None:
+    """The set-up that the server took is the one before, not the one that was to come."""
+
+    async def kind() -> str:
+        """Be kind."""
+        return "kind"
+
+    class ChangesAtOnce(Hooks):
+        async def at(self, session: HookedSession, moment: Moment) -> None:
+            if moment is Moment.SETUP_RECEIVED and len(emulator.sessions) == 1:
+                call.change_agent("Be poison.", [])
+
+    refused = asyncio.Event()
+
+    def note(event: events.Event) -> None:
+        if isinstance(event, events.InputRefused):
+            refused.set()
+
+    settings = Settings(system_instruction="Be kind.")
+    async with running_emulator(hooks=ChangesAtOnce, faults=[RefuseText(text="Be poison.")]) as emulator:
+        client = live_client(emulator_endpoint(emulator), settings)
+        call = Call("c", client=client, setup=AgentSetup.of(settings, declared([kind])))
+        call.observe(note)
+        running = asyncio.create_task(call.run(None))
+        async with asyncio.timeout(20):
+            await refused.wait()
+        assert call.tools.names == ["kind"]
+        assert call.keep().instructions is None
+        call.hang_up("hung_up", "The test is over.", "caller")
+        await running
 
 
 @survives(

@@ -126,7 +126,7 @@ async def test_losses_in_mid_answer() -> None:
     log="the agent is silent (no_message), next: resume",
 )
 async def test_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.call.call.WATCH_STEP_S", 0.1)
+    monkeypatch.setattr("agent.call.sessions.WATCH_STEP_S", 0.1)
     faults = [
         Stall(session=1, at="turn_completed", what="read"),
         Stall(session=2, at="turn_started", nth=2, what="send"),

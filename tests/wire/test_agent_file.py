@@ -151,7 +151,7 @@ async def test_the_example_that_interprets() -> None:
         session = talk.emulator.sessions[0]
         assert "between English and German" in session.instruction
         answer = await talk.use_tool('call interpret_between {"one": "Italian", "other": "Japanese"}')
-        assert "now interpret between Italian and Japanese" in answer
+        assert "you interpret between Italian and Japanese now" in answer
         await talk.emulator.wait_for(lambda: "between Italian and Japanese" in session.instruction)
         assert "German" not in session.instruction
         assert [sent.data for sent in talk.all(events.AppEventSent)] == [["Italian", "Japanese"]]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,8 @@ from agent.live.uplink import AgentChange, Audio, TypedText, Uplink
 from agent.settings import Settings
 from tests.support.line import tones_of
 from tests.support.service import emulator_endpoint
+
+CHANGE = AgentChange("You are a pirate.", None)
 
 
 def connections() -> int:
@@ -157,7 +160,7 @@ async def test_over_a_slow_line_another_agent_takes_over_at_once() -> None:
         try:
             link.uplink.put(TypedText("hello"))
             await emulator.wait_for(lambda: bool(emulator.sessions) and bool(emulator.sessions[0].handles))
-            link.change_agent("You are a pirate.", None)
+            link.change_agent(replace(link.setup, instructions="You are a pirate."), CHANGE)
             await asyncio.wait_for(replaced.acquire(), 5)
             assert [session.instruction for session in emulator.sessions][1:] == ["You are a pirate."]
         finally:

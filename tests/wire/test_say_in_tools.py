@@ -182,7 +182,7 @@ async def test_the_goodbye_at_a_limit_waits_for_a_tool() -> None:
         await talk.until(events.LimitNear)
         await talk.has_said(ANSWER)
         await talk.emulator.wait_for(lambda: len(talk.emulator.sessions[0].texts) == 2)
-        assert "The call ends now" in talk.emulator.sessions[0].texts[1]
+        assert "the call ends now" in talk.emulator.sessions[0].texts[1]
         assert_whole(talk)
 
 

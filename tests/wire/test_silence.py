@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent import events
-from agent.call import call as call_module
+from agent.call import sessions as sessions_module
 from agent.clock import monotonic
 from agent.dialog.asides import GENTLE_NUDGE, NUDGE, NUDGE_TO_WRITE
 from agent.emulator import CallFunction, HookedSession, Hooks, Play, Raw, Reply, Say, ServerMessage, Turn
@@ -44,7 +44,7 @@ def fast() -> float:
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watchdog looks as often as ever by the fast clock."""
-    monkeypatch.setattr("agent.call.call.WATCH_STEP_S", call_module.WATCH_STEP_S / FASTER)
+    monkeypatch.setattr("agent.call.sessions.WATCH_STEP_S", sessions_module.WATCH_STEP_S / FASTER)
 
 
 async def pass_s(seconds: float) -> None:

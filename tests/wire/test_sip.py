@@ -583,4 +583,4 @@ async def test_calls_cost_money_so_they_want_the_key(with_line: Phones) -> None:
 async def test_without_a_gateway_there_is_no_phone(service: ServiceFactory) -> None:
     async with service() as url:
         assert (await get(url, "readyz")) == (200, {"status": "ready", "calls": 0})
-        assert (await post(url, {"to": "sip:ann@example.org"}))[0] == 404
+        assert (await post(url, {"to": "sip:ann@example.org"}))[0] == 405  # calls can only be listed

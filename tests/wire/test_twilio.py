@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from agent.errors import ConfigError
 from agent.media.encode import voice_encoder
 from agent.media.fir import Pcm
 from signaling.phone import twilio
+from tests.support.recording import onsets_s, tracks
 from tests.support.service import service_for
 from tests.support.tones import peak_hz, tone
 
@@ -183,6 +185,25 @@ async def test_a_conversation(service: Service, model: Emulator) -> None:
         await model.wait_for(lambda: not session.open, timeout_s=1)
         await carrier.until(lambda: carrier.closed_at)
         await idle(url)
+
+
+async def test_a_conversation_is_recorded(service: Service, model: Emulator, tmp_path: Path) -> None:
+    """Both sides as they were, in their places; the agent's silence, which the carrier does not get, too."""
+    async with service(record=True, record_folder=str(tmp_path)) as url:
+        async with ringing(url) as carrier:
+            await model.wait_for(lambda: len(model.sessions) == 1)
+            await carrier.say(np.concatenate((tone(440, 24_000, 1.0), np.zeros(24_000, np.int16))))
+            await carrier.until(lambda: carrier.events() == ["media", "mark"])
+            await carrier.tell("stop", stop={"accountSid": "AC1", "callSid": "CA1"})
+            await carrier.until(lambda: carrier.closed_at)
+        await idle(url)
+    [path] = tmp_path.rglob("*.mka")  # noqa: ASYNC240
+    caller, agent = tracks(path)
+    assert len(caller) == pytest.approx(len(agent), abs=1000)
+    [spoke_s], [answered_s] = onsets_s(caller), onsets_s(agent)
+    assert answered_s > spoke_s + 1.0
+    assert abs(peak_hz(np.rint(caller[int(spoke_s * 48_000) :][:40_000]).astype(np.int16), 48_000) - 440) < 5
+    assert abs(peak_hz(np.rint(agent[int(answered_s * 48_000) :][:20_000]).astype(np.int16), 48_000) - 700) < 10
 
 
 async def test_an_interruption_clears_what_the_carrier_has(service: Service, model: Emulator) -> None:

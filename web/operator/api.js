@@ -11,7 +11,7 @@ const asJson = async (url) => (await request(url)).json();
 export const liveCalls = () => asJson("v1/calls");
 
 /** @param {string} id */
-export const hangUp = (id) => request(`v1/calls/${encodeURIComponent(id)}`, { method: "DELETE" });
+export const hangUp = (id) => request(`v1/calls/${encodeURIComponent(id)}/hang-up`, { method: "POST" });
 
 /** @param {Record<string, string>} filters @param {string | null} before @param {number} limit */
 export function page(filters, before, limit) {

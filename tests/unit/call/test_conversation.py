@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.call.conversation import AnswerCompleted, Conversation, Flush, Outcomes, ReplaceSession, TellWaiting
+from agent.call.conversation import Conversation
+from agent.call.outcomes import AnswerCompleted, Flush, Outcomes, ReplaceSession, TellWaiting
 from agent.call.setup import AgentSetup
 from agent.call.timeline import Timeline
 from agent.live import wire

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.call.tool_calls import APP_EVENTS, NOTES, ToolCalls, late_note
+from agent.call.host import APP_EVENT_RATE, NOTE_RATE
+from agent.call.tool_calls import ToolCalls, late_note
 from agent.dialog.ledger import MAX_OPEN
 from agent.errors import ToolError
 from agent.live.uplink import Note, ToolResult
@@ -463,12 +464,12 @@ def test_a_tool_that_tells_too_much_is_at_fault(function: Any) -> None:
         await asyncio.wait_for(model.finished.wait(), TIMEOUT_S)
         await settle()
         assert model.outcomes == ["error"]
-        assert len(model.host.asked) <= APP_EVENTS[1] + 1
+        assert len(model.host.asked) <= APP_EVENT_RATE[1] + 1
         model.finished.clear()
         model.calls.call("c2", "probe", {})  # what is told is bounded for the whole call, not for each run
         await asyncio.wait_for(model.finished.wait(), TIMEOUT_S)
         await settle()
-        assert len(model.host.asked) <= APP_EVENTS[1] + 1
+        assert len(model.host.asked) <= APP_EVENT_RATE[1] + 1
 
     run(scenario())
 
@@ -479,14 +480,14 @@ def test_a_tool_may_tell_again_later_and_no_more_than_can_be_told() -> None:
             ctx.add_to_context("x" * 100_000)
 
         async def adds(ctx: CallContext) -> None:
-            for _ in range(int(NOTES[1])):
+            for _ in range(int(NOTE_RATE[1])):
                 ctx.add_to_context("note")
 
         model = Model(tool(adds, context="ctx"))
         for number in range(3):
             model.calls.call(f"c{number}", "probe", {})
             await settle()
-            await let_pass(NOTES[1] / NOTES[0])
+            await let_pass(NOTE_RATE[1] / NOTE_RATE[0])
         assert model.outcomes == ["result"] * 3
         model.calls.replace([tool(tells, context="ctx")])
         model.calls.call("c9", "probe", {})

@@ -1,0 +1,31 @@
+"""How patiently a call waits for the model: its watchdog, made from the settings."""
+
+from __future__ import annotations
+
+from agent.call.setup import AgentSetup
+from agent.dialog.watchdog import Watchdog
+from agent.live.config import vad_silence_s
+from agent.live.models import answer_timeout_s, ignores_speech
+from agent.media.level import HANGOVER_S
+
+MODEL_BEGINS_S = 1.0
+"How long the model may take to begin its answer."
+MIN_DEAD_S = 7.0
+"How long nothing at all may come while the caller speaks, before the Live session counts as dead; at least."
+PONG_S = 2.0
+"How long a pong may take."
+
+
+def watchdog_for(setup: AgentSetup) -> Watchdog:
+    """Return a watchdog that suits the model and the settings."""
+    settings = setup.settings
+    marked = setup.marks_turns  # whoever marks their turns waits for no silence
+    return Watchdog(
+        answer_timeout_s(settings),
+        transcribed=settings.input_transcription and not marked,
+        ignores_speech=ignores_speech(settings),
+        writes=not settings.audio_output,
+        answerable_pause_s=MODEL_BEGINS_S + (0.0 if marked else vad_silence_s(settings, setup.vad)),
+        hangover_s=0.0 if marked else HANGOVER_S,
+        dead_after_s=max(MIN_DEAD_S, settings.ping_interval_s + PONG_S),
+    )

@@ -1,0 +1,63 @@
+"""What the Live server says goes to the part of the call whose matter it is."""
+
+from __future__ import annotations
+
+from agent import events
+from agent.call.limits import CallLimits
+from agent.call.ports import CallPorts
+from agent.call.wiring import Parts
+from agent.live import wire
+from agent.picture import Picture
+
+
+class Routing:
+    """Route the facts of one call.
+
+    Args:
+        ports: to the call.
+        parts: of the call.
+        limits: bill what the model took.
+        wants_thoughts: the observers are told what the model thinks.
+    """
+
+    def __init__(self, ports: CallPorts, parts: Parts, limits: CallLimits, *, wants_thoughts: bool) -> None:
+        self._ports = ports
+        self._parts = parts
+        self._limits = limits
+        self._wants_thoughts = wants_thoughts
+
+    def route(self, fact: wire.Fact) -> None:
+        """Hand a fact of the Live server to the part whose matter it is."""
+        now, conversation, tools = self._ports.clock(), self._parts.conversation, self._parts.tools
+        speaking, briefing, act = self._parts.speaking, self._parts.briefing, self._ports.act
+        conversation.message_came(now)
+        match fact:
+            case wire.Speech():
+                speaking.speak(fact)
+            case wire.OutputTranscript() | wire.Text():
+                act(conversation.text_arrived(fact, now))
+            case wire.InputTranscript():
+                act(conversation.words_came(fact, now))
+            case wire.Interrupted():
+                act(conversation.interrupted(now))
+            case wire.GenerationComplete():
+                act(conversation.generation_completed(caller_speaks=self._parts.hearing.caller_speaks))
+            case wire.TurnComplete(reason):
+                tools.turn_completed()
+                briefing.turn_completed()
+                act(conversation.turn_completed(reason, now))
+                briefing.tell_waiting()
+            case wire.ToolCall(call_id, name, arguments):
+                tools.call(call_id, name, arguments)
+            case wire.ToolCallsCancelled(call_ids):
+                tools.cancel(call_ids)
+            case wire.Resumable(handle=str()):  # to what else it says, and to goAway, the link sees
+                tools.handle_came()
+            case wire.Usage():
+                self._limits.bill(fact)
+            case Picture():
+                speaking.show(fact)
+            case events.SourcesFound() | events.CodeWritten() | events.CodeRan():
+                act([fact])
+            case events.AgentThought() if self._wants_thoughts:
+                act([fact])

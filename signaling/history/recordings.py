@@ -1,0 +1,119 @@
+"""Note how far the recordings of calls are, and move those that are finished into the record store.
+
+Without a store of its own a recording stays where it was written, which is a store too: `record_folder`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agent import events
+from agent.record.recorder import RecordingEvent
+from agent.settings import Settings
+from signaling.history.complaints import Complaints
+from signaling.history.history import History
+from signaling.history.objects import Objects, StoreError
+from signaling.history.record import CallStart, Recording
+
+logger = logging.getLogger(__name__)
+
+PAUSES_S = (
+    1.0,
+    5.0,
+    30.0,
+    120.0,
+    600.0,
+)  # before the next try to store a recording; then its file stays where it is
+LAST_MOVES_S = 10.0
+
+
+def stays(settings: Settings) -> bool:
+    """Return True if recordings stay in the folder in which they are written."""
+    store = settings.record_store
+    if store is None:
+        return True
+    parts = urlsplit(store)
+    if parts.scheme not in ("", "file"):
+        return False
+    return Path(parts.path if parts.scheme else store).resolve() == Path(settings.record_folder).resolve()
+
+
+class RecordingKeeper:
+    """Takes what the recorder tells of its recordings.
+
+    Args:
+        settings: say where recordings are written and stored.
+        history: where it is noted.
+    """
+
+    def __init__(self, settings: Settings, history: History) -> None:
+        self._history, self._folder = history, Path(settings.record_folder)
+        self._store = None if stays(settings) else history.objects
+        self._calls: dict[str, CallStart] = {}
+        self._moves: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(logger)
+
+    def watch(self, start: CallStart, over: asyncio.Future[None]) -> None:
+        """Expect a call's recording.
+
+        Args:
+            start: the call.
+            over: done once nothing more will be written, and told.
+        """
+        self._calls[start.call_id] = start
+        over.add_done_callback(lambda _over: self._calls.pop(start.call_id, None))
+
+    def note(self, call_id: str, event: RecordingEvent) -> None:
+        """Take what happened to a recording; for `Recorder.listeners`."""
+        start = self._calls.get(call_id)
+        if start is None:
+            return
+        match event:
+            case events.RecordingStarted():
+                self._history.recording(start, Recording(state="writing", key=event.key))
+            case events.RecordingFailed():
+                self._history.recording(start, Recording(state="failed", key=event.key))
+            case events.RecordingStored():
+                stored = Recording(
+                    state="stored",
+                    key=event.key,
+                    duration_ms=event.duration_ms,
+                    size_bytes=event.bytes,
+                    lost_ms=event.lost_ms,
+                )
+                if self._store is None:
+                    self._history.recording(start, stored)
+                else:
+                    self._begin_move(start, stored, self._store)
+
+    async def close(self) -> None:
+        """Give what is being moved `LAST_MOVES_S`; the files of the others stay where they are."""
+        if self._moves:
+            left = (await asyncio.wait(self._moves, timeout=LAST_MOVES_S))[1]
+            for task in left:
+                task.cancel()
+            if left:
+                logger.warning("history: %d recordings were not stored; they are in %s", len(left), self._folder)
+
+    def _begin_move(self, start: CallStart, stored: Recording, store: Objects) -> None:
+        """Begin to move a finished file; the task ends with the last try, or in `close`."""
+        task = asyncio.create_task(self._move(start, stored, store), name=f"store-{start.call_id}")
+        self._moves.add(task)
+        task.add_done_callback(self._moves.discard)
+
+    async def _move(self, start: CallStart, stored: Recording, store: Objects) -> None:
+        assert stored.key is not None
+        for pause_s in (*PAUSES_S, None):
+            try:
+                await store.move_in(stored.key, self._folder / stored.key)
+            except StoreError as error:
+                self._complaints.tell(f"history: a recording is not stored yet, it is in {self._folder}", error)
+                if pause_s is not None:
+                    await asyncio.sleep(pause_s)
+            else:
+                self._history.recording(start, stored)
+                return
+        self._history.recording(start, Recording(state="failed", key=stored.key))
