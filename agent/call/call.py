@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any
 
 from agent import events
+from agent.call.captured import capture_call
 from agent.call.host import ToolRates
 from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
@@ -149,7 +150,7 @@ class Call:
         self.capture = capture
         "Notes what happens, for a replay; None if nobody wants one."
         if capture is not None:
-            self._capture_with(capture)
+            capture_call(self, capture)
         for part in (self.stopwatch, limits, self.counts, self.farewell, self._greeting):
             self.observe(part.note)
 
@@ -281,20 +282,6 @@ class Call:
         self.eyes.clear()
         for part in (self.voice, self.hearing, self.live, self.tools):
             part.let_go()
-
-    def _capture_with(self, capture: Capture) -> None:
-        """Have everything noted that is done to the call from outside, and every event."""
-        self.type_text = capture.noting("type_text", self.type_text)
-        self.press = capture.noting("press", self.press)
-        self.start_activity = capture.noting("start_activity", self.start_activity)
-        self.end_activity = capture.noting("end_activity", self.end_activity)
-        self.interrupt = capture.noting("interrupt", self.interrupt)
-        self.say = capture.noting("say", self.say)
-        self.add_to_context = capture.noting("add_to_context", self.add_to_context)
-        self.change_agent = capture.noting("change_agent", self.change_agent)
-        self.end_call = capture.noting("end_call", self.end_call)
-        self.send_event = capture.noting("send_event", self.send_event)
-        self.observe(partial(capture.note, "event"))
 
     # what follows
 

@@ -88,9 +88,9 @@ class LiveLink:
         self.pulse = Pulse(clock)
         "When anything came from the Live server last."
         self._client = client
-        self._capture = capture
         self.setup = setup
         "What sessions are set up with from now on."
+        self._capture = capture
         self._ports = ports
         self._clock = clock
         self._recovery = Recovery(setup.settings.recovery_s, rng.uniform)

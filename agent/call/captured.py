@@ -1,0 +1,26 @@
+"""What is done to a call from outside, noted for a replay. Pure."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from agent.capture import Capture
+
+if TYPE_CHECKING:
+    from agent.call.call import Call
+
+
+def capture_call(call: Call, capture: Capture) -> None:
+    """Have everything noted that is done to the call from outside, and every event."""
+    call.type_text = capture.noting("type_text", call.type_text)
+    call.press = capture.noting("press", call.press)
+    call.start_activity = capture.noting("start_activity", call.start_activity)
+    call.end_activity = capture.noting("end_activity", call.end_activity)
+    call.interrupt = capture.noting("interrupt", call.interrupt)
+    call.say = capture.noting("say", call.say)
+    call.add_to_context = capture.noting("add_to_context", call.add_to_context)
+    call.change_agent = capture.noting("change_agent", call.change_agent)
+    call.end_call = capture.noting("end_call", call.end_call)
+    call.send_event = capture.noting("send_event", call.send_event)
+    call.observe(partial(capture.note, "event"))
