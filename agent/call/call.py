@@ -45,7 +45,7 @@ from agent.dialog.prices import KNOWN, Prices, price_of
 from agent.live import wire
 from agent.live.session import LiveClient
 from agent.live.uplink import Item
-from agent.media.inbound import Ear
+from agent.media.inbound import InboundAudio
 from agent.record.recorder import Recording
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Call:
         self.voice, self.playout, self.drawn = self.speaking.voice, self.speaking.playout, self.speaking.drawn
         self.transcript, self.response = self.conversation.transcript, self.conversation.response
         self.spoken, self.caller_turns = self.conversation.spoken, self.conversation.caller_turns
-        self.live, self.end_call, self.eyes = self.sessions.link, self.farewell.end_call, self.sight.eyes
+        self.live, self.end_call, self.videos = self.sessions.link, self.farewell.end_call, self.sight.videos
         self.hear, self.type_text, self.press = self.hearing.hear, self.hearing.type_text, self.hearing.press
         self.start_activity, self.end_activity = self.hearing.start_activity, self.hearing.end_activity
         self.interrupt, self.see, self.picture = self.hearing.interrupt, self.sight.see, self.sight.jpeg
@@ -191,11 +191,11 @@ class Call:
             now=unix(),
         )
 
-    async def run(self, ear: Ear | None, path: asyncio.Event | None = None) -> events.CallEnded:
+    async def run(self, audio: InboundAudio | None, path: asyncio.Event | None = None) -> events.CallEnded:
         """Hold the call until somebody ends it.
 
         Args:
-            ear: hands the caller's voice to `hear`; None if the caller only listens.
+            audio: hands the caller's voice to `hear`; None if the caller only listens.
             path: set once the caller is known to be there: only then is a Live session opened. None if so from the
                 start.
 
@@ -208,10 +208,10 @@ class Call:
                 self._start(self.sessions.watch_silence, "silence")
                 self._start(self._keep_limits, "limits")
                 self._start(self._greeting.run, "greeting")
-                if ear is not None:
-                    self._start(partial(self.hearing.listen, ear), "listen")
-                for eye in self.eyes:
-                    self._start(eye.watch, eye.name)
+                if audio is not None:
+                    self._start(partial(self.hearing.listen, audio), "listen")
+                for video in self.videos:
+                    self._start(video.watch, video.name)
                 ended = await self._end
                 for task in self._tasks:
                     task.cancel()
@@ -250,7 +250,7 @@ class Call:
             self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
-        self.eyes.clear()
+        self.videos.clear()
         for part in (self.voice, self.hearing, self.live, self.tools, self.taping):
             part.let_go()
 

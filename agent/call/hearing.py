@@ -24,7 +24,7 @@ from agent.live.models import rules_of
 from agent.live.uplink import ActivityMark, Audio, TypedText, Uplink
 from agent.media.chunker import PATIENT_CHUNK_SAMPLES, SILENT_CHUNK_SAMPLES, Chunker
 from agent.media.fir import Pcm
-from agent.media.inbound import Ear
+from agent.media.inbound import InboundAudio
 from agent.media.level import SpeechLevel
 from agent.media.preroll import Preroll
 from agent.picture import Picture
@@ -90,10 +90,10 @@ class Hearing:
         """True while the caller speaks, by the level of their voice."""
         return self._level.speaking
 
-    async def listen(self, ear: Ear) -> None:
+    async def listen(self, audio: InboundAudio) -> None:
         """Take what the caller's track hands to `hear`; ends with the track."""
         try:
-            await ear.listen()
+            await audio.listen()
         except MediaError as error:
             self._ports.hang_up("media_error", f"The caller's audio cannot be used: {error}.", "caller")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.clock import Clock
 from agent.live.uplink import Uplink
-from agent.media.video import Eye
+from agent.media.video import InboundVideo
 from agent.picture import Shown
 
 SHOWN_S = 3.0  # without a packet of it, a camera or screen counts as off
@@ -19,7 +19,7 @@ class Sight:
     """
 
     def __init__(self, uplink: Uplink, *, clock: Clock) -> None:
-        self.eyes: list[Eye] = []
+        self.videos: list[InboundVideo] = []
         "Where the caller is seen; to be filled before the call runs."
         self._uplink = uplink
         self._clock = clock
@@ -32,7 +32,7 @@ class Sight:
 
     def pictures(self, source: str | None = None) -> list[Shown]:
         """Return the newest picture of a source that is on, or of each."""
-        off = {eye.name for eye in self.eyes if not self._is_on(eye)}
+        off = {video.name for video in self.videos if not self._is_on(video)}
         return [shown for name, shown in self._shown.items() if source in (None, name) and name not in off]
 
     def jpeg(self, source: str | None) -> bytes | None:
@@ -41,15 +41,15 @@ class Sight:
 
     def look_again(self, source: str | None = None) -> list[str]:
         """Send the next picture of a source, or of each, even if it looks like the last; return which are on."""
-        on = [eye for eye in self.eyes if source in (None, eye.name) and self._is_on(eye)]
-        for eye in on:
-            eye.forget()
-        return [eye.name for eye in on]
+        on = [video for video in self.videos if source in (None, video.name) and self._is_on(video)]
+        for video in on:
+            video.forget()
+        return [video.name for video in on]
 
     def session_replaced(self) -> None:
         """Send the next picture of each source again: the new session has seen nothing."""
-        for eye in self.eyes:
-            eye.forget()
+        for video in self.videos:
+            video.forget()
 
-    def _is_on(self, eye: Eye) -> bool:
-        return self._clock() - eye.stats.packet_at <= SHOWN_S
+    def _is_on(self, video: InboundVideo) -> bool:
+        return self._clock() - video.stats.packet_at <= SHOWN_S

@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 
 from agent import events
 from agent.media.chunker import UPLINK_RATE_HZ
-from agent.media.inbound import Ear
+from agent.media.inbound import InboundAudio
 from agent.media.playout import VOICE_RATE_HZ
 from agent.media.track import AgentVoiceTrack
-from agent.media.video import Eye
+from agent.media.video import InboundVideo
 
 LAG_STEP_S = 0.1
 
@@ -89,7 +89,7 @@ class CallCounts:
                 self.interruptions += 1
 
 
-def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) -> CallStats:
+def media_stats(audio: InboundAudio | None, voice: AgentVoiceTrack, videos: Sequence[InboundVideo]) -> CallStats:
     """Read the counters of a call's media."""
     stats = CallStats(
         outbound_packets=voice.stats.frames,
@@ -99,8 +99,8 @@ def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) ->
         heard_s=voice.playout.total_heard_samples / VOICE_RATE_HZ,
         dropped_s=voice.playout.total_dropped_samples / VOICE_RATE_HZ,
     )
-    if ear is not None:
-        packets, samples = ear.packets(), ear.stats
+    if audio is not None:
+        packets, samples = audio.packets(), audio.stats
         stats.inbound_packets = packets.received
         stats.inbound_bytes = samples.payload_bytes
         stats.inbound_lost_packets = packets.lost
@@ -111,8 +111,8 @@ def media_stats(ear: Ear | None, voice: AgentVoiceTrack, eyes: Sequence[Eye]) ->
         stats.inbound_audio_s = samples.samples / UPLINK_RATE_HZ
         stats.inbound_concealed_s = samples.concealed_samples / UPLINK_RATE_HZ
         stats.inbound_filled_s = samples.filled_samples / UPLINK_RATE_HZ
-    for eye in eyes:
-        seen = eye.stats
+    for video in videos:
+        seen = video.stats
         stats.video_packets += seen.packets
         stats.video_bytes += seen.payload_bytes
         stats.video_key_frames += seen.key_frames

@@ -76,7 +76,7 @@ class SessionSetup:
         instructions: what the model is told to be, in place of the setting `system_instruction`.
         declarations: one mapping of `types.FunctionDeclaration`'s fields per tool.
         vad: who finds the caller's turns, in place of the setting of that name.
-        agent: whoever is set up so, in the eyes of the call; nothing in `agent.live` reads it.
+        agent: whoever is set up so, for the call; nothing in `agent.live` reads it.
     """
 
     settings: Settings

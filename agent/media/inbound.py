@@ -1,8 +1,8 @@
 """Convert the caller's voice to 16 kHz mono, 20 ms at a time, with no time missing.
 
-There are two inlets, and `open_ear` chooses: `PacketInlet` takes RTP packets from the tap; `FrameInlet` takes
-decoded frames if aiortc cannot be tapped. In aiortc's frames, audio that was lost or not sent shows only as a jump
-of ``frame.pts``; such gaps are filled with silence, so that the model's clock never falls behind the caller's.
+There are two inlets, and `open_inbound_audio` chooses: `PacketInlet` takes RTP packets from the tap; `FrameInlet`
+takes decoded frames if aiortc cannot be tapped. In aiortc's frames, audio that was lost or not sent shows only as a
+jump of ``frame.pts``; such gaps are filled with silence, so that the model's clock never falls behind the caller's.
 """
 
 from __future__ import annotations
@@ -307,7 +307,7 @@ class PacketInlet:
 
 
 @dataclass(frozen=True, slots=True)
-class Ear:
+class InboundAudio:
     """How a call hears its caller.
 
     Attributes:
@@ -323,7 +323,7 @@ class Ear:
     packets: Callable[[], ReorderStats]
 
 
-def open_ear(
+def open_inbound_audio(
     receiver: RTCRtpReceiver,
     payloads: Mapping[int, str],
     *,
@@ -332,7 +332,7 @@ def open_ear(
     clock: Clock,
     tap: InletTap | None = None,
     capture: Capture | None = None,
-) -> Ear:
+) -> InboundAudio:
     """Take over a receiver's audio, through the tap if possible; call it before media flows.
 
     Args:
@@ -351,9 +351,9 @@ def open_ear(
             hear(pcm)
 
     if tap_audio(receiver, take):
-        return Ear(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
+        return InboundAudio(lambda: packets.listen(clock, hear), True, packets.stats, lambda: packets.reorder_stats)
     pass_over_empty_packets(receiver)
     frames = FrameInlet()
-    return Ear(
+    return InboundAudio(
         lambda: frames.listen(receiver.track, clock, hear, tap), False, frames.stats, lambda: frames.frame_stats
     )

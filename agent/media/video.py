@@ -155,7 +155,7 @@ def look(frame: EncodedFrame | av.VideoFrame, max_px: int, last: Thumbnail | Non
 
 
 class VideoSource:
-    """One camera or screen in one call; see `open_eye`.
+    """One camera or screen in one call; see `open_inbound_video`.
 
     Args:
         name: which of the two.
@@ -269,7 +269,7 @@ class VideoSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Eye:
+class InboundVideo:
     """How a call sees its caller's camera or screen.
 
     Attributes:
@@ -287,10 +287,10 @@ class Eye:
     forget: Callable[[], None]
 
 
-def open_eye(receiver: RTCRtpReceiver, source: VideoSource) -> Eye:
+def open_inbound_video(receiver: RTCRtpReceiver, source: VideoSource) -> InboundVideo:
     """Take over a receiver's video, through the tap if possible; call it after negotiation, before media flows."""
     tapped = tap_video(receiver, source.push)
     if tapped is None:
         pass_over_empty_packets(receiver)
-        return Eye(source.name, lambda: source.watch_frames(receiver), False, source.stats, source.forget)
-    return Eye(source.name, lambda: source.watch(tapped), True, source.stats, source.forget)
+        return InboundVideo(source.name, lambda: source.watch_frames(receiver), False, source.stats, source.forget)
+    return InboundVideo(source.name, lambda: source.watch(tapped), True, source.stats, source.forget)

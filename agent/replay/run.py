@@ -28,7 +28,7 @@ from agent.events import CallEnded
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
-from agent.media.inbound import Ear, InboundStats, PacketInlet
+from agent.media.inbound import InboundAudio, InboundStats, PacketInlet
 from agent.media.reorder import ReorderStats
 from agent.replay.compare import Comparison, compare
 from agent.replay.encode import Line, encode, kept_in, made_again, packet_of, price_in, settings_of
@@ -153,8 +153,8 @@ class _Player:
 
     async def _hold_call(self, call: Call, notes: _Notes) -> None:
         path = asyncio.Event()
-        ear = Ear(_listen, True, InboundStats(), ReorderStats)
-        running = asyncio.create_task(call.run(ear, path), name="replayed call")
+        audio = InboundAudio(_listen, True, InboundStats(), ReorderStats)
+        running = asyncio.create_task(call.run(audio, path), name="replayed call")
         inlet: PacketInlet | None = None
         try:
             for number, line in enumerate(self._captured.lines):

@@ -247,7 +247,7 @@ class SipLeg(PeerLeg):
     async def _watch_silence(self) -> None:
         heard_at, packets = monotonic(), -1
         while monotonic() - heard_at < MAX_SILENCE_S:
-            count = self.ear.packets().received if self.ear is not None and self.ear.tapped else packets - 1
+            count = self.audio.packets().received if self.audio is not None and self.audio.tapped else packets - 1
             if count != packets:
                 heard_at, packets = monotonic(), count
             await asyncio.sleep(SILENCE_POLL_S)

@@ -31,7 +31,7 @@ from agent.call.stats import CallStats
 from agent.clock import monotonic
 from agent.errors import GatewayError
 from agent.media.dtmf import KEYS
-from agent.media.inbound import Ear, PacketInlet
+from agent.media.inbound import InboundAudio, PacketInlet
 from agent.media.rtp import RtpPacket
 from signaling.phone.caller_id import CallerId
 from signaling.phone.chunks import Chunks
@@ -89,7 +89,7 @@ class StreamLeg:
 
     async def run(self) -> events.CallEnded:
         """Hold the call until it has ended; return how it did."""
-        return await self.call.run(self._ear())
+        return await self.call.run(self._audio())
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
         """End the call once the carrier has sent nothing for `max_silence_s`; ends then, or when cancelled."""
@@ -119,7 +119,7 @@ class StreamLeg:
 
     def stats(self) -> CallStats:
         """Read the counters of the call."""
-        return call_stats(self.call, self._ear(), self.rates)
+        return call_stats(self.call, self._audio(), self.rates)
 
     def let_go(self) -> None:
         """Break the reference cycles through the call, once it is over."""
@@ -181,9 +181,11 @@ class StreamLeg:
         except (MediaStreamError, ConnectionError):
             return
 
-    def _ear(self) -> Ear:
+    def _audio(self) -> InboundAudio:
         inlet = self._inlet
-        return Ear(lambda: inlet.listen(monotonic, self.call.hear), True, inlet.stats, lambda: inlet.reorder_stats)
+        return InboundAudio(
+            lambda: inlet.listen(monotonic, self.call.hear), True, inlet.stats, lambda: inlet.reorder_stats
+        )
 
     def _hear(self, media: Mapping[str, Any]) -> None:
         """Pass on a chunk of the caller's voice."""

@@ -21,7 +21,7 @@ from agent.clock import monotonic
 from agent.events import CallEnded, QualityEstimated
 from agent.isolate import isolated_async
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
-from agent.media.inbound import Ear
+from agent.media.inbound import InboundAudio
 from agent.settings import Settings
 from signaling.webrtc.candidates import CandidateGate
 from signaling.webrtc.measure import measure
@@ -79,7 +79,7 @@ class PeerLeg:
         call: the call.
         pc: its peer connection.
         settings: the service's settings.
-        ear: where the caller is heard; None if the caller only listens.
+        audio: where the caller is heard; None if the caller only listens.
         answered: set once both descriptions are known.
         reachable: set once the caller has answered a connectivity check; only then is a Live session opened.
         rates: how much the client may still send beside the media.
@@ -89,7 +89,7 @@ class PeerLeg:
     call: Call
     pc: RTCPeerConnection
     settings: Settings
-    ear: Ear | None = field(default=None, init=False)
+    audio: InboundAudio | None = field(default=None, init=False)
     answered: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     reachable: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     rates: Rates = field(default_factory=Rates, init=False)
@@ -97,7 +97,7 @@ class PeerLeg:
 
     async def run(self) -> CallEnded:
         """Hold the call until it has ended; return how it did."""
-        return await self.call.run(self.ear, self.reachable)
+        return await self.call.run(self.audio, self.reachable)
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
         """End the call when its connection is gone, or never comes about; see `watch_connection`."""
@@ -122,15 +122,15 @@ class PeerLeg:
 
     def stats(self) -> CallStats:
         """Read the counters of the call."""
-        return call_stats(self.call, self.ear, self.rates)
+        return call_stats(self.call, self.audio, self.rates)
 
     def let_go(self) -> None:
         """Break the reference cycles through the leg and its call, once both are over."""
-        self.ear = None
+        self.audio = None
         self.call.let_go()
 
     async def _measure(self, now: float) -> QualityEstimated | None:
-        return await measure(self.call.quality, self.pc, self.ear, self.codec, now)
+        return await measure(self.call.quality, self.pc, self.audio, self.codec, now)
 
 
 @dataclass(slots=True)
@@ -218,16 +218,16 @@ class ClientLeg(PeerLeg):
         super().let_go()
 
 
-def call_stats(call: Call, ear: Ear | None, rates: Rates) -> CallStats:
+def call_stats(call: Call, audio: InboundAudio | None, rates: Rates) -> CallStats:
     """Read the counters that calls of every kind have.
 
     Args:
         call: the call.
-        ear: where its caller is heard.
+        audio: where its caller is heard.
         rates: what its client was allowed.
     """
     live = call.live
-    stats = media_stats(ear, call.voice, call.eyes)
+    stats = media_stats(audio, call.voice, call.videos)
     stats.uplink_dropped_s = live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
     stats.unreadable_messages = live.unreadable_messages
     stats.sessions, stats.outage_s, stats.replayed_s = live.sessions, live.outage_s, live.replayed_audio_s

@@ -8,21 +8,21 @@ from aiortc import RTCPeerConnection
 
 from agent.call.quality import Inbound, Outbound, Quality
 from agent.events import QualityEstimated
-from agent.media.inbound import Ear
+from agent.media.inbound import InboundAudio
 
 CLOCK_HZ = {"opus": 48_000}
 TELEPHONE_CLOCK_HZ = 8_000  # of G.722 too (RFC 3551 section 4.5.2)
 
 
 async def measure(
-    quality: Quality, pc: RTCPeerConnection, ear: Ear | None, codec: str, now: float
+    quality: Quality, pc: RTCPeerConnection, audio: InboundAudio | None, codec: str, now: float
 ) -> QualityEstimated | None:
     """Estimate the window that is over; return nothing if there is nothing to go by.
 
     Args:
         quality: of the call.
         pc: the call's connection.
-        ear: where the caller is heard.
+        audio: where the caller is heard.
         codec: the audio codec's name in SDP.
         now: monotonic seconds.
     """
@@ -38,8 +38,8 @@ async def measure(
         lost=0 if came is None else came.packetsLost,
         jitter_ms=0.0 if came is None else came.jitter / ticks_per_ms,
     )
-    if ear is not None and ear.tapped:  # what was there when it was due is what counts
-        packets = ear.packets()
+    if audio is not None and audio.tapped:  # what was there when it was due is what counts
+        packets = audio.packets()
         inbound = Inbound(packets.received, packets.lost, inbound.jitter_ms)
     if seen is None or sent is None:
         return quality.close_window(inbound, None, None, codec, now)

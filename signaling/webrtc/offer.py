@@ -40,8 +40,8 @@ from signaling.webrtc.peer import close_peer
 from signaling.webrtc.sdp import KEYS_CLOCKS_HZ
 from signaling.webrtc.sdp_edits import with_keys, with_opus_wishes
 from signaling.webrtc.wiring import (
+    audio_to_come,
     choose_directions,
-    ear_to_come,
     guard_data,
     guard_media,
     wire_audio,
@@ -222,7 +222,7 @@ class Negotiator:
                 offer = await leg.pc.createOffer()
                 text = offer.sdp if tap.why_not() else with_keys(offer.sdp)
                 await self._set_local(leg.pc, RTCSessionDescription(text, "offer"))
-                leg.ear = ear_to_come(leg)
+                leg.audio = audio_to_come(leg)
                 leg.reachable.set()
                 self._calls.start(leg, slot)
             return leg.pc.localDescription.sdp, leg

@@ -11,12 +11,12 @@ from aiortc import RTCPeerConnection, RTCRtpTransceiver
 
 from agent.clock import monotonic
 from agent.media import dtmf
-from agent.media.inbound import Ear, InboundStats, open_ear
+from agent.media.inbound import InboundAudio, InboundStats, open_inbound_audio
 from agent.media.reorder import ReorderStats
 from agent.media.tap import audio as tap
 from agent.media.tap.guard import guard
 from agent.media.tap.sctp import guard_channels
-from agent.media.video import VideoSource, open_eye
+from agent.media.video import VideoSource, open_inbound_video
 from agent.picture import SourceName
 from signaling.webrtc import sdp
 from signaling.webrtc.leg import PeerLeg
@@ -63,7 +63,7 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
     transceiver = _transceiver(leg.pc, offered.hearing_mid)
     keys = dict.fromkeys(sdp.key_clocks_hz(offered.section(offered.hearing_mid)), dtmf.NAME)
     if transceiver.receiver.track is not None:
-        leg.ear = open_ear(
+        leg.audio = open_inbound_audio(
             transceiver.receiver,
             _section(answer, offered.hearing_mid).payloads() | keys,
             hear=leg.call.hear,
@@ -115,12 +115,12 @@ def wire_video(leg: PeerLeg, answer: str, worker: Executor) -> None:
             worker=worker,
             clock=monotonic,
         )
-        leg.call.eyes.append(open_eye(transceiver.receiver, source))
+        leg.call.videos.append(open_inbound_video(transceiver.receiver, source))
 
 
 def guard_media(leg: PeerLeg) -> None:
     """Have packets that cannot be read dropped and counted."""
-    stats = leg.ear.stats if leg.ear is not None else InboundStats()
+    stats = leg.audio.stats if leg.audio is not None else InboundStats()
 
     def drop() -> None:
         stats.unreadable += 1
@@ -138,16 +138,16 @@ def guard_data(leg: PeerLeg) -> None:
     guard_channels(leg.pc, refuse)
 
 
-def ear_to_come(leg: PeerLeg) -> Ear:
-    """Return an ear for a call that is not answered yet; from the answer on it listens with the leg's real one."""
+def audio_to_come(leg: PeerLeg) -> InboundAudio:
+    """Return audio of a call that is not answered yet; from the answer on it listens with the leg's real one."""
     nothing_yet = InboundStats()
 
     async def listen() -> None:
         await leg.answered.wait()
-        if leg.ear is not None and leg.ear.stats is not nothing_yet:
-            await leg.ear.listen()
+        if leg.audio is not None and leg.audio.stats is not nothing_yet:
+            await leg.audio.listen()
 
-    return Ear(listen, False, nothing_yet, ReorderStats)
+    return InboundAudio(listen, False, nothing_yet, ReorderStats)
 
 
 def _video(pc: RTCPeerConnection) -> list[RTCRtpTransceiver]:

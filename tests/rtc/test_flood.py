@@ -31,14 +31,14 @@ def packets(step_ticks: int) -> Any:
 async def test_a_flood_is_heard_in_real_time(monkeypatch: pytest.MonkeyPatch, way: str, step_ticks: int) -> None:
     async with talking(monkeypatch, way) as pair:
         await pair.still_hears()
-        assert pair.ear is not None
-        flood, before, began, sent = packets(step_ticks), pair.ear.stats.samples, monotonic(), 0
+        assert pair.audio is not None
+        flood, before, began, sent = packets(step_ticks), pair.audio.stats.samples, monotonic(), 0
         while (lasted_s := monotonic() - began) < FLOOD_S:
             for _ in range(int(lasted_s * PER_S) - sent):
                 await pair.send_rtp(next(flood))
                 sent += 1
             await asyncio.sleep(0.01)
-        heard_s = (pair.ear.stats.samples - before) / 16_000
+        heard_s = (pair.audio.stats.samples - before) / 16_000
         assert heard_s <= (monotonic() - began) * REAL_TIME + BURST_S
-        assert pair.ear.packets().surplus > 0
+        assert pair.audio.packets().surplus > 0
         assert pair.heard > 0

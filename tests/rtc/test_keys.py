@@ -13,7 +13,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 
 from agent.clock import monotonic
-from agent.media.inbound import open_ear
+from agent.media.inbound import open_inbound_audio
 from agent.media.playout import Playout
 from agent.media.rtp import RtpPacket
 from agent.media.tap.audio import tap_audio
@@ -69,7 +69,7 @@ async def test_keys_go_both_ways(codec: str, rtpmaps: list[str], payload: int, a
         audio = sdp.media_sections(answer)[0]
         assert sdp.key_clocks_hz(audio) == answered
         assert answer.count("telephone-event") == 1
-        open_ear(
+        open_inbound_audio(
             service.getReceivers()[0],
             audio.payloads(),
             hear=lambda _pcm: None,

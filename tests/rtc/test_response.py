@@ -40,7 +40,7 @@ class Timed(Microphone):
 
 
 @dataclass
-class Ear:
+class InboundAudio:
     """Notes when something audible came, packet by packet: aiortc itself would add its jitter buffer."""
 
     at: list[float] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Ear:
 class Measured:
     line: Line
     microphone: Timed
-    ear: Ear
+    audio: InboundAudio
 
     @property
     def responses(self) -> list[dict[str, Any]]:
@@ -71,19 +71,19 @@ class Measured:
 
     async def hear_a_second(self) -> None:
         """Wait until the agent has been heard for so much longer."""
-        wanted = len(self.ear.at) + 50
+        wanted = len(self.audio.at) + 50
         async with asyncio.timeout(10):
-            while len(self.ear.at) < wanted:  # noqa: ASYNC110  a packet raises no event
+            while len(self.audio.at) < wanted:  # noqa: ASYNC110  a packet raises no event
                 await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
 async def measured(**options: Any) -> AsyncIterator[Measured]:
     async with on_line(**options) as line, call_service(line.url, microphone=(microphone := Timed())) as caller:
-        ear = Ear()
-        assert tap_audio(caller.pc.getTransceivers()[0].receiver, ear.take)
+        audio = InboundAudio()
+        assert tap_audio(caller.pc.getTransceivers()[0].receiver, audio.take)
         await caller.message("bot-ready")
-        yield Measured(Line(caller, line.emulator, line.url), microphone, ear)
+        yield Measured(Line(caller, line.emulator, line.url), microphone, audio)
 
 
 async def info(caller: Caller) -> dict[str, Any]:
@@ -105,7 +105,7 @@ async def test_the_figure_is_what_the_caller_measures_and_is_the_same_everywhere
         for number in range(1, 6):
             await call.say(0.6)
             await call.line.counted("agent-responded", number)
-            real_s.append(call.ear.first_after(call.microphone.loud_at) - call.microphone.loud_at)
+            real_s.append(call.audio.first_after(call.microphone.loud_at) - call.microphone.loud_at)
             await call.line.counted("bot-stopped-speaking", number)
         told = [response["response_ms"] for response in call.responses]
         apart_s = [abs(told_ms / 1000 - real) for told_ms, real in zip(told, real_s, strict=True)]
@@ -129,7 +129,7 @@ async def test_after_a_barge_in_it_counts_from_the_end_of_the_new_words() -> Non
             await call.line.counted("agent-responded", number + 1)
             assert call.line.count("bot-interrupted") == number
             told_s = call.responses[-1]["response_ms"] / 1000
-            real_s = call.ear.first_after(call.microphone.loud_at + 0.1) - call.microphone.loud_at
+            real_s = call.audio.first_after(call.microphone.loud_at + 0.1) - call.microphone.loud_at
             apart_s.append(abs(told_s - real_s))
         assert median(apart_s) < NEAR_S, apart_s
 
@@ -145,7 +145,7 @@ async def test_the_silence_that_an_answer_begins_with_counts_as_waiting() -> Non
         await call.line.counted("agent-responded", 1)
         (told,) = call.responses
         assert told["typed"]
-        assert abs(told["response_ms"] / 1000 - (call.ear.first_after(asked) - asked)) < NEAR_S
+        assert abs(told["response_ms"] / 1000 - (call.audio.first_after(asked) - asked)) < NEAR_S
         assert told["response_ms"] >= 500
         assert call.line.kinds().index("bot-started-speaking") < call.line.kinds().index("agent-responded")
 

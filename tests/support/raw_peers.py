@@ -16,7 +16,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection
 
 from agent.clock import monotonic
 from agent.media.encode import voice_encoder
-from agent.media.inbound import Ear, open_ear
+from agent.media.inbound import InboundAudio, open_inbound_audio
 from agent.media.tap import audio as tap
 from agent.media.tap import ice as tap_ice
 from agent.media.tap.guard import guard
@@ -52,7 +52,7 @@ class Pair:
     def __init__(self, sender: RTCPeerConnection, receiver: RTCPeerConnection) -> None:
         self.sender, self.receiver = sender, receiver
         self.unreadable = self.heard = 0
-        self.ear: Ear | None = None
+        self.audio: InboundAudio | None = None
         self.transport: Any = sender.getSenders()[0].transport
 
     def drop(self) -> None:
@@ -110,12 +110,12 @@ async def talking(monkeypatch: pytest.MonkeyPatch, way: str) -> AsyncIterator[Pa
         await receiver.setRemoteDescription(sender.localDescription)
         await receiver.setLocalDescription(await receiver.createAnswer())
         pair = Pair(sender, receiver)
-        pair.ear = open_ear(receiver.getReceivers()[0], {OPUS: "opus"}, hear=pair.hear, clock=monotonic)
-        assert pair.ear.tapped == (way != "untapped")
+        pair.audio = open_inbound_audio(receiver.getReceivers()[0], {OPUS: "opus"}, hear=pair.hear, clock=monotonic)
+        assert pair.audio.tapped == (way != "untapped")
         for transceiver in (*sender.getTransceivers(), *receiver.getTransceivers()):
             guard(transceiver.receiver, pair.drop)
         await sender.setRemoteDescription(receiver.localDescription)
-        listening = asyncio.create_task(pair.ear.listen())
+        listening = asyncio.create_task(pair.audio.listen())
         await pair.still_hears()
         yield pair
     finally:

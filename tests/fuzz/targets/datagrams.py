@@ -29,10 +29,10 @@ from OpenSSL import SSL
 from pylibsrtp import Error as SrtpError
 from pylibsrtp import Policy, Session
 
-from agent.media.inbound import open_ear
+from agent.media.inbound import open_inbound_audio
 from agent.media.tap.guard import guard
 from agent.media.tap.ice import GuardedProtocol
-from agent.media.video import VideoSource, open_eye
+from agent.media.video import VideoSource, open_inbound_video
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import World, world
@@ -105,7 +105,7 @@ class Ended:
         self.receivers: list[RTCRtpReceiver] = []
 
     async def begin(self) -> None:
-        ear = open_ear(
+        audio = open_inbound_audio(
             self._receiver("audio"),
             {OPUS: "opus", PCMU: "PCMU", KEYS: "telephone-event"},
             hear=self._hear,
@@ -122,9 +122,9 @@ class Ended:
             worker=AtOnce(),
             clock=lambda: 1.0,
         )
-        eye = open_eye(self._receiver("video"), source)
-        assert ear.tapped
-        assert eye.tapped
+        video = open_inbound_video(self._receiver("video"), source)
+        assert audio.tapped
+        assert video.tapped
         for receiver, kind in zip(self.receivers, (AUDIO, VIDEO), strict=True):
             guard(receiver, self._drop)
             await receiver.receive(kind)

@@ -143,7 +143,7 @@ SAID: dict[Assent, tuple[str, ...]] = {
             "okay tell me about the weather",
             'call open_door {"number": 3}',
             "the other one",
-            "eyes",
+            "videos",
             "nobody",
             "42",
         ),
