@@ -113,7 +113,10 @@ def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history:
     from signaling.history import http, observe, recordings  # only now: they need the extra `history`
 
     keeper = recordings.RecordingKeeper(settings, history)
-    calls.watchers.append(observe.watcher_of(history, keeper))
+    summaries = observe.SummaryKeeper(history) if calls.summaries.wanted else None
+    if summaries is not None:
+        calls.summaries.observers.append(summaries.note)
+    calls.watchers.append(observe.watcher_of(history, keeper, summaries))
     calls.recorder.listeners.append(keeper.note)
 
     async def keep(_app: web.Application) -> AsyncIterator[None]:

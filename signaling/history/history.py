@@ -30,9 +30,9 @@ from signaling.history.complaints import Complaints
 from signaling.history.database import FAILURES, Database
 from signaling.history.deliver import Deliverer, Endpoint
 from signaling.history.objects import Objects, StoreError
-from signaling.history.outbox import ended_message, recording_message, started_message
+from signaling.history.outbox import ended_message, recording_message, started_message, summary_message
 from signaling.history.read import EVERY, Filters, Found
-from signaling.history.record import CallEnd, CallStart, Recording, ToolUse, Turn
+from signaling.history.record import CallEnd, CallStart, Recording, Summary, ToolUse, Turn
 from signaling.history.retention import keep_days
 from signaling.history.schema import SQLITE
 from signaling.history.store import Item
@@ -123,6 +123,11 @@ class History:
         if self._announces and recording.state == "stored":
             message = recording_message(_message_id(), call, recording, self._now_ms())
         self._put(Item(call, recording, message), room=2)
+
+    def summary(self, call: CallStart, summary: Summary) -> None:
+        """Note what was said of a call once it was over."""
+        message = summary_message(_message_id(), call, summary, self._now_ms()) if self._announces else None
+        self._put(Item(call, summary, message), room=2)
 
     async def page(
         self, before: tuple[int, str] | None = None, filters: Filters = EVERY, limit: int = 50

@@ -12,9 +12,10 @@ from typing import Any
 
 from agent import events
 from agent.clock import Clock, unix
+from agent.summary import CallSummarised
 from signaling.dialects.mask import redacted
 from signaling.history.history import History
-from signaling.history.record import CallEnd, CallStart, ToolUse, Turn
+from signaling.history.record import CallEnd, CallStart, Summary, ToolUse, Turn
 from signaling.history.recordings import RecordingKeeper
 from signaling.webrtc.leg import Leg
 
@@ -42,12 +43,46 @@ class Figures:
     mos_out: float | None = None
 
 
-def watcher_of(history: History, recordings: RecordingKeeper, clock: Clock = unix) -> Callable[[Leg], None]:
+class SummaryKeeper:
+    """Keeps what is said of calls once they are over.
+
+    Args:
+        history: where it is kept.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._calls: dict[str, CallStart] = {}
+
+    def watch(self, start: CallStart) -> None:
+        """Expect a call's summary."""
+        self._calls[start.call_id] = start
+
+    def note(self, call_id: str, said: CallSummarised) -> None:
+        """Take a call's summary; for `Summaries.observers`."""
+        start = self._calls.pop(call_id, None)
+        if start is not None:
+            summary = Summary(
+                state=said.state,
+                model=said.model,
+                summary=said.summary,
+                data=said.data,
+                reason=said.reason,
+                detail=said.detail,
+                cost_usd=said.cost_usd,
+            )
+            self._history.summary(start, summary)
+
+
+def watcher_of(
+    history: History, recordings: RecordingKeeper, summaries: SummaryKeeper | None = None, clock: Clock = unix
+) -> Callable[[Leg], None]:
     """Return what has a call kept that is about to run; for `Calls.watchers`.
 
     Args:
         history: where it is kept.
         recordings: is told of calls that are recorded.
+        summaries: is told of calls that will be summed up; None if none is.
         clock: Unix seconds; asked once per call.
     """
 
@@ -59,6 +94,8 @@ def watcher_of(history: History, recordings: RecordingKeeper, clock: Clock = uni
             history, start, lambda: round((began_s + call.duration_s) * 1000), lambda: figures_of(leg)
         )
         call.observe(keeper.note)
+        if summaries is not None:
+            summaries.watch(start)
         if call.recording is not None:
             recordings.watch(start, call.recording.over)
 

@@ -1,7 +1,7 @@
 """What other services are told of calls, by Standard Webhooks 1.0, and when it is told again.
 
-No word of what was said is in a message: it names where that can be fetched. The bodies are described by
-docs/webhooks.schema.json.
+No word of what was said is in a message, unless the agent's file asks for a summary: it names where that can be
+fetched. The bodies are described by docs/webhooks.schema.json.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, get_args
 
 from agent.unicode import valid_json
-from signaling.history.record import CallEnd, CallStart, Recording, stored_number, stored_text
+from signaling.history.record import CallEnd, CallStart, Recording, Summary, stored_number, stored_text
 
-MessageType = Literal["call.started", "call.ended", "call.recording_ready"]
+MessageType = Literal["call.started", "call.ended", "call.recording_ready", "call.summarised"]
 MESSAGE_TYPES: tuple[MessageType, ...] = get_args(MessageType)
 "In the order in which they happen in a call."
 
@@ -33,6 +33,7 @@ SLOWER_S = (
 TOO_MUCH = (429, 502, 503, 504)
 GONE = 410
 MAX_TEXT_CHARS = 200  # these three keep a body below the 20 kB that receivers should expect
+MAX_SUMMARY_BYTES = 16_000  # of summary and data together; what is longer is left out
 MAX_TOKEN_KINDS = 10
 MAX_KIND_CHARS = 32
 DIRECTIONS = ("prompt", "response")
@@ -141,6 +142,23 @@ def recording_message(message_id: str, call: CallStart, recording: Recording, no
         "recording": RECORDING_PATH.format(call_id=call.call_id),
     }
     return _message(message_id, "call.recording_ready", call, now_ms, told)
+
+
+def summary_message(message_id: str, call: CallStart, summary: Summary, now_ms: int) -> Message:
+    """Tell what a model said of a call that is over; what is too long for a message is left out, and marked so."""
+    said = valid_json({"summary": summary.summary, "data": summary.data})
+    fits = len(json.dumps(said, ensure_ascii=False).encode()) <= MAX_SUMMARY_BYTES
+    told = {
+        **(said if fits else {"summary": None, "data": None}),
+        "left_out": not fits,
+        "state": summary.state,
+        "reason": _clipped(summary.reason),
+        "detail": _clipped(summary.detail),
+        "summary_model": _clipped(summary.model),
+        "summary_cost_usd": stored_number(summary.cost_usd),
+        "history": f"{HISTORY_PATH}/{call.call_id}",
+    }
+    return _message(message_id, "call.summarised", call, now_ms, told)
 
 
 def next_step(attempts: int, outcome: Outcome, jitter: float, delays_s: tuple[float, ...] = DELAYS_S) -> Step:

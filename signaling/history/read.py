@@ -32,8 +32,8 @@ FEW = 300  # calls, whose turns can be looked through within some milliseconds
 LOOKED_AT = 5_000  # turns with the words, for one page of those that fit the filters
 DAY_MS = 86_400_000
 
-_SUMMARY = [each for each in call.c if each.name not in ("tokens", "stats", "marks")]
-_JSON = ("tokens", "stats", "marks")
+_SUMMARY = [each for each in call.c if each.name not in ("tokens", "stats", "marks", "summary")]
+_JSON = ("tokens", "stats", "marks", "summary")
 _fts = table(WORDS_INDEX, column("rowid", Integer))
 
 

@@ -154,6 +154,29 @@ class Recording:
     lost_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a model said of a call that is over; see `agent.summary.CallSummarised`.
+
+    Attributes:
+        state: ``done`` only if everything that was wanted is there and fits the agent's schema.
+        model: which model was asked.
+        summary: what happened.
+        data: what was extracted, as JSON holds it.
+        reason: why it failed.
+        detail: the same in one sentence.
+        cost_usd: what it cost; None if the model's price is not known.
+    """
+
+    state: Literal["done", "failed"]
+    model: str
+    summary: str | None = field(default=None, repr=False)
+    data: Any = field(default=None, repr=False)
+    reason: str | None = None
+    detail: str = ""
+    cost_usd: float | None = None
+
+
 CRASHED = ("crashed", "The process that served the call ended before the call did.")
 "Reason and detail of a call that nobody saw end."
 

@@ -56,6 +56,7 @@ call = Table(
     Column("mos_in", Double),
     Column("mos_out", Double),
     Column("trace_id", Text),
+    Column("summary", Text),
     Column("recording_state", Text, nullable=False),
     Column("recording_key", Text),
     Column("recording_ms", BigInteger),

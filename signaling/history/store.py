@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, delete, func, select, update
@@ -17,6 +17,7 @@ from signaling.history.record import (
     CallEnd,
     CallStart,
     Recording,
+    Summary,
     ToolUse,
     Turn,
     stored_json,
@@ -30,7 +31,7 @@ MAX_NAME_CHARS = 200  # of what an index holds
 MAX_SEARCHED_CHARS = 100_000  # of one turn: PostgreSQL's index takes 1 MB
 KNOWN_ERASED_MS = 7 * 86_400_000  # longer than any call lasts, and what comes after it
 
-Fact = CallStart | Turn | ToolUse | CallEnd | Recording
+Fact = CallStart | Turn | ToolUse | CallEnd | Recording | Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ async def write(database: Database, worker: str, items: Sequence[Item]) -> list[
                     await _change(connection, item.call.call_id, _end_row(end))
                 case Recording() as recording:
                     await _change(connection, item.call.call_id, _recording_row(recording))
+                case Summary() as summary:
+                    await _change(connection, item.call.call_id, {"summary": stored_json(asdict(summary))})
         return [
             item.fact.key
             for item in items

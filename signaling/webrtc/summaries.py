@@ -54,6 +54,11 @@ class Summaries:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: set[asyncio.Task[CallSummarised]] = set()
 
+    @property
+    def wanted(self) -> bool:
+        """True if the agent asks for a summary of each call."""
+        return self._summariser is not None
+
     def begin(self, call: Call) -> None:
         """Have a call summed up that is over, if the agent asks for it; returns at once."""
         if self._summariser is None:

@@ -106,6 +106,25 @@ async def test_a_call_is_kept_as_it_was_heard(tmp_path: Path) -> None:
     assert 0 <= kept["ended_ms"] - turns[-1]["ended_ms"] < 60_000
 
 
+async def test_what_a_model_says_of_a_call_is_kept_with_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+    said = {"summary": "Somebody wanted to know the time."}
+    async with (
+        running_emulator(speech_recognition=False, on_generate=lambda _asked: said) as emulator,
+        service_for(emulator, Agent(summary=True), offline_demo=True, history_url=url, server_key=KEY) as address,
+    ):
+        async with call_service(address, key=KEY) as caller:
+            assert caller.location is not None
+            call_id = caller.location.rpartition("/")[2]
+            await caller.message("bot-ready")
+            caller.type("what time is it")
+            await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+        async with asyncio.timeout(10):
+            while (kept := await until_ended(address, call_id))["summary"] is None:  # noqa: ASYNC110  of another service
+                await asyncio.sleep(0.05)
+    assert (kept["summary"]["state"], kept["summary"]["summary"]) == ("done", said["summary"])
+
+
 async def until_ended(address: str, call_id: str) -> Any:
     for _ in range(100):
         kept = await asked(address, f"v1/history/{call_id}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from signaling.history.history import History, open_history
 from signaling.history.objects import Objects, StoreError
 from signaling.history.outbox import started_message
 from signaling.history.read import MAX_PAGE, Filters
-from signaling.history.record import Recording
+from signaling.history.record import Recording, Summary
 from signaling.history.schema import outbox, version
 from signaling.history.search import phrases_of, words_of
 from signaling.history.store import Item
@@ -72,6 +73,8 @@ async def test_all_of_a_call_is_kept(history: History) -> None:
     tokens, stats = {"prompt": {"AUDIO": 2**40}}, {"heard_s": 12.5}
     history.ended(of, end(of, tokens=tokens, stats=stats, marks=marks, **figures))
     history.recording(of, Recording(state="stored", key="k.webm", duration_ms=42_000, size_bytes=2**33, lost_ms=20))
+    summary = Summary(state="done", model="m", summary="A \0 taxi.", data={"people": 2}, cost_usd=0.001)
+    history.summary(of, summary)
     await history.written()
     assert await history.one(of.call_id) == {
         "id": "rtc_000001",
@@ -91,6 +94,7 @@ async def test_all_of_a_call_is_kept(history: History) -> None:
         "tokens": tokens,
         "stats": stats,
         "marks": marks,
+        "summary": {**asdict(summary), "summary": "A \0 taxi."},
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "recording": {"state": "stored", "duration_ms": 42_000, "size_bytes": 2**33, "lost_ms": 20},
         "transcript": [

@@ -45,7 +45,7 @@ export class CallView extends EventTarget {
     const same = this.#call?.id === call.id;
     const unchanged = same && ["state", "turns"].every((name) => this.#call[name] === call[name])
       && this.#call.transcript.length === call.transcript.length && this.#call.tools.length === call.tools.length
-      && this.#call.recording.state === call.recording.state;
+      && this.#call.recording.state === call.recording.state && Boolean(this.#call.summary) === Boolean(call.summary);
     if (unchanged) return;
     const scrolled = same ? this.#box.scrollTop : 0;
     this.#close();
@@ -54,6 +54,7 @@ export class CallView extends EventTarget {
     this.#box.replaceChildren(
       this.#head(call, lengthMs),
       this.#figures(call, lengthMs),
+      ...this.#optional("Summary", summaryOf(call)),
       this.#part("What happened when", ...this.#sound(call, lengthMs)),
       this.#part("Transcript", this.#transcript(call)),
       ...this.#optional("Waits for an answer", waits(call)),
@@ -230,6 +231,15 @@ export class CallView extends EventTarget {
       "data-from": String(from), "data-to": String(turn.ended_ms - call.started_ms),
     }, make("p", { class: "speaker" }, `${speaker} `, jump, make("span", { class: "hint" }, hints ? ` ${hints}` : "")), said);
   }
+}
+
+/** What a model said of the call once it was over; null if nobody asked. @param {any} call */
+function summaryOf(call) {
+  const found = call.summary;
+  if (!found) return null;
+  if (found.state !== "done") return make("p", { class: "quiet" }, `There is none: ${found.detail}`);
+  const data = found.data === null ? [] : [make("pre", { tabindex: "0" }, pretty(found.data))];
+  return make("div", {}, ...(found.summary === null ? [] : [make("p", {}, found.summary)]), ...data);
 }
 
 /** @param {any} call */

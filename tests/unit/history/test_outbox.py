@@ -26,8 +26,9 @@ from signaling.history.outbox import (
     read_retry_after,
     recording_message,
     started_message,
+    summary_message,
 )
-from signaling.history.record import CallEnd, CallStart, Recording
+from signaling.history.record import CallEnd, CallStart, Recording, Summary
 from tests.support.history import BEGAN_MS, call, end
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "webhooks.schema.json"
@@ -68,6 +69,28 @@ recordings = st.builds(
     lost_ms=st.integers(0, 10**9),
 )
 
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 10**12)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=9,
+)
+summaries = st.builds(
+    Summary,
+    state=st.sampled_from(["done", "failed"]),
+    model=st.text(),
+    summary=st.none()
+    | st.text()
+    | st.builds(lambda text, times: text * times, st.text(max_size=3), st.integers(0, 9000)),
+    data=values,
+    reason=st.none() | st.text(),
+    detail=st.text(),
+    cost_usd=st.none() | st.floats(0, 100),
+)
+
 
 @cache
 def schema() -> jsonschema.protocols.Validator:
@@ -81,12 +104,15 @@ def body(message: Message) -> dict[str, Any]:
     return read
 
 
-@given(calls, ends, recordings, times)
-def test_every_message_is_as_it_is_documented(of: CallStart, e: CallEnd, r: Recording, now_ms: int) -> None:
+@given(calls, ends, recordings, summaries, times)
+def test_every_message_is_as_it_is_documented(
+    of: CallStart, e: CallEnd, r: Recording, s: Summary, now_ms: int
+) -> None:
     for message in (
         started_message("msg_1", of),
         ended_message("msg_2", of, e, now_ms),
         recording_message("msg_3", of, r, now_ms),
+        summary_message("msg_4", of, s, now_ms),
     ):
         schema().validate(body(message))
         assert len(message.body.encode()) < MAX_BODY_BYTES
