@@ -21,7 +21,7 @@ from agent.summary import SummaryFailure
 
 ATTEMPTS = 4
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 20.0
+MAX_PAUSE_S = 20.0
 MAX_OUTPUT_TOKENS = 16_384  # thoughts are among them
 PASSING = (408, 429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may succeed."""
@@ -72,7 +72,7 @@ async def ask(
 
 async def _ask(client: LiveClient, model: str, turns: str, config: types.GenerateContentConfig) -> Answer:
     for attempt in range(1, ATTEMPTS + 1):
-        pause_s = random.uniform(0.5, 1) * min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)  # noqa: S311
+        pause_s = random.uniform(0.5, 1) * min(FIRST_PAUSE_S * 2 ** (attempt - 1), MAX_PAUSE_S)  # noqa: S311
         try:
             return _read(await client.aio.models.generate_content(model=model, contents=turns, config=config))
         except errors.APIError as error:
@@ -87,7 +87,7 @@ async def _ask(client: LiveClient, model: str, turns: str, config: types.Generat
         except UNREADABLE as error:
             return Answer(None, "unavailable", f"The server's answer cannot be read: {type(error).__name__}.")
         if attempt < ATTEMPTS:
-            await asyncio.sleep(min(pause_s, LONGEST_PAUSE_S))
+            await asyncio.sleep(min(pause_s, MAX_PAUSE_S))
     return failed
 
 

@@ -18,7 +18,7 @@ from agent.replay.file import END, SUFFIX, create, line
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.25
+POLL_INTERVAL_S = 0.25
 MAX_FILE_CHARS = 1 << 30
 FINISH_TIMEOUT_S = 10.0
 BEGINS = "connecting"
@@ -110,7 +110,7 @@ class CaptureWriter:
         self._thread.join(FINISH_TIMEOUT_S)
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_S):
+        while not self._stop.wait(POLL_INTERVAL_S):
             self._look()
         with self._changed:
             for each in self._writing:
