@@ -19,7 +19,7 @@ from agent.unicode import valid_text
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """An agent.
+    """The definition of an agent.
 
     Attributes:
         instructions: its system instruction; None means the setting `system_instruction`.

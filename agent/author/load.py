@@ -32,8 +32,8 @@ def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -
     """
     agent = demo if where is None else _agent_in(where)
     tools = agent.declared_tools()
-    agent.hooks()  # checks them
-    agent.summary_wish()  # checks it
+    agent.hooks()  # only for the checks
+    agent.summary_wish()  # only for the checks
     for path in function_files:
         tools += import_functions(path)
     check_names(tools)

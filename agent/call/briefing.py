@@ -47,7 +47,7 @@ class Briefing:
         self._conversation = conversation
         self._tools = tools
         self._awaits_tools = awaits_tools
-        self._held: Held[tuple[Note, bool]] = Held()  # each note, and whether it creates an owed answer
+        self._held: Held[tuple[Note, bool]] = Held()  # each note, and whether an answer is owed after it
 
     def say(self, text: str) -> None:
         """Have the agent say something: now, or as soon as it can without taking back a tool call."""

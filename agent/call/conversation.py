@@ -166,7 +166,7 @@ class Conversation:
             self._watchdog.caller_stopped(now)
             return [events.CallerStoppedSpeaking()]
         out: Outcomes = []
-        if now - self._caller_text_at > STALE_TEXT_S:  # rule 3: what is said now is another turn
+        if now - self._caller_text_at > STALE_TEXT_S:  # rule 3: what the caller says now is a new turn
             out += self._finish_caller()
         self._watchdog.caller_started(now)
         self.caller_spoke_at = self._floor_at = now

@@ -11,7 +11,7 @@ from agent.media.level import HANGOVER_S
 MODEL_BEGINS_S = 1.0
 "How long the model may take to begin its answer."
 MIN_DEAD_S = 7.0
-"The shortest silence of the server, while the caller speaks, after which the Live session may count as dead."
+"The least time without anything from the server, while the caller speaks, before a Live session counts as dead."
 PONG_S = 2.0
 "How long a pong may take."
 

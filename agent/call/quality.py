@@ -174,7 +174,7 @@ class Quality:
 
 def _share(lost: int, received: int) -> float | None:
     """Return the share of packets that was lost; None if none was sent."""
-    lost, received = max(lost, 0), max(received, 0)  # negative if there are more duplicates than losses
+    lost, received = max(lost, 0), max(received, 0)  # duplicates can make the difference negative
     return lost / (lost + received) if lost + received else None
 
 

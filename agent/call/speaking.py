@@ -58,7 +58,7 @@ class Speaking:
         self.drawn = Drawn()
         "The newest pictures that the model made."
         self._reader = VoiceReader()
-        self._reads = 0  # the generation that the reader is reading
+        self._reads = 0  # the generation that the reader has begun to read
 
     def speak(self, speech: wire.Speech) -> None:
         """Queue speech of the agent that arrived."""

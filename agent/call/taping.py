@@ -20,7 +20,7 @@ class Taping:
     def __init__(self, ports: CallPorts, voice: AgentVoiceTrack, recording: Recording | None) -> None:
         self.recording = recording
         self.tap: InletTap | None = None
-        "Copies the caller's packets to the recording; None if there is none."
+        "Copies the caller's packets to the recording; None if the call is not recorded."
         if recording is not None:
             recording.tell = lambda event: ports.act([event])
             voice.tap = recording.agent

@@ -59,7 +59,7 @@ class Held(Generic[T]):
         self._waiting: deque[_Waiting[T]] = deque()
         self._calling = False  # the turn that called a tool is not complete
         self._answer_until: float | None = None  # until then a turn about an answer may begin
-        self._next_turn_s = 0.0  # how long the turn after the open one will be waited for
+        self._next_turn_s = 0.0  # how long to wait for the turn after the open one
 
     @property
     def waiting(self) -> bool:

@@ -149,7 +149,7 @@ class Transcript:
         self.restore(Spoken("caller", text, noted=True))
 
     def finish(self, speaker: Speaker, generation: int = 0) -> Transcribed | None:
-        """End the speaker's open turn, for the agent that of a generation, if there is one."""
+        """End the speaker's open turn, if there is one; an agent's turn is identified by its generation."""
         turn = self._open.pop((speaker, generation), None)
         return None if turn is None else self._end(speaker, turn)
 

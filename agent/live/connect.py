@@ -1,4 +1,4 @@
-"""Sets up a Live session with the SDK, and explains why if there is none."""
+"""Sets up a Live session with the SDK, or returns the reason why there is none."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ How = Literal[
     "go_away",  # this side left, because the server had announced that it would close
     "left",  # this side left for another session: a silent model, a changed agent
     "discarded",  # this side left because the session's state cannot be trusted
-    "closed",  # the WebSocket was closed; with code 1006 it broke: a TCP drop, or a ping without a pong
+    "closed",  # the WebSocket was closed; code 1006 means that it broke: a TCP drop, or a ping without a pong
     "error_message",  # the server sent an error with an HTTP status instead of a message
     "upgrade_refused",  # the server answered with an HTTP status instead of a WebSocket
     "unreachable",  # no connection: DNS, TCP, TLS, or a broken handshake
     "untrusted_certificate",
     "unusable_address",  # an address or a proxy that the client cannot use at all
-    "unusable_settings",  # the SDK's own objection to a setting
+    "unusable_settings",  # the SDK itself rejected a setting
     "no_token",  # Google refused an access token
     "token_unreachable",  # Google could not be asked for one
     "not_confirmed",  # the server did not confirm the session in time

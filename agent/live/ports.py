@@ -1,4 +1,4 @@
-"""The functions through which the link to the model tells the call things and asks it for others. Pure."""
+"""The interface through which the link to the model reports to the call and queries it. Pure."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class LiveSession:
 
 
 async def try_session(client: LiveClient, settings: Settings) -> None:
-    """Set up a session and close it again, as a test.
+    """Set up a session and close it again, to test whether the server accepts it.
 
     Raises:
         LiveRefused: the server refused the session.
