@@ -1,7 +1,7 @@
-"""What is asked about a call once it is over, and what the model answered: checked, or failed. Pure.
+"""What a model is asked about a call that is over, and its answer, which is checked before it is used. Pure.
 
 `agent.author.extract` makes the wish from the agent's file, `agent.live.summary` asks the model, and
-`agent.call.summary` brings both together. A `CallSummarised` is ``done`` only if `read_answer` took the answer.
+`agent.call.summary` connects the two. A `CallSummarised` is ``done`` only if `read_answer` accepted the answer.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ SummaryFailure = Literal[
     "shutdown",
     "internal",
 ]
-"""Why there is no summary: see docs/agents.md."""
+"""Why there is no summary; docs/agents.md explains each reason."""
 
 
 class UnfitError(Exception):
     """An answer cannot be used.
 
     Args:
-        reason: a short word.
-        detail: one sentence, without any word of the answer.
+        reason: a short code.
+        detail: the reason in one sentence, without any words from the answer.
     """
 
     def __init__(self, reason: SummaryFailure, detail: str) -> None:
@@ -53,9 +53,9 @@ class Extraction:
     """What is to be extracted from a call.
 
     Attributes:
-        schema: JSON schema of an object, as the model is told it.
-        check: takes what the model gave, as JSON holds it, and returns what the agent's own schema makes of it;
-            raises `UnfitError` if it does not fit, and whatever the schema's own code raises.
+        schema: the JSON schema of an object, as the model is told it.
+        check: takes the JSON values that the model gave and returns what the agent's own schema makes of them;
+            raises `UnfitError` if they do not fit, and whatever the schema's own code raises.
     """
 
     schema: Mapping[str, Any]
@@ -64,12 +64,12 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class SummaryWish:
-    """What an agent wants to know of each call that is over.
+    """What an agent's author wants to know about each call that is over.
 
     Attributes:
-        summary: a few sentences.
-        extraction: data; None if only a summary is wanted.
-        model: which model is asked; None means the setting `summary_model`.
+        summary: whether a summary of a few sentences is wanted.
+        extraction: the data to extract; None if only a summary is wanted.
+        model: the model that is asked; None means the setting `summary_model`.
     """
 
     summary: bool
@@ -88,35 +88,35 @@ class SummaryWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSummarised:
-    """A call that is over was summarised, or could not be; it comes after `agent.events.CallEnded`."""
+    """A call that is over was summarised, or could not be; this comes after `agent.events.CallEnded`."""
 
     state: Literal["done", "failed"]
     "``done`` only if everything that was wanted is there and fits the agent's schema."
     model: str
-    "Which model was asked."
+    "The model that was asked."
     summary: str | None = field(default=None, repr=False)
-    "What happened; None if no summary was wanted, or it failed."
+    "What happened in the call; None if no summary was wanted or the attempt failed."
     data: Any = field(default=None, repr=False)
-    "What was extracted, as JSON holds it; None if nothing was wanted, or it failed."
+    "The extracted data as JSON values; None if none was wanted or the attempt failed."
     reason: SummaryFailure | None = None
     "Why it failed; None if it did not."
     detail: str = ""
-    "The same in one sentence; it names fields and rules, but no values."
+    "The reason in one sentence, which names fields and rules but no values."
     tokens: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    "What it took, by direction and modality; see `agent.dialog.budget.Spent.by_direction`."
+    "The tokens used, by direction and modality; see `agent.dialog.budget.Spent.by_direction`."
     cost_usd: float | None = None
-    "What that costs; None if the model's price is not known."
+    "What the tokens cost; None if the model's price is not known."
 
 
 def read_answer(text: str, wish: SummaryWish) -> tuple[str | None, Any]:
     """Return the summary and the data in a model's answer.
 
     Args:
-        text: the answer: untrusted.
-        wish: what was asked.
+        text: the answer; untrusted.
+        wish: what was asked for.
 
     Raises:
-        UnfitError: it is not exactly what was asked.
+        UnfitError: the answer is not exactly what was asked for.
         Exception: whatever the code of the agent's own schema raises.
     """
     if not text.strip():
@@ -141,7 +141,7 @@ def read_answer(text: str, wish: SummaryWish) -> tuple[str | None, Any]:
 def _object(text: str) -> dict[str, Any]:
     try:
         answer = read_json(text)
-        json.dumps(answer, allow_nan=False)  # Python reads NaN and Infinity too, which are no JSON
+        json.dumps(answer, allow_nan=False)  # Python also reads NaN and Infinity, which are not JSON
     except (ValueError, RecursionError):
         raise UnfitError("not_json", "The answer is not JSON.") from None
     if not isinstance(answer, dict):
@@ -150,7 +150,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _plain(data: Any) -> Any:
-    """Return what a check made of the data, if JSON can hold it: a schema may have a serializer of its own."""
+    """Return what a check made of the data if it is valid JSON, since a schema may have its own serializer."""
     try:
         return json.loads(json.dumps(valid_json(data), allow_nan=False))
     except (ValueError, TypeError, RecursionError):

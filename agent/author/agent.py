@@ -1,4 +1,4 @@
-"""An agent, as its file defines it."""
+"""The agent that an agent's file defines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agent.unicode import valid_text
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """An agent.
+    """The definition of an agent.
 
     Attributes:
         instructions: its system instruction; None means the setting `system_instruction`.
@@ -33,9 +33,9 @@ class Agent:
         on_call_ended: called with the call and its `agent.events.CallEnded`.
         on_transcript: called with the call and each final turn of either side, a `Spoken`.
         on_event: called with the call and each event in it, see `agent.events`.
-        summary: once a call is over, a model sums it up: True, or the name of that model; True means the setting
+        summary: whether a model summarises each call that is over: the name of that model, or True for the setting
             `summary_model`.
-        extract: what that model extracts from it: a pydantic model, or a JSON schema of an object.
+        extract: what that model extracts from the call: a pydantic model, or a JSON schema of an object.
         on_call_summarised: called with the call and its `CallSummarised`, after `on_call_ended`.
     """
 
@@ -66,10 +66,10 @@ class Agent:
         return hooks
 
     def summary_wish(self) -> SummaryWish | None:
-        """Return what it wants to know of each call that is over; None if nothing.
+        """Return what it wants to know about each call that is over; None if nothing.
 
         Raises:
-            ConfigError: the schema cannot be used, or the hook waits for what is not asked for.
+            ConfigError: the schema cannot be used, or `on_call_summarised` is set although nothing is asked for.
         """
         wish = summary_wish(self.summary, self.extract)
         if wish is None and self.on_call_summarised is not None:
@@ -85,14 +85,14 @@ class Agent:
         return declared(self.tools)
 
     def settings(self, general: Settings) -> Settings:
-        """Return the service's settings with this agent's own in their place."""
+        """Return the service's settings, overridden by this agent's own."""
         instructions = None if self.instructions is None else valid_text(self.instructions)
         own = {"system_instruction": instructions, "voice": self.voice, "record": self.record}
         return general.of_agent({name: value for name, value in own.items() if value is not None})
 
 
 def declared(tools: Sequence[Tool | Callable[..., Any]]) -> list[Tool]:
-    """Return tools with everything that the model has to know about them.
+    """Return the tools with everything that the model needs to know about them.
 
     Raises:
         ConfigError: a function cannot be a tool; the message names file, function and reason.

@@ -1,7 +1,7 @@
-"""What an agent wants to know of its calls once they are over: `Agent(summary=..., extract=...)`.
+"""What an agent wants to know about its calls once they are over: `Agent(summary=..., extract=...)`.
 
-The schema is the operator's, a pydantic model (or another type that pydantic describes) or a JSON schema; what is
-checked against it comes from a model and is untrusted.
+The operator provides the schema: a pydantic model (or another type that pydantic describes) or a JSON schema. The
+data that is checked against it comes from a model and is untrusted.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def summary_wish(summary: bool | str, extract: Any) -> SummaryWish | None:
     """Return what an agent's file asks for; None if it asks for nothing.
 
     Args:
-        summary: True, or the name of the model that makes it.
-        extract: a type that pydantic describes, or a JSON schema; None for nothing.
+        summary: whether a summary is wanted, or the name of the model that makes it.
+        extract: a type that pydantic describes, or a JSON schema; None to extract nothing.
 
     Raises:
-        ConfigError: it cannot be used.
+        ConfigError: the schema cannot be used.
     """
     if not isinstance(summary, bool | str) or (isinstance(summary, str) and not summary.strip()):
         raise ConfigError("Agent(summary=...): give True, False or the name of a model")
@@ -47,7 +47,7 @@ def extraction_of(wanted: Any) -> Extraction:
         wanted: see `summary_wish`.
 
     Raises:
-        ConfigError: it does not describe an object, or not in a way that the model can be told.
+        ConfigError: it does not describe an object, or uses something that the model cannot be told.
     """
     schema, check = _by_json_schema(wanted) if isinstance(wanted, Mapping) else _by_type(wanted)
     try:
@@ -74,7 +74,7 @@ def _check_type(adapter: TypeAdapter[Any], data: Any) -> Any:
 
 
 def _by_json_schema(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]:
-    # Imported here, because it takes a while and few agents need it.
+    # Imported here because the import is slow and few agents need it.
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
     from referencing import Registry
@@ -84,7 +84,7 @@ def _by_json_schema(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], Any]:
         draft.check_schema(schema)
     except SchemaError as error:
         raise ConfigError(f"{WHERE}: this is not a JSON schema: {error.message}") from None
-    # Without a registry of its own it would fetch what a reference names.
+    # Without an explicit registry it would download what a reference names.
     return schema, partial(_check_json, draft(schema, registry=Registry(), format_checker=draft.FORMAT_CHECKER))
 
 
@@ -96,7 +96,7 @@ def _check_json(validator: Any, data: Any) -> Any:
 
 
 def _unfit(found: Iterable[tuple[str, str]]) -> UnfitError:
-    """Say which fields do not fit by which rule; their values may be the caller's words."""
+    """Return an error that names the fields and the rules they break; values may be the caller's words."""
     places = [f"{place}: {rule}" if place else rule for place, rule in found]
     told = "; ".join(places[:MAX_REPORTED_ERRORS])
     return UnfitError("unfit", f"data does not fit the agent's schema: {told}")

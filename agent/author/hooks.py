@@ -1,4 +1,4 @@
-"""The hooks by which an agent follows its calls. See docs/agents.md; `agent.call.hooks` runs them."""
+"""The hooks with which an agent follows its calls. docs/agents.md describes them; `agent.call.hooks` runs them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hooks:
         on_call_ended: takes the call and its `CallEnded`.
         on_transcript: takes the call and a final turn, a `Spoken`.
         on_event: takes the call and any event except `AppEventSent`, which the agent itself causes.
-        on_call_summarised: takes the call and its `CallSummarised`, once there is one.
+        on_call_summarised: takes the call and its `CallSummarised`, when there is one.
     """
 
     on_call_started: Hook | None = None
@@ -42,7 +42,7 @@ class Hooks:
         return any(getattr(self, each.name) is not None for each in fields(self))
 
     def check(self) -> None:
-        """Refuse hooks that do not take the arguments they are called with.
+        """Refuse hooks that do not accept the arguments that they are called with.
 
         Raises:
             ConfigError: the message names the hook and its file.

@@ -1,4 +1,4 @@
-"""Load an agent's file, or a file of functions. It is the operator's code, so whatever it raises is reported."""
+"""Loads an agent's file or a file of functions. This is the operator's code, so whatever it raises is reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_NAME = "agent"
 
 
 def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -> Agent:
-    """Return the agent that the command line names, with all its functions made into tools.
+    """Return the agent that the command line names, with all its functions turned into tools.
 
     Args:
         where: ``FILE.py`` or ``FILE.py:NAME``; None for the demo.
@@ -32,8 +32,8 @@ def load_agent(where: str | None, function_files: Sequence[Path], demo: Agent) -
     """
     agent = demo if where is None else _agent_in(where)
     tools = agent.declared_tools()
-    agent.hooks()  # checks them
-    agent.summary_wish()  # checks it
+    agent.hooks()  # only for the checks
+    agent.summary_wish()  # only for the checks
     for path in function_files:
         tools += import_functions(path)
     check_names(tools)
@@ -71,7 +71,7 @@ def _agent_in(where: str) -> Agent:
 
 
 def _what_it_is(name: str, value: object) -> str:
-    """Describe what was found in place of an agent."""
+    """Describe what was found instead of an agent."""
     if not name:
         return "a name is missing after the colon"
     if value is None:
@@ -82,10 +82,10 @@ def _what_it_is(name: str, value: object) -> str:
 
 
 def _run(path: Path) -> ModuleType:
-    """Import a file. It can import the files beside it, unless an installed module has the same name.
+    """Import a file. It can import the files next to it, unless an installed module has the same name.
 
-    Installed modules come first because this process goes on importing: a file called ``json.py`` beside the
-    agent's, or the agent's own file if it is called ``agent.py``, must not hide them.
+    Installed modules come first because this process imports more of them later: a file called ``json.py`` next to
+    the agent's, or the agent's own file if it is called ``agent.py``, must not hide them.
     """
     if path.is_dir():
         raise ConfigError(f"{path}: it is a folder; name a file in it")
@@ -110,7 +110,7 @@ def _run(path: Path) -> ModuleType:
 
 
 def _hidden_neighbour(error: BaseException, folder: Path) -> str:
-    """Return a hint if an import found an installed module while a file of that name is beside the agent's."""
+    """Return a hint if an import found an installed module although a file of that name is next to the agent's."""
     if not isinstance(error, ImportError) or error.name is None:
         return ""
     neighbour = folder / f"{error.name.partition('.')[0]}.py"
@@ -120,7 +120,7 @@ def _hidden_neighbour(error: BaseException, folder: Path) -> str:
 
 
 def _line(error: BaseException, path: Path) -> str:
-    """Return the line of the file in which it happened, or "" if that is not known."""
+    """Return the line of the file in which the error happened, or "" if that is not known."""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         return f", line {error.lineno}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]

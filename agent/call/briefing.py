@@ -1,7 +1,7 @@
-"""What the model is told of a call beside what is said in it, in an order that it can take.
+"""What the model is told in a call apart from the caller's words, in an order that it can take.
 
-Notes of the agent's own code and of the service, the greeting, and how tools ended. What would take back a tool
-call waits (`agent.dialog.held`).
+This covers notes from the agent's own code and from the service, the greeting, and the results of tools. Anything
+that would make the server take back a tool call waits (`agent.dialog.held`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class AwaitedTools(Protocol):
-    """Whether tools run, and whether the model waits for one; `ToolCalls`."""
+    """Tells whether tools are running and whether the model waits for one; implemented by `ToolCalls`."""
 
     @property
     def open(self) -> bool: ...
@@ -30,13 +30,13 @@ class AwaitedTools(Protocol):
 
 
 class Briefing:
-    """Brief the model of one call.
+    """Briefs the model of one call.
 
     Args:
-        ports: to the call.
-        conversation: what goes on.
-        tools: what runs.
-        awaits_tools: the model waits for a tool that does not say whether it is to be waited for.
+        ports: the way back to the call.
+        conversation: the state of the conversation.
+        tools: the tools that are running.
+        awaits_tools: whether the model waits for a tool that declares no behavior of its own.
     """
 
     def __init__(
@@ -47,30 +47,30 @@ class Briefing:
         self._conversation = conversation
         self._tools = tools
         self._awaits_tools = awaits_tools
-        self._held: Held[tuple[Note, bool]] = Held()  # notes, and whether the caller is owed what follows
+        self._held: Held[tuple[Note, bool]] = Held()  # each note, and whether an answer is owed after it
 
     def say(self, text: str) -> None:
-        """Have the agent say something: now, or as soon as that takes back no tool call."""
+        """Have the agent say something: now, or as soon as it can without taking back a tool call."""
         self._tell(Note(say_request(valid_text(text)), wants_reply=True))
 
     def greet(self, text: str) -> None:
-        """Have the agent begin the call."""
+        """Have the agent open the call with these words."""
         self._tell(Note(greeting_request(valid_text(text)), wants_reply=True))
 
     def add_to_context(self, text: str, role: Role = "system", *, run_immediately: bool = False) -> None:
-        """Have the model know something: it becomes part of the history, but not of the transcript.
+        """Give the model some context, which becomes part of the history but not of the transcript.
 
         Args:
-            text: what it is.
-            role: whose words they are: the caller's (``user``), its own (``assistant``), nobody's (``system``).
-            run_immediately: it is to answer now.
+            text: the context.
+            role: whose words they are: the caller's (``user``), the model's (``assistant``), nobody's (``system``).
+            run_immediately: whether the model is asked to answer it now.
         """
         told = context_note(valid_text(text), role)
         self._conversation.transcript.note(told)
         self._tell(Note(told, wants_reply=run_immediately), owed=run_immediately)
 
     def tell_of_tool(self, item: ToolResult | Note, awaited: bool | None) -> None:
-        """Tell the model how a tool ended, or how far it is; see `agent.call.tool_calls.Tell`."""
+        """Tell the model a tool's result or progress; see `agent.call.tool_calls.Tell`."""
         if isinstance(item, Note):
             self._conversation.tool_answered(silent=not item.wants_reply)
             self._tell(item)
@@ -85,7 +85,7 @@ class Briefing:
         self._ports.send(item)
 
     def tell_waiting(self) -> None:
-        """Tell what has waited long enough; to be called after each turn of the model, and twice a second."""
+        """Tell the model what no longer has to wait; call this after each of its turns and twice a second."""
         for note, owed in self._held.take(self._state(), self._clock()) if self._held.waiting else ():
             self._tell_now(note, owed=owed)
 
@@ -98,11 +98,11 @@ class Briefing:
         self._held.turn_completed(self._clock())
 
     def session_ended(self) -> None:
-        """Note that the turn that was open will not be completed."""
+        """Note that the open turn will never be completed."""
         self._held.session_ended()
 
     def _tell(self, note: Note, *, owed: bool = False) -> None:
-        """Tell the model something, or have it wait; ``owed``: the caller waits for what follows."""
+        """Tell the model something now or later; ``owed`` means that the caller then waits for an answer."""
         now = self._clock()
         if not self._held.must_wait(self._state(), now):
             self._tell_now(note, owed=owed)

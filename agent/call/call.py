@@ -3,13 +3,14 @@
 This file runs the parts of a call and carries out what follows from what they say:
 
     hearing       what the caller says, marks, types     sight      what the caller shows
-    speaking      the agent's voice                      briefing   what the model is told beside the talk
+    speaking      the agent's voice                      briefing   notes to the model
     conversation  what all of that means (pure)          greeting   who begins
     sessions      the Live sessions, who the agent is    farewell   whether the last words were heard
     tools         the tool calls                         limits     what the call may cost, how long it may last
 
-Tasks, all owned by `Call.run` and ended with it: the Live sessions, the listener to the caller's track, one watcher
-per camera and screen, one each for greeting, limits, silence and the agent's hanging up, and one per tool call.
+Tasks, all owned by `Call.run`, which ends them: the Live sessions, the listener on the caller's track, one watcher
+per camera and screen, one each for the greeting, the limits, silence and the agent's hanging up, and one per tool
+call.
 """
 
 from __future__ import annotations
@@ -52,23 +53,23 @@ logger = logging.getLogger(__name__)
 
 
 class Call:
-    """Caller + agent until hang-up.
+    """A caller and an agent, connected until one of them hangs up.
 
     Args:
-        call_id: names the call in logs and URLs.
+        call_id: identifies the call in logs and URLs.
         client: the Live API's client.
-        setup: of the agent.
-        caller: who calls, as far as that is known: untrusted.
-        offline_demo: the Live server is the local emulator.
+        setup: how the agent is set up.
+        caller: who is calling; None if unknown. Untrusted.
+        offline_demo: whether the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
-        hurried: says whether the process is short of time, see `Chunker`.
-        kept: an earlier call that this one goes on from; then nothing is greeted or begun anew.
-        purse: what it is charged to besides its own budget.
-        trace: what it belongs to; None begins one.
-        recording: takes what both sides say; None if the call is not recorded.
+        hurried: tells whether the process is falling behind, see `Chunker`.
+        kept: an earlier call that this one continues, without a greeting; None for a new call.
+        purse: the daily accounts that the call is charged to, apart from its own budget.
+        trace: the trace that the call belongs to; None starts a new one.
+        recording: records both sides; None if the call is not recorded.
         clock: monotonic seconds.
-        capture: notes what happens, for a replay; None if nobody wants one.
+        capture: records inputs and events for a replay; None if no capture was requested.
     """
 
     def __init__(
@@ -94,13 +95,13 @@ class Call:
         self.client_may_instruct = settings.client_may_instruct
         self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
         self.purse = purse
-        "What is charged for the call besides its own budget."
+        "The daily accounts that the call is charged to, apart from its own budget."
         self.tool_rates = ToolRates()
-        "What its tools and hooks may still tell beside their answers."
+        "Rate limits on the notes and events that its tools and hooks send in addition to results."
         self.counts = CallCounts()
-        "How often what happened."
+        "Counts of tool calls, tool errors and interruptions."
         self.quality = Quality()
-        "How well caller and agent hear each other, as far as that is known."
+        "Estimates of how well caller and agent hear each other."
         self.meter = Meter(price_of(prices, settings.model), None if kept is None else kept.spent())
         "What the call has used and cost so far."
         self._clock, self._began = clock, clock()
@@ -129,7 +130,7 @@ class Call:
         self._keep_limits = limits.keep
         self._routing = Routing(self._ports, parts, limits, wants_thoughts=settings.include_thoughts)
 
-        # What callers, tools and the operator do to a call is its parts' business, and goes there without a detour.
+        # Callers, tools and the operator reach the parts directly, without forwarding methods here.
         self.observe = self.observers.observe
         self.voice, self.playout, self.drawn = self.speaking.voice, self.speaking.playout, self.speaking.drawn
         self.transcript, self.response = self.conversation.transcript, self.conversation.response
@@ -143,7 +144,7 @@ class Call:
         self.taping, self.recording = Taping(self._ports, self.voice, recording), recording
         self.pause_recording, self.resume_recording = self.taping.pause, self.taping.resume
         self.capture = capture
-        "Notes what happens, for a replay; None if nobody wants one."
+        "Records inputs and events for a replay; None if no capture was requested."
         if capture is not None:
             capture_call(self, capture)
         for part in (self.stopwatch, limits, self.counts, self.farewell, self._greeting):
@@ -151,7 +152,7 @@ class Call:
 
     @property
     def ready(self) -> events.AgentReady | None:
-        """What the Live session is; None until it is set up."""
+        """The event that described the first Live session; None until it is set up."""
         return self.sessions.ready
 
     @property
@@ -171,16 +172,16 @@ class Call:
 
     @property
     def state(self) -> events.AgentState:
-        """What the agent does."""
+        """What the agent is doing."""
         return self.conversation.state
 
     @property
     def caller_spoke_at(self) -> float:
-        """When the caller last began to say or typed something, by the call's clock."""
+        """When the caller last began to speak or typed something, by the call's clock."""
         return self.conversation.caller_spoke_at
 
     def keep(self) -> KeptCall:
-        """Return what another call needs to go on from here: `Call(kept=...)`."""
+        """Return what another call needs to continue from here: `Call(kept=...)`."""
         return KeptCall.of(
             model=self.model,
             turns=[turn.said for turn in self.transcript.in_order()],
@@ -192,15 +193,15 @@ class Call:
         )
 
     async def run(self, audio: InboundAudio | None, path: asyncio.Event | None = None) -> events.CallEnded:
-        """Hold the call until somebody ends it.
+        """Run the call until somebody ends it.
 
         Args:
-            audio: hands the caller's voice to `hear`; None if the caller only listens.
-            path: set once the caller is known to be there: only then is a Live session opened. None if so from the
-                start.
+            audio: passes the caller's voice to `hear`; None if the caller only listens.
+            path: set once the caller is known to be reachable; no Live session is opened before. None if the caller
+                is reachable from the start.
 
         Returns:
-            How it ended, after the observers were told.
+            How it ended; the observers have been told by then.
         """
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -238,13 +239,13 @@ class Call:
         self._carry_out(self.stopwatch.media_flows())
 
     def tell_quality(self, estimated: events.QualityEstimated) -> None:
-        """Tell how well caller and agent hear each other."""
+        """Tell the observers how well caller and agent hear each other."""
         self._carry_out([estimated])
 
     def let_go(self) -> None:
-        """Break the ties of the call's parts to it, so that its memory goes with the last reference to it.
+        """Break the reference cycles between the call and its parts, so that it is freed with the last reference.
 
-        To be called once it is over, or will never run: nobody is told anything any more.
+        Call this once the call is over or will never run; no observer is told anything afterwards.
         """
         if self.capture is not None:
             self.capture.end()
@@ -255,7 +256,7 @@ class Call:
             part.let_go()
 
     def _carry_out(self, outcomes: Outcomes) -> None:
-        """Tell the observers what happened, and do what follows, in order."""
+        """Tell the observers what happened and carry out the actions, in order."""
         for outcome in outcomes:
             match outcome:
                 case Flush(generation):
@@ -281,7 +282,7 @@ class Call:
         self._settle()
 
     def _settle(self) -> None:
-        """Bring what follows the conversation's state up to it."""
+        """Update the voice and the observers to the conversation's state."""
         self.voice.generating = self.conversation.more_to_come
         if not self._end.done():
             self.observers.tell_state(self.conversation.state)

@@ -1,4 +1,4 @@
-"""What is done to a call from outside, noted for a replay. Pure."""
+"""Captures for a replay what is done to a call from outside. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def capture_call(call: Call, capture: Capture) -> None:
-    """Have everything noted that is done to the call from outside, and every event."""
+    """Capture every event and everything that is done to the call from outside."""
     call.type_text = capture.noting("type_text", call.type_text)
     call.press = capture.noting("press", call.press)
     call.start_activity = capture.noting("start_activity", call.start_activity)

@@ -1,18 +1,18 @@
-"""Who says what in a call, what of it was heard, and who owes whom an answer. Pure: no clock, no I/O, no log.
+"""Who says what in a call, how much of it was heard, and who owes an answer. Pure: no clock, no I/O, no logging.
 
-Facts go in with the time at which they came (``now``: monotonic seconds). What follows comes back in order, as
-events to be told and as actions for the call to carry out.
+Facts go in with the time at which they arrived (``now``: monotonic seconds). The outcomes come back in order:
+events to tell the observers, and actions for the call to carry out.
 
-Rules (those of one part alone stand in `agent.dialog`):
-  1. What the model sends belongs to the generation that `Turns` says. What arrived of its voice, and what of that
-     was heard, is counted per generation.
-  2. A turn of the agent ends once, in one of three ways: its generation is complete and was heard to its end; it
-     was cut off, and ends at what was heard; the call is over.
+Rules (those that concern a single part are in `agent.dialog`):
+  1. What the model sends belongs to the generation that `Turns` returns. The samples of its voice that arrived and
+     those that were heard are counted per generation.
+  2. A turn of the agent ends once, in one of three ways: its generation is complete and was heard to the end; it
+     was cut off, and ends at what was heard; or the call is over.
   3. A turn of the caller ends when the answer to it is complete or is cut off, when the model says so, when the
      caller types, and when the caller speaks again after words that came late. A cut does not end a turn whose
-     words came after the caller took the floor: the rest of the utterance that cuts is still to come.
-  4. Between a `Flush` and the `flushed` that tells what it threw away, no turn of the agent ends: that nothing is
-     queued any more does not mean that it was heard.
+     words came after the caller took the floor: the rest of the interrupting utterance is still to come.
+  4. Between a `Flush` and the `flushed` that reports what was discarded, no turn of the agent ends: an empty queue
+     does not mean then that everything was heard.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from agent.media.playout import Flushed
 from agent.spoken import Spoken
 
 STALE_TEXT_S = 1.5
-"How old the caller's newest words are, at least, when what is said next is another turn."
+"Once the caller's newest words are older than this, what the caller says next is a new turn."
 
 
 class Queue(Protocol):
-    """What waits to be heard; `Playout`."""
+    """The speech that waits to be sent; implemented by `Playout`."""
 
     @property
     def queued_samples(self) -> int: ...
@@ -49,7 +49,7 @@ class Queue(Protocol):
 
 
 class OpenTools(Protocol):
-    """The tools that run; `ToolCalls`."""
+    """Tells whether tools are running; implemented by `ToolCalls`."""
 
     @property
     def open(self) -> bool: ...
@@ -59,11 +59,11 @@ class Conversation:
     """The conversation of one call.
 
     Args:
-        setup: of the agent.
-        queue: what waits to be heard.
-        tools: what runs.
-        timeline: notes when the model answers.
-        turns: of an earlier call that this one goes on from.
+        setup: how the agent is set up.
+        queue: the speech that waits to be sent.
+        tools: the tools that are running.
+        timeline: records when the model answers.
+        turns: the turns of an earlier call that this one continues.
     """
 
     def __init__(
@@ -81,29 +81,29 @@ class Conversation:
         "How long the caller waits for answers."
         self.floor = Floor(marked=setup.marks_turns)
         self.caller_spoke_at = -math.inf
-        "When the caller last began to say or typed something."
+        "When the caller last began to speak or typed something."
         self._queue = queue
         self._tools = tools
         self._timeline = timeline
         self._writes = not setup.settings.audio_output
         self._turns = Turns()
         self._watchdog = watchdog_for(setup)
-        self._arrived_samples: dict[int, int] = {}  # of the voice, by generation with an open turn
-        self._more_to_come = False  # of the newest generation
+        self._arrived_samples: dict[int, int] = {}  # samples of voice by generation, for open turns
+        self._more_to_come = False  # the newest generation is not complete
         self._caller_text_at = -math.inf
         self._floor_at = -math.inf  # when the caller last took the floor
         self._turn_reason: str | None = None
-        self._told_turns = self.transcript.count  # when the model last completed a turn
+        self._told_turns = self.transcript.count  # turns that had begun when the model last completed one
         self._connected = False
         self._speaking = False  # the agent's voice is being sent
         self._cutting = False  # rule 4
-        self._cuts_something = False  # and there was something to cut
+        self._cuts_something = False  # the cut under way stops generation or queued speech
 
-    # what the conversation is at a moment
+    # the current state
 
     @property
     def state(self) -> events.AgentState:
-        """What the agent does."""
+        """What the agent is doing."""
         if not self._connected:
             return "connecting"
         if self._speaking:
@@ -113,7 +113,7 @@ class Conversation:
 
     @property
     def unanswered(self) -> int:
-        """How often the model meant to say nothing to what the caller said."""
+        """How often the model chose not to answer the caller."""
         return self._watchdog.unanswered
 
     @property
@@ -128,7 +128,7 @@ class Conversation:
 
     @property
     def more_to_come(self) -> bool:
-        """True while the model generates what is to be heard."""
+        """True while the model is generating output for the caller."""
         return self._more_to_come
 
     @property
@@ -138,42 +138,42 @@ class Conversation:
 
     @property
     def quiet(self) -> bool:
-        """True while nobody speaks, no answer is owed and no tool runs."""
+        """True while nobody is speaking, no answer is owed and no tool is running."""
         return not (self._turns.open or self._tools.open or self.floor.taken or self._watchdog.owed)
 
     def history(self, *, complete_only: bool) -> list[Spoken]:
-        """Return who said what, as a session is told it.
+        """Return who said what, in the form in which a session is told.
 
         Args:
-            complete_only: up to the model's last complete turn.
+            complete_only: stop at the model's last complete turn.
         """
         return self.transcript.history(self._told_turns if complete_only else None)
 
     def spoken(self) -> tuple[Spoken, ...]:
-        """Return what was said so far, as tools see it."""
+        """Return the finished turns so far, without notes, as tools see them."""
         return tuple(turn.said for turn in self.transcript.turns if not turn.said.noted)
 
     def caller_turns(self) -> list[tuple[str, str]]:
-        """Return what the caller said and typed so far: the id and the words of each turn, open ones too."""
+        """Return the id and the words of each turn that the caller spoke or typed so far, including open ones."""
         turns = [turn for turn in self.transcript.in_order() if not turn.said.noted]
         return [(turn.turn_id, turn.said.text) for turn in turns if turn.said.speaker == "caller"]
 
     # the caller
 
     def floor_changed(self, now: float) -> Outcomes:
-        """The caller took the floor, or gave it up; `floor` says which."""
+        """The caller took the floor or gave it up, as `floor` says."""
         if not self.floor.taken:
             self._watchdog.caller_stopped(now)
             return [events.CallerStoppedSpeaking()]
         out: Outcomes = []
-        if now - self._caller_text_at > STALE_TEXT_S:  # rule 3: what is said now is another turn
+        if now - self._caller_text_at > STALE_TEXT_S:  # rule 3: what the caller says now is a new turn
             out += self._finish_caller()
         self._watchdog.caller_started(now)
         self.caller_spoke_at = self._floor_at = now
         return [*out, events.CallerStartedSpeaking()]
 
     def typed(self, text: str, now: float, *, cuts: bool) -> Outcomes:
-        """The caller typed something; with ``cuts`` it cuts off what the agent is saying."""
+        """The caller typed something; with ``cuts`` this cuts off what the agent is saying."""
         self.caller_spoke_at = now
         out: Outcomes = [*self.transcript.typed(text)]
         if cuts:
@@ -183,11 +183,11 @@ class Conversation:
         return out
 
     def asked(self, now: float) -> None:
-        """The model was asked to speak in the caller's stead: an answer is owed from now on."""
+        """The model was asked to speak on the caller's behalf, so that an answer is owed from now on."""
         self._watchdog.caller_asked(now)
 
     def hush(self, now: float) -> Outcomes:
-        """The caller wants the agent to be silent, and no answer; nothing follows if it is silent already."""
+        """The caller wants silence and no answer; return nothing if the agent is already silent."""
         if not (self._turns.generating or self._queue.queued_samples):
             return []
         out = self.interrupt(now, told=False)
@@ -199,7 +199,7 @@ class Conversation:
 
         Args:
             now: monotonic seconds.
-            told: the model knows of it, see `Turns`.
+            told: whether the model knows of it, see `Turns`.
         """
         self._watchdog.agent_interrupted(now)
         self.response.generations_cut()
@@ -211,7 +211,7 @@ class Conversation:
         return [*out, Flush(self._turns.cut(now, told=told))]
 
     def flushed(self, cuts: Sequence[Flushed]) -> Outcomes:
-        """The voice was flushed: these generations were cut off."""
+        """The voice was flushed, which cut off these generations."""
         self._cutting = False
         out: Outcomes = []
         for cut in cuts:
@@ -226,15 +226,15 @@ class Conversation:
     # the model
 
     def message_came(self, now: float) -> None:
-        """Any message of the Live server came; to be told before what it says."""
+        """A message came from the Live server; call this before handling its contents."""
         self._watchdog.message_came(now)
 
     def life_came(self, at: float, slowest_pong_s: float) -> None:
-        """Anything at all came of the Live server; see `Watchdog.life_came`."""
+        """Something came from the Live server, even if only a pong; see `Watchdog.life_came`."""
         self._watchdog.life_came(at, slowest_pong_s)
 
     def output_arrived(self, now: float) -> Outcomes:
-        """Output of the model came: of `generation` from here on."""
+        """Output of the model arrived; `generation` then names the generation that it belongs to."""
         before = self._turns.generation
         generation = self._turns.output_arrived(now)
         if generation == before:
@@ -245,7 +245,7 @@ class Conversation:
         return [*self._finish_heard(), events.GenerationStarted(generation)]
 
     def voice_arrived(self, samples: int, now: float, *, audible: bool) -> None:
-        """Speech of the newest generation came: so many samples at 24 kHz, to be queued."""
+        """Speech of the newest generation arrived and is about to be queued: ``samples`` samples at 24 kHz."""
         self._watchdog.agent_spoke(now, audible=audible)
         generation = self._turns.generation
         if generation not in self._arrived_samples:
@@ -253,15 +253,15 @@ class Conversation:
         self._arrived_samples[generation] = self._arrived_samples.get(generation, 0) + samples
 
     def picture_arrived(self, now: float) -> None:
-        """A picture of the newest generation came, which is an answer like words."""
+        """A picture of the newest generation arrived; it counts as an answer, as words do."""
         self._watchdog.agent_spoke(now, audible=True)
 
     def text_arrived(self, fact: wire.OutputTranscript | wire.Text, now: float) -> Outcomes:
-        """Words of the agent came: what it says, or writes."""
+        """Words that the agent speaks or writes arrived."""
         if isinstance(fact, wire.Text):
             self._watchdog.agent_wrote(now, fact.text)
         out = self.output_arrived(now)
-        if not self._turns.generating:  # words of a generation that was cut are not heard
+        if not self._turns.generating:  # words of a generation that was cut off are not heard
             return out
         generation = self._turns.generation
         arrived = self._arrived_samples.get(generation, 0)
@@ -269,7 +269,7 @@ class Conversation:
         return [*out, *_told_if(revision), *(self.heard(generation, now) if self._writes else [])]
 
     def words_came(self, fact: wire.InputTranscript, now: float) -> Outcomes:
-        """Words of the caller came."""
+        """A transcript of the caller's words arrived."""
         self._caller_text_at = now
         self._watchdog.words_came(now)
         out = _told_if(self.transcript.add("caller", fact.text))
@@ -278,15 +278,15 @@ class Conversation:
         return [*out, *self._finish_caller()] if fact.finished else out
 
     def interrupted(self, now: float) -> Outcomes:
-        """The model says that the caller has interrupted it."""
+        """The model reports that the caller has interrupted it."""
         self._watchdog.turn_cut()
         return self.interrupt(now)
 
     def generation_completed(self, *, caller_speaks: bool) -> Outcomes:
-        """The model has no more to say in the newest generation.
+        """The model has nothing more to say in the newest generation.
 
         Args:
-            caller_speaks: by the level of their voice; then it may not stay at that.
+            caller_speaks: whether the caller is speaking, by level; the answer may then still be cut off.
         """
         out: Outcomes = []
         generation = self._turns.generation
@@ -316,11 +316,11 @@ class Conversation:
     # the voice
 
     def speaking_changed(self, speaking: bool, generation: int) -> Outcomes:
-        """The voice is sent from now on, or no longer.
+        """The agent's voice began or ceased to be sent.
 
         Args:
-            speaking: it is.
-            generation: the newest that speech was queued for.
+            speaking: whether it is being sent now.
+            generation: the newest generation for which speech was queued.
         """
         self._speaking = speaking
         if speaking:
@@ -339,25 +339,25 @@ class Conversation:
     # tools
 
     def tool_moved(self, event: events.ToolCalled | events.ToolFinished, now: float) -> None:
-        """A tool was called, or has ended: while one runs the model need not speak."""
+        """A tool was called or has ended; while one is running, the model need not speak."""
         if isinstance(event, events.ToolCalled):
             self._watchdog.pause("tools", now)
         elif not self._tools.open:
             self._watchdog.proceed("tools", now)
 
     def tool_answered(self, *, silent: bool) -> None:
-        """The model is told how a tool ended; ``silent``: it is not to speak of it."""
+        """The model is told a tool's result; ``silent`` means that it is asked not to speak about it."""
         self._watchdog.tool_answered(silent=silent)
 
     # sessions
 
     def session_ready(self, now: float) -> None:
-        """There is a Live session, the first or another."""
+        """A Live session, the first or a later one, is ready."""
         self._connected = True
         self._watchdog.proceed("session", now)
 
     def session_ended(self, now: float) -> Outcomes:
-        """The Live session is over. The voice that is queued plays on; what is owed to the caller is owed still."""
+        """The Live session is over. Queued speech still plays, and an owed answer is still owed."""
         self._watchdog.pause("session", now)
         self.transcript.expect_again()
         if not self._turns.session_ended():
@@ -368,7 +368,7 @@ class Conversation:
     # time
 
     def tick(self, now: float) -> Outcomes:
-        """Say what an agent that is silent has to be asked; to be called about twice a second."""
+        """Return what to do about an agent that stays silent; call this about twice a second."""
         return self._act(self._watchdog.tick(now))
 
     def end(self) -> Outcomes:
@@ -380,11 +380,11 @@ class Conversation:
 
     @property
     def _has_to_say(self) -> bool:
-        """Whether more of the newest generation will be heard; its turn may end after its last sample."""
+        """Whether more of the newest generation will be heard; its turn may end later than its last sample."""
         return self._turns.generating and (self._more_to_come or self._queue.queued_in(self._turns.generation) > 0)
 
     def _words_are_old(self, now: float) -> bool:
-        """Tell whether the caller's newest words are not those that they are saying now."""
+        """Return whether the caller's newest transcribed words belong to an earlier utterance."""
         if self._caller_text_at < self._floor_at:
             return True
         return not self.floor.taken and now - self._caller_text_at > STALE_TEXT_S
@@ -399,7 +399,7 @@ class Conversation:
         return [*out, events.GenerationCompleted(self._turns.generation)]
 
     def _finish_heard(self) -> Outcomes:
-        """End the agent's turns that are complete and were heard to their end."""
+        """End the agent's turns that are complete and were heard to the end."""
         out: Outcomes = []
         for generation in () if self._cutting else self.transcript.open_generations():
             complete = generation < self._turns.generation or not self._turns.open
@@ -409,7 +409,7 @@ class Conversation:
         return out
 
     def _act(self, alarm: Alarm | None) -> Outcomes:
-        """Do something about an agent that does not answer."""
+        """Return what to do about an agent that does not answer."""
         if alarm is None:
             return []
         text = GENTLE_NUDGE if alarm.gentle else NUDGE_TO_WRITE if self._writes else NUDGE

@@ -1,4 +1,4 @@
-"""The newest pictures that the model made in a call, for whoever asks for them. Pure."""
+"""Keeps the newest pictures that the model made in a call, so that they can be fetched. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent import events
 from agent.picture import Picture
 
 MIME_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
-"""What a browser shows but does not run: SVG may contain programs."""
+"""Types that a browser displays without running code: SVG is excluded because it may contain scripts."""
 MAX_PICTURE_BYTES = 4 << 20
 MAX_KEPT = 4
 
@@ -17,8 +17,8 @@ class Drawn:
     """The newest pictures of one call.
 
     Attributes:
-        count: how many pictures were taken.
-        refused: how many were of another kind or too large.
+        count: how many pictures were accepted.
+        refused: how many were refused because of their type or size.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""The farewell of a call: whoever ends it on the agent's side waits here until the last words were heard.
+"""The farewell: whoever ends a call on the agent's side waits here until the last words have been heard.
 
-Which words those are, and when they were heard, `agent.dialog.goodbye` says. Task: one, once the agent is to hang
-up; it ends the call, or with it. Everybody else waits in a task of their own.
+`agent.dialog.goodbye` decides which words those are and when they have been heard. Task: one, started when the
+agent is to hang up; it ends the call, or ends with it. All others wait in tasks of their own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class _Waiting:
 
 
 class Farewell:
-    """Wait for the last words of one call.
+    """Waits for the last words of one call.
 
     Args:
-        ports: to the call.
-        playout: holds what is still to be sent of them.
-        writes: the agent is not heard.
+        ports: the way back to the call.
+        playout: holds the speech that is still to be sent.
+        writes: whether the agent writes instead of speaking.
     """
 
     def __init__(self, ports: CallPorts, playout: Playout, *, writes: bool) -> None:
@@ -44,7 +44,7 @@ class Farewell:
         self._waiting: list[_Waiting] = []
 
     def note(self, event: events.Event) -> None:
-        """Take note of what happened; an observer of the call."""
+        """Take note of an event; an observer of the call."""
         match event:
             case events.GenerationStarted(generation):
                 self._generation = generation
@@ -61,17 +61,17 @@ class Farewell:
             waiting.moved.set()
 
     def end_call(self) -> None:
-        """Have the agent hang up once its current or next turn was heard."""
+        """Have the agent hang up once its current or next turn has been heard."""
         if not self._leaving:
             self._leaving = True
             self._ports.start(self._leave, "leave")
 
     async def heard(self, words: Words, *, silence_s: float = 0.0) -> None:
-        """Wait until the last words were heard, as long as `GOODBYE_S` allows.
+        """Wait until the last words have been heard, for at most `GOODBYE_S`.
 
         Args:
-            words: what they are, see `agent.dialog.goodbye`.
-            silence_s: that must follow them, so that they are heard behind a gateway too.
+            words: which words they are, see `agent.dialog.goodbye`.
+            silence_s: the silence that must follow, which gives a gateway in between time to play them out.
         """
         goodbye = Goodbye(words, after=self._generation, speaks=self._speaks, writes=self._writes)
         waiting = _Waiting(goodbye)
@@ -90,7 +90,7 @@ class Farewell:
         self._ports.hang_up("hung_up", "The agent hung up.", "agent")
 
     async def _heard(self, waiting: _Waiting, silence_s: float) -> bool:
-        """Return whether the words were heard and nothing follows them for a while."""
+        """Return whether the words were heard and nothing followed them for ``silence_s``."""
         waiting.moved.clear()
         if not waiting.goodbye.heard or self._playout.queued_samples:
             return False

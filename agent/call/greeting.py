@@ -1,4 +1,4 @@
-"""How a call begins: with the agent's greeting, with what is said in the caller's place, or by the caller."""
+"""How a call begins: with the agent's greeting, with a message sent on the caller's behalf, or with the caller."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from agent.call.setup import AgentSetup
 
 
 class Greeting:
-    """Begin one call, or go on from an earlier one; once, whatever becomes of the call's Live sessions.
+    """Begins one call or continues an earlier one, once, even if the Live session is replaced.
 
-    Nothing is said in the caller's place if the caller speaks or types first.
+    The message on the caller's behalf is not sent if the caller speaks or types first.
 
     Args:
-        setup: of the agent.
-        conversation: says whether the caller was first.
+        setup: how the agent is set up.
+        conversation: tells whether the caller spoke first.
         briefing: tells the model.
-        kept: an earlier call that this one goes on from: the model is told which of its tools were cut off, and
-            nothing is greeted or said in the caller's place.
+        kept: an earlier call that this one continues: the model is told which of its tools were cut off, and there
+            is no greeting and no message on the caller's behalf.
     """
 
     def __init__(
         self, setup: AgentSetup, conversation: Conversation, briefing: Briefing, kept: KeptCall | None
     ) -> None:
         self._settings = setup.settings
-        self._greeting = setup.greeting  # not the tools beside it, which may know the call
+        self._greeting = setup.greeting  # without the set-up's tools, which may refer to the call
         self._conversation = conversation
         self._briefing = briefing
         self._kept = kept
@@ -41,12 +41,12 @@ class Greeting:
         self._media.set()
 
     def note(self, event: events.Event) -> None:
-        """Take note of what happened; an observer of the call."""
+        """Take note of an event; an observer of the call."""
         if isinstance(event, events.AgentReady):
             self._ready.set()
 
     async def run(self) -> None:
-        """Have the model begin once it listens and the caller can hear it; ends then."""
+        """Have the model begin once its session is ready and the caller can hear it, then return."""
         if self._kept is not None:
             self._go_on(self._kept)
             return

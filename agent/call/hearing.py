@@ -1,7 +1,7 @@
-"""What the caller says, marks, types and presses, on its way to the model.
+"""Passes on to the model what the caller says, marks, types and presses.
 
-The Live server finds the caller's turns itself, and hears everything. Where only the caller's marks say where a
-turn begins (push-to-talk), what is between the marks is sent, with a little from before the first one.
+Usually the Live server detects the caller's turns itself and is sent everything. If only the caller's marks say
+where a turn begins (push-to-talk), the audio between the marks is sent, with a little from before the first one.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from agent.unicode import valid_text
 
 logger = logging.getLogger(__name__)
 
-KEYS_PER_S = 15.0  # a dialler presses ten
+KEYS_PER_S = 15.0  # an automatic dialler presses ten
 MAX_KEYS_AT_ONCE = 60
 
 
 class Hearing:
-    """Hear one caller.
+    """Hears one caller.
 
     Args:
-        ports: to the call.
-        setup: of the agent.
+        ports: the way back to the call.
+        setup: how the agent is set up.
         conversation: is told what the caller does.
-        uplink: takes it to the model.
-        sight: what the caller shows.
-        timeline: notes when the caller is first heard.
-        hurried: says whether the process is short of time, see `Chunker`.
+        uplink: sends it to the model.
+        sight: knows what the caller shows.
+        timeline: records when the caller is first heard.
+        hurried: tells whether the process is falling behind, see `Chunker`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Hearing:
     ) -> None:
         self.keypad = Keypad()
         self.keys_dropped = 0
-        "Keys that came faster than anybody or any telephone presses them."
+        "Keys that came faster than any person or dialler presses them."
         self._ports = ports
         self._capture = ports.capture
         self._clock = ports.clock
@@ -72,7 +72,7 @@ class Hearing:
         self._uplink = uplink
         self._sight = sight
         self._timeline = timeline
-        self._hears = False  # anything at all has come
+        self._hears = False  # some audio has arrived
         self._loud_held = False  # the caller's newest loud frame waits in the chunker
         self._hurried = hurried
         settings = setup.settings
@@ -87,11 +87,11 @@ class Hearing:
 
     @property
     def caller_speaks(self) -> bool:
-        """True while the caller speaks, by the level of their voice."""
+        """True while the caller is speaking, by the level of their voice."""
         return self._level.speaking
 
     async def listen(self, audio: InboundAudio) -> None:
-        """Take what the caller's track hands to `hear`; ends with the track."""
+        """Read the caller's track, which passes its audio to `hear`; return when the track ends."""
         try:
             await audio.listen()
         except MediaError as error:
@@ -117,14 +117,14 @@ class Hearing:
         self._pass_on(self._chunker.push(pcm, urgent=speech, hurried=self._hurried()), speech=speech)
 
     def be_patient(self, *, patient: bool) -> None:
-        """Send silence in longer chunks while a session is about to be left, so that few cross its handle."""
+        """Send silence in longer chunks while a session is about to be left, so that fewer cross its handle."""
         self._chunker.silent_chunk_samples = PATIENT_CHUNK_SAMPLES if patient else SILENT_CHUNK_SAMPLES
 
     def start_activity(self) -> bool:
-        """Note that the caller begins to speak; it cuts off what the agent is saying, unless `barge_in` is off.
+        """Note that the caller begins to speak; this cuts off what the agent is saying, unless `barge_in` is off.
 
         Returns:
-            False if nobody wants to know, because the Live server finds the caller's turns itself.
+            False if marks are ignored, because the Live server detects the caller's turns itself.
 
         Raises:
             LiveLost: the Live server has stopped reading.
@@ -134,7 +134,7 @@ class Hearing:
         return self._floor.marked
 
     def end_activity(self) -> bool:
-        """Note that the caller has finished and waits for the answer; as `start_activity`."""
+        """Note that the caller has finished and waits for the answer; otherwise like `start_activity`."""
         self._mark(starts=False)
         return self._floor.marked
 
@@ -144,8 +144,8 @@ class Hearing:
         Args:
             text: what was typed.
             run_immediately: cut off what the agent is saying; text with pictures always does.
-            pictures: what it is about. Without any, what the caller shows at the moment is taken, if the model
-                would not count it to a typed turn (`turn_coverage` is ``activity``).
+            pictures: what the text is about. If there are none, and the model would not count what the caller shows
+                as part of a typed turn (`turn_coverage` is ``activity``), what is being shown now is sent along.
 
         Raises:
             LiveLost: the Live server has stopped reading.
@@ -157,17 +157,17 @@ class Hearing:
         self._ports.act(self._conversation.typed(text, self._clock(), cuts=run_immediately or bool(pictures)))
 
     def interrupt(self) -> bool:
-        """Have the agent fall silent at once; the model is told nothing, so that it answers nothing.
+        """Silence the agent at once, without telling the model, so that it does not answer the interruption.
 
         Returns:
-            False if it was silent already.
+            False if the agent was already silent.
         """
         outcomes = self._conversation.hush(self._clock())
         self._ports.act(outcomes)
         return bool(outcomes)
 
     def press(self, key: str) -> None:
-        """Take a key of the caller's telephone: one of ``0123456789*#ABCD``."""
+        """Take a key that the caller pressed on a telephone: one of ``0123456789*#ABCD``."""
         if not self._keys.take(1, self._clock()):
             self.keys_dropped += 1
             return
@@ -180,12 +180,12 @@ class Hearing:
         self._tell_entry(self.keypad.press(key))
 
     def let_go(self) -> None:
-        """End the entry that is under way, because the call is over."""
+        """Cancel the pending entry, because the call is over."""
         if self._entry_timer is not None:
             self._entry_timer.cancel()
 
     def _mark(self, *, starts: bool) -> bool:
-        """Take the caller's mark; return False if it says nothing new, or nobody wants to know."""
+        """Take the caller's mark; return False if it changes nothing or marks are ignored."""
         if not self._floor.marked or self._floor.taken == starts:
             return False
         self._pass_on(self._chunker.take(), speech=self._level.speaking)

@@ -1,8 +1,8 @@
-"""Run the hooks of an agent beside its calls: one after another, in the order of what happened.
+"""Runs an agent's hooks alongside its calls: one after another, in the order of the events.
 
-None of them can hold up or end a call.
+No hook can hold up or end a call.
 
-Tasks: one per call with hooks, owned by `CallHooks`; it ends in `end`.
+Tasks: one per call with hooks, owned by `CallHooks`, which ends it in `end`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from agent.tools.runner import in_thread
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING = 256  # hooks of one call that are due; further ones are dropped, but for on_call_ended
+MAX_WAITING = 256  # hooks due in one call; further ones are dropped, except on_call_ended
 HOOK_TIMEOUT_S = 10.0
-END_TIMEOUT_S = 5.0  # for what is due when the call is over; as much again for on_call_ended
+END_TIMEOUT_S = 5.0  # for all hooks due when the call ends, and the same again for on_call_ended
 CANCEL_TIMEOUT_S = 1.0
 
 
 @dataclass(slots=True)
 class HookCounts:
-    """Over all calls.
+    """Counts over all calls.
 
     Attributes:
-        failed: hooks that raised, or took too long.
-        dropped: hooks that did not run, because too many were due.
+        failed: hooks that raised or took too long.
+        dropped: hooks that did not run because too many were due.
     """
 
     failed: int = 0
@@ -47,9 +47,9 @@ class CallHooks:
     """The hooks of one call.
 
     Args:
-        hooks: what to run.
-        host: the call; it has not begun.
-        counts: where failures are counted.
+        hooks: the hooks to run.
+        host: the call, which has not begun yet.
+        counts: the counters for failed and dropped hooks.
     """
 
     def __init__(self, hooks: Hooks, host: Host, counts: HookCounts) -> None:
@@ -65,7 +65,7 @@ class CallHooks:
         self._task = asyncio.create_task(self._run_due(), name=f"hooks-{host.call_id}")
 
     def note(self, event: events.Event) -> None:
-        """Take what happened; an observer of the call."""
+        """Take note of an event; an observer of the call."""
         if not isinstance(event, events.AppEventSent):
             self._add("on_event", event)
         match event:
@@ -79,7 +79,7 @@ class CallHooks:
                 self._finish()
 
     async def end(self) -> None:
-        """Wait for the hooks that are due, within limits; to be called once the call is over."""
+        """Wait for the hooks that are due, within time limits; call this once the call is over."""
         self._finish()
         if (await asyncio.wait([self._task], timeout=END_TIMEOUT_S))[1]:
             self._drop(len(self._due))
@@ -112,7 +112,7 @@ class CallHooks:
         self._changed.set()
 
     async def _run_due(self) -> None:
-        """Ends when the call is over and nothing is due."""
+        """Run hooks until the call is over and none is due."""
         while self._due or not self._over:
             if self._due:
                 await self._run(*self._due.popleft(), timeout_s=HOOK_TIMEOUT_S)
@@ -125,25 +125,25 @@ class CallHooks:
 
 
 async def run_hook(name: str, hook: Hook, host: Host, *what: Any, timeout_s: float) -> bool:
-    """Run one hook within its time; return False if it failed, which is logged.
+    """Run one hook with a timeout; return False if it failed, which is logged.
 
     Args:
-        name: the hook's, for the log.
-        hook: what to run.
+        name: the hook's name, for the log.
+        hook: the hook to run.
         host: the call.
         what: its further arguments.
-        timeout_s: seconds that it may take.
+        timeout_s: how long it may take, in seconds.
     """
     work = partial(_call, hook, HostContext(host), *what, timeout_s=timeout_s)
     return await isolated_async(f"call {host.call_id}: {name}", work)
 
 
 async def _call(hook: Hook, *arguments: Any, timeout_s: float) -> None:
-    """Call a hook; a plain one runs in a thread, where it cannot hold up the audio, and which nothing can stop."""
+    """Call a hook; one that is not async runs in a thread, where it cannot hold up the audio or be stopped."""
     async with asyncio.timeout(timeout_s):
         if inspect.iscoroutinefunction(hook):
             await hook(*arguments)
         else:
             outcome = await in_thread(partial(hook, *arguments))
-            if inspect.isawaitable(outcome):  # of an async function in a wrapper that is none
+            if inspect.isawaitable(outcome):  # a plain wrapper around an async function
                 await outcome

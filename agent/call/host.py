@@ -1,4 +1,4 @@
-"""The call as its tools and hooks see it, and how much they may tell it."""
+"""The call as its tools and hooks see it, and how much they may send it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from agent.tools.scheduled import Scheduled, unscheduled
 
 PROGRESS_EVERY_S = 1.0
 NOTE_RATE = (5.0, 64.0)
-"How many notes to the model all tools and hooks of a call may make: per second, and at once."
+"Notes to the model that all tools and hooks of a call together may make: rate per second, and burst."
 APP_EVENT_RATE = (50.0, 256.0)
-"The same of events for the caller's page or app."
+"Events for the caller's page or app that they may send: rate per second, and burst."
 
 
 class Host(Protocol):
-    """The call, as far as its tools may reach it; see `CallContext`."""
+    """The part of the call that its tools may reach; see `CallContext`."""
 
     call_id: str
     caller: str | None
@@ -32,7 +32,7 @@ class Host(Protocol):
 
     @property
     def caller_spoke_at(self) -> float:
-        """When the caller last began to say or typed something, by the call's clock."""
+        """When the caller last began to speak or typed something, by the call's clock."""
 
     def spoken(self) -> tuple[Spoken, ...]: ...
     def caller_turns(self) -> Sequence[tuple[str, str]]: ...
@@ -47,7 +47,7 @@ class Host(Protocol):
 
 
 class ToolRates:
-    """How much the tools and hooks of one call may still tell beside their answers."""
+    """Limits the notes and events that the tools and hooks of one call send in addition to results."""
 
     def __init__(self) -> None:
         self.notes = Bucket(*NOTE_RATE)
@@ -55,11 +55,11 @@ class ToolRates:
 
 
 class HostContext:
-    """The call as tools and hooks see it, see `CallContext`; each run of one has its own.
+    """Implements `CallContext`; each run of a tool or hook gets its own.
 
     Args:
         host: the call.
-        tell_progress: takes how far a tool is.
+        tell_progress: takes a tool's progress.
     """
 
     def __init__(self, host: Host, tell_progress: Callable[[Any], None] = lambda _value: None) -> None:

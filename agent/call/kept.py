@@ -1,4 +1,4 @@
-"""What of a call is worth keeping, as one small value: with it another call goes on where this one was. Pure."""
+"""The state of a call that is worth keeping, as one small value from which another call can continue. Pure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from agent.unicode import valid_json
 
 DIRECTIONS: tuple[Direction, ...] = ("prompt", "response")
 MAX_TURNS = 1000
-MAX_KEPT_CHARS = 200_000  # of all turns: ten times what a fresh session is told
+MAX_KEPT_CHARS = 200_000  # in all turns together: ten times what a fresh session is told
 MAX_TURN_CHARS = 64 << 10
 MAX_MODEL_CHARS = 200
 MAX_NAME_CHARS = 200
 MAX_HANDLE_CHARS = 4096
 MAX_OPEN_TOOLS = 100
-HANDLE_LIFE_S = 90 * 60.0  # Google keeps them for two hours after a session
+HANDLE_LIFE_S = 90 * 60.0  # Google keeps handles for two hours after a session ends
 
 Text = Annotated[str, Field(max_length=MAX_TURN_CHARS)]
 Count = Annotated[int, Field(ge=0)]
@@ -32,19 +32,20 @@ Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptCall:
-    """A call at a moment. It holds what people said: treat it as such.
+    """A snapshot of a call. It contains what people said, so treat it as confidential.
 
     Attributes:
-        version: of this shape.
+        version: the version of this format.
         kept_at: Unix time in seconds.
-        model: who answered.
+        model: the model that answered.
         turns: what was said, oldest first.
-        instructions: what the agent was told to be in the course of the call; None if that is as it was set up.
-        open_tools: names of the tools that ran.
+        instructions: the agent's instructions if they were changed during the call; None if they were not.
+        open_tools: names of the tools that were still running.
         tokens: by direction and modality, as in `events.UsageReported`.
-        cost_usd: what they cost; None if the price was not known.
-        handle: resumes the Live session, for whoever has the API key that it was made with; None if it cannot be.
-        signature: of the service that gave it out; None if it did not leave the process.
+        cost_usd: what the tokens cost; None if the price was not known.
+        handle: resumes the Live session, but only with the API key that it was made with; None if it cannot be
+            resumed.
+        signature: made by the service that issued this snapshot; None if it never left the process.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -74,15 +75,15 @@ class KeptCall:
         handle: str | None,
         now: float,
     ) -> KeptCall:
-        """Return what is kept of a call: as much as `read_kept` takes back.
+        """Return the snapshot of a call, shortened to what `read_kept` accepts.
 
         Args:
-            model: who answers.
-            turns: all of them, oldest first.
-            instructions: what the agent was told to be in the course of the call; of longer ones what fits is kept.
-            open_tools: names of the tools that run; the model may have made them up.
-            spent: what the call took.
-            handle: of the newest Live session; one that is too long is left out.
+            model: the model that answers.
+            turns: all turns, oldest first.
+            instructions: the agent's instructions if they were changed during the call, cut to `MAX_TURN_CHARS`.
+            open_tools: names of the running tools, which the model may have made up.
+            spent: what the call has used and cost.
+            handle: the handle of the newest Live session, left out if it is too long.
             now: Unix time in seconds.
         """
         return cls(
@@ -97,14 +98,14 @@ class KeptCall:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold; `read_kept` takes it back."""
+        """Return the snapshot as JSON values, which `read_kept` accepts."""
         return asdict(self)
 
     def fresh_handle(self, model: str, now: float) -> str | None:
-        """Return the handle if it can be expected to work: for the same model, and not for long.
+        """Return the handle if it can be expected to work: the model is the same and the handle is recent.
 
         Args:
-            model: who is to answer.
+            model: the model that is to answer.
             now: Unix time in seconds.
         """
         return self.handle if model == self.model and 0 <= now - self.kept_at < HANDLE_LIFE_S else None
@@ -120,7 +121,7 @@ class KeptCall:
 
 
 def newest(turns: Sequence[Spoken]) -> tuple[Spoken, ...]:
-    """Return the newest turns, `MAX_TURNS` and `MAX_KEPT_CHARS` in all at most, oldest first."""
+    """Return the newest turns, oldest first: at most `MAX_TURNS`, with `MAX_KEPT_CHARS` characters in all."""
     room, kept = MAX_KEPT_CHARS, []
     for turn in reversed(turns[-MAX_TURNS:]):
         room -= len(turn.text)
@@ -134,13 +135,13 @@ _ADAPTER = TypeAdapter(KeptCall)
 
 
 def read_kept(value: object) -> KeptCall:
-    """Check what claims to be a kept call: untrusted.
+    """Check and read a kept call.
 
     Args:
-        value: as JSON was read.
+        value: decoded JSON; untrusted.
 
     Raises:
-        ConfigError: it is none; the message names the first thing that is wrong.
+        ConfigError: it is not a kept call; the message names the first error.
     """
     try:
         kept = _ADAPTER.validate_python(valid_json(value))

@@ -1,7 +1,7 @@
-"""What a call costs and how long it may last: it is billed, warned, told to say goodbye and ended.
+"""What a call costs and how long it may last: bills it, warns, and has the agent say goodbye before ending it.
 
-Here the price meter and the limits (`agent.dialog`) meet the call. Tasks: `CallLimits.keep`, and one that ends the
-call once the goodbye was heard; the call owns both.
+This connects the price meter and the limits (`agent.dialog`) to the call. Tasks: `CallLimits.keep`, and one that
+ends the call once the goodbye has been heard; the call owns both.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ NO_PURSE = Purse()
 
 
 class CallLimits:
-    """Keep one call within its limits.
+    """Keeps one call within its limits.
 
     Args:
-        ports: to the call.
-        settings: name the limits.
+        ports: the way back to the call.
+        settings: contain the limits.
         meter: adds up what the call costs.
-        farewell: waits until the goodbye was heard.
-        purse: what the call is charged to besides.
+        farewell: waits until the goodbye has been heard.
+        purse: the daily accounts that the call is charged to.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class CallLimits:
         )
 
     def bill(self, usage: Usage) -> None:
-        """Add what the server reports, and tell it."""
+        """Add the usage that the server reports, and tell the observers the new total."""
         before = self._meter.spent.cost_usd
         self._meter.bill(
             usage.prompt,
@@ -77,13 +77,13 @@ class CallLimits:
         self._moved.set()
 
     def note(self, event: events.Event) -> None:
-        """Observe the call: who speaks is not idle."""
+        """Take note of an event, such as a sign that the call is not idle; an observer of the call."""
         self._limits.note(event, self._clock())
         if self._limits.closing:
             self._moved.set()
 
     async def keep(self) -> None:
-        """Bring the call to its end when a limit is reached; ends with the call."""
+        """End the call when a limit is reached; runs as long as the call."""
         try:
             await self._keep()
         finally:

@@ -1,4 +1,4 @@
-"""Who is told what happens in a call: each event goes to every observer, in order, and nothing follows the end."""
+"""Tells a call's observers what happens: every event goes to each of them, in order, and none follows the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from agent import events
 from agent.isolate import isolated
 
-LOGGED_ERRORS = 10  # of one call; all are counted
+LOGGED_ERRORS = 10  # per call at WARNING, further ones at DEBUG; all are counted
 
 Observer = Callable[[events.Event], None]
 """Takes an event; must not block."""
@@ -24,7 +24,7 @@ class Observers:
 
     def __init__(self, call_id: str) -> None:
         self.errors = 0
-        "How often an observer failed; the others were told all the same."
+        "How often an observer failed; the others were told nevertheless."
         self.ended: events.CallEnded | None = None
         "Set once the call is over."
         self._call_id = call_id
@@ -32,12 +32,12 @@ class Observers:
         self._state: events.AgentState = "connecting"
 
     def observe(self, observer: Observer) -> None:
-        """Have every event from now on handed to ``observer``, in order; it must not block."""
+        """Pass every event from now on to ``observer``, in order; it must not block."""
         if self.ended is None:
             self._observers.append(observer)
 
     def tell(self, event: events.Event) -> None:
-        """Hand an event to all observers."""
+        """Pass an event to all observers."""
         if self.ended is not None:
             return
         for observer in self._observers:
@@ -49,11 +49,11 @@ class Observers:
             self.ended = event
 
     def tell_state(self, state: events.AgentState) -> None:
-        """Tell what the agent does, if that has changed."""
+        """Tell the observers what the agent is doing, if that has changed."""
         if state != self._state:
             self._state = state
             self.tell(events.AgentStateChanged(state))
 
     def let_go(self) -> None:
-        """Forget who observed the call, which is over or will never run."""
+        """Forget the observers of a call that is over or will never run."""
         self._observers.clear()

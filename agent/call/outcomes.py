@@ -1,4 +1,4 @@
-"""What follows from a fact of the conversation: events to be told, and actions for the call to carry out."""
+"""What follows from a fact of the conversation: events to tell, and actions for the call to carry out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from agent import events
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Throw away what is queued of the agent's voice, and tell `Conversation.flushed` at once what that was.
+    """Discard the queued speech of the agent, and report it at once to `Conversation.flushed`.
 
     Attributes:
-        generation: what arrives late of this one is refused.
+        generation: further speech of this generation is refused.
     """
 
     generation: int
@@ -23,7 +23,7 @@ class TellWaiting:
     """Tell the model that the caller waits for an answer.
 
     Attributes:
-        nudge: in these words.
+        nudge: the text to tell it.
     """
 
     nudge: str
@@ -31,11 +31,11 @@ class TellWaiting:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceSession:
-    """Have another Live session take over: the model of this one does not answer.
+    """Have another Live session take over, because the model does not answer in this one.
 
     Attributes:
-        rebuild: begin afresh instead of resuming.
-        nudge: what the new one is told of the caller; None for nothing.
+        rebuild: whether to start a new session from the history instead of resuming this one.
+        nudge: the text that tells the new session that the caller is waiting; None for none.
     """
 
     rebuild: bool
@@ -44,7 +44,7 @@ class ReplaceSession:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCompleted:
-    """The model has given a whole answer: should the session be lost now, no other one is to give it again."""
+    """The model has given a whole answer; if the session is lost now, the next one must not repeat it."""
 
 
 Outcome = events.Event | Flush | TellWaiting | ReplaceSession | AnswerCompleted

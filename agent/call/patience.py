@@ -1,4 +1,4 @@
-"""How patiently a call waits for the model: its watchdog, made from the settings."""
+"""Configures the watchdog of a call, which says how long to wait for the model, from the settings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from agent.media.level import HANGOVER_S
 MODEL_BEGINS_S = 1.0
 "How long the model may take to begin its answer."
 MIN_DEAD_S = 7.0
-"How long nothing at all may come while the caller speaks, before the Live session counts as dead; at least."
+"The least time without anything from the server, while the caller speaks, before a Live session counts as dead."
 PONG_S = 2.0
 "How long a pong may take."
 
 
 def watchdog_for(setup: AgentSetup) -> Watchdog:
-    """Return a watchdog that suits the model and the settings."""
+    """Return a watchdog configured for the model and the settings."""
     settings = setup.settings
-    marked = setup.marks_turns  # whoever marks their turns waits for no silence
+    marked = setup.marks_turns  # a turn that is marked ends at once, not after a silence
     return Watchdog(
         answer_timeout_s(settings),
         transcribed=settings.input_transcription and not marked,

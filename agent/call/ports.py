@@ -16,16 +16,16 @@ from agent.live.uplink import Item
 
 @dataclass(slots=True)
 class CallPorts:
-    """The only way of a call's parts back to it: cut here, the call is free of them.
+    """The only references from a call's parts back to the call; dropping them breaks every reference cycle.
 
     Attributes:
-        call_id: names the call in the log.
+        call_id: identifies the call in the log.
         clock: monotonic seconds.
-        act: tells events to the call's observers and carries out what else follows.
-        send: queues something for the model; does not raise, but ends the call.
-        start: runs a task that ends with the call, unless that is over; takes its work and its name.
+        act: tells events to the call's observers and carries out the other outcomes.
+        send: queues something for the model; if that fails it ends the call instead of raising.
+        start: runs a task that ends with the call, unless the call is over; takes its work and its name.
         hang_up: ends the call, see `Call.hang_up`.
-        capture: notes what happens, for a replay; None if nobody wants one.
+        capture: records inputs and events for a replay; None if no capture was requested.
     """
 
     call_id: str
@@ -37,5 +37,5 @@ class CallPorts:
     capture: Capture | None = None
 
     def let_go(self) -> None:
-        """Forget the call, which is over or will never run."""
+        """Drop the references to a call that is over or will never run."""
         self.act = self.send = self.start = self.hang_up = ignore

@@ -1,16 +1,16 @@
-"""How well caller and agent hear each other: an estimate of the mean opinion score (MOS) of either way. Pure.
+"""How well caller and agent hear each other: an estimate of the mean opinion score (MOS) per direction. Pure.
 
-The formula is the one of rtcscore for audio, which simplifies the E-model (ITU-T G.107) for Opus:
+The formula is rtcscore's for audio, which simplifies the E-model (ITU-T G.107) for Opus:
 
     delay = 20 ms + jitter buffer + rtt / 2
     Ie    = 55 - 4.6 ln(bit rate in bit/s), from 0 to 30           impairment by the codec
-    Ipl   = Ie + (100 - Ie) loss / (loss + B)                      and by loss in %; B = 20 with FEC, else 10
+    Ipl   = Ie + (100 - Ie) loss / (loss + B)                      plus loss in %; B = 20 with FEC, else 10
     Id    = 0.03 delay, and 0.1 (delay - 150) beyond 150 ms        impairment by delay
     R     = 100 - Ipl - Id, from 0 to 100
     MOS   = 1 + 0.035 R + 0.000007 R (R - 60) (100 - R)
 
-It knows nothing of echo, noise, or what the words sounded like before they were sent. Two calls can be compared by
-it; whether a person would give the same score is another matter.
+The estimate ignores echo, noise and the sound before encoding. It serves to compare calls; it does not predict the
+score that a listener would give.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.events import QualityEstimated
 
 WINDOW_S = 10.0
 PACKETIZATION_MS = 20.0
-OPUS_BPS = 32_000  # what browsers are asked for; what they send in silence is less, and no worse
+OPUS_BPS = 32_000  # the rate that browsers are asked for; they send less in silence, without loss of quality
 G711_BPS = 64_000
 FREE_DELAY_MS = 150.0
 
@@ -31,8 +31,8 @@ def mos(*, codec: str, loss: float, buffer_ms: float, rtt_ms: float) -> float:
     """Return the estimate, 1 to 4.5.
 
     Args:
-        codec: its name in SDP.
-        loss: the share of the packets that did not come in time, 0 to 1.
+        codec: the codec's name in SDP.
+        loss: the share of packets that did not arrive in time, 0 to 1.
         buffer_ms: how long the listener's jitter buffer holds packets.
         rtt_ms: the round-trip time.
     """
@@ -48,12 +48,12 @@ def mos(*, codec: str, loss: float, buffer_ms: float, rtt_ms: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """What came from the caller so far.
+    """What has arrived from the caller so far.
 
     Attributes:
-        received: packets.
-        lost: packets that were not there when they were due.
-        jitter_ms: by RFC 3550.
+        received: packets that arrived.
+        lost: packets that had not arrived when they were due.
+        jitter_ms: interarrival jitter as in RFC 3550.
     """
 
     received: int
@@ -63,13 +63,13 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """What was sent to the caller so far, by its receiver reports (RFC 3550): untrusted.
+    """What has been sent to the caller so far, as its receiver reports say (RFC 3550); untrusted.
 
     Attributes:
-        sent: packets.
-        lost: packets that the caller misses.
-        jitter_ms: as the caller sees it.
-        reports: names the newest report, so that an old one does not count twice.
+        sent: packets that were sent.
+        lost: packets that the caller reports missing.
+        jitter_ms: the jitter that the caller reports.
+        reports: identifies the newest report, so that none is counted twice.
     """
 
     sent: int
@@ -83,9 +83,9 @@ class Score:
     """The estimates of one direction so far.
 
     Attributes:
-        windows: how many there are.
+        windows: the number of estimates.
         total: their sum.
-        worst: the lowest; None before the first.
+        worst: the lowest estimate; None before the first.
     """
 
     windows: int = 0
@@ -94,11 +94,11 @@ class Score:
 
     @property
     def mean(self) -> float | None:
-        """The mean; None before the first."""
+        """The mean estimate; None before the first."""
         return self.total / self.windows if self.windows else None
 
     def add(self, value: float | None) -> None:
-        """Take in the estimate of a window, if there is one."""
+        """Add the estimate of a window, if there is one."""
         if value is not None:
             self.windows += 1
             self.total += value
@@ -110,15 +110,15 @@ class Quality:
 
     def __init__(self) -> None:
         self.heard = Score()
-        "What came from the caller."
+        "Estimates of the audio from the caller."
         self.sent = Score()
-        "What the caller got."
+        "Estimates of the audio to the caller."
         self._due_at: float | None = None
         self._inbound = Inbound(0, 0, 0.0)
         self._outbound: Outbound | None = None
 
     def is_due(self, now: float) -> bool:
-        """Tell whether a window is over; the first begins with the first call of this."""
+        """Return whether a window is over; the first window begins when this is first called."""
         if self._due_at is None:
             self._due_at = now + WINDOW_S
         return now >= self._due_at
@@ -126,13 +126,13 @@ class Quality:
     def close_window(
         self, inbound: Inbound, outbound: Outbound | None, rtt_ms: float | None, codec: str, now: float
     ) -> QualityEstimated | None:
-        """Estimate the window that is over; return nothing if nothing was sent in it either way.
+        """Estimate the window that is over; return None if no direction has an estimate.
 
         Args:
-            inbound: what came so far.
-            outbound: what was sent so far; None if the caller reports nothing.
-            rtt_ms: the round-trip time; None if it is not known, which counts as none.
-            codec: its name in SDP.
+            inbound: what has arrived so far.
+            outbound: what has been sent so far; None if the caller reports nothing.
+            rtt_ms: the round-trip time; None if it is not known, which counts as 0.
+            codec: the codec's name in SDP.
             now: monotonic seconds.
         """
         self._due_at = now + WINDOW_S
@@ -142,7 +142,7 @@ class Quality:
         self._inbound, self._outbound = inbound, outbound
         mos_in = None if loss_in is None else mos(codec=codec, loss=loss_in, buffer_ms=0.0, rtt_ms=delay_ms)
         mos_out = None
-        if outbound is not None and loss_out is not None:  # browsers hold about twice the jitter
+        if outbound is not None and loss_out is not None:  # browsers buffer about twice the jitter
             mos_out = mos(codec=codec, loss=loss_out, buffer_ms=2 * outbound.jitter_ms, rtt_ms=delay_ms)
         if mos_in is None and mos_out is None:
             return None
@@ -159,10 +159,10 @@ class Quality:
         )
 
     def _loss_out(self, outbound: Outbound | None) -> float | None:
-        """Return the share that the caller missed in this window; None without a new report.
+        """Return the share of packets that the caller missed in this window; None without a new report.
 
-        A report says what is missing up to its own time, a little before the end of the window; the figures of both
-        ends are late by the same, so that their difference is right.
+        A report covers the time up to its own creation, a little before the window ends. This applies to the
+        reports at both ends of the window, so that their difference still spans about one window.
         """
         before = self._outbound
         if outbound is None or (before is not None and outbound.reports == before.reports):
@@ -173,8 +173,8 @@ class Quality:
 
 
 def _share(lost: int, received: int) -> float | None:
-    """Return the share that was lost; None if nothing was sent."""
-    lost, received = max(lost, 0), max(received, 0)  # duplicates may make up for more than was lost
+    """Return the share of packets that was lost; None if none was sent."""
+    lost, received = max(lost, 0), max(received, 0)  # duplicates can make the difference negative
     return lost / (lost + received) if lost + received else None
 
 

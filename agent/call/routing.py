@@ -1,4 +1,4 @@
-"""What the Live server says goes to the part of the call whose matter it is."""
+"""Passes each fact from the Live server to the part of the call that it concerns."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from agent.picture import Picture
 
 
 class Routing:
-    """Route the facts of one call.
+    """Routes the facts of one call.
 
     Args:
-        ports: to the call.
-        parts: of the call.
-        limits: bill what the model took.
-        wants_thoughts: the observers are told what the model thinks.
+        ports: the way back to the call.
+        parts: the parts of the call.
+        limits: bill the usage that the server reports.
+        wants_thoughts: whether the observers are told the model's thoughts.
     """
 
     def __init__(self, ports: CallPorts, parts: Parts, limits: CallLimits, *, wants_thoughts: bool) -> None:
@@ -27,7 +27,7 @@ class Routing:
         self._wants_thoughts = wants_thoughts
 
     def route(self, fact: wire.Fact) -> None:
-        """Hand a fact of the Live server to the part whose matter it is."""
+        """Pass a fact from the Live server to the part that it concerns."""
         now, conversation, tools = self._ports.clock(), self._parts.conversation, self._parts.tools
         speaking, briefing, act = self._parts.speaking, self._parts.briefing, self._ports.act
         conversation.message_came(now)
@@ -51,7 +51,7 @@ class Routing:
                 tools.call(call_id, name, arguments)
             case wire.ToolCallsCancelled(call_ids):
                 tools.cancel(call_ids)
-            case wire.Resumable(handle=str()):  # to what else it says, and to goAway, the link sees
+            case wire.Resumable(handle=str()):  # the link handles its other forms, and goAway
                 tools.handle_came()
             case wire.Usage():
                 self._limits.bill(fact)

@@ -1,6 +1,6 @@
-"""The Live sessions of a call: what follows when one is set up, ends or is replaced, and who the agent is by then.
+"""The Live sessions of a call: what happens when one is set up, ends or is replaced, and changes of the agent.
 
-What a session is set up with, how it is resumed and when it is left stands in `agent.live`.
+How a session is set up and resumed, and when it is left, is decided in `agent.live`.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class Sessions:
     """The sessions of one call.
 
     Args:
-        ports: to the call.
+        ports: the way back to the call.
         client: the Live API's client.
-        setup: of the agent.
-        conversation: what is said.
+        setup: how the agent is set up.
+        conversation: the state of the conversation.
         hearing: sends silence in longer chunks while a session is about to be left.
-        sight: shows a new session what the caller shows.
-        tools: tells a new session of results that it does not know.
-        briefing: tells what waited for the end of a turn that will not be completed.
-        uplink: to the model.
-        timeline: notes when the first session is sought.
-        kept: an earlier call that this one goes on from.
-        offline_demo: the Live server is the local emulator.
-        on_fact: takes each fact, in order.
+        sight: sends a new session what the caller shows.
+        tools: tell a new session the results that it does not know.
+        briefing: tells the model the notes that waited for a turn that will never be completed.
+        uplink: the queue to the model.
+        timeline: records when the first session begins to connect.
+        kept: an earlier call that this one continues; None for a new call.
+        offline_demo: whether the Live server is the local emulator.
+        on_fact: takes each fact from the server, in order.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Sessions:
         on_fact: Callable[[wire.Fact], None],
     ) -> None:
         self.ready: events.AgentReady | None = None
-        "Set once the first session is set up."
+        "Describes the first session; None until it is set up."
         self._ports = ports
-        self._own = setup.changed(tools=())  # which may know the call
+        self._own = setup.changed(tools=())  # without the tools, which may refer to the call
         self._conversation = conversation
         self._hearing = hearing
         self._sight = sight
@@ -101,7 +101,7 @@ class Sessions:
             ),
             uplink=uplink,
             clock=ports.clock,
-            rng=random.Random(ports.call_id),  # noqa: S311  jitter of attempts
+            rng=random.Random(ports.call_id),  # noqa: S311  jitter between attempts
             opening=self._opening(kept),
             confirmed=setup.session(),
             capture=ports.capture,
@@ -109,15 +109,15 @@ class Sessions:
 
     @property
     def new_instructions(self) -> str | None:
-        """What the agent was told to be in the course of the call; None if that is as it was set up."""
+        """The agent's instructions if they were changed during the call; None if they were not."""
         instructions = self.link.setup.instructions
         return None if instructions == self._own.instructions else instructions
 
     async def hold(self, path: asyncio.Event | None) -> None:
-        """Hold a session as long as the call lasts; end the call if none is to be had.
+        """Keep a session open as long as the call lasts; end the call if that is not possible.
 
         Args:
-            path: set once the caller is known to be there: no session is opened before.
+            path: set once the caller is known to be reachable; no session is opened before. None not to wait.
         """
         if path is not None:
             await path.wait()
@@ -128,7 +128,7 @@ class Sessions:
             self._lose(error)
 
     async def watch_silence(self) -> None:
-        """Have something done about a model that does not answer; ends with the call."""
+        """Act on a model that does not answer; runs as long as the call."""
         pulse = self.link.pulse
         while True:
             await asyncio.sleep(WATCH_STEP_S)
@@ -137,19 +137,19 @@ class Sessions:
             self._briefing.tell_waiting()
 
     def send(self, item: Item) -> None:
-        """Queue something for the model; the call ends if its server has stopped reading."""
+        """Queue something for the model; the call ends if the server has stopped reading."""
         self._attempt(partial(self.link.uplink.put, item))
 
     def nudge(self, text: str) -> None:
-        """Tell the model that the caller waits; as `send`."""
+        """Tell the model that the caller is waiting; fails as `send` does."""
         self._attempt(partial(self.link.nudge, text))
 
     def change_agent(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
-        """Have the agent be somebody else from now on: in this session if the model can, else in another one.
+        """Change the agent from now on, in this session if the model supports that, otherwise in a new one.
 
         Args:
-            instructions: what it is told to be; None leaves it.
-            tools: what it may call, in place of all that it could; None leaves them.
+            instructions: its new instructions; None leaves them unchanged.
+            tools: the tools that replace all its former ones; None leaves them unchanged.
         """
         agent = self._agent.changed(instructions, tools)
         self._tools.replace(agent.tools)
@@ -161,9 +161,9 @@ class Sessions:
 
     @property
     def _agent(self) -> AgentSetup:
-        """The agent as it is, or will be once the server has taken the change; the link knows which."""
+        """The agent as it is, or as it will be once the server has accepted a pending change; the link knows."""
         agent: AgentSetup | None = self.link.setup.agent
-        return agent or self._own  # once the call is over the link has forgotten it
+        return agent or self._own  # the link forgets the agent when the call is over
 
     def _attempt(self, put: Callable[[], None]) -> None:
         try:
@@ -203,7 +203,7 @@ class Sessions:
             self._ports.act([events.ContextLost()])
 
     def _take_over(self) -> None:
-        """There is a session, the first or another."""
+        """Note that a session, the first or a later one, is ready."""
         self._conversation.session_ready(self._ports.clock())
         logger.info("call %s: Live session %r", self._ports.call_id, self.link.session_id)
 
@@ -217,7 +217,7 @@ class Sessions:
         self._ports.act([events.PictureSent(shown.source, picture.width, picture.height, len(picture.data))])
 
     def _opening(self, kept: KeptCall | None) -> Opening:
-        """Begin from where an earlier call was: by its handle, else by what was said in it."""
+        """Return how the first session opens: from the earlier call's handle, else with the history."""
         handle = None if kept is None else kept.fresh_handle(self._own.settings.model, unix())
         return Opening(handle) if handle is not None else Opening(history=self._history(complete_only=False))
 

@@ -1,6 +1,6 @@
-"""How the agent of one call is set up: who it is, what it may do, how its turns are found. Pure.
+"""How the agent of one call is set up: its instructions, its tools, and how turns are detected. Pure.
 
-Made once per call, when the call is; a change of the agent replaces it as a whole (`AgentSetup.changed`).
+A set-up is made once, with its call; a change of the agent replaces it as a whole (`AgentSetup.changed`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class AgentSetup:
 
     Attributes:
         settings: the service's settings, the same for all calls.
-        instructions: what the agent is told to be.
-        vad: who finds the caller's turns, as in the setting of that name.
-        tools: what the model may call.
+        instructions: the agent's system instruction.
+        vad: how the caller's turns are detected, as in the setting of that name.
+        tools: the tools that the model may call.
         greeting: what the agent says first; None lets the caller begin.
     """
 
@@ -46,10 +46,10 @@ class AgentSetup:
 
         Args:
             settings: the service's settings.
-            tools: what the model may call.
+            tools: the tools that the model may call.
             greeting: what the agent says first; None lets the caller begin.
-            instruction: of this call, added to the service's own.
-            telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins.
+            instruction: an instruction for this call alone, appended to the service's own.
+            telephone: whether the caller is on a telephone, where lines are noisy and turns cannot be marked.
         """
         instructions = settings.system_instruction
         return cls(
@@ -62,16 +62,16 @@ class AgentSetup:
 
     @property
     def marks_turns(self) -> bool:
-        """True if only the caller says where they begin and end to speak."""
+        """True if only the caller's marks say where their speech begins and ends."""
         return self.vad == "off"
 
     def session(self) -> SessionSetup:
-        """Return what a Live session has to know of it."""
+        """Return the part of it that a Live session needs."""
         declarations = tuple(tool.declaration() for tool in self.tools)
         return SessionSetup(self.settings, self.instructions, declarations, self.vad, agent=self)
 
     def changed(self, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> AgentSetup:
-        """Return what the agent is after a change; None leaves what is there."""
+        """Return the set-up after a change; None leaves a value unchanged."""
         return replace(
             self,
             instructions=self.instructions if instructions is None else valid_text(instructions),

@@ -1,4 +1,4 @@
-"""What of the agent reaches the caller: its voice is queued, sent and cut off, its pictures are kept."""
+"""What the caller receives from the agent: queues, sends and cuts off its voice, and keeps its pictures."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class Speaking:
-    """Speak to one caller.
+    """Speaks to one caller.
 
     Args:
-        ports: to the call.
-        conversation: is told what came of the voice, and what was heard.
-        playout: queues it.
-        timeline: notes when it is sent.
+        ports: the way back to the call.
+        conversation: is told which speech arrived and which was heard.
+        playout: queues the speech.
+        timeline: records when the speech is sent.
         phase_s: see `AgentVoiceTrack`.
     """
 
@@ -56,12 +56,12 @@ class Speaking:
         self._timeline = timeline
         self.playout = playout
         self.drawn = Drawn()
-        "The newest pictures of the model."
+        "The newest pictures that the model made."
         self._reader = VoiceReader()
-        self._reads = 0  # the generation whose voice the reader is in
+        self._reads = 0  # the generation that the reader has begun to read
 
     def speak(self, speech: wire.Speech) -> None:
-        """Queue what came of the agent's voice."""
+        """Queue speech of the agent that arrived."""
         now, conversation = self._ports.clock(), self._conversation
         self._ports.act(conversation.output_arrived(now))
         if self._reads != conversation.generation:
@@ -90,11 +90,11 @@ class Speaking:
         self._ports.act([picture])
 
     def send_event(self, name: str, data: Any) -> None:
-        """Send something to the caller's page or app: what JSON can hold."""
+        """Send an event with JSON data to the caller's page or app."""
         self._ports.act([events.AppEventSent(valid_text(name), valid_json(data))])
 
     def flush(self, generation: int) -> None:
-        """Throw away what is queued, and what arrives late of that generation."""
+        """Discard the queued speech, and any speech of that generation that arrives later."""
         self._ports.act(self._conversation.flushed(self.voice.flush(generation)))
 
     def _changed(self, speaking: bool) -> None:

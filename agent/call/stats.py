@@ -1,6 +1,6 @@
-"""Counters of calls, added up for the operator. Pure but for `watch_loop`.
+"""Counters of calls, added up for the operator. Pure except for `watch_loop`.
 
-The media path counts in plain integers of its own; they are gathered here only when somebody asks.
+The media path keeps plain integers of its own; they are gathered here only on request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAG_STEP_S = 0.1
 
 @dataclass(slots=True)
 class CallStats:
-    """What one call, or many, came to. Audio seconds are of the caller's voice at 16 kHz, the agent's at 24 kHz."""
+    """Totals of one call or many. Audio seconds are counted at 16 kHz for the caller, at 24 kHz for the agent."""
 
     inbound_packets: int = 0
     inbound_bytes: int = 0
@@ -63,18 +63,18 @@ class CallStats:
     left_unanswered: int = 0
 
     def add(self, other: CallStats) -> None:
-        """Add another's counters to these."""
+        """Add the counters of another to these."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 @dataclass(slots=True)
 class CallCounts:
-    """How often what happened in one call."""
+    """Counts of what happened in one call."""
 
     tool_calls: int = 0
     tool_errors: int = 0
-    "Of them those that ended with an error or at their deadline."
+    "The tool calls that ended with an error or at their deadline."
     interruptions: int = 0
     "How often what the agent said was cut off."
 
@@ -154,7 +154,7 @@ def notable(event: events.Event) -> tuple[str, str] | None:
 
 
 async def watch_loop(on_lag: Callable[[float], None]) -> None:
-    """Report ten times a second how many seconds late the event loop was; until cancelled."""
+    """Report ten times a second how many seconds late the event loop was, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_STEP_S

@@ -1,4 +1,4 @@
-"""How long a call took to be set up, and to be heard first: noted from its events, and told once each."""
+"""How long a call took to be set up and until the agent was first heard, each told once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from agent.clock import Clock
 
 
 class Stopwatch:
-    """Time one call.
+    """Times the set-up of one call.
 
     Args:
-        timeline: keeps what happened when.
+        timeline: records what happened when.
         clock: monotonic seconds.
     """
 
@@ -24,7 +24,7 @@ class Stopwatch:
         self._spoke = False  # the agent has spoken
 
     def note(self, event: events.Event) -> None:
-        """Take note of when something happened; an observer of the call."""
+        """Record when an event happened; an observer of the call."""
         self._timeline.note(event, self._clock())
 
     def media_flows(self) -> Outcomes:
@@ -33,7 +33,7 @@ class Stopwatch:
         return self._set_up()
 
     def news(self, event: events.AgentReady | events.AgentStartedSpeaking) -> Outcomes:
-        """Return what is to be told of the times after an event that the observers were told."""
+        """Return the timing events that follow an event; call this after the observers were told of it."""
         if isinstance(event, events.AgentReady):
             return self._set_up()
         if self._spoke:

@@ -1,4 +1,4 @@
-"""Sum up a call that is over: ask the model, check what it answers, price it. Nothing is invented if that fails."""
+"""Summarises a call that is over: asks a model, checks and prices its answer, and makes nothing up on failure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DEADLINE_S = 120.0  # for all attempts together
 
 @dataclass(frozen=True, slots=True)
 class Summariser:
-    """Sums up the calls of one agent.
+    """Summarises the calls of one agent.
 
     Attributes:
         client: the Live API's client, which serves other requests too.
-        wish: what the agent wants to know.
-        model: which model is asked.
+        wish: what the agent's author wants to know about a call.
+        model: the model that is asked.
         prices: what tokens cost.
     """
 
@@ -36,11 +36,11 @@ class Summariser:
     prices: Prices
 
     async def summarise(self, call_id: str, said: Sequence[Spoken]) -> tuple[CallSummarised, Meter]:
-        """Return what a model says of a call, and what that cost.
+        """Return what a model says about a call, and what that cost.
 
         Args:
-            call_id: names the call in the log.
-            said: its transcript, as it was heard.
+            call_id: identifies the call in the log.
+            said: the transcript of what was heard.
         """
         meter = Meter(price_of(self.prices, self.model))
         if not said:
@@ -60,7 +60,7 @@ class Summariser:
         return replace(judged, tokens=spent.by_direction(), cost_usd=cost_usd), meter
 
     def judge(self, call_id: str, answer: Answer) -> CallSummarised:
-        """Return what an answer comes to: done only if it was checked."""
+        """Check an answer and return the result, which is ``done`` only if the answer passes."""
         if answer.text is None:
             return self.failed(answer.reason or "empty", answer.detail)
         text, judged = answer.text, self.failed("check_failed", "The code of the agent's schema failed.")
@@ -78,5 +78,5 @@ class Summariser:
         return judged
 
     def failed(self, reason: SummaryFailure, detail: str) -> CallSummarised:
-        """Return that there is no summary."""
+        """Return the result that says why there is no summary."""
         return CallSummarised(state="failed", model=self.model, reason=reason, detail=detail)

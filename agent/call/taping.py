@@ -1,4 +1,4 @@
-"""The recording of one call, if it is recorded: where its packets are taken, and who is told how it goes."""
+"""Connects the recording of a call, if there is one, to the call's packets and observers."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from agent.record.recorder import Recording
 
 
 class Taping:
-    """Have one call recorded.
+    """Records one call.
 
     Args:
-        ports: to the call.
-        voice: the agent's.
-        recording: takes what both sides say; None if the call is not recorded.
+        ports: the way back to the call.
+        voice: the agent's voice track.
+        recording: records both sides; None if the call is not recorded.
     """
 
     def __init__(self, ports: CallPorts, voice: AgentVoiceTrack, recording: Recording | None) -> None:
         self.recording = recording
         self.tap: InletTap | None = None
-        "Takes the caller's packets."
+        "Copies the caller's packets to the recording; None if the call is not recorded."
         if recording is not None:
             recording.tell = lambda event: ports.act([event])
             voice.tap = recording.agent
             self.tap = InletTap(recording.caller, recording.restarted)
 
     def pause(self) -> None:
-        """Record nothing of what is said from now on, on either side; does nothing if nothing is recorded."""
+        """Stop recording both sides from now on; does nothing if the call is not recorded."""
         if self.recording is not None:
             self.recording.pause()
 
     def resume(self) -> None:
-        """Record what is said again."""
+        """Resume recording; does nothing if the call is not recorded."""
         if self.recording is not None:
             self.recording.resume()
 
     async def end(self) -> None:
-        """Finish the recording: nothing more is said."""
+        """Finish the recording, because the call is over."""
         if self.recording is not None:
             await self.recording.end()
 
     def let_go(self) -> None:
-        """Forget the call, which is over or will never run."""
+        """Drop the references to a call that is over or will never run."""
         if self.recording is not None:
             self.recording.let_go()

@@ -1,19 +1,19 @@
-"""When what happened in a call: how long its set-up took, and what each answer of the agent was waited for. Pure.
+"""The timeline of a call: how long its set-up took, and what the caller waited for before each answer. Pure.
 
-Instants are monotonic seconds; one of them is also known as Unix time, so that all can be told to others. How long
-the caller waited, and from when, is the response timer's to say (`agent.dialog.response`); here that time is only
-divided. Rules:
+Instants are monotonic seconds; one of them is also known as Unix time, so that all can be converted. The response
+timer (`agent.dialog.response`) measures how long the caller waited, and from when; here that time is only divided
+into stages. Rules:
 
   1. The stages of a response are disjoint, leave nothing out, and add up to the response time:
-     uplink    from the end of the caller's words as they arrived until the last was sent to the Live server;
-     model     from then to the first output of the answer, less the tools;
-     tools     while at least one tool ran in that time;
-     voice     from the first output, often words, to the first sound, and the silence that the answer begins with;
-     downlink  from that sound's arrival to the first packet of it that is sent.
-  2. An instant that is missing, or comes before the one it should follow, takes that one's place: its stage is 0.
-  3. The stages of the set-up follow each other in the same way, though the Live session is set up beside the media:
-     answer, media (until DTLS is done), agent (until the Live session is there), first_audio (until the agent is
-     heard, if it begins the call: else the caller's own pause would count).
+     uplink    from the end of the caller's words, as they arrived, until the last was sent to the Live server;
+     model     from then to the first output of the answer, without the time in tools;
+     tools     the part of that time in which at least one tool was running;
+     voice     from the first output, often words, to the first sound, plus the silence that begins the answer;
+     downlink  from the arrival of that sound until its first packet is sent.
+  2. An instant that is missing, or earlier than the one it should follow, is set to that one: its stage is 0.
+  3. The stages of the set-up follow each other in the same way, although the Live session is set up in parallel
+     with the media: answer, media (until DTLS is done), agent (until the Live session is ready), first_audio (until
+     the agent is heard, only if it speaks first: otherwise the caller's own pause would count).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ MAX_MARKS = 1000
 Instant = Literal[
     "offer", "answer", "ice", "dtls", "first_rtp", "live_connecting", "live_ready", "first_agent_audio"
 ]
-"""The instants of the set-up: the caller's description came and ours was ready, ICE and DTLS are done, the first
-audio packet came, the Live session is connecting and ready, the first packet of the agent's voice was sent."""
+"""The instants of the set-up: the caller's description arrived, ours was ready, ICE and DTLS were done, the first
+audio packet arrived, the Live session was connecting and ready, the first packet of the agent's voice was sent."""
 
 
 @dataclass(slots=True)
@@ -44,18 +44,18 @@ class TurnMarks:
     """The instants of one generation of the agent; None for what did not happen.
 
     Attributes:
-        generation: which one.
-        output_at: its first output came.
-        sent_at: the last of the caller's words before it was sent to the Live server.
-        words_at: the first transcript of these words came.
-        asked_at: the caller's words had ended, see `agent.dialog.response`; None if it answers nothing.
-        typed: they were typed.
-        audio_at: its first sound came.
-        packet_at: the first packet of it was sent.
-        heard_at: the first audible sample was sent.
-        last_packet_at: the last packet of it was sent.
-        cut_heard_samples: how much of it was sent, at 24 kHz, if it was cut off.
-        stages: of the wait for it.
+        generation: the generation's number.
+        output_at: when its first output arrived.
+        sent_at: when the last of the caller's words before it were sent to the Live server.
+        words_at: when the first transcript of these words arrived.
+        asked_at: when the caller's words ended, see `agent.dialog.response`; None if it answers nothing.
+        typed: whether the words were typed.
+        audio_at: when its first sound arrived.
+        packet_at: when its first packet was sent.
+        heard_at: when its first audible sample was sent.
+        last_packet_at: when its last packet was sent.
+        cut_heard_samples: if it was cut off, how many samples of it were sent, at 24 kHz.
+        stages: the stages of the wait for it.
     """
 
     generation: int
@@ -74,13 +74,13 @@ class TurnMarks:
 
 @dataclass(slots=True)
 class ToolMarks:
-    """When a tool was called and when that ended.
+    """When a tool was called and when the call ended.
 
     Attributes:
         key: the `call_id` of `events.ToolCalled`.
-        name: the tool's.
-        began_at: it was called.
-        ended_at: it was answered or cancelled; None while it runs.
+        name: the tool's name.
+        began_at: when it was called.
+        ended_at: when it was answered or cancelled; None while it is running.
         outcome: as in `events.ToolFinished`.
     """
 
@@ -93,13 +93,14 @@ class ToolMarks:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something else that happened.
+    """Another event in the call.
 
     Attributes:
-        at: when.
+        at: when it happened.
         kind: ``go_away``, ``session_lost``, ``session_replaced``, ``context_lost``, ``agent_silent`` or
             ``call_ended``.
-        detail: in this order: the seconds left, the fault, how it was replaced, nothing, the step, the reason.
+        detail: for these kinds, in this order: the seconds left, the fault, how the session was replaced, an empty
+            string, the step, the reason.
     """
 
     at: float
@@ -117,15 +118,15 @@ def stages_of(
     packet_at: float | None,
     tools: Iterable[tuple[float, float]] = (),
 ) -> Stages:
-    """Divide a response time; see the rules above.
+    """Divide a response time into its stages, see the rules above.
 
     Args:
-        asked_at: the caller's words had ended.
-        heard_at: the first audible sample of the answer was sent.
-        sent_at: the last of the words was sent to the Live server.
-        output_at: the first output of the answer came.
-        audio_at: its first sound came; None if it only writes.
-        packet_at: the first packet of it was sent.
+        asked_at: when the caller's words ended.
+        heard_at: when the first audible sample of the answer was sent.
+        sent_at: when the last of the words were sent to the Live server.
+        output_at: when the first output of the answer arrived.
+        audio_at: when its first sound arrived; None if the agent only writes.
+        packet_at: when its first packet was sent.
         tools: when each tool began and ended, in any order.
     """
     heard = max(asked_at, heard_at)
@@ -155,7 +156,7 @@ class Timeline:
     Args:
         now: monotonic seconds.
         unix_now: the same instant as Unix time.
-        question_sent_at: returns when the last of what the caller said or typed was sent; None if it waits.
+        question_sent_at: returns when the last of what the caller said or typed was sent; None if it still waits.
     """
 
     def __init__(
@@ -165,19 +166,19 @@ class Timeline:
         question_sent_at: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.instants: dict[Instant, float] = {}
-        "When the set-up came how far."
+        "When each instant of the set-up was reached."
         self.turns: deque[TurnMarks] = deque(maxlen=MAX_TURNS)
-        "Oldest first; so are the next two."
+        "Generations, oldest first; `tools` and `marks` are in the same order."
         self.tools: deque[ToolMarks] = deque(maxlen=MAX_TOOLS)
         self.marks: deque[Mark] = deque(maxlen=MAX_MARKS)
         self.last_stages: Stages | None = None
-        "Of the newest answer."
+        "The stages of the newest answer."
         self._began_at = now
         self._unix_offset_s = unix_now - now
         self._question_sent_at = question_sent_at
         self._caller_first = False  # the caller said something before the agent did
-        self._words_at: float | None = None  # of words that no generation has followed yet
-        self._caller_began = False  # to speak, since the newest generation began
+        self._words_at: float | None = None  # when words arrived that no generation has followed yet
+        self._caller_began = False  # the caller has said or typed something since the newest generation began
         self._cut_at: float | None = None  # the voice was flushed, and its last packet is still to be sent
 
     def unix(self, at: float) -> float:
@@ -187,7 +188,7 @@ class Timeline:
     # the set-up
 
     def reach(self, instant: Instant, now: float) -> None:
-        """Note an instant of the set-up; only the first time counts."""
+        """Record an instant of the set-up; only the first time counts."""
         self.instants.setdefault(instant, now)
 
     @property
@@ -196,7 +197,7 @@ class Timeline:
         return min(self._began_at, self.instants.get("offer", self._began_at))
 
     def set_up(self) -> SetUpStages:
-        """Return how long the stages of the set-up took; None for those that are not over."""
+        """Return how long each stage of the set-up took; None for those that are not over."""
         at = self.instants.get
         ends = {
             "answer_ms": at("answer"),
@@ -216,18 +217,18 @@ class Timeline:
     # the turns
 
     def output_came(self, generation: int, now: float) -> None:
-        """The first output of a generation came."""
+        """The first output of a generation arrived."""
         self.turns.append(TurnMarks(generation, now, self._question_sent_at(), self._words_at))
         self._words_at, self._caller_began = None, False
 
     def audio_came(self, generation: int, now: float) -> None:
-        """Sound of a generation came."""
+        """Sound of a generation arrived."""
         turn = self._turn(generation)
         if turn is not None and turn.audio_at is None:
             turn.audio_at = now
 
     def packet_sent(self, generation: int, now: float) -> None:
-        """The first packet of a generation is sent; what was before it is over."""
+        """The first packet of a generation was sent, so that the generation before it is over."""
         for turn in reversed(self.turns):
             if turn.generation == generation and turn.packet_at is None:
                 turn.packet_at = now
@@ -237,13 +238,13 @@ class Timeline:
                 return
 
     def responded(self, generation: int, asked_at: float, now: float, *, typed: bool) -> Stages:
-        """The first audible sample of an answer is sent, or its first words of one that only writes.
+        """The first audible sample of an answer was sent, or its first words if the agent only writes.
 
         Args:
-            generation: the answer.
-            asked_at: since when the caller had waited.
+            generation: the answer's generation.
+            asked_at: when the caller began to wait.
             now: monotonic seconds.
-            typed: the caller had typed.
+            typed: whether the caller had typed.
         """
         turn = self._turn(generation) or TurnMarks(generation, now)
         turn.asked_at, turn.heard_at, turn.typed = asked_at, now, typed
@@ -259,7 +260,7 @@ class Timeline:
         return turn.stages
 
     def faded(self, now: float) -> float | None:
-        """The last packet of what was cut off is sent; return how many seconds that took."""
+        """The last packet of speech that was cut off was sent; return the seconds since the cut, None if no cut."""
         cut_at, self._cut_at = self._cut_at, None
         if cut_at is None:
             return None
@@ -270,7 +271,7 @@ class Timeline:
         return now - cut_at
 
     def note(self, event: events.Event, now: float) -> None:
-        """Take note of what happened just now."""
+        """Record an event that has just happened."""
         match event:
             case events.AgentReady():
                 self.reach("live_ready", now)
@@ -293,15 +294,16 @@ class Timeline:
                 self._mark(event, now)
 
     def tool_s(self, key: str) -> float | None:
-        """Return how long a tool took that has ended; None if that is not known any more."""
+        """Return how long a tool call took, in seconds; None if it has not ended or is no longer known."""
         tool = self._tool(key)
         return None if tool is None or tool.ended_at is None else tool.ended_at - tool.began_at
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return all of it as JSON can hold it, oldest first: no word of what was said.
+        """Return the timeline as JSON values, oldest first, without any of the words that were said.
 
-        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, those of the instants of set-up
-        and of `Mark`, and ``set_up``, which has its stages. All times are Unix ms; what did not happen is null.
+        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, the instants of the set-up, the
+        kinds of `Mark`, and ``set_up``, which contains the stages of the set-up. All times are Unix milliseconds;
+        what did not happen is null.
         """
 
         def at_ms(instant: float | None) -> float | None:
@@ -348,7 +350,7 @@ class Timeline:
         return next((tool for tool in reversed(self.tools) if tool.key == key), None)
 
     def _words_came(self, now: float) -> None:
-        """Words of the caller came: to the newest answer, if it began before them, or to the next."""
+        """Assign a transcript of the caller to the newest answer if it began before the words, else to the next."""
         newest = self.turns[-1] if self.turns else None
         if newest is not None and not self._caller_began:
             if newest.words_at is None:

@@ -1,10 +1,10 @@
-"""The tool calls of one call: they run beside the audio, and each ends exactly once.
+"""The tool calls of one call: they run alongside the audio, and each ends exactly once.
 
-Here the ledger (what is owed to the model), the runner and the uplink meet; `agent.call.call` hands in what the
-Live server says.
+This connects the ledger (what is owed to the model), the runner and the uplink; `agent.call.routing` passes in what
+the Live server says.
 
-Tasks: one per running tool, owned by `ToolCalls`. It ends with the tool; a tool that ignores its cancellation is
-left to itself `END_TIMEOUT_S` after the call.
+Tasks: one per running tool, owned by `ToolCalls`, which ends with the tool. A tool that ignores its cancellation is
+abandoned `END_TIMEOUT_S` after the call.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ logger = logging.getLogger(__name__)
 
 END_TIMEOUT_S = 2.0
 UNHEARD_S = 2.0
-"How long a call that wants a yes waits for the words of a caller who has spoken."
+"How long a call that needs the caller's yes waits for the transcript of a caller who has spoken."
 UNCLEAR_S = 0.5
-"How long it waits for more words after some that are no clear yes."
+"How long it waits for more words after some that are not a clear yes."
 LISTEN_STEP_S = 0.1
 _MODULE = re.compile(r"^(?:(?:default_api|functions|tools)[.:])+")
-MAX_PICTURES = 8  # of one answer
+MAX_PICTURES = 8  # per answer
 MAX_PICTURE_BYTES = 8 << 20
 NAMES_ONLY = events.ToolReport()
 TOO_MANY = "too many tool calls are open: wait for their answers, then call again"
 
 
 Tell = Callable[[ToolResult | Note, bool | None], None]
-"""Queues something for the model, and must not raise: an answer, and whether the model has waited for it (None if
-nobody knows); progress; or a note."""
+"""Queues something for the model and must not raise. Takes an answer, progress or a note, and whether the model has
+waited for the answer (None if that is not known)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """What a call that is open was when it was made, whatever the agent may call by now.
+    """An open call as it was made, which a later change of the agent's tools does not affect.
 
     Attributes:
-        tool: what was called; None if there is no such tool.
-        report: what the caller is told of it.
+        tool: the tool that was called; None if there is no such tool.
+        report: what the caller is told about it.
     """
 
     tool: Tool | None
@@ -66,22 +66,22 @@ class _Called:
 
     @property
     def awaited(self) -> bool | None:
-        """Whether the model waits for its answer; None if that is left to the model."""
+        """Whether the model waits for the answer; None if the tool leaves that to the model."""
         return None if self.tool is None or self.tool.behavior is None else self.tool.behavior == "BLOCKING"
 
 
 class ToolCalls:
-    """Run what the model calls.
+    """Runs the tools that the model calls.
 
     Args:
-        tools: what was declared.
+        tools: the tools that were declared to the model.
         host: the call.
         tell: see `Tell`.
         emit: tells the call's observers.
-        report: what the caller is told of tools that say nothing else.
-        transcribed: the words of the caller come, so that a yes can be read.
+        report: what the caller is told about tools that do not specify it themselves.
+        transcribed: whether the caller's words are transcribed, so that a yes can be recognised.
         clock: monotonic seconds.
-        scheduled: the model takes it that an answer says when to speak of it.
+        scheduled: whether the model accepts answers that say when to speak about them.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class ToolCalls:
         scheduled: bool = True,
     ) -> None:
         self._scheduled = scheduled
-        self._warned = False  # an answer's scheduling was left out, and the log says so
+        self._warned = False  # it was logged that an answer's scheduling was left out
         self._report = report
-        self._called: dict[str, _Called] = {}  # by the entry's key, of open calls
+        self._called: dict[str, _Called] = {}  # open calls by the entry's key
         self._tools = {tool.name: tool for tool in tools}
         self._host: Host | None = host
         self._tell = tell
@@ -107,10 +107,10 @@ class ToolCalls:
         self._clock = clock
         self._ledger = Ledger()
         self._confirmations = Confirmations(transcribed=transcribed)
-        self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; its call may have ended
+        self._tasks: dict[str, asyncio.Task[ToolAnswer]] = {}  # by the entry's key; the call itself may have ended
 
     def call(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
-        """Do what the model asks for."""
+        """Handle a tool call by the model."""
         name = self._declared_name(name)
         verdict, entry = self._ledger.open(call_id, name, arguments)
         match verdict:
@@ -134,7 +134,7 @@ class ToolCalls:
                 logger.info("a tool call is taken over by the new session, which asked for it again")
 
     def cancel(self, call_ids: Iterable[str]) -> None:
-        """End what the model has taken back; nothing is sent for it."""
+        """End the calls that the model has taken back, without sending anything for them."""
         for call_id in call_ids:
             entry = self._ledger.cancel(call_id)
             if entry is not None:
@@ -142,33 +142,33 @@ class ToolCalls:
 
     @property
     def names(self) -> list[str]:
-        """The names of what the model may call, as far as the caller may know them."""
+        """The names of the tools that the model may call and that the caller may know about."""
         return [name for name in self._tools if self._report_of(name).level != "none"]
 
     def replace(self, tools: Sequence[Tool]) -> None:
-        """Have the model call these from now on; what runs, runs on."""
+        """Offer the model these tools from now on; running tools continue."""
         self._tools = {tool.name: tool for tool in tools}
 
     @property
     def running(self) -> list[str]:
-        """The tools that have not answered yet."""
+        """The names of the tools that have not answered yet."""
         return [entry.name for entry in self._ledger.open_calls]
 
     @property
     def open(self) -> bool:
-        """True while the model waits for an answer, or could."""
+        """True while any call is open."""
         return bool(self._ledger.open_calls)
 
     @property
     def awaited(self) -> bool:
-        """True while the model waits for an answer, as it may for any tool that is not declared NON_BLOCKING."""
+        """True while the model may be waiting for an answer: a call to a tool not declared NON_BLOCKING is open."""
         return any(self._called[entry.key].awaited is not False for entry in self._ledger.of_this_session)
 
     def session_replaced(self, unsent: Sequence[ToolResult]) -> None:
-        """Go on for another Live session, which knows none of the ids so far; see `Ledger`.
+        """Continue in another Live session, which knows none of the ids so far; see `Ledger`.
 
         Args:
-            unsent: results that waited to be sent to the old one; its model is to know them too.
+            unsent: results that were still queued for the old session; the new one is told them too.
         """
         queued = {result.call_id for result in unsent}
         lost = [
@@ -182,11 +182,11 @@ class ToolCalls:
                 self._tell(note, None)
 
     def turn_completed(self) -> None:
-        """Note that the model has made use of the answers so far."""
+        """Note that the model has used the answers so far."""
         self._ledger.turn_completed()
 
     def handle_came(self) -> None:
-        """Note that the next session may know what is open now."""
+        """Note that a session resumed from now on knows the calls that are open."""
         self._ledger.handle_came()
 
     async def end(self) -> None:
@@ -198,13 +198,13 @@ class ToolCalls:
             logger.warning("a tool does not end although it was cancelled")
 
     def let_go(self) -> None:
-        """Forget the call, which is over, and the tools, which may know it."""
+        """Drop the references to the call, which is over, and to the tools, which may refer to it."""
         self._tell = self._emit = ignore
         self._tools = {}
         self._host = None
 
     def _declared_name(self, name: str) -> str:
-        """Return which tool is meant: models write ``default_api.book``, as if the tools were in a module."""
+        """Return the declared name: models may write ``default_api.book``, as if the tools were in a module."""
         bare = _MODULE.sub("", name.strip(), count=1)
         return bare if name not in self._tools and bare in self._tools else name
 
@@ -224,7 +224,7 @@ class ToolCalls:
     def _ended(self, entry: Entry, deadline: asyncio.TimerHandle, task: asyncio.Task[ToolAnswer]) -> None:
         deadline.cancel()
         del self._tasks[entry.key]
-        if task.cancelled():  # if nobody here did it the call is still open, and the model waits
+        if task.cancelled():  # unless it was cancelled here, its call is open and the model waits
             self._finish(entry, ToolAnswer("error", {"error": f"{entry.name} failed: it was cancelled"}))
         else:
             self._finish(entry, _checked(entry.name, task.result()))
@@ -239,7 +239,7 @@ class ToolCalls:
         self._emit_end(entry, "cancelled")
 
     def _finish(self, entry: Entry, answer: ToolAnswer) -> None:
-        """Tell the model how a call ended, unless it has ended before."""
+        """End a call and tell the model its answer, unless it has already ended."""
         called = self._called.get(entry.key)
         if called is None:
             return
@@ -276,7 +276,7 @@ class ToolCalls:
         return replace(answer, scheduling=self._scheduling(called.tool, answer.scheduling))
 
     def _scheduling(self, tool: Tool | None, own: Scheduling | None) -> Scheduling | None:
-        """Return an answer's own scheduling, else its tool's; none for a model that refuses the field."""
+        """Return the answer's own scheduling, else the tool's; None in place of one that the model would refuse."""
         if own is not None and not self._scheduled:
             if not self._warned:
                 logger.warning(
@@ -287,9 +287,9 @@ class ToolCalls:
         return own or (tool.scheduling if tool else None)
 
     async def _objection(self, host: Host, tool: Tool, arguments: Mapping[str, Any]) -> str | None:
-        """Return what the model is told in place of an answer, None if the caller has said yes.
+        """Return what the model is told instead of an answer; None if the caller has said yes.
 
-        The words of the caller may come later than the call that they lead to: they are waited for.
+        This waits a while for the caller's words, whose transcript may come later than the call that they led to.
         """
         began = self._clock()
         while True:
@@ -312,9 +312,9 @@ class ToolCalls:
 
 
 def late_note(result: ToolResult) -> Note | None:
-    """Return what the next Live session is told in place of a result that was queued for the last one.
+    """Return what the next Live session is told instead of a result that was queued for the last one.
 
-    Progress is not told: its call is still open, and its end will be.
+    Progress is left out (None): its call is still open, and the model will be told its result.
     """
     if result.will_continue:
         return None
@@ -334,7 +334,7 @@ def _pictures(answer: ToolAnswer) -> tuple[Picture, ...]:
     """Return an answer's pictures.
 
     Raises:
-        MediaError: one is neither a JPEG nor a PNG, or they are too large.
+        MediaError: one is neither JPEG nor PNG, or there are too many, or they are too large.
     """
     if len(answer.pictures) > MAX_PICTURES or sum(map(len, answer.pictures)) > MAX_PICTURE_BYTES:
         limits = f"{MAX_PICTURES} pictures of {MAX_PICTURE_BYTES >> 20} MiB together"
@@ -343,7 +343,7 @@ def _pictures(answer: ToolAnswer) -> tuple[Picture, ...]:
 
 
 def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:
-    """Return an answer, or an error in its place if its pictures cannot be shown."""
+    """Return the answer, or an error instead if its pictures cannot be shown."""
     try:
         _pictures(answer)
     except MediaError as error:

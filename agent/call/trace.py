@@ -1,4 +1,4 @@
-"""Which trace (W3C Trace Context) a call belongs to, by which its operator finds it everywhere. Pure."""
+"""The trace (W3C Trace Context) that a call belongs to, which lets operators follow it across services. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SpanName:
     Attributes:
         trace_id: 32 hexadecimal digits.
         span_id: 16 hexadecimal digits.
-        sampled: its program records it.
+        sampled: whether that program records it.
     """
 
     trace_id: str
@@ -31,7 +31,7 @@ class Trace:
     Attributes:
         trace_id: 32 hexadecimal digits.
         parent: the span that led to the call, in the same trace; None for a trace that begins here.
-        link: a span that is said to have led to it, by somebody whose word does not count.
+        link: a span that an untrusted sender says led to the call; None if there is none.
     """
 
     trace_id: str
@@ -62,9 +62,9 @@ def begin_trace(traceparent: str, *, trusted: bool, trace_id: str) -> Trace:
     """Return the trace of a call.
 
     Args:
-        traceparent: the header that came with it, empty if none did: untrusted.
-        trusted: whoever sent it may put the call into a trace of theirs; otherwise it is only linked.
-        trace_id: of the trace that begins here otherwise.
+        traceparent: the header that came with the call, empty if none did; untrusted.
+        trusted: whether the sender may place the call in its own trace; otherwise that trace is only linked.
+        trace_id: the id of the new trace if the call is not placed in the sender's.
     """
     led = read_traceparent(traceparent)
     if led is not None and trusted:

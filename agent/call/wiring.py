@@ -1,6 +1,6 @@
 """The parts of a call and how they are connected. Pure.
 
-What a part needs of another stands in its constructor; its way back to the call is `CallPorts` alone.
+A part receives the other parts that it needs in its constructor, and reaches the call only through `CallPorts`.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ def wired(
 
     Args:
         host: the call, as its tools see it.
-        ports: to the call.
+        ports: the way back to the call.
         client: the Live API's client.
-        setup: of the agent.
-        kept: an earlier call that this one goes on from.
+        setup: how the agent is set up.
+        kept: an earlier call that this one continues; None for a new call.
         phase_s: see `AgentVoiceTrack`.
-        hurried: says whether the process is short of time.
-        offline_demo: the Live server is the local emulator.
-        unix_now: the Unix time.
-        on_fact: takes each fact of the Live server, in order.
+        hurried: tells whether the process is falling behind.
+        offline_demo: whether the Live server is the local emulator.
+        unix_now: the current Unix time in seconds.
+        on_fact: takes each fact from the Live server, in order.
     """
     settings, rules = setup.settings, rules_of(setup.settings.model)
     uplink, playout = Uplink(), Playout()

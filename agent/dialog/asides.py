@@ -1,8 +1,8 @@
-"""What the model is told that nobody said: every text of this kind, in one form. Pure.
+"""Every text that the model is told although nobody said it, all in one form. Pure.
 
 The form is ``[Not said by the caller. ...]``, so that the model does not take it for words of the caller. The
-offline demo model knows these texts by how they begin; a test gives it each function and constant of this module.
-What is quoted in them is JSON, so that it cannot break out of its quotes.
+offline demo model recognises these texts by how they begin; a test gives it each function and constant of this
+module. Quoted text is JSON, so that it cannot break out of its quotes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Role = Literal["user", "assistant", "system"]
 "Whose words something is: the caller's, the agent's, or nobody's."
 
 MAX_ANSWER_CHARS = 4000
-"Of the late answer of a tool, with everything that is said around it."
+"The length limit of a tool's late answer, including the text around it."
 MARK = "[Not said by the caller. "
 
 
@@ -66,7 +66,7 @@ def goodbye_request(limit: events.LimitKind) -> str:
 
 
 def context_note(text: str, role: Role) -> str:
-    """Have the model know something. What is known in the caller's name is told as their words, without a mark."""
+    """Give the model some context. In the role of the caller it is told as their words, without the mark."""
     if role == "user":
         return text
     return _aside(f"{'You have said before' if role == 'assistant' else 'Take note'}: {_quoted(text)}")
@@ -78,14 +78,14 @@ def keys_entered(keys: str) -> str:
 
 
 def late_answer(tool: str, answer: Mapping[str, Any]) -> str:
-    """Tell the model how a tool ended that cannot be answered under its id any more.
+    """Tell the model the result of a tool call that can no longer be answered under its id.
 
     Args:
-        tool: its name.
-        answer: what would have been the response; what JSON can hold.
+        tool: the tool's name.
+        answer: the response that would have been sent, as JSON values.
 
     Returns:
-        One line with JSON inside; `MAX_ANSWER_CHARS` characters at most.
+        One line that contains JSON, of at most `MAX_ANSWER_CHARS` characters.
     """
     head = f"The answer of the tool {json.dumps(tool[:100])}, which you called before the connection was renewed: "
     room = MAX_ANSWER_CHARS - len(_aside(head))
@@ -94,7 +94,7 @@ def late_answer(tool: str, answer: Mapping[str, Any]) -> str:
 
 
 def _shortened(told: str, room: int) -> str:
-    """Return JSON of at most ``room`` characters that holds the beginning of a longer text."""
+    """Return JSON of at most ``room`` characters that contains the beginning of a longer text."""
     length = room
     while True:
         short = _quoted({"cut_off_after": length, "beginning": told[:length]})

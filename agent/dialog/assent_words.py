@@ -1,4 +1,4 @@
-"""What callers say when they agree, refuse or put off, by language; data for `agent.dialog.assent`."""
+"""The words with which callers agree, refuse or put off, by language; data for `agent.dialog.assent`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """Words and phrases of one language, or of closely related ones, separated by commas."""
+    """The words and phrases of one language, or of closely related ones, separated by commas."""
 
     yes: str
     "A yes may begin with one of these."

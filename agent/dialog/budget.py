@@ -44,7 +44,7 @@ class Meter:
 
     Args:
         price: the model's price; None if it is not known.
-        before: what the earlier call that this one continues had used.
+        before: what the earlier call that this one continues had used; None for a new call.
     """
 
     def __init__(self, price: ModelPrice | None, before: Spent | None = None) -> None:

@@ -21,7 +21,7 @@ from agent.dialog.assent import assent
 
 YES_EXPIRES_AFTER_S = 120.0
 MAX_OPEN_QUESTIONS = 16
-SAME_SENTENCE_S = 3.0  # calls that come within this time are asked about in one sentence
+SAME_SENTENCE_S = 3.0  # the model asks about calls that come within this time in one sentence
 
 Given = Literal["yes", "asked", "no", "unclear", "unheard"]
 """``asked``: the model is to ask the caller. ``unheard``: the caller spoke, but the words are not known yet."""
@@ -41,7 +41,7 @@ REQUESTS["unheard"] = REQUESTS["unclear"]
 "What the model is told instead of a result."
 
 Turns = Sequence[tuple[str, str]]
-"""The caller's turns, oldest first: the name of each, and its words so far."""
+"""The caller's turns, oldest first: the id of each, and its words so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class Confirmations:
     def given(
         self, name: str, arguments: Mapping[str, Any], turns: Turns, *, caller_spoke_at: float, now: float
     ) -> Given:
-        """Return whether a call may be carried out; a call that is new is remembered as asked about.
+        """Return whether a call may be carried out; a new call is remembered as one to ask the caller about.
 
         Args:
-            name: the tool.
-            arguments: its arguments, checked.
+            name: the tool's name.
+            arguments: its arguments, already checked.
             turns: the caller's turns.
             caller_spoke_at: when the caller last began to speak, or typed something, in monotonic seconds.
             now: monotonic seconds.
@@ -110,7 +110,7 @@ class Confirmations:
 
 
 def said_between(turns: Turns, after: _Asked, before: _Asked | None) -> list[str]:
-    """Return what the caller said after one question and before the next, if there is one; without empty texts."""
+    """Return what the caller said after one question and before the next, if any, without empty texts."""
     first, cut = _position(turns, after, 0)
     last, end = (len(turns), 0) if before is None else _position(turns, before, len(turns))
     said = []

@@ -1,4 +1,4 @@
-"""Whether the agent's last words were heard, so that the call may end. Pure.
+"""Decides whether the agent's last words have been heard, so that the call may end. Pure.
 
 Rules:
   1. What the last words are depends on who ends the call:
@@ -7,12 +7,12 @@ Rules:
      | ------ | -------------------------------------- | --------------------------------------------------------- |
      | spoken | a tool that the model waits for        | what the agent is saying: the model called after it       |
      | turn   | the agent's own code                   | the turn that is open, or the next one, however it ends   |
-     | reply  | the service, which asked for a goodbye | the first generation since then that is whole and sounded |
+     | reply  | the service, which asked for a goodbye | the first complete and audible generation after that      |
 
-  2. They are heard once they are complete and no speech is being sent.
-  3. A reply that was interrupted is none: the next one will do. One that makes no sound is none either, unless the
-     agent writes. Speech from before the request may still be sent after it: it is named by the newest generation
-     that was queued.
+  2. They have been heard once they are complete and no speech is being sent.
+  3. A reply that was interrupted does not count; the next one does. Nor does a reply without sound, unless the
+     agent writes. Speech from before the request may still be sent after it; it is recognised by the generation,
+     which is the newest one that was queued.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from agent import events
 Words = Literal["spoken", "turn", "reply"]
 
 GOODBYE_S: dict[Words, float] = {"spoken": 15.0, "turn": 15.0, "reply": 10.0}
-"How long the last words may take, from when they are waited for. The call ends then, whatever was heard."
+"How long to wait for the last words. After that the call ends, whatever was heard."
 
 
 class Goodbye:
     """The last words of one call.
 
     Args:
-        words: what they are (rule 1).
+        words: which words they are (rule 1).
         after: the newest generation so far.
-        speaks: the agent's voice is being sent.
-        writes: the agent is not heard.
+        speaks: whether the agent's voice is being sent.
+        writes: whether the agent writes instead of speaking.
     """
 
     def __init__(self, words: Words, *, after: int, speaks: bool, writes: bool = False) -> None:
@@ -47,11 +47,11 @@ class Goodbye:
 
     @property
     def heard(self) -> bool:
-        """True once they were heard (rule 2)."""
+        """True once they have been heard (rule 2)."""
         return self._complete and (self._sounded or self._silent_will_do) and not self._speaks
 
     def note(self, event: events.Event) -> None:
-        """Take note of what happened."""
+        """Take note of an event."""
         match event:
             case events.AgentStartedSpeaking():
                 self._speaks = True

@@ -1,15 +1,14 @@
-"""What the model is to be told, and when that must wait, lest it takes a tool call back. Pure.
+"""Holds back notes to the model that would make the server take back a tool call. Pure.
 
 Rules:
   1. Text from the client cuts the model's turn, and the server takes back the tool calls that the turn waits for.
-     So what is no word of the caller waits while the model waits for a tool; and while a tool runs that it does not
-     wait for, until its turn is complete.
-  2. A tool's answer is spoken of first: until the turn is complete that does so, or `ANSWER_S` long if none begins.
-     A SILENT answer to a model that did not wait for it is not spoken of.
-  3. What has waited is told in its order, as soon as the caller does not speak and is owed no answer, and after
-     `MAX_HELD_S` all the same; but not while the model waits for a tool. Of what wants a reply one is told at a
-     time.
-  4. No more than `MAX_HELD` may wait; what is too much is dropped and counted.
+     Therefore anything but the caller's words is held while the model waits for a tool. While a tool runs that the
+     model does not wait for, it is held until the model's turn is complete.
+  2. The model first speaks about a tool's answer. Notes are held until the turn in which it does so is complete,
+     or for `ANSWER_S` if none begins. A model does not speak about a SILENT answer that it did not wait for.
+  3. Held notes are told in order, as soon as the caller is not speaking and is owed no answer, and in any case
+     after `MAX_HELD_S`, but never while the model waits for a tool. Those that want a reply are told one at a time.
+  4. At most `MAX_HELD` notes are held; further ones are dropped and counted.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ T = TypeVar("T")
 
 ANSWER_S = 5.0
 MAYBE_ANSWER_S = 1.5
-"How long an answer is waited for if nobody knows whether another turn follows."
+"How long to wait for the model to speak about an answer if it is not known whether another turn follows."
 MAX_HELD_S = 20.0
 MAX_HELD = 64
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What goes on in a call.
+    """The state of a call.
 
     Attributes:
-        awaits_tool: the model waits for the answer of a tool.
-        tool_runs: some tool runs.
-        turn_open: the model has begun to speak, and its turn is not complete.
-        caller_first: the caller speaks, or is owed an answer.
+        awaits_tool: whether the model waits for a tool's answer.
+        tool_runs: whether any tool is running.
+        turn_open: whether the model has begun to speak and its turn is not complete.
+        caller_first: whether the caller is speaking or is owed an answer.
     """
 
     awaits_tool: bool
@@ -52,23 +51,23 @@ class _Waiting(Generic[T]):
 
 
 class Held(Generic[T]):
-    """What waits in one call."""
+    """The notes that are held in one call."""
 
     def __init__(self) -> None:
         self.dropped = 0
-        "What was too much (rule 4)."
+        "Notes that were dropped because too many were held (rule 4)."
         self._waiting: deque[_Waiting[T]] = deque()
         self._calling = False  # the turn that called a tool is not complete
-        self._answer_until: float | None = None  # until then a turn may begin that speaks of an answer
-        self._next_turn_s = 0.0  # how long the turn after the open one will be waited for
+        self._answer_until: float | None = None  # until then a turn about an answer may begin
+        self._next_turn_s = 0.0  # how long to wait for the turn after the open one
 
     @property
     def waiting(self) -> bool:
-        """True while anything waits."""
+        """True while any note is held."""
         return bool(self._waiting)
 
     def must_wait(self, state: State, now: float) -> bool:
-        """Say whether something that is to be told now has to be put here instead."""
+        """Return whether a new note must be held instead of being told now."""
         turn_open = state.turn_open or self._calling
         return (
             bool(self._waiting)
@@ -78,7 +77,7 @@ class Held(Generic[T]):
         )
 
     def put(self, item: T, now: float, *, wants_reply: bool) -> bool:
-        """Have something wait; return False if that is too much."""
+        """Hold a note; return False if it is dropped because too many are held."""
         if len(self._waiting) >= MAX_HELD:
             self.dropped += 1
             return False
@@ -86,7 +85,7 @@ class Held(Generic[T]):
         return True
 
     def take(self, state: State, now: float) -> list[T]:
-        """Return what is to be told now."""
+        """Return the notes that are to be told now."""
         if not self._waiting or state.awaits_tool:
             return []
         turn_open = state.turn_open or self._calling
@@ -111,8 +110,8 @@ class Held(Generic[T]):
 
         Args:
             now: monotonic seconds.
-            silent: it is not to speak of it.
-            awaited: it has waited for it; None if nobody knows.
+            silent: whether it is asked not to speak about the answer.
+            awaited: whether it had waited for the answer; None if that is not known.
             turn_open: see `State`.
         """
         if silent and awaited is False:
@@ -129,7 +128,7 @@ class Held(Generic[T]):
         self._next_turn_s = 0.0
 
     def session_ended(self) -> None:
-        """The turn that was open will not be completed."""
+        """The open turn will never be completed."""
         self._calling = False
         self._answer_until, self._next_turn_s = None, 0.0
 

@@ -9,8 +9,8 @@ Rules:
      the model does not wait for it.
   4. Nothing is sent for a cancelled call. Only the session that made a call can cancel it.
   5. When the session is replaced, its ids are dead. Calls that are still open continue; their end is told as a
-     note, their progress no longer. A call without an id could not be answered either, so it is treated in the same
-     way.
+     note, and their progress is no longer told. A call without an id cannot be answered either, so it is treated in
+     the same way.
   6. The new session may make a call again that is still running (same tool, same arguments). It then takes over
      that call and gets its end under the new id, and the work is not done twice.
   7. The same is true for a call that finished in a turn that the session's end cut off, or since then: the new
@@ -73,7 +73,7 @@ class Ledger:
         self._ids: dict[str, str] = {}  # this session's ids of open calls, and their keys
         self._ended_ids: OrderedDict[str, None] = OrderedDict()  # this session's ids of ended calls
         self._answers: list[tuple[Entry, Any]] = []  # answers in the current turn
-        self._cut_off: list[tuple[Entry, Any]] = []  # answers in a turn that ended with its session, and of orphans
+        self._cut_off: list[tuple[Entry, Any]] = []  # answers in a turn cut off by the session's end, or to orphans
         self._known: set[str] = set()  # keys of the calls that were open when the newest handle came
 
     @property

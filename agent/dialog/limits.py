@@ -1,14 +1,13 @@
-"""When a call ends by itself: its budget is spent, nobody speaks any more, it has lasted too long. Pure.
+"""Decides when the service ends a call: its budget is spent, it is idle, or it has lasted too long. Pure.
 
 Rules:
-  1. At 80 % of a limit it is said that it is near, once; of the idle one again after every sign of life.
-  2. When one is reached, the sentence that is being said, the answer that is owed, and tools with what is said of
-     their answers are waited for, 10 s at most.
-  3. Then the model is told to say goodbye, and the call ends once that was heard (`agent.dialog.goodbye`).
-  4. What is reached stays reached: from then on no other limit counts, and nothing takes the end back.
-  5. What all calls may come to within a day (`agent.dialog.daily`) is a limit of each that runs; nothing is said of
-     it before it is reached.
-  6. Idle is a call in which nobody speaks or types, and no tool runs. A limit of 0 or None does not exist.
+  1. At 80 % of a limit there is one warning; the idle limit warns again after each sign of life.
+  2. Once a limit is reached, the call waits at most 10 s for the sentence that is being said, for an answer that is
+     owed, and for tools and what the agent says about their answers.
+  3. Then the model is told to say goodbye, and the call ends once that has been heard (`agent.dialog.goodbye`).
+  4. The first limit that is reached decides: from then on no other limit counts, and the end is not revoked.
+  5. The daily limits (`agent.dialog.daily`) apply to every running call charged to them, without a warning.
+  6. A call is idle while nobody speaks or types and no tool runs. A limit of 0 or None means no limit.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _REASONS: dict[events.LimitKind, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class SayGoodbye:
-    """Tell the model to say goodbye, and end the call once that was heard.
+    """Tell the model to say goodbye, and end the call once that has been heard.
 
     Attributes:
-        note: what to tell the model.
-        reason: of the call's end, see `events.CallEnded`.
-        detail: one sentence for a person.
+        note: the text to tell the model.
+        reason: the reason for the call's end, see `events.CallEnded`.
+        detail: the same in one sentence for people.
     """
 
     note: str
@@ -49,19 +48,19 @@ class SayGoodbye:
 
 
 Step = events.LimitNear | SayGoodbye
-"""What is to be done now; a `events.LimitNear` is to be told."""
+"""What to do now; an `events.LimitNear` is told to the observers."""
 
 
 class Limits:
-    """Watch one call.
+    """Watches the limits of one call.
 
     Args:
-        budget_usd: what it may cost.
-        idle_timeout_s: how long nobody may speak.
+        budget_usd: how much the call may cost.
+        idle_timeout_s: how long it may be idle.
         max_duration_s: how long it may last.
-        now: when it began.
-        reached: says at a moment which limit is reached that is not this call's alone (rule 5).
-        check_interval_s: how often to ask that.
+        now: when it began, in monotonic seconds.
+        reached: returns the daily limit that is reached at a given time, if any (rule 5).
+        check_interval_s: how often to call ``reached``.
     """
 
     def __init__(
@@ -82,28 +81,28 @@ class Limits:
         self._began = now
         self._active_at = now
         self._cost_usd = 0.0
-        self._near: set[events.LimitKind] = set()  # of which it was said
+        self._near: set[events.LimitKind] = set()  # limits that were warned about
         self._reached: events.LimitKind | None = None
-        self._deadline = math.inf  # of waiting for quiet
-        self._done = False  # the goodbye was asked for
+        self._deadline = math.inf  # when waiting for quiet ends (rule 2)
+        self._done = False  # the model was asked to say goodbye
         self._caller_speaks = False
         self._agent_speaks = False
         self._open_tools: set[str] = set()
         self._generating = False
-        self._owed = False  # the caller said something that was not answered yet
-        self._tool_ended = False  # and nothing was said of it yet
+        self._owed = False  # the caller said something that has not been answered yet
+        self._tool_ended = False  # a tool has ended, and the agent has not spoken about it yet
 
     @property
     def closing(self) -> bool:
-        """True once a limit was reached: every event may now be what is waited for."""
+        """True once a limit is reached; from then on any event may be the one that is waited for."""
         return self._reached is not None
 
     def spent(self, cost_usd: Decimal | None) -> None:
-        """Take note of what the call has cost so far; None if nobody knows."""
+        """Take note of what the call has cost so far; None if that is not known."""
         self._cost_usd = float(cost_usd or 0)
 
     def note(self, event: events.Event, now: float) -> None:
-        """Take note of what happened."""
+        """Take note of an event."""
         match event:
             case events.CallerStartedSpeaking():
                 self._caller_speaks = True
@@ -123,14 +122,14 @@ class Limits:
             case events.TurnCompleted() | events.AgentInterrupted():
                 self._generating = self._tool_ended = False
             case events.GenerationCompleted() | events.AgentReady():
-                pass  # signs of life like those above
+                pass  # a sign of life, like the cases above
             case _:
                 return
         self._active_at = now
         self._near.discard("idle")
 
     def steps(self, now: float) -> Iterator[Step]:
-        """Yield what is to be done now, in order."""
+        """Yield what to do now, in order."""
         if self._reached is None:
             yield from self._look(now)
         if self._reached is not None and not self._done and (self._quiet() or now >= self._deadline):
@@ -138,7 +137,7 @@ class Limits:
             yield SayGoodbye(goodbye_request(self._reached), *_REASONS[self._reached])
 
     def next_check_s(self, now: float) -> float:
-        """Return for how long there will be no step, unless something happens that `note` or `spent` is told of."""
+        """Return the seconds until the next possible step, unless `note` or `spent` is called before."""
         if self._done:
             return self._check_interval_s
         if self._reached is not None:
@@ -167,7 +166,7 @@ class Limits:
         self._deadline = now + QUIET_WAIT_S
 
     def _used(self, now: float) -> Iterator[tuple[events.LimitKind, float, float]]:
-        """Yield each limit that there is, with how much of it is used."""
+        """Yield each limit that is set: its kind, how much of it is used, and its value."""
         if self._budget_usd:
             yield "budget", self._cost_usd, self._budget_usd
         if self._max_duration_s:

@@ -1,4 +1,4 @@
-"""What tokens cost, as data with a date. Prices are US dollars per million tokens, by direction and modality.
+"""What tokens cost, as dated data. Prices are in US dollars per million tokens, by direction and modality.
 
 A modality without a price of its own is priced like this:
   * ``THOUGHTS`` cost as much as the response's text, ``TOOL_USE`` as much as the prompt's text.
@@ -21,9 +21,9 @@ Direction = Literal["prompt", "response"]
 
 MILLION = 1_000_000
 THOUGHTS = "THOUGHTS"
-"Modality of the response: tokens that the model thought with."
+"Modality of the response: tokens that the model spent on thinking."
 TOOL_USE = "TOOL_USE"
-"Modality of the prompt: what the server's own tools read."
+"Modality of the prompt: tokens that the server's own tools read."
 _TEXT_LIKE = (THOUGHTS, TOOL_USE)
 _FILE_KEYS = ("as_of", "source", "models")
 

@@ -1,4 +1,4 @@
-"""How long the caller waits for the agent: the figure that the page, the metrics and a call's record show. Pure.
+"""Measures how long the caller waits for the agent, as shown by the page, the metrics and the call record. Pure.
 
 Rules:
   1. It is the time from the end of what the caller said, as it arrived here, to the first audible sample of the
@@ -39,7 +39,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A generation that answers something."""
+    """A generation that answers the caller."""
 
     generation: int
     asked_at: float
@@ -47,7 +47,7 @@ class _Answer:
 
 
 class ResponseTimer:
-    """Time the agent's answers in one call."""
+    """Times the agent's answers in one call."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -96,7 +96,7 @@ class ResponseTimer:
         self._answers.clear()
 
     def heard(self, generation: int, now: float) -> Response | None:
-        """The first audible sample of a generation was sent; return the figure if it is an answer."""
+        """The first audible sample of a generation was sent; return the response time if it is an answer."""
         answer = None
         while self._answers and self._answers[0].generation <= generation:
             answer = self._answers.popleft()

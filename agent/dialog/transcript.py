@@ -1,12 +1,12 @@
-"""What was said, turn by turn, from the fragments that the model streams.
+"""Assembles what was said, turn by turn, from the fragments that the model streams.
 
 Rules:
-  1. One open turn of the caller, and one per generation of the agent's; a revision carries the turn's whole
-     text, so that it replaces the one before.
-  2. One final revision per turn, and nothing after it; a turn without text has no revision at all.
-  3. An interrupted turn of the agent ends with what was heard. Each fragment remembers how many samples of voice
-     had arrived when it did; between these marks text and voice are taken to run evenly, but never faster than
-     anybody speaks. The cut falls behind the last whole word.
+  1. The caller has at most one open turn, the agent at most one per generation. A revision carries the whole text
+     of the turn and replaces the one before.
+  2. A turn has one final revision, with none after it; a turn without text has no revision at all.
+  3. An interrupted turn of the agent ends with what was heard. For each fragment it is recorded how many samples of
+     voice had arrived by then; between these marks text and voice are assumed to advance evenly, but no faster than
+     people speak. The cut is made after the last whole word.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from agent.spoken import Speaker, Spoken
 
 MAX_KEPT_TURNS = 1000
 SAMPLES_PER_S = 24_000
-MAX_CHARS_PER_S = 30  # nobody speaks faster: hasty speech has some 20
-MAX_HISTORY_CHARS = 20_000  # some 5,000 tokens
+MAX_CHARS_PER_S = 30  # nobody speaks faster: hurried speech has about 20
+MAX_HISTORY_CHARS = 20_000  # about 5,000 tokens
 
 
 Transcribed = CallerTranscribed | AgentTranscribed
@@ -30,10 +30,10 @@ Transcribed = CallerTranscribed | AgentTranscribed
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn as it stands.
+    """A turn in its current state.
 
     Attributes:
-        number: counts up from 1 in the order in which the turns began.
+        number: the turn's number, from 1, in the order in which the turns began.
         said: who said what.
     """
 
@@ -42,7 +42,7 @@ class Turn:
 
     @property
     def turn_id(self) -> str:
-        """As in the events of the turn."""
+        """The id that the turn's events carry."""
         return _turn_id(self.number)
 
 
@@ -53,11 +53,11 @@ class _OpenTurn:
     revision: int = 0
     outdated: bool = False  # the next fragment replaces the text
     marks: list[tuple[int, int]] = field(default_factory=list)
-    "Of each fragment: samples that had arrived, length of the text before it."
+    "For each fragment: the samples that had arrived, and the length of the text before it."
 
 
 class Transcript:
-    """Collect fragments into turns."""
+    """Collects fragments into turns."""
 
     def __init__(self) -> None:
         self.turns: deque[Turn] = deque(maxlen=MAX_KEPT_TURNS)
@@ -67,18 +67,18 @@ class Transcript:
 
     @property
     def count(self) -> int:
-        """How many turns have begun, notes among them; turn ids count up."""
+        """How many turns have begun, including notes; turn ids count up."""
         return self._count
 
     def history(self, through: int | None = None) -> list[Spoken]:
-        """Return who said what, in the order in which the turns began, open ones as they stand.
+        """Return who said what, in the order in which the turns began, with open turns in their current state.
 
         Args:
-            through: only the first so many turns of the call; None for all.
+            through: the number of the last turn to include; None for all turns.
 
         Returns:
-            The newest turns, `MAX_HISTORY_CHARS` in all at most. Of an interrupted turn it is what was heard; of a
-            newest turn that is too long by itself, the end.
+            The newest turns, with at most `MAX_HISTORY_CHARS` characters in all. Interrupted turns contain what was
+            heard. If the newest turn alone is too long, its end is returned.
         """
         told: list[Spoken] = []
         room = MAX_HISTORY_CHARS
@@ -92,17 +92,17 @@ class Transcript:
         return told[::-1]
 
     def in_order(self) -> list[Turn]:
-        """Return all turns in the order in which they began, open ones as they stand."""
+        """Return all turns in the order in which they began, with open turns in their current state."""
         open_turns = [Turn(turn.number, Spoken(speaker, turn.text)) for (speaker, _), turn in self._open.items()]
         return sorted([*self.turns, *open_turns], key=attrgetter("number"))
 
     def restore(self, said: Spoken) -> None:
-        """Add a turn of an earlier call that this one goes on from; to be called before anything is said."""
+        """Add a turn of the earlier call that this one continues; call this before anything is said."""
         self._count += 1
         self.turns.append(Turn(self._count, said))
 
     def expect_again(self) -> None:
-        """The words of the caller's open turn will come once more: the next fragment replaces the text."""
+        """The words of the caller's open turn will come again, so that the next fragment replaces the text."""
         turn = self._open.get(("caller", 0))
         if turn is not None:
             turn.outdated = True
@@ -118,8 +118,8 @@ class Transcript:
 
         Args:
             speaker: who said it.
-            fragment: text as streamed, spaces included; may be empty.
-            generation: of the agent's turn; 0 for the caller.
+            fragment: text as streamed, including spaces; may be empty.
+            generation: the generation of the agent's turn; 0 for the caller.
             arrived_samples: samples of the agent's voice that had arrived in this generation.
         """
         turn = self._open.get((speaker, generation))
@@ -145,24 +145,24 @@ class Transcript:
         return [final] if spoken is None else [spoken, final]
 
     def note(self, text: str) -> None:
-        """Add something that the model is told and nobody said: it is part of the history."""
+        """Add to the history something that the model is told although nobody said it."""
         self.restore(Spoken("caller", text, noted=True))
 
     def finish(self, speaker: Speaker, generation: int = 0) -> Transcribed | None:
-        """End the speaker's open turn (of a generation), if there is one."""
+        """End the speaker's open turn, if there is one; an agent's turn is identified by its generation."""
         turn = self._open.pop((speaker, generation), None)
         return None if turn is None else self._end(speaker, turn)
 
     def interrupt(
         self, generation: int, heard_samples: int, arrived_samples: int, *, written: bool = False
     ) -> Transcribed | None:
-        """End the agent's open turn of a generation at what was heard of it.
+        """End the agent's open turn of a generation after the part of it that was heard.
 
         Args:
             generation: the generation that was cut off.
             heard_samples: samples of this generation's voice that were sent, at 24 kHz.
             arrived_samples: samples of it that had arrived.
-            written: the agent does not speak, and what has arrived was read.
+            written: whether the agent writes, so that all text that arrived counts as read.
         """
         turn = self._open.pop(("agent", generation), None)
         if turn is None:
@@ -185,7 +185,7 @@ class Transcript:
 
 
 def _revise(speaker: Speaker, turn: _OpenTurn, *, final: bool = False, **how: Any) -> Transcribed:
-    """Return the event of the turn's next revision; ``how`` it ended are the event's further fields."""
+    """Return the event for the turn's next revision; ``how`` holds its fields about how the turn ended."""
     turn.revision += 1
     transcribed = CallerTranscribed if speaker == "caller" else AgentTranscribed
     return transcribed(_turn_id(turn.number), turn.revision, turn.text, final, **how)
@@ -198,7 +198,7 @@ def _turn_id(number: int) -> str:
 def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> int:
     """Return the length of the text that was heard (rule 3).
 
-    The first fragment is spoken from the voice's beginning, whether it came before or behind it.
+    The first fragment belongs to the beginning of the voice, whether it arrived before or after it.
     """
     if heard_samples >= arrived_samples > 0:
         return len(turn.text)
@@ -213,7 +213,7 @@ def _heard_length(turn: _OpenTurn, heard_samples: int, arrived_samples: int) -> 
 
 
 def _whole_words(text: str, length: int) -> int:
-    """Return where the last word ends that lies whole within ``length``."""
+    """Return the end of the last word that lies entirely within ``length``."""
     if length >= len(text) or text[length].isspace():
         return length
     while length and not text[length - 1].isspace():

@@ -1,14 +1,14 @@
-"""Which generation the model's output belongs to, and whether it has been cut off.
+"""Tracks which generation the model's output belongs to, and whether it has been cut off.
 
-Rules, from the Live API's order of messages:
+Rules, derived from the order of the Live API's messages:
   1. Output that arrives while no generation is open begins the next one.
-  2. `interrupted` cuts the open generation; all that arrives until the turn's end belongs to it still.
+  2. `interrupted` cuts the open generation; everything until the end of the turn still belongs to it.
   3. `turnComplete` closes it; the next output begins a new one.
   4. The end of a session closes it too.
-  5. Should the turn's end never come after a cut, output that arrives after a pause is the next generation's: a
-     missing message costs no reply. A model that streams leaves no such pause within a generation.
-  6. A model that was not told of the cut goes on at its own pace, over tools and pauses: rule 5 holds for it only
-     once it has completed the generation, or was told after all.
+  5. If the turn's end never comes after a cut, output that arrives after a pause belongs to the next generation, so
+     that a missing message does not cost a reply. A streaming model makes no such pause within a generation.
+  6. A model that was not told of the cut continues at its own pace, across tools and pauses. For it, rule 5 applies
+     only once it has completed the generation or has been told after all.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ PAUSE_S = 0.5  # rule 5
 
 
 class Turns:
-    """Number generations from 1 and remember whether the newest one is open or cut."""
+    """Numbers generations from 1 and remembers whether the newest one is open or cut."""
 
     def __init__(self) -> None:
         self.generation = 0
         "The newest generation; 0 before the first."
         self._open = False
         self._cut = False
-        self._knows = False  # the model, of the cut, or it has nothing more to say
+        self._knows = False  # the model knows of the cut, or has completed the generation
         self._output_at = 0.0
 
     @property
@@ -34,7 +34,7 @@ class Turns:
 
     @property
     def generating(self) -> bool:
-        """True while a generation is open and was not cut."""
+        """True while a generation is open and has not been cut."""
         return self._open and not self._cut
 
     def output_arrived(self, now: float) -> int:
@@ -53,7 +53,7 @@ class Turns:
 
         Args:
             now: monotonic seconds.
-            told: the model was told, or has said so itself (rule 6).
+            told: whether the model was told of it or reported it itself (rule 6).
         """
         news = told and not self._knows
         if self._open and (news or not self._cut):
@@ -63,11 +63,11 @@ class Turns:
         return self.generation
 
     def generation_completed(self) -> None:
-        """Note that the model has no more to say in the open generation (rule 6)."""
+        """Note that the model has nothing more to say in the open generation (rule 6)."""
         self._knows = True
 
     def session_ended(self) -> bool:
-        """Close the open generation: the rest of it will not come. Return False if none was open."""
+        """Close the open generation, whose rest will never come; return False if none was open."""
         was_open, self._open, self._cut = self._open, False, False
         return was_open
 

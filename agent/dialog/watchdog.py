@@ -37,7 +37,7 @@ Step = Literal["nudge", "resume", "rebuild", "apologise"]
 LADDER: tuple[Step, ...] = ("nudge", "resume", "rebuild", "apologise")
 MIN_SPEECH_S = 0.5  # rule 1
 HARMLESS_REASONS = (None, "TURN_COMPLETE_REASON_UNSPECIFIED", "NEED_MORE_INPUT")  # rule 3
-LATE_WORDS_S = 3.0  # words that come within this time after speech are taken for those of that speech
+LATE_WORDS_S = 3.0  # words that come within this time after speech are taken to be part of it
 QUIET_AFTER_NOISE_S = 60.0  # rule 6
 
 
@@ -124,7 +124,7 @@ class Watchdog:
         self._spoke_at = 0.0  # when the caller last spoke
         self._said_at = 0.0  # when the caller last spoke or typed
         self._paid_at = 0.0
-        self._unheard_since: float | None = None  # the caller spoke or typed then, and nothing has come since
+        self._unheard_since: float | None = None  # when the caller spoke or typed without a sign of life since
         self._noise_due: float | None = None
         self._noise_allowed_at = 0.0
         self._turn_open = False

@@ -1,4 +1,4 @@
-"""The SDK's client, with the credentials that the settings name."""
+"""Makes the SDK's client with the credentials from the settings."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 def live_client(endpoint: LiveEndpoint, settings: Settings) -> genai.Client:
-    """Make the SDK's client; one serves all sessions of the process. It connects to nothing yet.
+    """Make the SDK's client, which serves all sessions of the process. Nothing connects yet.
 
     Raises:
         ConfigError: the credentials cannot be used.
     """
     options = http_options(endpoint, settings)
-    if endpoint.api_key is not None:  # said even if false: otherwise the SDK looks into its own environment
+    if endpoint.api_key is not None:  # passed even if false: otherwise the SDK reads its own environment
         return genai.Client(vertexai=endpoint.vertex, api_key=endpoint.api_key, http_options=options)
     credentials, project = _service_account(settings)
     try:
@@ -43,26 +43,26 @@ def _service_account(settings: Settings) -> tuple[service_account.Credentials | 
     """Read the service account's file, if there is one.
 
     Returns:
-        Its credentials and its own project; None lets the SDK find Google's default ones.
+        The credentials and the project in it; None for each that the SDK is to find by Google's defaults.
     """
     path = settings.vertex_credentials_file
     if path is None:
         return None, None
     where = f"{settings.source('vertex_credentials_file')} = {path!r}"
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123  the path is the operator's text
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123  the path is text from the operator
             known: Any = json.load(file)
         make = service_account.Credentials.from_service_account_info
         credentials = make(known, scopes=SCOPES)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
-    except (GoogleAuthError, ValueError, TypeError, AttributeError):  # not its message: it may quote the key
+    except (GoogleAuthError, ValueError, TypeError, AttributeError):  # without its message, which may quote the key
         raise ConfigError(f"{where}: this is not the JSON key file of a service account") from None
     return credentials, credentials.project_id
 
 
 def no_token(error: GoogleAuthError) -> Ending:
-    """Return why there is no access token; the SDK asks Google for one as it connects to Vertex AI."""
+    """Return why there is no access token; the SDK asks Google for one when it connects to Vertex AI."""
     reason = str(error.args[0] if error.args else error)[:MAX_REASON_CHARS]
     how: How = "token_unreachable" if isinstance(error, TransportError) else "no_token"
     return Ending(how, during_setup=True, reason=reason)

@@ -1,4 +1,4 @@
-"""Where the Live session goes and how it is set up. Pure: settings in, the SDK's types out."""
+"""Which server a Live session connects to and how it is set up. Pure: turns settings into the SDK's types."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class LiveEndpoint:
 
     Attributes:
         api_key: the key of the Gemini API, or of Vertex AI in express mode; any text for the emulator.
-        base_url: where the server is; None lets the SDK decide (its own environment, then Google).
+        base_url: the server's address; None lets the SDK decide (its own environment, then Google).
         ca_file: PEM file of the certificate to trust; None leaves it to the SDK (SSL_CERT_FILE, certifi).
-        offline_demo: the server is the local emulator.
-        vertex: the server is Vertex AI; without a key it takes an access token of a Google Cloud project.
+        offline_demo: whether the server is the local emulator.
+        vertex: whether the server is Vertex AI; without a key it needs an access token of a Google Cloud project.
     """
 
     api_key: str | None
@@ -69,14 +69,14 @@ def http_options(endpoint: LiveEndpoint, settings: Settings) -> types.HttpOption
 
 @dataclass(frozen=True, slots=True)
 class SessionSetup:
-    """What the Live sessions of a call are set up with.
+    """The set-up of a call's Live sessions.
 
     Attributes:
         settings: the service's settings.
-        instructions: what the model is told to be, in place of the setting `system_instruction`.
+        instructions: the system instruction, which replaces the setting `system_instruction`.
         declarations: one mapping of `types.FunctionDeclaration`'s fields per tool.
-        vad: who finds the caller's turns, in place of the setting of that name.
-        agent: whoever is set up so, for the call; nothing in `agent.live` reads it.
+        vad: how the caller's turns are detected, which replaces the setting of that name.
+        agent: the call's own object for this agent; nothing in `agent.live` reads it.
     """
 
     settings: Settings
@@ -87,21 +87,21 @@ class SessionSetup:
 
     @classmethod
     def of(cls, settings: Settings, declarations: Sequence[Mapping[str, Any]] = ()) -> SessionSetup:
-        """Return the set-up as the settings have it."""
+        """Return the set-up that the settings describe."""
         return cls(settings, settings.system_instruction, declarations, settings.vad)
 
 
 def connect_config(
     setup: SessionSetup, *, handle: str | None = None, seeded: bool = False
 ) -> types.LiveConnectConfig:
-    """Build the set-up of one session, anew for each connect, because the SDK changes what it is given.
+    """Build the SDK's set-up of one session; build a new one per connect, because the SDK modifies it.
 
-    Compression and resumption are always asked for: without them a session ends for good after a few minutes.
+    It always asks for compression and resumption: without them a session ends for good after a few minutes.
 
     Args:
-        setup: of the sessions of a call.
-        handle: what to resume; None for a fresh session. Handles are asked for in any case.
-        seeded: the history of the call will be told to the session before anything else.
+        setup: the set-up of the call's sessions.
+        handle: the handle to resume from; None for a fresh session. New handles are requested in either case.
+        seeded: whether the session will be told the history of the call before anything else.
     """
     settings = setup.settings
     return types.LiveConnectConfig(
@@ -126,7 +126,7 @@ def connect_config(
             trigger_tokens=settings.compression_trigger_tokens,
             sliding_window=types.SlidingWindow(target_tokens=settings.compression_target_tokens),
         ),
-        # Without a handle the SDK leaves the field out: no model gets the null that some refuse.
+        # Without a handle the SDK leaves the field out, so that no model gets the null that some refuse.
         session_resumption=types.SessionResumptionConfig(handle=handle),
         history_config=types.HistoryConfig(initial_history_in_client_content=True) if seeded else None,
     )
@@ -142,7 +142,7 @@ def _speech_config(settings: Settings) -> types.SpeechConfig | None:
 
 
 def tools_of(settings: Settings, declarations: Sequence[Mapping[str, Any]]) -> list[types.Tool]:
-    """Return everything that the model may use: Google's own tools and the functions that are declared."""
+    """Return everything that the model may use: Google's own tools and the declared functions."""
     tools = []
     if settings.search:
         tools.append(types.Tool(google_search=types.GoogleSearch()))
@@ -162,7 +162,7 @@ def _proactivity(settings: Settings) -> types.ProactivityConfig | None:
 
 
 def _penalties(settings: Settings) -> types.GenerationConfig | None:
-    """Return what the SDK has no fields of its own for; it merges the other fields into this."""
+    """Return the settings for which the SDK has no fields of its own; it merges its other fields into them."""
     fields = ("presence_penalty", "frequency_penalty", "candidate_count")
     given = {name: getattr(settings, name) for name in fields if getattr(settings, name) is not None}
     return types.GenerationConfig(**given) if given else None
@@ -179,7 +179,7 @@ def _thinking_config(settings: Settings) -> types.ThinkingConfig | None:
 
 @dataclass(frozen=True, slots=True)
 class VadPreset:
-    """Settings of the Live server's own detector, which knows high and low sensitivity and nothing in between."""
+    """Settings of the Live server's own detector, which has only high and low sensitivity."""
 
     start: Literal["high", "low"]
     end: Literal["high", "low"]
@@ -188,18 +188,18 @@ class VadPreset:
 
 
 VAD_PRESETS = {
-    "high": VadPreset("high", "high", 20, 300),  # quick answers; cuts off people who pause to think
+    "high": VadPreset("high", "high", 20, 300),  # quick answers, but interrupts people who pause to think
     "medium": VadPreset("high", "low", 100, 600),
     "low": VadPreset("low", "low", 300, 1000),  # patient; noise and short words begin no turn
     "phone": VadPreset("low", "high", 100, 600),  # line noise begins no turn and keeps none open
 }
 
 
-DEFAULT_SILENCE_S = 0.5  # about what the Live server takes if nothing is set
+DEFAULT_SILENCE_S = 0.5  # roughly the Live server's default
 
 
 def vad_silence_s(settings: Settings, vad: str | None) -> float:
-    """Return after how much silence the Live server's own detector calls a turn finished; see `SessionSetup`."""
+    """Return how much silence ends a turn for the Live server's own detector; see `SessionSetup`."""
     preset = VAD_PRESETS.get(vad or "")
     silence_ms = _first(settings.vad_silence_ms, preset.silence_ms if preset else None)
     return DEFAULT_SILENCE_S if silence_ms is None else silence_ms / 1000
@@ -222,7 +222,7 @@ TURN_COVERAGES = {
 
 
 def _detection(settings: Settings, vad: str | None) -> types.AutomaticActivityDetection | None:
-    """Apply the preset, then what is set beside it."""
+    """Apply the preset, then the settings that override parts of it."""
     if vad == "off":
         return types.AutomaticActivityDetection(disabled=True)
     preset = VAD_PRESETS.get(vad or "")

@@ -1,4 +1,4 @@
-"""Set up a Live session with the SDK, and tell why there is none."""
+"""Sets up a Live session with the SDK, or returns the reason why there is none."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from agent.live.client import no_token
 from agent.live.endings import ABNORMAL_CLOSURE, MAX_REASON_CHARS, Ending, closed
 
-CLOSE_MARGIN_S = 0.5  # on top of what the server is given to answer a close frame
+CLOSE_MARGIN_S = 0.5  # added to the time that the server has to answer a close frame
 UNREADABLE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
-"""What the SDK raises over a message that is not what it expects: a number instead of a word, for instance."""
+"""What the SDK raises for a message that it does not expect, such as one with a number instead of a word."""
 CONNECT_ERRORS = (
     *(errors.APIError, GoogleAuthError, OSError, WebSocketException, ImportError),
     *UNREADABLE,
@@ -28,11 +28,11 @@ Connecting = AbstractAsyncContextManager[AsyncSession]
 
 
 async def connect(connecting: Connecting, limit_s: float) -> AsyncSession | Ending:
-    """Enter the SDK's session; return how it ended if none began.
+    """Enter the SDK's session and return it, or return why none began.
 
     Args:
-        connecting: from the SDK; to be left by `close`, if it was entered.
-        limit_s: the server must confirm the session sooner.
+        connecting: the SDK's context manager; close it with `close` if it was entered.
+        limit_s: how long the server may take to confirm the session, in seconds.
     """
     try:
         async with asyncio.timeout(limit_s):
@@ -44,14 +44,14 @@ async def connect(connecting: Connecting, limit_s: float) -> AsyncSession | Endi
 
 
 async def close(connecting: Connecting, close_timeout_s: float) -> None:
-    """Close a session; a server that has stopped reading does not take the close frame either."""
-    # In a task of its own: before Python 3.11.4 no timeout works in one that is being cancelled.
+    """Close a session, with a deadline: a server that has stopped reading does not take the close frame either."""
+    # In its own task: before Python 3.11.4 no timeout works in a task that is being cancelled.
     with suppress(TimeoutError):
         await asyncio.wait_for(connecting.__aexit__(None, None, None), close_timeout_s + CLOSE_MARGIN_S)
 
 
 def why_not_connected(error: Exception) -> Ending:
-    """Read what the SDK raised, one of `CONNECT_ERRORS`, instead of setting up a session."""
+    """Return the ending for what the SDK raised, one of `CONNECT_ERRORS`, instead of setting up a session."""
     match error:
         case InvalidStatus():
             return Ending("upgrade_refused", during_setup=True, code=error.response.status_code)
@@ -63,7 +63,7 @@ def why_not_connected(error: Exception) -> Ending:
             return closed(code, reason, during_setup=True)
         case GoogleAuthError():
             return no_token(error)
-        case ssl.SSLCertVerificationError():  # an OSError, but one that will not pass
+        case ssl.SSLCertVerificationError():  # an OSError, but not a temporary one
             return Ending("untrusted_certificate", during_setup=True, reason=brief(error))
         case OSError() | InvalidHandshake():
             return Ending("unreachable", during_setup=True, reason=brief(error))
@@ -76,6 +76,6 @@ def why_not_connected(error: Exception) -> Ending:
 
 
 def brief(error: Exception) -> str:
-    """Return an error's words for the log and the caller, without the password that an address may have in it."""
+    """Return an error's text for the log and the caller, without the password that an address may contain."""
     words = _CREDENTIALS.sub("//...@", str(error)) or type(error).__name__
     return words.rstrip(". ")[:MAX_REASON_CHARS]

@@ -1,8 +1,8 @@
-"""When a Live session that must be replaced is left: at a quiet point, or when its time is nearly over.
+"""Decides when to leave a Live session that must be replaced: at a quiet point, or when its time is nearly over.
 
-At a quiet point nobody speaks, no tool call is open, and what was sent since the newest handle can be sent again.
-While much time is left, the newest handle must also stand for exactly what was sent before it. Over a slow line no
-handle does, because silence is sent all the time: the session is left when less time remains.
+At a quiet point nobody is speaking, no tool call is open, and what was sent since the newest handle can be sent
+again. While much time is left, the newest handle must also cover exactly what was sent before it. On a slow line no
+handle does, because silence is sent all the time; the session is then left when less time remains.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from agent.live.session import LiveSession
 MUCH_TIME_S = 10.0
 QUIET_POINT_POLL_S = 0.02
 CLOSE_MARGIN_S = 1.0  # a session is left this long before the server closes it
-MAX_CLOSE_MARGIN_SHARE = 0.25  # of the time that the server gives
-MAX_CHANGE_S = 20.0  # a change of the agent takes effect by then
+MAX_CLOSE_MARGIN_SHARE = 0.25  # the margin is at most this share of the time that the server gives
+MAX_CHANGE_S = 20.0  # a change of the agent takes effect within this time
 
 
 IsQuiet = Callable[[], bool]
-"""Says whether nobody speaks and no tool call is open."""
+"""Returns whether nobody is speaking and no tool call is open."""
 
 
 class Departure:
-    """Wait for the moment at which to leave each session of a call; the task ends with the session, or before it.
+    """Waits for the moment to leave each session of a call; its task ends no later than the session.
 
     Args:
         recovery: knows the newest handle.
-        ring: what was sent.
+        ring: knows what was sent.
         clock: monotonic seconds.
     """
 
@@ -44,16 +44,16 @@ class Departure:
 
     @property
     def planned(self) -> bool:
-        """True if the session that runs is about to be left."""
+        """True if the current session is about to be left."""
         return self._task is not None
 
     def before_go_away(self, session: LiveSession, is_quiet: IsQuiet, time_left_s: float) -> None:
-        """Leave a session before the server closes it, so many seconds from now."""
+        """Leave a session before the server closes it in ``time_left_s`` seconds."""
         margin_s = min(CLOSE_MARGIN_S, MAX_CLOSE_MARGIN_SHARE * time_left_s)
         self._plan(session, is_quiet, "go_away", time_left_s - margin_s)
 
     def for_change(self, session: LiveSession, is_quiet: IsQuiet) -> None:
-        """Leave a session whose agent was changed, so that another one is set up with the change."""
+        """Leave a session whose agent was changed, so that the next one is set up with the change."""
         self._plan(session, is_quiet, "left", MAX_CHANGE_S)
 
     def cancel(self) -> None:

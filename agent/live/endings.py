@@ -1,6 +1,6 @@
 """How a Live session ended, or why none began, and what follows. Pure.
 
-The session reports an `Ending`: what happened, and nothing else. Whatever is concluded from it stands in one row of
+The session reports only what happened, as an `Ending`. Everything that is concluded from it is in one row of
 `TABLE`, the first that fits: what to do next, whose fault it was, the sentence for people, and whether the handle
 that the session was resumed from is to blame.
 """
@@ -19,13 +19,13 @@ How = Literal[
     "go_away",  # this side left, because the server had announced that it would close
     "left",  # this side left for another session: a silent model, a changed agent
     "discarded",  # this side left because the session's state cannot be trusted
-    "closed",  # the WebSocket was closed; with code 1006 it broke: a TCP drop, or a ping without a pong
+    "closed",  # the WebSocket was closed; code 1006 means that it broke: a TCP drop, or a ping without a pong
     "error_message",  # the server sent an error with an HTTP status instead of a message
-    "upgrade_refused",  # HTTP status instead of a WebSocket
+    "upgrade_refused",  # the server answered with an HTTP status instead of a WebSocket
     "unreachable",  # no connection: DNS, TCP, TLS, or a broken handshake
     "untrusted_certificate",
     "unusable_address",  # an address or a proxy that the client cannot use at all
-    "unusable_settings",  # the SDK's own objection to a setting
+    "unusable_settings",  # the SDK itself rejected a setting
     "no_token",  # Google refused an access token
     "token_unreachable",  # Google could not be asked for one
     "not_confirmed",  # the server did not confirm the session in time
@@ -56,11 +56,11 @@ class Ending:
 
     Attributes:
         how: what happened.
-        during_setup: the server had not confirmed the session yet.
+        during_setup: whether the server had not confirmed the session yet.
         code: the WebSocket's close code or the HTTP status; None if there was neither.
         reason: the server's words, or those of the error that stopped us; safe for logs.
-        limit_s: how long the server was given, if it was too slow.
-        input_refused: something that was sent is to blame, and is not sent again: see `agent.live.refusals`.
+        limit_s: the time limit that the server exceeded, in seconds, if it was too slow.
+        input_refused: whether something that was sent is to blame and is not sent again, see `agent.live.refusals`.
     """
 
     how: How
@@ -71,12 +71,12 @@ class Ending:
     input_refused: bool = False
 
     def closed_with(self, *codes: int) -> bool:
-        """Tell whether the server closed the session with one of these codes."""
+        """Return whether the server closed the session with one of these codes."""
         return self.how == "closed" and self.code in codes
 
 
 def closed(code: int, details: object, *, during_setup: bool) -> Ending:
-    """Return the ending that the SDK reports as an APIError: a close code or a status, and the reason."""
+    """Return the ending for an APIError of the SDK, which holds a close code or an HTTP status, and the reason."""
     reason = str(details).rstrip(". ")[:MAX_REASON_CHARS] if details else ""
     how: How = "closed" if code >= MIN_CLOSE_CODE else "error_message"
     return Ending(how, during_setup, code, reason)
@@ -86,36 +86,36 @@ class Step(StrEnum):
     """What to do next."""
 
     RESUME = "resume"
-    "Connect with the newest handle; without one, as `REBUILD`."
+    "Resume from the newest handle; without one, the same as `REBUILD`."
     REBUILD = "rebuild"
-    "Connect afresh and tell the model what was said."
+    "Start a fresh session and tell the model what was said."
     WAIT = "wait"
-    "As `RESUME`, but only after a longer pause: the server is short of quota."
+    "Like `RESUME`, but after a longer pause, because the quota is used up."
     GIVE_UP = "give_up"
-    "No session will come of it."
+    "Stop trying: no session is possible."
 
 
 class Blame(Flag):
     """When the handle that the session was resumed from is to blame; see `agent.live.resumption`."""
 
     NEVER = 0
-    "Nobody has looked at the handle."
+    "Never: the server has not looked at the handle."
     IF_AGAIN = auto()
-    "If it is the handle's second failure."
+    "If this is the handle's second failure."
     IF_AT_ONCE = auto()
     "If the session had only just been resumed."
     ALWAYS = auto()
-    "The server refused the handle itself."
+    "Always: the server refused the handle itself."
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What people are told of an ending.
+    """What people are told about an ending.
 
     Attributes:
-        error: what the call ends with if no other session can be had.
+        error: the error that the call ends with if no other session is possible.
         fault: whose fault it was.
-        sentence: a format string; its fields are those of the ending, and ``why``: a colon and the reason, if any.
+        sentence: a format string with the ending's fields and ``why``, which is a colon and the reason, if any.
     """
 
     error: type[LiveRefused] | type[LiveLost]
@@ -131,15 +131,15 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One case.
+    """One case of how a session ends.
 
     Attributes:
-        case: in words.
-        fits: says whether an ending is such a case.
-        step: what follows, unless the handle is to blame: then it is `Step.REBUILD`.
+        case: the case in words.
+        fits: returns whether an ending is such a case.
+        step: what follows; if the handle is to blame, it is `Step.REBUILD` instead.
         loss: what people are told; None if nothing was lost, because this side left.
         blame: when the handle is to blame.
-        busy: the server says that it is busy: the next attempt waits a moment.
+        busy: whether the server says that it is busy, so that the next attempt waits a moment.
     """
 
     case: str

@@ -1,4 +1,4 @@
-"""The languages of the Live API, by their codes. Pure data, and questions about it.
+"""The languages of the Live API by code, as pure data with functions to look them up.
 
 Google's pages name some 70 to 100 languages for its native audio models, and 24 codes with a region for the older
 ones; the lists differ from page to page. So an unknown code is passed on with a warning: the Live server decides.
@@ -113,7 +113,7 @@ LANGUAGES = {
     "zh": "Chinese",
     "zu": "Zulu",
 }
-"Names by the language part of a BCP 47 code."
+"Names of languages, by the language part of a BCP 47 code."
 
 REGIONS = frozenset(
     """
@@ -124,9 +124,9 @@ REGIONS = frozenset(
     MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS
     PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK
     TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XA YE YT ZA ZM ZW
-    """.split()  # noqa: SIM905  one line each would hide the file
+    """.split()  # noqa: SIM905  a list would take a line per entry
 )
-"Countries by ISO 3166-1, and Latin America (419)."
+"Country codes of ISO 3166-1, and 419 for Latin America."
 _CODE = re.compile(r"([a-z]{2,3})(?:-([A-Z][a-z]{3}))?(?:-([A-Z]{2}|\d{3}))?")
 
 
@@ -143,7 +143,7 @@ _COUNTRY_BY_LANGUAGE = _pairs("UK=GB EN=GB SP=ES JA=JP KO=KR DA=DK SV=SE CS=CZ")
 
 
 def is_known(code: str) -> bool:
-    """Tell whether this is the code of a language that Google lists, with any region."""
+    """Return whether this is the code of a language that Google lists, with any region."""
     found = _CODE.fullmatch(code)
     return found is not None and found[1] in LANGUAGES and (found[3] is None or found[3] in REGIONS)
 

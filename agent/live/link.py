@@ -1,11 +1,11 @@
-"""A call's link to the model over as many Live sessions as it takes.
+"""A call's link to the model, across as many Live sessions as are needed.
 
 The session is replaced when the server announces that it will close it, when it is lost, and when the call asks
-for another one. Meanwhile the uplink holds what the caller says. The new session is resumed from the newest handle,
-and what was sent since then is sent again; or it begins afresh and is told the history (`agent.live.endings` says
-which). It also begins afresh when the newest handle knows nothing of an answer that the caller was given: the model
-would give it once more. The old connection is closed before the new one is opened, because the server refuses to
-resume a session that is still open.
+for another one. In the meantime the uplink holds what the caller says. The new session is either resumed from the
+newest handle, and what was sent since then is sent again, or it starts afresh and is told the history
+(`agent.live.endings` says which). It also starts afresh if the newest handle is older than an answer that the
+caller was given, because the model would give that answer again. The old connection is closed before the new one is
+opened, because the server refuses to resume a session that is still open.
 
 Tasks, all owned by `LiveLink.run`: the session's, and one that waits for the moment to leave it (`Departure`).
 """
@@ -40,7 +40,7 @@ from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_TIME_LEFT_S = 10.0  # if a goAway names no time
+DEFAULT_TIME_LEFT_S = 10.0  # if a goAway states no time
 MAX_ID_CHARS = 200
 FRESH = Opening()
 OUTPUT = (wire.Speech, wire.Text, wire.OutputTranscript, wire.ToolCall, Picture)
@@ -50,15 +50,15 @@ class LiveLink:
     """The consecutive sessions of one call.
 
     Args:
-        client: from `live_client`.
-        setup: what sessions are set up with, until `change_agent`.
+        client: made by `live_client`.
+        setup: the set-up of the sessions, until `change_agent`.
         ports: see `LinkPorts`.
-        uplink: what waits to be sent.
+        uplink: the queue of what is to be sent.
         clock: monotonic seconds.
-        rng: for the jitter of the back-off.
+        rng: random numbers for the jitter of the back-off.
         opening: how the first session begins.
-        confirmed: a set-up that the server is known to take, should it refuse the other; None for the same.
-        capture: notes what is said on both sides, for a replay.
+        confirmed: a set-up to fall back to if the server refuses ``setup``; None for ``setup`` itself.
+        capture: records both directions for a replay; None if no capture was requested.
     """
 
     def __init__(
@@ -80,16 +80,16 @@ class LiveLink:
         self.sessions = 0
         "How many sessions were set up."
         self.session_id: str | None = None
-        "The Live server's own name for the newest of them; None if it gave none."
+        "The Live server's id of the newest session; None if it gave none."
         self.outage_s = 0.0
         "How long the call was without a session after its first one."
         self.replayed_audio_s = 0.0
         "How much of the caller's voice was sent again."
         self.pulse = Pulse(clock)
-        "When anything came from the Live server last."
+        "Knows when anything last came from the Live server."
         self._client = client
         self.setup = setup
-        "What sessions are set up with from now on."
+        "The set-up of the sessions from now on."
         self._capture = capture
         self._ports = ports
         self._clock = clock
@@ -97,30 +97,30 @@ class LiveLink:
         self._ring = ReplayRing()
         self._departure = Departure(self._recovery, self._ring, clock)
         self._refusals = Refusals()
-        self._refused_in_a_row = 0  # sessions closed for an invalid payload, with no turn between them
-        self._confirmed = confirmed or setup  # what the server last took as a set-up, or would take
+        self._refused_in_a_row = 0  # consecutive sessions closed for an invalid payload, without a turn
+        self._confirmed = confirmed or setup  # the set-up that the server last accepted, or is known to accept
         self._set_up = setup  # what the newest session was set up with
         self._session: LiveSession | None = None
         self._opening = opening
         self._ended_at = 0.0
         self._connecting_at = 0.0
         self._generates = False  # the model has begun a turn and not completed it
-        self._context_tokens = 0  # of the latest turn
+        self._context_tokens = 0  # the length of the context at the latest turn
         self._context_unsure = False  # a session was resumed, and no turn has shown yet that it knows its context
         self._recovery.offered(opening.handle)
         self.uplink.hold()
 
     @property
     def handle(self) -> str | None:
-        """What a session can be resumed from; None if there is nothing yet."""
+        """The handle that a session can be resumed from; None if there is none."""
         return self._recovery.handle
 
     async def run(self) -> None:
-        """Hold the link until cancelled, or no session can be had.
+        """Keep the link up until this is cancelled or no session is possible.
 
         Raises:
-            LiveRefused: the server will not have the call; trying again does not help.
-            LiveLost: no session could be had within the time that `recovery_s` allows.
+            LiveRefused: the server refuses the call; trying again does not help.
+            LiveLost: no session could be set up within the time that `recovery_s` allows.
         """
         while True:
             ending = await self._hold_session()
@@ -133,12 +133,12 @@ class LiveLink:
             self._opening = replace(self._next_opening(move.step), within_s=within_s)
 
     def let_go(self) -> None:
-        """Forget the call and its agent, once `run` has ended."""
+        """Drop the references to the call and its agent, once `run` has ended."""
         self._ports = NOBODY
         self.setup = self._confirmed = self._set_up = replace(self.setup, agent=None)
 
     def nudge(self, text: str) -> None:
-        """Tell the model that the caller waits.
+        """Tell the model that the caller is waiting.
 
         Raises:
             LiveLost: the Live server has stopped reading.
@@ -147,11 +147,11 @@ class LiveLink:
         self.uplink.put(Nudge(text))
 
     def replace(self, *, rebuild: bool = False, nudge: str | None = None) -> None:
-        """Have another session take over from the one that runs, if any: the model does not do what it should.
+        """Have another session take over from the current one, if any, because the model misbehaves.
 
         Args:
-            rebuild: begin afresh instead of resuming.
-            nudge: the new session is told this last; it is nudged once, even if another nudge waits.
+            rebuild: whether to start a fresh session instead of resuming.
+            nudge: a reminder that the new session is told last, in place of any that is still queued.
         """
         if self._session is not None:
             self.uplink.drop_nudge()
@@ -162,14 +162,15 @@ class LiveLink:
     def change_agent(self, setup: SessionSetup, change: AgentChange) -> None:
         """Change the instructions, the tools, or both.
 
-        Should the server refuse it, `setup` is what the server last took again; that is told as `on_refused`.
+        If the server refuses the change, `setup` returns to what the server last accepted, and `on_refused` is
+        called.
 
-        A model that takes no change within a session gets another one, which is resumed with the new set-up at the
-        next quiet point (`Departure`).
+        If the model accepts no change within a session, another session is resumed with the new set-up at the next
+        quiet point (`Departure`).
 
         Args:
-            setup: what sessions are set up with from now on.
-            change: what of that is new.
+            setup: the set-up of the sessions from now on.
+            change: the part of it that is new.
 
         Raises:
             LiveLost: the Live server has stopped reading.
@@ -181,7 +182,7 @@ class LiveLink:
             self._departure.for_change(self._session, self._ports.is_quiet)
 
     def answer_completed(self) -> None:
-        """Note that the model has given a whole answer: no other session is to give it again."""
+        """Note that the model has given a whole answer, which no other session must repeat."""
         self._ring.answer_completed()
 
     async def _hold_session(self) -> Ending:
@@ -211,14 +212,14 @@ class LiveLink:
         try:
             return await session.run(self._opening)
         except asyncio.CancelledError as error:
-            raise error.with_traceback(None)  # noqa: B904  the frames of the task group hold it, and it them
+            raise error.with_traceback(None)  # noqa: B904  breaks its cycle with the task group's frames
         finally:
             self._session = None
             self.uplink.hold()
             self._departure.cancel()
 
     def _move_on(self, ending: Ending) -> Move:
-        """Go on after a session that was left on purpose."""
+        """Decide how to continue after a session that was left on purpose."""
         delay_s = self._recovery.left(self._clock())
         step = row_of(ending).step
         logger.info("a Live session was left on purpose, next: %s", step)
@@ -227,7 +228,7 @@ class LiveLink:
         return Move(step, delay_s)
 
     def _move_after(self, ending: Ending, loss: LiveError) -> Move:
-        """Decide how to go on after a loss; raise it if no session will come."""
+        """Decide how to continue after a loss; raise the loss if no further session is possible."""
         now = self._clock()
         took_s = now - self._connecting_at if ending.during_setup else 0.0
         if ending.closed_with(INVALID_PAYLOAD):
@@ -239,7 +240,7 @@ class LiveLink:
         return move
 
     def _blame(self, ending: Ending) -> bool:
-        """Find out what the server has refused; return True if it was something that was sent, not the handle."""
+        """Find out what the server refused; return True if it was something that was sent and not the handle."""
         self._refused_in_a_row += not ending.during_setup
         fresh = self._opening.handle is None
         refused = self._refusals.closed()
@@ -257,7 +258,7 @@ class LiveLink:
         return bool(whats)
 
     def _refuse(self, contents: Sequence[Content]) -> None:
-        """Do not send this again."""
+        """Make sure that this is not sent again."""
         if any(isinstance(content, AgentChange) for content in contents):
             self.setup = self._confirmed
         self._ring.drop(self._is_refused)
@@ -273,7 +274,7 @@ class LiveLink:
 
     @property
     def _changed(self) -> bool:
-        """Whether the agent was changed since the server last took a set-up."""
+        """Whether the agent was changed since the server last accepted a set-up."""
         return self.setup != self._confirmed
 
     def _history(self, *, complete_only: bool) -> list[Spoken]:
@@ -287,11 +288,11 @@ class LiveLink:
             return Opening(handle, replay=self._ring.since_handle())
         if self._ring.covers_turn:  # what followed the last complete turn is sent again as it was said
             return Opening(history=self._history(complete_only=True), replay=self._ring.since_turn())
-        # The words of the last turn may then be told twice, as text and as sound: better than not at all.
+        # The words of the last turn may then be sent twice, as text and as sound, which is better than not at all.
         return Opening(history=self._history(complete_only=False), replay=self._ring.since_turn())
 
     def _answered(self) -> bool:
-        """Tell whether the model of the newest handle would repeat an answer that the caller has heard."""
+        """Return whether a model resumed from the newest handle would repeat an answer that the caller heard."""
         history = self._history(complete_only=True) if self._ring.answered and self._ring.covers_turn else []
         return bool(history) and history[-1].speaker == "agent"
 
@@ -304,7 +305,7 @@ class LiveLink:
         self._ring.connected(self._clock() - self._connecting_at)
         self._recovery.ready(self._clock(), resumed=opening.handle is not None)
         self._confirmed = self._set_up
-        self._refusals.session_began()  # the set-up is no suspect: it was taken
+        self._refusals.session_began()  # the set-up is not a suspect, since it was accepted
         self.sessions += 1
         if self.sessions == 1:
             self._ports.on_ready()
@@ -322,7 +323,7 @@ class LiveLink:
             case wire.Resumable() if self._generates:
                 self._ports.on_fact(
                     wire.Resumable(None)
-                )  # resumed from here, the rest of the turn would never come
+                )  # a session resumed from here would never complete the turn
             case wire.Resumable(handle):
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:
@@ -335,7 +336,7 @@ class LiveLink:
                 self._ports.on_fact(fact)
                 self._check_context(sum(prompt.values()))
             case wire.TurnComplete():
-                if self._generates:  # no handle that comes while a tool runs knows of the answer
+                if self._generates:  # handles that come while a tool runs do not cover the answer
                     self._ring.answer_completed()
                 else:
                     self._ring.turn_completed()
@@ -349,7 +350,7 @@ class LiveLink:
                 self._ports.on_fact(fact)
 
     def _check_context(self, tokens: int) -> None:
-        if not tokens:  # not every report names the context's length
+        if not tokens:  # not every report states the length of the context
             return
         before, self._context_tokens = self._context_tokens, tokens
         if self._context_unsure and is_forgotten(before, tokens):

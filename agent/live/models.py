@@ -1,7 +1,7 @@
-"""What each Live model can do and how it wants to be treated. Pure data, and questions about it.
+"""What each Live model supports and requires, as pure data with functions that apply it.
 
 Sources: Google's page about each model, the comparison in the Live API's guide, and the migration guides, as of
-autumn 2026. A model that is not in the table is assumed to be capable of everything: the Live server then decides.
+autumn 2026. A model that is not in the table is assumed to support everything: the Live server then decides.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ class ModelRules:
     """The rules of one model.
 
     Attributes:
-        known: the model is in the table.
-        modalities: what it may answer in; the first is its default.
-        thinking_levels: the values of ``thinking_level`` that it takes; empty if it takes no level.
-        thinking_budget: it takes a ``thinking_budget``.
-        thinks: it thinks before it answers, unless thinking is turned off.
-        non_blocking: a function may be declared NON_BLOCKING: the model talks on while it runs.
-        non_blocking_default: a function declared without a behavior is NON_BLOCKING.
-        blocking: a function may be declared BLOCKING.
-        scheduling: a function's response may carry SILENT, WHEN_IDLE or INTERRUPT.
+        known: whether the model is in the table.
+        modalities: the modalities that it can answer in; the first is its default.
+        thinking_levels: the values of ``thinking_level`` that it accepts; empty if it accepts none.
+        thinking_budget: whether it accepts a ``thinking_budget``.
+        thinks: whether it thinks before it answers, unless thinking is turned off.
+        non_blocking: whether a function may be declared NON_BLOCKING, so that the model talks on while it runs.
+        non_blocking_default: whether a function declared without a behavior is NON_BLOCKING.
+        blocking: whether a function may be declared BLOCKING.
+        scheduling: whether a function's response may carry SILENT, WHEN_IDLE or INTERRUPT.
         proactive_audio: whether it may stay silent; ``always`` cannot be turned off.
-        affective_dialog: it takes ``enable_affective_dialog``.
-        turn_coverage: its default.
-        tool_pictures: a function's response may carry pictures.
-        client_content: when it takes client content; with ``history_only``, texts go as realtime input.
-        null_handle: it takes a session resumption whose handle is null.
-        agent_change: its instructions and tools may change within a session; otherwise another one is needed.
-        search: it can search with Google.
-        code_execution: it can run code.
+        affective_dialog: whether it accepts ``enable_affective_dialog``.
+        turn_coverage: its default turn coverage.
+        tool_pictures: whether a function's response may carry pictures.
+        client_content: when it accepts client content; with ``history_only``, texts go as realtime input.
+        null_handle: whether it accepts a session resumption whose handle is null.
+        agent_change: whether its instructions and tools may change within a session; if not, another one is needed.
+        search: whether it can search with Google.
+        code_execution: whether it can run code.
     """
 
     known: bool
@@ -86,7 +86,7 @@ _UNKNOWN = ModelRules(
 _LIVE_3_8 = ModelRules(
     known=True,
     modalities=("AUDIO",),
-    thinking_levels=(),  # it decides itself when to think: any thinking config is refused
+    thinking_levels=(),  # it decides itself when to think and refuses any thinking config
     thinking_budget=False,
     thinks=False,
     non_blocking=True,
@@ -96,7 +96,7 @@ _LIVE_3_8 = ModelRules(
     proactive_audio="always",
     affective_dialog=False,
     turn_coverage="activity_and_video",
-    tool_pictures=True,  # Gemini 3 takes them in `FunctionResponse.parts`; no page says so about the Live API
+    tool_pictures=True,  # Gemini 3 accepts them in `FunctionResponse.parts`; not documented for the Live API
     client_content="always",
     null_handle=True,
     agent_change=True,
@@ -122,7 +122,7 @@ _LIVE_3_1 = ModelRules(
     affective_dialog=False,
     turn_coverage="activity_and_video",
     tool_pictures=True,
-    # Google's newest guide says "always"; an older one, and 1007 closes in practice, deny it. This suits both.
+    # Google's newest guide says "always"; an older one and 1007 closes in practice contradict it. This suits both.
     client_content="history_only",
     null_handle=False,
     agent_change=False,
@@ -143,7 +143,7 @@ _NATIVE_AUDIO_2_5 = ModelRules(
     proactive_audio="allowed",
     affective_dialog=True,
     turn_coverage="activity",
-    tool_pictures=False,  # 2.5 refuses such parts (400), and sees too late what is shown in other ways
+    tool_pictures=False,  # 2.5 refuses such parts (400), and pictures sent in other ways reach it too late
     client_content="always",
     null_handle=True,
     agent_change=False,
@@ -158,7 +158,7 @@ MODELS = {
     "gemini-3.8-live-extended-thinking": _LIVE_3_8_THINKING,
     "gemini-3.1-flash-live": _LIVE_3_1,
     "gemini-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,
-    "gemini-live-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,  # its name at Vertex AI
+    "gemini-live-2.5-flash-native-audio": _NATIVE_AUDIO_2_5,  # its name on Vertex AI
     "gemini-live-2.5-flash-preview-native-audio": _NATIVE_AUDIO_2_5,
     OFFLINE_DEMO: replace(_UNKNOWN, known=True),  # for trying settings out on the local emulator
 }
@@ -168,14 +168,14 @@ _VERSION = re.compile(r"(?:[-@](?:preview|latest|exp|stable|\d+))+$")
 
 
 def rules_of(model: str) -> ModelRules:
-    """Look a model up.
+    """Look up the rules of a model.
 
     Args:
-        model: its name; a path before it (``models/``, ``publishers/google/models/``) and a version or date after
-            it (``-preview-12-2025``, ``-001``) make no difference.
+        model: the model's name; a path before it (``models/``, ``publishers/google/models/``) and a version or date
+            after it (``-preview-12-2025``, ``-001``) are ignored.
 
     Returns:
-        Its rules; permissive ones with ``known=False`` if it is not in the table.
+        Its rules, or permissive ones with ``known=False`` if it is not in the table.
     """
     return MODELS.get(_VERSION.sub("", model.rpartition("/")[2].lower()), _UNKNOWN)
 
@@ -185,7 +185,7 @@ THINKING_ANSWER_S = 12.0
 
 
 def answer_timeout_s(settings: Settings) -> float:
-    """Return how long an answer may take: as set, otherwise longer if the model thinks first."""
+    """Return how long an answer may take: as set; the default is longer if the model thinks first."""
     chosen = "answer_timeout_s" in settings.model_fields_set
     return settings.answer_timeout_s if chosen or not _thinks(settings) else THINKING_ANSWER_S
 
@@ -199,7 +199,7 @@ def _thinks(settings: Settings) -> bool:
 
 
 def ignores_speech(settings: Settings) -> bool:
-    """Tell whether the model may stay silent when speech is not meant for it."""
+    """Return whether the model may stay silent when speech is not meant for it."""
     allowed = rules_of(settings.model).proactive_audio
     return allowed == "always" or (allowed == "allowed" and bool(settings.proactive_audio))
 
@@ -207,8 +207,8 @@ def ignores_speech(settings: Settings) -> bool:
 def rules_in_force(settings: Settings, *, offline: bool) -> tuple[str, ModelRules]:
     """Return the name and the rules that the settings must obey.
 
-    Without credentials the local emulator answers, and everything that it can do is allowed; if a model was named
-    all the same, its rules are tried out.
+    Without credentials the local emulator answers, and everything that it can do is allowed. If a model is named
+    nevertheless, that model's rules apply, so that they can be tried out.
     """
     if offline and "model" not in settings.model_fields_set:
         return "the offline demo", MODELS[OFFLINE_DEMO]
@@ -220,7 +220,7 @@ def check_model(settings: Settings, *, offline: bool = False) -> None:
 
     Args:
         settings: the service's settings.
-        offline: the local emulator answers; see `rules_in_force`.
+        offline: whether the local emulator answers, see `rules_in_force`.
 
     Raises:
         ConfigError: the model would refuse the session or ignore a setting; it names each setting and its source.
@@ -248,8 +248,8 @@ def check_tools(settings: Settings, tools: Iterable[DeclaredTool], *, offline: b
 
     Args:
         settings: the service's settings.
-        tools: what will be declared.
-        offline: the local emulator answers; see `rules_in_force`.
+        tools: the tools that will be declared.
+        offline: whether the local emulator answers, see `rules_in_force`.
 
     Raises:
         ConfigError: the model would refuse a tool or ignore part of it; it names each tool and the model.
@@ -269,7 +269,7 @@ def doubts(settings: Settings, *, offline: bool = False) -> list[str]:
 
     Args:
         settings: the service's settings, after `check_model`.
-        offline: the local emulator answers; what only it can do is mentioned.
+        offline: whether the local emulator answers; what only it supports is then mentioned.
     """
     found = [
         f"{settings.stated(name)}: the offline demo takes it, but {settings.model} {reason}"
@@ -309,7 +309,7 @@ def _language_doubts(settings: Settings) -> Iterator[str]:
 
 
 def _version_doubts(settings: Settings) -> Iterator[str]:
-    """Name what the Gemini API takes only in v1alpha; in other versions it refuses or ignores it."""
+    """Yield a doubt for each setting that the Gemini API refuses or ignores in versions other than v1alpha."""
     if settings.api_version == "v1alpha" or settings.at_vertex or settings.model == OFFLINE_DEMO:
         return
     rules = rules_of(settings.model)
@@ -325,7 +325,7 @@ def _version_doubts(settings: Settings) -> Iterator[str]:
 
 
 def _refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[str, str]]:
-    """Yield the settings that the model does not take, and why."""
+    """Yield the settings that the model does not accept, and why."""
     if not settings.audio_output and "TEXT" not in rules.modalities:
         yield "audio_output", "can only speak; its transcript comes as text in any case"
     yield from _thinking_refusals(settings, rules)
@@ -353,7 +353,7 @@ def _thinking_refusals(settings: Settings, rules: ModelRules) -> Iterator[tuple[
 
 
 def _tool_refusals(tool: DeclaredTool, rules: ModelRules) -> Iterator[tuple[str, str]]:
-    """Yield what the model does not take of a tool, and why."""
+    """Yield the parts of a tool's declaration that the model does not accept, and why."""
     if tool.behavior == "NON_BLOCKING" and not rules.non_blocking:
         yield "behavior", "waits for every tool; leave it unset"
     if tool.behavior == "BLOCKING" and not rules.blocking:

@@ -1,4 +1,4 @@
-"""What the link to the model tells the call, and what it asks of it. Pure."""
+"""The interface through which the link to the model reports to the call and queries it. Pure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class LinkPorts:
     Attributes:
         on_ready: called once the first session is set up.
         on_fact: called with each fact, in order.
-        on_picture: called with each picture once it was sent.
+        on_picture: called with each picture once it has been sent.
         on_ending: called with the seconds after which the server will close the session.
-        on_ended: called when a session ended, with the loss (None if it was left on purpose) and the tool results
-            that can no longer be sent.
-        on_replaced: called once the next session is ready, with how many turns of the history it is told.
-        on_forgotten: called when a resumed session knows nothing of what was said; a fresh one will be told.
+        on_ended: called when a session has ended, with the loss (None if it was left on purpose) and the tool
+            results that can no longer be sent.
+        on_replaced: called once the next session is ready, with the number of turns of history that it is told.
+        on_forgotten: called when a resumed session has lost what was said; a fresh session will be told it.
         history: returns the turns so far, oldest first; with True only those up to the model's last complete turn.
-        is_quiet: says whether nobody speaks and no tool call is open.
-        on_refused: called with what the server refused twice, and its words; it is not sent again.
+        is_quiet: returns whether nobody is speaking and no tool call is open.
+        on_refused: called with the kind of input that the server refuses, which is not sent again, and the reason.
     """
 
     on_ready: Callable[[], None]
@@ -54,4 +54,4 @@ NOBODY = LinkPorts(
     history=lambda _complete_only: (),
     is_quiet=lambda: True,
 )
-"""The ports of a call that is over."""
+"""The ports that replace those of a call that is over; they do nothing."""

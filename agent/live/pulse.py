@@ -1,8 +1,8 @@
-"""When anything at all came from the Live server: a message, a pong, or a piece of either.
+"""Records when anything came from the Live server: a message, a pong, or a part of either.
 
-The SDK hands on only messages. The rest is read where websockets lets a client be customised: by the option
-``create_connection``, which makes connections of our own class. A connection learns from the context in which it is
-made which session it is for.
+The SDK passes on only messages. The rest is seen through an option of websockets, ``create_connection``, with which
+connections are made from our own class. A connection finds the pulse that it reports to in the context variables of
+the task that makes it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class Pulse:
 
     def __init__(self, clock: Clock) -> None:
         self.felt_at = 0.0
-        "When something came last; 0 before anything came."
+        "When something last came; 0 before anything came."
         self.slowest_pong_s = 0.0
-        "The longest that the server took to answer a ping."
+        "The longest time that the server took to answer a ping."
         self.clock = clock
 
     def watch(self) -> None:
-        """Feel the connections that the running task makes from now on."""
+        """Watch the connections that the running task makes from now on."""
         _PULSE.set(self)
 
 
 class WatchedConnection(ClientConnection):
-    """A connection that tells the pulse of its context when anything comes."""
+    """A connection that reports to the pulse of its context when anything comes."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -49,7 +49,7 @@ class WatchedConnection(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        # These are methods of the transport, which may hold this connection: they would keep each other's buffers.
+        # These are methods of the transport, which may refer to this connection: a cycle would keep their buffers.
         self.recv_messages.pause = self.recv_messages.resume = _nothing_to_pause
 
     def data_received(self, data: bytes) -> None:

@@ -1,14 +1,15 @@
-"""What the Live server refuses, deduced from what was sent before it closed with 1007. Pure.
+"""Deduces what the Live server refuses from what was sent before it closed with 1007. Pure.
 
 Rules:
-  1. A close with 1007 (invalid payload) makes everything a suspect that was sent since the last completed turn,
-     because the server names nothing. Sound is no suspect: nothing in it can be invalid.
-  2. What was also sent to a second session that ended in the same way is refused, and is not sent to a third one.
-     If several suspects were sent, the last is to blame; so a pause follows each, in which the server can close.
+  1. After a close with 1007 (invalid payload), everything that was sent since the last completed turn is a suspect,
+     because the server does not say what it refused. Sound is never a suspect: nothing in it can be invalid.
+  2. A suspect that was also sent to a second session that ended in the same way counts as refused, and is not sent
+     to a third. If several were sent, the last is to blame; so after each there is a pause in which the server can
+     close.
   3. The same words are the same suspect, whether they are typed, noted, or part of the history that a fresh session
-     is told; so is the same result of a tool, whichever call it answers.
-  4. The history is sent as one message. While it contains suspects it is sent in parts, or all of it would be
-     refused together.
+     is told. The same result of a tool is the same suspect, whichever call it answers.
+  4. The history is usually sent as one message. While it contains suspects it is sent in parts, because otherwise
+     all of it would be refused together.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import Any, TypeVar
 
 from agent.live.uplink import AgentChange, Note, ToolResult, TypedText
 
-PAUSE_S = 0.4  # rule 2: longer than it takes a message to arrive and the close to come back
-CROSSING_S = 0.2  # a turn's end that comes sooner after a message says nothing about it
+PAUSE_S = 0.4  # rule 2: longer than a message takes to arrive and the close to come back
+CROSSING_S = 0.2  # a turn's end that comes sooner after a message does not show that it was accepted
 HISTORY_PARTS = 8  # rule 4
 MAX_SENT = 256
 MAX_SENT_PICTURE_BYTES = 16 << 20
@@ -45,25 +46,25 @@ Content = Message | Told
 
 
 class Refusals:
-    """Find out, over the consecutive sessions of one call, what cannot be sent."""
+    """Finds out, over the consecutive sessions of one call, what cannot be sent."""
 
     def __init__(self) -> None:
-        self._sent: deque[tuple[float, tuple[Content, ...]]] = deque(maxlen=MAX_SENT)  # since the last turn
+        self._sent: deque[tuple[float, tuple[Content, ...]]] = deque(maxlen=MAX_SENT)  # since the last turn's end
         self._suspects: dict[Key, None] = {}
         self._refused: dict[Key, None] = {}
 
     def session_began(self) -> None:
-        """Note that nothing was sent to the session that begins now."""
+        """Note that a new session begins, to which nothing has been sent yet."""
         self._sent.clear()
 
     def sent(self, contents: Sequence[Content], now: float) -> None:
-        """Note what goes out in one message."""
+        """Note the contents of a message that is sent now."""
         self._sent.append((now, tuple(contents)))
         while len(self._sent) > 1 and sum(_picture_bytes(each) for _, each in self._sent) > MAX_SENT_PICTURE_BYTES:
             self._sent.popleft()
 
     def turn_completed(self, now: float) -> None:
-        """Note that the server went on: it took what was sent before."""
+        """Note that the server completed a turn and so has accepted what was sent before."""
         while self._sent and now - self._sent[0][0] >= CROSSING_S:
             contents = self._sent.popleft()[1]
             for content in contents if self._suspects else ():
@@ -73,7 +74,7 @@ class Refusals:
         """Note that the server has closed the session with 1007.
 
         Returns:
-            What is refused by rule 2 and must not be sent again; empty if that is not known yet.
+            What is refused (rule 2) and must not be sent again; empty if that is not known yet.
         """
         for _at, contents in reversed(self._sent):
             refused = tuple(content for content in contents if _key(content) in self._suspects)
@@ -87,11 +88,11 @@ class Refusals:
         return ()
 
     def is_suspect(self, contents: Sequence[Content]) -> bool:
-        """Tell whether a pause must follow (rule 2): one of these is a suspect, and there are others."""
+        """Return whether a pause must follow (rule 2): one of these is a suspect and not the only one."""
         return len(self._suspects) > 1 and any(_key(content) in self._suspects for content in contents)
 
     def is_refused(self, content: Content) -> bool:
-        """Tell whether this must not be sent."""
+        """Return whether this must not be sent."""
         return bool(self._refused) and _key(content) in self._refused
 
     def refuse(self, content: Content) -> None:
@@ -100,17 +101,17 @@ class Refusals:
         _add(self._refused, _key(content))
 
     def admit(self, message: Message) -> Message | None:
-        """Return what to send: of a refused tool result an error, of anything else that is refused None."""
+        """Return what to send: an error in place of a refused tool result, None for any other refused message."""
         if isinstance(message, AgentChange) or not self.is_refused(message):
             return message
         return replace(message, response=REFUSED_RESPONSE, pictures=()) if isinstance(message, ToolResult) else None
 
     def in_parts(self, history: Sequence[T], contents: Sequence[Content]) -> list[Sequence[T]]:
-        """Split a history by rule 4.
+        """Split a history into the parts that are sent (rule 4).
 
         Args:
             history: the turns.
-            contents: the same turns, as they were noted.
+            contents: the same turns as contents for `sent`.
         """
         parts = HISTORY_PARTS if self.is_suspect(contents) else 1
         size = max(1, -(-len(history) // parts))
@@ -118,7 +119,7 @@ class Refusals:
 
 
 def _key(content: Content) -> Key:
-    """Return what is equal for the same suspect (rule 3); all changes of the agent are one suspect."""
+    """Return a key that is equal for the same suspect (rule 3); all changes of the agent are one suspect."""
     match content:
         case Note(result=ToolResult() as result):
             return _key(result)

@@ -1,20 +1,20 @@
-"""What was sent lately, so that the next session can be sent what it does not know. Pure.
+"""Remembers what was sent lately, so that the next session can be sent what it does not know. Pure.
 
 A handle stands for the moment at which it was issued. What was sent later is unknown to the session that is resumed
 from it, and is sent again, in order.
 
-A message and the handle may cross on the way: what left just before the handle came may or may not be part of it.
-Speech and texts of that time are sent again, because it is better to hear a word twice than not at all; silence is
-sent again only if it probably crossed. How long a message takes is estimated from the fastest connect, which takes
-four or five round trips and the server's own work. A handle is `exact` if nothing can have crossed it.
+A message and the handle may cross on the way: the handle may or may not cover what left just before it came. Speech
+and texts of that time are sent again, because it is better to hear a word twice than not at all; silence is sent
+again only if it probably crossed. How long a message takes is estimated from the fastest connect, which takes four
+or five round trips and the server's own work. A handle is `exact` if nothing can have crossed it.
 
-Speech is kept until a handle comes that knows it, and none does while a tool runs. Silence is kept only while there
-is little to keep, for the pauses between words. What exceeds the bounds is forgotten.
+Speech is kept until a handle covers it, and none does while a tool runs. Silence is kept only while there is little
+to keep, for the pauses between words. What exceeds the bounds is forgotten.
 
 Only the newest nudge is kept: a session is nudged once.
 
-No session knows of an activity that was started in another one. So if an activity is open at the point from which
-things are sent again, its start comes first, even if it is no longer remembered.
+No session knows of an activity that was started in another one. Therefore, if an activity is open at the point from
+which things are sent again, its start comes first, even if it is no longer remembered.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from agent.live.uplink import (
 from agent.picture import Shown
 
 MAX_SPEECH_S = 30.0
-MAX_WITH_SILENCE_S = 5.0  # of speech and silence together: beyond it, silence is forgotten
+MAX_WITH_SILENCE_S = 5.0  # speech and silence together; beyond this, silence is forgotten
 MAX_OTHERS = 64
-MAX_PICTURE_BYTES = 16 << 20  # of pictures that belong to texts
-MAY_CROSS_S = (0.01, 0.2)  # bounds: a message younger than half a connect may have crossed the handle
-PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds: one younger than an eighth of a connect probably has
+MAX_PICTURE_BYTES = 16 << 20  # all pictures that belong to texts
+MAY_CROSS_S = (0.01, 0.2)  # bounds of half a connect: a message younger than that may have crossed the handle
+PROBABLY_CROSSED_S = (0.001, 0.05)  # bounds of an eighth of a connect: a younger message probably has
 
 
 @dataclass(eq=False, slots=True)
@@ -51,9 +51,9 @@ class Sent:
     """An item that was sent.
 
     Attributes:
-        number: counts up.
+        number: the item's number, in order of sending.
         item: what was sent.
-        at: when, by the monotonic clock; infinite while it waits to be sent again.
+        at: when it was sent, in monotonic seconds; infinite while it waits to be sent again.
     """
 
     number: int
@@ -62,17 +62,17 @@ class Sent:
 
 
 class ReplayRing:
-    """Keep what was said, and the texts and marks in between, for as long as they may have to be sent again."""
+    """Keeps speech, and the texts and marks in between, for as long as they may have to be sent again."""
 
     def __init__(self) -> None:
         self.exact = False
-        "The newest handle stands for exactly what was sent before it."
+        "True if the newest handle covers exactly what was sent before it."
         self.answered = False
-        "The model has given a whole answer that the newest handle does not know of."
+        "True if the model has given a whole answer that the newest handle does not cover."
         self._connect_s = math.inf
         self._may_cross_s, self._probably_s = MAY_CROSS_S[1], PROBABLY_CROSSED_S[1]
         self._words: deque[Sent] = deque()  # speech, texts and marks
-        self._silence: deque[Sent] = deque()  # separate, so that the oldest is found at once
+        self._silence: deque[Sent] = deque()  # kept apart, so that the oldest is found at once
         self._was_open = False  # an activity was open before the oldest item
         self._number = 0
         self._speech_bytes = 0
@@ -81,7 +81,7 @@ class ReplayRing:
         self._picture_bytes = 0
         self._forgotten = 0  # number of the newest item that was forgotten
         self._forgotten_at = -math.inf  # when it was sent
-        self._word_forgotten = 0  # number of the newest that was forgotten and was not silence
+        self._word_forgotten = 0  # number of the newest forgotten item that was not silence
         self._handle_mark = 0
         self._turn_mark = 0
 
@@ -92,9 +92,9 @@ class ReplayRing:
         self._probably_s = min(max(self._connect_s / 8, PROBABLY_CROSSED_S[0]), PROBABLY_CROSSED_S[1])
 
     def sent(self, item: Item, now: float) -> None:
-        """Note an item that goes out now.
+        """Note an item that is sent now.
 
-        Pictures and tool results are never sent again; nor is a change of the agent, which is part of the next
+        Pictures and tool results are never sent again. Nor is a change of the agent, because it is part of the next
         session's set-up.
         """
         if isinstance(item, Shown | ToolResult | AgentChange):
@@ -104,7 +104,7 @@ class ReplayRing:
         self._keep(item, now)
 
     def nudge(self, nudge: Nudge) -> None:
-        """Have the next session nudged, after everything else that it is sent again."""
+        """Have the next session sent this nudge, after everything else that it is sent again."""
         self._forget_nudge()
         self._keep(nudge, math.inf)
 
@@ -132,7 +132,7 @@ class ReplayRing:
         return too_long or self._others > MAX_OTHERS or self._picture_bytes > MAX_PICTURE_BYTES
 
     def _count_other(self, item: Item, by: int) -> None:
-        """Count an item other than audio: ``by`` is 1, or -1 if it is gone."""
+        """Count an item other than audio: ``by`` is 1 if it is added, -1 if it is removed."""
         self._others += by
         if isinstance(item, TypedText | Note):
             self._picture_bytes += by * sum(len(picture.data) for picture in item.pictures)
@@ -142,7 +142,7 @@ class ReplayRing:
         self._forgotten_at = max(self._forgotten_at, min(gone.at, now))
 
     def handle_came(self, now: float) -> None:
-        """Note that a handle arrived: what was sent before is part of it."""
+        """Note that a handle arrived, which covers what was sent before."""
         self._handle_mark = self._number
         self.exact = True
         self.answered = False
@@ -153,12 +153,12 @@ class ReplayRing:
             self.exact = False
             if age_s < self._probably_s or not _is_silence(sent.item):
                 self._handle_mark = sent.number - 1
-        if now - self._forgotten_at < self._may_cross_s:  # a burst after an outage
+        if now - self._forgotten_at < self._may_cross_s:  # after an outage items go out in a burst
             self._handle_mark = min(self._handle_mark, self._forgotten - 1)
         self._trim()
 
     def turn_completed(self) -> None:
-        """Note that a turn is complete: what was sent before is history, except what waits to be sent again."""
+        """Note that a turn is complete: what was sent before is now history, except what waits to be sent again."""
         waiting = next((sent.number for sent in self._in_order() if sent.at == math.inf), self._number + 1)
         self._turn_mark = max(self._turn_mark, waiting - 1)
         self._trim()
@@ -170,17 +170,17 @@ class ReplayRing:
 
     @property
     def covers_handle(self) -> bool:
-        """True if nothing that was sent after the handle is forgotten."""
+        """True if nothing that was sent after the handle has been forgotten."""
         return self._forgotten <= self._handle_mark
 
     @property
     def covers_words(self) -> bool:
-        """True if nothing but silence is forgotten of what was sent after the handle."""
+        """True if nothing but silence has been forgotten of what was sent after the handle."""
         return self._word_forgotten <= self._handle_mark
 
     @property
     def covers_turn(self) -> bool:
-        """True if nothing but silence is forgotten of what was sent after the last complete turn."""
+        """True if nothing but silence has been forgotten of what was sent after the last complete turn."""
         return self._word_forgotten <= self._turn_mark
 
     def since_handle(self) -> list[Sent]:
@@ -205,13 +205,13 @@ class ReplayRing:
     def _since(self, mark: int) -> list[Sent]:
         again = [sent for sent in self._in_order() if sent.number > mark]
         for sent in again:
-            sent.at = math.inf  # until it is sent again, no new handle stands for it
+            sent.at = math.inf  # until it is sent again, no new handle covers it
         if self._open_at(mark):
             again.insert(0, Sent(mark, ActivityMark(starts=True), math.inf))
         return again
 
     def _open_at(self, mark: int) -> bool:
-        """True if an activity is open after the item of that number."""
+        """Return whether an activity is open after the item with this number."""
         is_open = self._was_open
         for sent in self._words:
             if sent.number <= mark and isinstance(sent.item, ActivityMark):
@@ -224,7 +224,7 @@ class ReplayRing:
         self._words = kept
 
     def _trim(self) -> None:
-        """Forget what no session will need."""
+        """Forget what no session will need, and what exceeds the bounds."""
         needed = min(self._handle_mark, self._turn_mark)
         while self._words and self._words[0].number <= needed:
             self._pop_word()

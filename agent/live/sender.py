@@ -1,4 +1,4 @@
-"""What the uplink holds, as calls of the SDK."""
+"""Sends the items of the uplink through the SDK."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ NO_PICTURES = "You cannot be shown the pictures of a tool. Say so, and do not gu
 
 
 class Sender:
-    """Send items to one session, in the way that its model wants them.
+    """Sends items to one session, in the form that its model accepts.
 
     Args:
-        session: of the SDK.
+        session: the SDK's session.
         settings: the service's settings.
     """
 
@@ -51,7 +51,7 @@ class Sender:
         Raises:
             ConnectionClosed: the session has ended.
             TypeError: the item does not fit the SDK's types.
-            ValueError: as TypeError.
+            ValueError: the item does not fit the SDK's types.
         """
         session = self._session
         match item:
@@ -61,7 +61,7 @@ class Sender:
                 await session.send_realtime_input(video=_blob(picture))
             case TypedText(text, pictures) | Note(text, pictures=pictures) if pictures:
                 await self._send_pictures(text, pictures, asks=not isinstance(item, Note) or item.wants_reply)
-            case Note(text, wants_reply=False) if self._takes_content:  # realtime text would be answered
+            case Note(text, wants_reply=False) if self._takes_content:  # the model would answer realtime text
                 content = types.Content(role="user", parts=[types.Part(text=text)])
                 await session.send_client_content(turns=content, turn_complete=False)
             case TypedText(text) | Note(text) | Nudge(text):
@@ -84,7 +84,7 @@ class Sender:
 
         Args:
             turns: oldest first.
-            complete: no further turns follow.
+            complete: whether these are the last turns.
         """
         contents: list[types.Content | types.ContentDict] = [
             types.Content(role="user" if said.speaker == "caller" else "model", parts=[types.Part(text=said.text)])
@@ -93,7 +93,7 @@ class Sender:
         await self._session.send_client_content(turns=contents, turn_complete=complete)
 
     async def _send_pictures(self, text: str, pictures: Sequence[Picture], *, asks: bool) -> None:
-        """Send a text about pictures: in one turn if the model takes one, else as if shown and then typed."""
+        """Send a text about pictures: in one turn if the model accepts that, else as if shown and then typed."""
         session = self._session
         if not self._takes_content:
             for picture in pictures:
@@ -110,7 +110,7 @@ def _blob(picture: Picture) -> types.Blob:
 
 
 def _function_response(result: ToolResult, *, takes_pictures: bool) -> types.FunctionResponse:
-    """Return a result for a model that takes pictures with it, or is told that there were some."""
+    """Return a result with its pictures, or, for a model that takes none, with a remark that there were some."""
     response = result.response
     if result.pictures and not takes_pictures:
         logger.warning("the tool %s has pictures for a model that takes none from tools", result.name)

@@ -1,6 +1,6 @@
-"""One Gemini Live session over google-genai's public API: connect, send what is queued, hand on what comes.
+"""One Gemini Live session over google-genai's public API: connects, sends what is queued, passes on what comes.
 
-Tasks: a sender and a receiver, both owned by `LiveSession.run`; they end with it.
+Tasks: a sender and a receiver, both owned by `LiveSession.run`, which ends them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from agent.spoken import Spoken
 
 logger = logging.getLogger(__name__)
 
-SEND_TIMEOUT_S = 6.0  # for one message; it is noticed a quarter later at most
+SEND_TIMEOUT_S = 6.0  # per message; may be noticed up to a quarter later
 MAX_UNREADABLE_IN_A_ROW = 20
 
 LiveClient = genai.Client
@@ -46,10 +46,10 @@ class Opening:
     """How a session begins.
 
     Attributes:
-        handle: what it is resumed from; None for a fresh session.
-        history: what a fresh session is told of the call so far.
+        handle: the handle that it is resumed from; None for a fresh session.
+        history: the turns of the call so far, which a fresh session is told.
         replay: what was sent to an earlier session and is sent again first.
-        within_s: the server must confirm the session sooner, whatever `setup_timeout_s` says.
+        within_s: a limit on the time to confirm the session, in addition to `setup_timeout_s`.
     """
 
     handle: str | None = None
@@ -60,21 +60,21 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class SessionPorts:
-    """Where a session takes what it sends, and whom it tells; none of the functions may block.
+    """What a session is connected to; none of the functions may block.
 
     Attributes:
-        uplink: what waits to be sent.
-        ring: notes what was sent.
+        uplink: the queue of what is to be sent.
+        ring: remembers what was sent.
         on_ready: called once the server has confirmed the set-up.
         on_fact: called with each fact, in order.
-        on_picture: called with each picture once it was sent.
-        on_unreadable: called for each message that the SDK could not parse; it is skipped.
+        on_picture: called with each picture once it has been sent.
+        on_unreadable: called for each message that the SDK could not parse, which is skipped.
         pulse: is told when anything comes.
         clock: monotonic seconds.
-        refusals: notes what may be refused, and says what is not sent.
-        on_unsendable: called with each message that the SDK does not take, and why; it is skipped.
+        refusals: records what the server may refuse, and says what must not be sent.
+        on_unsendable: called with each message that the SDK does not accept, which is skipped, and the reason.
         on_named: called before `on_ready` with the session's id; None if the server gave none.
-        capture: notes what is said on both sides, for a replay; None if nobody wants one.
+        capture: records both directions for a replay; None if no capture was requested.
     """
 
     uplink: Uplink
@@ -95,8 +95,8 @@ class LiveSession:
     """A session from connect to close.
 
     Args:
-        client: from `agent.live.client.live_client`.
-        setup: what it is set up with.
+        client: made by `agent.live.client.live_client`.
+        setup: how the session is set up.
         ports: see `SessionPorts`.
     """
 
@@ -115,7 +115,7 @@ class LiveSession:
         self._leave = Ending("left")
 
     async def run(self, opening: Opening) -> Ending:
-        """Hold the session until it is left, lost, or this is cancelled; then it is closed.
+        """Keep the session up until it is left or lost, or this is cancelled; then close it.
 
         Returns:
             How it ended, or why none began.
@@ -134,7 +134,7 @@ class LiveSession:
             await close(connecting, self._settings.close_timeout_s)
 
     def leave(self, how: How = "left") -> None:
-        """Have `run` close the session and return; ``discarded`` outweighs other reasons."""
+        """Have `run` close the session and return; ``discarded`` overrides other reasons."""
         if self._leave.how != "discarded":
             self._leave = Ending(how)
         self._ended.set()
@@ -160,7 +160,7 @@ class LiveSession:
             self._ended.set()
 
     async def _send(self, session: AsyncSession, opening: Opening) -> Ending | None:
-        """Send what is queued; ends with the connection, and returns None: the receiver learns the reason."""
+        """Send what is queued; return None when the connection ends, because the receiver learns the reason."""
         ports, sender, capture = self._ports, Sender(session, self._settings), self._ports.capture
         try:
             async with _patience(SEND_TIMEOUT_S, ports.clock) as sending:
@@ -177,7 +177,7 @@ class LiveSession:
                     sending.since = ports.clock()
                     if capture is not None:
                         capture.note("sent", item)
-                    ports.ring.sent(item, sending.since)  # before it goes: what is cut off on its way goes again
+                    ports.ring.sent(item, sending.since)  # noted first: an item cut off on its way is sent again
                     await self._send_admitted(sender, item)
                     if item is ports.uplink.question_end:
                         ports.uplink.question_sent(ports.clock())
@@ -189,7 +189,7 @@ class LiveSession:
             return Ending("stalled")
 
     async def _tell_history(self, sender: Sender, history: Sequence[Spoken]) -> None:
-        """Tell a fresh session what was said; with `initial_history_in_client_content` it does not answer to it."""
+        """Tell a fresh session what was said; with `initial_history_in_client_content` it does not answer that."""
         refusals = self._ports.refusals
         for part in refusals.in_parts(history, [Told(said.text) for said in history]):
             told = [Told(said.text) for said in part]
@@ -199,7 +199,7 @@ class LiveSession:
                 await asyncio.sleep(PAUSE_S)
 
     async def _send_admitted(self, sender: Sender, item: Item) -> None:
-        """Send an item, or what is to be sent in its place, and note what the server may refuse of it."""
+        """Send an item, or what replaces it, and note the contents that the server may refuse."""
         if isinstance(item, Audio | Shown | ActivityMark | Nudge):
             await sender.send(item)
             return
@@ -216,7 +216,7 @@ class LiveSession:
             await asyncio.sleep(PAUSE_S)
 
     async def _receive(self, session: AsyncSession) -> Ending:
-        """Hand on each message's facts over all interactions; `AsyncSession.receive` ends with each one."""
+        """Pass on the facts of all messages, over all turns: `AsyncSession.receive` ends with each turn."""
         unreadable_in_a_row, capture = 0, self._ports.capture
         while True:
             stream = session.receive()
@@ -235,7 +235,7 @@ class LiveSession:
                     self._note("lost", None, "")
                     return Ending("dropped", reason=brief(error))
                 except UNREADABLE as error:
-                    # A message that this SDK does not know; the socket is fine and the next one is read.
+                    # This SDK does not know the message; the socket is still usable, so read the next one.
                     self._note("unreadable")
                     self._ports.on_unreadable()
                     unreadable_in_a_row += 1
@@ -253,11 +253,11 @@ class LiveSession:
 
 
 async def try_session(client: LiveClient, settings: Settings) -> None:
-    """Set up a session and close it again.
+    """Set up a session and close it again, to test whether the server accepts it.
 
     Raises:
-        LiveRefused: the server will not have it.
-        LiveLost: it cannot be reached.
+        LiveRefused: the server refused the session.
+        LiveLost: the server could not be reached.
     """
     ports = SessionPorts(
         Uplink(),
@@ -283,12 +283,12 @@ class _Effort:
 
 @asynccontextmanager
 async def _patience(limit_s: float, clock: Clock) -> AsyncIterator[_Effort]:
-    """Raise TimeoutError once a single effort inside takes longer than ``limit_s``, or a quarter more.
+    """Raise TimeoutError if a single effort inside takes longer than ``limit_s``, at the latest a quarter later.
 
-    One timer looks after all messages: a timeout for each costs a sixth of what sending it does.
+    One timer serves all messages: a timeout per message would cost a sixth of the time of sending it.
 
     Yields:
-        Where each effort notes its beginning, monotonic seconds, and None after its end.
+        The effort, in which the sender notes when it begins (monotonic seconds), and None once it has ended.
     """
     effort = _Effort()
     async with asyncio.timeout(None) as deadline:
@@ -301,9 +301,10 @@ async def _patience(limit_s: float, clock: Clock) -> AsyncIterator[_Effort]:
 
 
 def _look(effort: _Effort, deadline: asyncio.Timeout, limit_s: float, clock: Clock) -> None:
-    """End an effort that takes too long, or look again later.
+    """End an effort that takes too long, or check again later.
 
-    This is no closure: a closure would hold itself, and with it the task and all the memory of the connection.
+    This is not a closure, because a closure would refer to itself and so keep the task and all of the connection's
+    memory alive.
     """
     loop = asyncio.get_running_loop()
     if effort.since is not None and clock() - effort.since > limit_s:

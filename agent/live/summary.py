@@ -1,4 +1,4 @@
-"""Ask a model about a call that is over: one request of the SDK's, JSON that follows a schema, with retries."""
+"""Asks a model about a call that is over: a single SDK request for JSON that follows a schema, with retries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent.summary import SummaryFailure
 ATTEMPTS = 4
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 20.0
-MAX_OUTPUT_TOKENS = 16_384  # thoughts are among them
+MAX_OUTPUT_TOKENS = 16_384  # including thoughts
 PASSING = (408, 429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may succeed."""
 UNREACHABLE = (aiohttp.ClientError, OSError, GoogleAuthError)
@@ -35,13 +35,13 @@ INSTRUCTION = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of asking.
+    """The result of asking.
 
     Attributes:
-        text: what the model wrote; None if there is nothing to read.
-        reason: why not; None if there is a text.
-        detail: the same in one sentence, without any word of the call.
-        usage: what the answer took; None if the server did not say.
+        text: what the model wrote; None if there is no usable text.
+        reason: why there is none; None if there is a text.
+        detail: the reason in one sentence, without any words from the call.
+        usage: the tokens that the answer took; None if the server did not report them.
     """
 
     text: str | None = field(repr=False)
@@ -56,11 +56,11 @@ async def ask(
     """Have a model report on a call.
 
     Args:
-        client: from `agent.live.client.live_client`.
-        model: which one.
-        said: the call, as it was heard.
-        schema: JSON schema of the answer.
-        deadline_s: for everything, retries and pauses too.
+        client: made by `agent.live.client.live_client`.
+        model: the model to ask.
+        said: the transcript of what was heard.
+        schema: the JSON schema of the answer.
+        deadline_s: the time limit in seconds, including retries and pauses.
     """
     turns = json.dumps([{"speaker": turn.speaker, "text": turn.text} for turn in said], ensure_ascii=False)
     try:
@@ -105,7 +105,7 @@ def _config(schema: Mapping[str, Any], *, vertex: bool) -> types.GenerateContent
 
 
 def _read(response: types.GenerateContentResponse) -> Answer:
-    """Read an answer: only one that the model ended by itself has a text."""
+    """Read a response; only one that the model itself completed counts as text."""
     usage = _usage(response.usage_metadata)
     blocked = response.prompt_feedback and response.prompt_feedback.block_reason
     if blocked:
@@ -136,7 +136,7 @@ def _usage(told: types.GenerateContentResponseUsageMetadata | None) -> Usage | N
 
 
 def wanted_pause_s(details: Any) -> float:
-    """Return how long the server wants the client to wait, by ``google.rpc.RetryInfo``; 0 if it does not say."""
+    """Return how many seconds ``google.rpc.RetryInfo`` asks the client to wait; 0 if the server does not say."""
     error = details.get("error") if isinstance(details, dict) else None
     told = error.get("details") if isinstance(error, dict) else None
     infos = [each for each in (told if isinstance(told, list) else ()) if isinstance(each, dict)]
@@ -145,7 +145,7 @@ def wanted_pause_s(details: Any) -> float:
 
 
 def _seconds(duration: str) -> float:
-    """Read a protobuf duration such as ``3.5s``; 0 if it is none."""
+    """Read a protobuf duration such as ``3.5s``; return 0 if it is not valid."""
     try:
         seconds = float(duration.removesuffix("s"))
     except ValueError:

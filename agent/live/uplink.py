@@ -1,9 +1,9 @@
-"""What waits to be sent to the Live server: the only queue between the caller and the model.
+"""Queues what is to be sent to the Live server; this is the only queue between the caller and the model.
 
 Audio is bounded to about a second; the oldest is dropped and counted, because old speech is worth less than new.
-While there is no session, the bound is 30 s instead: the caller goes on talking during an outage, and nothing of
-that may be lost. Texts, tool results and activity marks keep their place among the audio and are never dropped.
-Only the newest picture of each source waits; it goes out when nothing else does.
+While there is no session, the bound is 30 s instead: callers keep talking during an outage, and none of that may be
+lost. Texts, tool results and activity marks keep their place among the audio and are never dropped. Only the newest
+picture of each source is queued; it is sent when nothing else is waiting.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from agent.picture import Picture, Shown
 BYTES_PER_S = 16_000 * 2  # 16 kHz, 16 bits
 MAX_QUEUED_BYTES = BYTES_PER_S  # 1 s
 MAX_HELD_BYTES = 30 * BYTES_PER_S  # while there is no session
-MAX_QUEUED_PICTURE_BYTES = 16 << 20  # of pictures that belong to texts
-MAX_QUEUED_OTHERS = 1024  # many, because a storm of tool calls in one message is answered at once
+MAX_QUEUED_PICTURE_BYTES = 16 << 20  # all pictures that belong to texts
+MAX_QUEUED_OTHERS = 1024  # large, because many tool calls in one message are answered at once
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A chunk of the caller's voice: little-endian 16-bit mono 16 kHz; without ``speech`` nobody speaks in it."""
+    """A chunk of the caller's audio: little-endian 16-bit mono 16 kHz; ``speech`` tells whether anybody speaks."""
 
     pcm_bytes: bytes = field(repr=False)
     speech: bool = True
@@ -34,7 +34,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class TypedText:
-    """A text of the caller, and the pictures that it is about."""
+    """A text that the caller typed, and the pictures that it is about."""
 
     text: str = field(repr=False)
     pictures: tuple[Picture, ...] = field(default=(), repr=False)
@@ -49,8 +49,8 @@ class ToolResult:
         name: the tool's name.
         response: what the model is told.
         scheduling: WHEN_IDLE, INTERRUPT or SILENT; None leaves it to the model.
-        will_continue: it is progress; the answer follows.
-        pictures: what the model is shown with it.
+        will_continue: whether this is progress and the answer is still to come.
+        pictures: the pictures that the model is shown with it.
     """
 
     call_id: str
@@ -63,13 +63,13 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that the model must know and that nobody said.
+    """Something that the model must know although nobody said it.
 
     Attributes:
-        text: says itself that nobody said it.
-        wants_reply: the model is to speak now.
-        result: the tool's result that the note tells; None for another note.
-        pictures: what it is about.
+        text: the text, which itself states that nobody said it.
+        wants_reply: whether the model is to speak now.
+        result: the tool's result that the note contains; None for any other note.
+        pictures: the pictures that it is about.
     """
 
     text: str = field(repr=False)
@@ -80,14 +80,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """A reminder that the caller waits for an answer; a newer one replaces one that still waits."""
+    """A reminder that the caller is waiting for an answer; it replaces an older one that is still queued."""
 
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityMark:
-    """The caller's turn starts here, or ends; for a Live server whose own detector is off."""
+    """The start or end of the caller's turn, for a Live server whose own detector is off."""
 
     starts: bool
 
@@ -97,8 +97,8 @@ class AgentChange:
     """New instructions or tools for the agent.
 
     Attributes:
-        instructions: what it is told to be; None leaves that as it is.
-        declarations: all of its tools; None leaves them as they are.
+        instructions: its new instructions; None leaves them unchanged.
+        declarations: all of its tools; None leaves them unchanged.
     """
 
     instructions: str | None = field(repr=False)
@@ -113,11 +113,11 @@ class Uplink:
 
     def __init__(self) -> None:
         self.dropped_bytes = 0
-        "Audio that was dropped because it waited too long."
+        "Bytes of audio that were dropped because too much was queued."
         self.replaced_pictures = 0
-        "Pictures that were not sent because a newer one of their source came first."
+        "Pictures that were not sent because a newer one from the same source came first."
         self.question_end: Item | None = None
-        "The last item of what the caller said or typed, as far as that is known, until it is sent."
+        "The last known item of what the caller said or typed; None once it is sent."
         self._question_sent_at: float | None = None
         self._items: deque[Audio | TypedText | Note | Nudge | ToolResult | ActivityMark | AgentChange] = deque()
         self._pictures: dict[str, Shown] = {}  # by source
@@ -128,10 +128,10 @@ class Uplink:
         self._filled = asyncio.Event()
 
     def put(self, item: Item) -> None:
-        """Queue an item; audio beyond the bound pushes out the oldest, and a picture the older one of its source.
+        """Queue an item; audio beyond the bound displaces the oldest, a picture displaces the last of its source.
 
         Raises:
-            LiveLost: far too much other than audio waits: the server has stopped reading.
+            LiveLost: far too much besides audio is queued: the server has stopped reading.
         """
         if isinstance(item, Shown):
             self.replaced_pictures += self._pictures.pop(item.source, None) is not None
@@ -152,10 +152,10 @@ class Uplink:
         self._filled.set()
 
     def put_question(self, item: Item) -> None:
-        """Queue an item like `put`, with which the caller's question may be complete.
+        """Queue an item that may complete the caller's question; otherwise like `put`.
 
         Raises:
-            LiveLost: as `put`.
+            LiveLost: see `put`.
         """
         self.question_end = item
         self.put(item)
@@ -165,7 +165,7 @@ class Uplink:
         self.question_end, self._question_sent_at = None, now
 
     def question_sent_at(self) -> float | None:
-        """Return when the last item of the caller's question was sent; None if it was not."""
+        """Return when the last item of the caller's question was sent; None if it has not been."""
         return self._question_sent_at if self.question_end is None else None
 
     async def get(self) -> Item:
@@ -189,24 +189,24 @@ class Uplink:
         self._bound_bytes = MAX_HELD_BYTES
 
     def release(self) -> None:
-        """Return to the usual bound once all audio that waits has gone out, because there is a session."""
+        """Return to the usual bound once all queued audio has been sent, because there is a session."""
         self._held = False
         self._narrow()
 
     def take_tool_results(self) -> list[ToolResult]:
-        """Take out the tool results that wait: only the session that has ended knew their ids."""
+        """Remove and return the queued tool results: only the session that has ended knew their ids."""
         results = [item for item in self._items if isinstance(item, ToolResult)]
         self._items = deque(item for item in self._items if not isinstance(item, ToolResult))
         self._others -= len(results)
         return results
 
     def _picture_bytes(self, further: TypedText) -> int:
-        """Return how many bytes of pictures would wait with a further text; counted anew, because that is rare."""
+        """Return the bytes of pictures queued with a further text; counted each time, because that is rare."""
         texts = (further, *(item for item in self._items if isinstance(item, TypedText)))
         return sum(len(picture.data) for text in texts for picture in text.pictures)
 
     def drop_nudge(self) -> None:
-        """Take out the nudge that waits, if there is one."""
+        """Remove the queued nudge, if there is one."""
         before = len(self._items)
         self._items = deque(item for item in self._items if not isinstance(item, Nudge))
         self._others -= before - len(self._items)

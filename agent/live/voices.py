@@ -39,7 +39,7 @@ VOICES = {
     "Sadaltager": "knowledgeable",
     "Sulafat": "warm",
 }
-"The character of each, by name."
+"Google's description of each voice, by name."
 
 
 def voice_meant(name: str) -> str | None:

@@ -1,8 +1,8 @@
-"""The Live server's messages as plain facts, in the order in which to act on them. Pure.
+"""Reads the Live server's messages as plain facts, in the order in which to act on them. Pure.
 
 One message may carry several: ``interrupted`` comes first, because audio in the same message belongs to the
-generation that was cut off, and the turn's end comes last, after what the turn cost. All parts of a message are
-read. What changes nothing in the call, and is only told, is an event already (`Told`).
+generation that was cut off, and the turn's end comes last, after the usage of the turn. All parts of a message are
+read. Facts that change nothing in the call and are only told to observers are events already (`Told`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from agent.events import AgentThought, CodeRan, CodeWritten, Source, SourcesFoun
 from agent.picture import Picture
 from agent.unicode import valid_json, valid_text
 
-DEFAULT_RATE_HZ = 24_000  # of the model's audio if the mime type names no rate
+DEFAULT_RATE_HZ = 24_000  # for audio from the model whose MIME type names no rate
 UNKNOWN_MODALITY = "UNKNOWN"  # for tokens that the server counts but does not break down
-MAX_TOKENS = 2**31 - 1  # of one count
-MAX_SOURCES = 32  # of one answer
+MAX_TOKENS = 2**31 - 1  # per count
+MAX_SOURCES = 32  # per answer
 MAX_TITLE_CHARS = 200
 MAX_URI_CHARS = 2000
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
@@ -32,7 +32,7 @@ _SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Audio of the model: little-endian 16-bit mono."""
+    """Audio from the model: little-endian 16-bit mono."""
 
     pcm_bytes: bytes = field(repr=False)
     rate_hz: int
@@ -40,14 +40,14 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of the model, in TEXT modality."""
+    """Text from the model, in TEXT modality."""
 
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class InputTranscript:
-    """Words of the caller; ``words`` only if their times were asked for."""
+    """A transcript of the caller's words; ``words`` is filled only if word times were requested."""
 
     text: str = field(repr=False)
     finished: bool
@@ -56,7 +56,7 @@ class InputTranscript:
 
 @dataclass(frozen=True, slots=True)
 class OutputTranscript:
-    """Words of the agent's voice."""
+    """A transcript of the agent's voice."""
 
     text: str = field(repr=False)
     finished: bool
@@ -69,12 +69,12 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class GenerationComplete:
-    """The whole generation was sent."""
+    """The whole generation has been sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnComplete:
-    """The model waits for the caller."""
+    """The model's turn is complete, and it waits for the caller."""
 
     reason: str | None
 
@@ -104,7 +104,7 @@ class GoAway:
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """The session can be resumed from here with the handle; None while it cannot."""
+    """The session can be resumed from here with the handle; a handle of None says that it cannot now."""
 
     handle: str | None = field(repr=False)
 
@@ -113,29 +113,30 @@ class Resumable:
 class Usage:
     """The tokens that the server bills for one inference: a turn, or the part of it that ended with a tool call.
 
-    Counts are per inference and not a running total of the session, although ``prompt`` grows from turn to turn:
-    it is the whole context, old turns included, and all of it is billed anew each time (Google's best practices
-    for the Live API, on billing). So a call costs the sum over all usage that came, with whatever message;
-    operators who compared the three possible readings with their bills found that only this one agrees.
+    Counts are per inference and not a running total of the session. ``prompt`` nevertheless grows from turn to
+    turn: it is the whole context, including old turns, and all of it is billed again each time (Google's best
+    practices for the Live API, on billing). A call therefore costs the sum over all usage reports, whichever
+    messages they came with; operators who compared the three possible readings with their bills found that only
+    this one agrees.
 
-    Modalities are the server's words (``TEXT``, ``AUDIO``, ``IMAGE``, ``VIDEO``). The server's breakdown may be
+    Modalities have the server's names (``TEXT``, ``AUDIO``, ``IMAGE``, ``VIDEO``). The server's breakdown may be
     missing, and Google's breakdown of the prompt lacks some tens of tokens: what is only in the sum is ``UNKNOWN``.
     """
 
     prompt: Mapping[str, int]
     "Tokens of the context, by modality."
     response: Mapping[str, int]
-    "Tokens of the answer, by modality; neither thoughts nor transcripts are among them."
+    "Tokens of the answer, by modality, without thoughts and transcripts."
     thoughts_tokens: int = 0
     "Tokens that the model spent on thinking."
     tool_use_tokens: int = 0
-    "Tokens of the server's own tools' prompts."
+    "Tokens of the prompts for the server's own tools."
     total_tokens: int = 0
     "The server's sum, which sometimes leaves the thoughts out; nothing is calculated from it."
 
 
 Told = AgentThought | SourcesFound | CodeWritten | CodeRan
-"""What changes nothing in the call, and is only told."""
+"""Facts that change nothing in the call and are only told to observers."""
 
 Fact = (
     Speech
@@ -156,7 +157,7 @@ Fact = (
 
 
 def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
-    """Read one message; what this service has no use for is skipped."""
+    """Yield the facts in one message; what this service has no use for is skipped."""
     content = message.server_content
     if content is not None:
         yield from _content_facts(content)
@@ -215,7 +216,7 @@ def _part_facts(part: types.Part) -> Iterator[Fact]:
 
 
 def _sources(grounding: types.GroundingMetadata) -> Iterator[SourcesFound]:
-    """Yield what was found: each address once, and none that a browser should not open."""
+    """Yield the sources that were found: each address once, and none that a browser should not open."""
     titles: dict[str, str] = {}
     for chunk in grounding.grounding_chunks or ():
         uri = (chunk.web.uri or "") if chunk.web is not None else ""
@@ -254,7 +255,7 @@ def _usage(usage: types.UsageMetadata) -> Usage:
 
 
 def by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] | None) -> dict[str, int]:
-    """Return a count by modality; what the breakdown leaves out of the sum is `UNKNOWN_MODALITY`."""
+    """Return a count by modality; tokens missing from the breakdown are counted as `UNKNOWN_MODALITY`."""
     tokens: Counter[str] = Counter()
     for each in details or ():
         tokens[each.modality.value if each.modality is not None else UNKNOWN_MODALITY] += bounded_tokens(
@@ -265,7 +266,7 @@ def by_modality(count: int | None, details: Iterable[types.ModalityTokenCount] |
 
 
 def bounded_tokens(count: int | None) -> int:
-    """Return a count within its bounds: the API's counts have 32 bits, but the SDK takes any number."""
+    """Return a count within its bounds: the API's counts have 32 bits, but the SDK accepts any number."""
     return min(max(count or 0, 0), MAX_TOKENS)
 
 
@@ -275,6 +276,6 @@ def _rate_hz(mime_type: str | None) -> int:
 
 
 def _seconds(duration: str | None) -> float | None:
-    """Read a protobuf duration such as ``9.5s``, which the SDK hands on as text."""
+    """Read a protobuf duration such as ``9.5s``, which the SDK passes on as text."""
     found = _SECONDS.match(duration or "")
     return float(found[1]) if found else None
