@@ -69,11 +69,11 @@ for _filtered in ("reason", "fault", "caller", "callee"):
 _unfinished = call.c.state != "ended"
 Index(
     "call_unfinished", call.c.started_ms, call.c.id, sqlite_where=_unfinished, postgresql_where=_unfinished
-)  # partial: nearly all calls are ended, so an index over all states would only mislead the query planner
+)  # partial: nearly all calls are ended, so an index over all states would only mislead the planner
 
 TURNS_PER_MS = 1 << 16
-"""A turn's id is its call's start in Unix milliseconds times this, plus a counter. So turns are ordered by call, and
-a time range is a range of ids, in the full-text index too."""
+"""A turn's id is its call's start in Unix milliseconds times this, plus a counter. So turns are ordered by call,
+and a time range is a range of ids, in the full-text index too."""
 
 turn = Table(
     "turn",

@@ -1,4 +1,4 @@
-"""Write to the history, and erase from it for good. Each batch is one transaction and may safely be written twice."""
+"""Write to the history, and erase from it for good. Each batch is one transaction and may be written twice."""
 
 from __future__ import annotations
 
