@@ -149,7 +149,8 @@ async def running(
     """Run the service; yield the page's address. Every call is ended on exit.
 
     Raises:
-        ConfigError: the service cannot listen on the address, or cannot use the prices, the history, a tool or a hook.
+        ConfigError: the service cannot listen on its address, or the prices, the history, a tool or a hook cannot
+            be used.
     """
     settings = definition.settings(settings)
     own, hooks, wish = definition.declared_tools(), definition.hooks(), definition.summary_wish()

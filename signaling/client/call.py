@@ -67,11 +67,11 @@ async def hold_call(
     speaks: bool = True,
     state: str | None = None,
 ) -> Outcome:
-    """Make one call and hold it to its end.
+    """Make one call and keep it up until it ends.
 
     It ends when the service ends it, when ``hang_up`` is set, or after ``limit_s``; with ``speech`` or a
     ``keyboard`` also `SILENCE_BEFORE_HANG_UP_S` after everything has been said, typed and answered. Speech and text
-    wait until the agent is ready. Speech is marked for an agent that does not detect it itself (``vad`` is ``off``).
+    wait until the agent is ready. Speech is marked for an agent that does not detect it (``vad`` is ``off``).
 
     Args:
         url: the service's address.

@@ -223,7 +223,7 @@ async def call_service(
         listens: if False, offer sendonly, as a WHIP publisher does.
         speaks: if False, offer recvonly: the caller can only type.
         hang_up: if False, leave without a DELETE.
-        state: the state of an earlier call that this one continues, as returned by ``GET`` on that state.
+        state: the state of an earlier call that this one continues, as ``GET .../state`` returned it.
         traceparent: names the span that led to the call (W3C Trace Context).
 
     Raises:

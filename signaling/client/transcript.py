@@ -34,7 +34,7 @@ def lines_of(message: Mapping[str, Any]) -> Iterator[TranscriptLine]:
 
 
 class TranscriptView:
-    """Show both transcripts on a terminal: finished turns above, turns in progress below. Use it as a context manager.
+    """Show both transcripts on a terminal: finished turns above, turns in progress below; a context manager.
 
     If the output is not a terminal, or somebody types on it, only finished turns are printed, one per line.
     """

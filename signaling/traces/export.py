@@ -48,7 +48,7 @@ _KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "server": Sp
 
 
 def traces_url(endpoint: str) -> str:
-    """Return the URL for traces: an address without a path gets OTLP's ``/v1/traces``, any other is used as it is."""
+    """Return the URL for traces: an address without a path gets OTLP's ``/v1/traces``; others stay as they are."""
     return endpoint.rstrip("/") + TRACES_PATH if urlsplit(endpoint).path in ("", "/") else endpoint
 
 
