@@ -35,7 +35,7 @@ class CallerId:
         return CallerId(self.direction, _trimmed(self.caller), _trimmed(self.callee), _trimmed(self.name), headers)
 
     def instruction(self) -> str:
-        """Return an instruction about the call; what the network says is quoted as JSON, so none of it can escape."""
+        """Return an instruction about the call; what the network says is JSON, so that it cannot break out."""
         return (
             "This is a telephone call. When the conversation is over, say goodbye and call end_call. "
             f"The telephone network says this of the call, unverified, as JSON: {json.dumps(asdict(self))}"

@@ -47,7 +47,7 @@ class SipCall:
         "The SDP with which the telephone answered a call from the service."
         self.state = "calling"
         "``calling``, ``ringing`` or ``answered``; kept only for calls that the service makes."
-        self._early_answer: str | None = None  # the SDP of a 183, if the 200 that follows has none
+        self._early_answer: str | None = None  # the SDP of a 183, used if the 200 that follows has none
         self._settings = settings
         self._connected = False  # True once the gateway has a peer connection for the call
         self._keys_by_rtp = self._keys_by_info = False

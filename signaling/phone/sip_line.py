@@ -267,7 +267,7 @@ class SipLine:
 
     def _ring(self, channel: _Channel, notice: Notice) -> None:
         assert channel.handle is not None
-        if channel.call is not None:  # an outgoing call that was not sent yet; its end must not hang up this one
+        if channel.call is not None:  # an outgoing call that was not sent yet; it must not hang up the incoming one
             channel.call.lose("not_answered", "An incoming call took the line.")
         result, headers = notice.result, notice.result.get("headers")
         caller_id = CallerId(
