@@ -1,14 +1,14 @@
 """Assemble key frames from RTP packets: which packets make up a frame, and which frames are key frames. Pure.
 
 Only frames that can be decoded on their own matter here, so nothing waits for a frame that lost a packet: the next
-one will do. That is why aiortc's jitter buffer is not used, which would hold back up to 512 packets behind a gap.
+key frame will do. So aiortc's jitter buffer, which would hold back up to 512 packets behind a gap, is not used.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MAX_PACKETS_PER_FRAME = 1024  # over 1 MB
+MAX_PACKETS_PER_FRAME = 1024  # enough for over 1 MB
 MAX_OPEN_FRAMES = 4  # beyond that, the oldest incomplete frame is dropped
 
 _START_CODE = b"\x00\x00\x01"

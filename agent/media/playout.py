@@ -1,4 +1,4 @@
-"""The queue of the agent's voice between the model, which sends bursts, and the wire, which takes 20 ms at a time.
+"""Queue the agent's voice between the model, which sends bursts, and the wire, which takes 20 ms at a time.
 
 Rules:
   1. Every accepted sample is either heard once or dropped once: pushed = heard + dropped + queued.

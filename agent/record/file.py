@@ -1,8 +1,8 @@
-"""Write one call's recording: two mono tracks in one Matroska file, muxed as they come.
+"""Write one call's recording: two mono tracks in one Matroska file, muxed as the packets come.
 
-Opus is not decoded, and the file is WebM. Telephone codecs have no place in Matroska: they become FLAC, in
-``.mka``.
-What has been flushed can be read even if the process is killed; a file that is not finished is called ``.part``.
+Opus is not decoded, and the file is WebM. Matroska does not support telephone codecs, so they become FLAC in a
+``.mka`` file.
+Whatever has been flushed can be read even if the process is killed; an unfinished file's name ends in ``.part``.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class Recorder:
         self.lost_s = 0.0
         "How many seconds are missing in all finished recordings."
         self.listeners: list[Callable[[str, RecordingEvent], None]] = []
-        "Functions called in the event loop with the call's id and each event of its recording, even after the call."
+        "Called in the event loop with the call's id and each event of its recording, even after the call."
         self._write, self._clock = write, clock
         self._ending: deque[Recording] = deque()
         self._writers: dict[Recording, _Writer] = {}  # changed by the thread only; others only read it
@@ -229,7 +229,7 @@ class Recorder:
             self.check(self._clock())
 
     def check(self, now: float) -> None:
-        """Give up all recordings if the disk has been stuck for `STUCK_S`: only the stuck thread could write them."""
+        """Give up all recordings if the disk has been stuck for `STUCK_S`: nothing else can write them."""
         busy_since = self._busy_since
         if busy_since is None or now - busy_since < STUCK_S:
             return

@@ -99,16 +99,16 @@ class SenderClock:
     offset_s: float | None = None
     "Our clock minus the stream's; None before the first packet."
     _timestamp: int = 0
-    _ticks: int = 0  # unwrapped
+    _ticks: int = 0  # the newest timestamp, unwrapped
     _began_at: float = 0.0
     _first_offset_s: float = 0.0
     _moved_at: float = 0.0
-    _by_second: deque[tuple[int, float]] = field(default_factory=deque)  # the smallest offset of each
-    _smallest_s: float = 0.0  # of all these
+    _by_second: deque[tuple[int, float]] = field(default_factory=deque)  # the smallest offset in each second
+    _smallest_s: float = 0.0  # the smallest of these offsets
     far_since: float | None = None
-    "Since when packets have been far off, and none came closer; None after one that was not."
+    "Since when packets have been far off and none came closer; None after a packet that was not far off."
     _far_mark_s: float = 0.0  # the offset at that time
-    _far_offset_s: float = 0.0  # the smallest since then
+    _far_offset_s: float = 0.0  # the smallest offset since then
 
     def learn(self, timestamp: int, now: float) -> float:
         """Take a packet's timestamp and arrival; return its time in seconds on the stream's clock, unwrapped."""
@@ -297,7 +297,7 @@ class Tape:
         return pieces
 
     def _settle_far(self) -> list[Piece]:
-        """Place the caller's held packets at the times when they arrived."""
+        """Place the caller's held packets, after setting the offset anew to where they arrived."""
         if self._caller is not None and self._caller.far_since is not None:
             self._caller.step()
         return self._place_far()

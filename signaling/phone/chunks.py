@@ -21,11 +21,11 @@ class Chunks:
 
     def __init__(self) -> None:
         self._numbered = self._timed = True
-        self._chunk = self._at_ms = -1  # of the newest
+        self._chunk = self._at_ms = -1  # number and timestamp of the newest chunk
         self._late_in_a_row = 0
         self._began_ms: int | None = None
         self._began_at = 0.0
-        self._end_ticks = 0  # of the newest chunk
+        self._end_ticks = 0  # end of the newest chunk
 
     def place(self, media: Mapping[str, Any], ticks: int, now: float) -> int | None:
         """Return when a chunk begins, in ticks of 8 kHz; None if it must be dropped.
