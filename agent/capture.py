@@ -4,7 +4,7 @@ Taking a note copies and computes nothing: a note is a time, a kind, and referen
 their data:
 
     codecs        the caller's packets can now be read: the codec by payload type
-    rtp, poll     a packet came, not yet put in order; time alone released something. With the time used for it
+    rtp, poll     a packet came, before it is put in order; time alone released something. Both with their time
     pcm           the caller's voice, as the call hears it: samples
     pull          20 ms of the agent's voice were taken
     ask           a client, a tool or the operator did something to the call: name, arguments

@@ -52,7 +52,7 @@ class InboundStats:
 
 @dataclass(frozen=True, slots=True)
 class InletTap:
-    """Where a recording takes the caller's voice from.
+    """Takes the caller's voice for a recording.
 
     Attributes:
         audio: takes each packet, in order; for aiortc's frames, 16 kHz PCM as codec ``l16``.

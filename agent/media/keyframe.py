@@ -1,4 +1,4 @@
-"""Assemble key frames from RTP packets: which packets make up a frame, and which frames are key frames. Pure.
+"""Assemble key frames from RTP packets: find the packets of each frame, and the frames that are key frames. Pure.
 
 Only frames that can be decoded on their own matter here, so nothing waits for a frame that lost a packet: the next
 key frame will do. So aiortc's jitter buffer, which would hold back up to 512 packets behind a gap, is not used.
@@ -20,8 +20,8 @@ class Part:
     """One packet of a frame.
 
     Attributes:
-        sequence_number: as in RTP, 16 bits.
-        timestamp: as in RTP; the same for all packets of a frame.
+        sequence_number: RTP's sequence number, 16 bits.
+        timestamp: RTP's timestamp, which is the same for all packets of a frame.
         marker: True for the frame's last packet.
         first: True if the frame can be decoded from here on, see `starts_frame`.
         data: what the packet adds to the frame: VP8 without its descriptor, H.264 as Annex B.

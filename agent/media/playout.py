@@ -26,7 +26,7 @@ _FADE = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What became of a generation that was cut off.
+    """How much of a generation was heard before it was cut off.
 
     Attributes:
         generation: the generation.

@@ -158,7 +158,7 @@ class VideoSource:
     """One camera or screen in one call; see `open_inbound_video`.
 
     Args:
-        name: which of the two.
+        name: whether it is the camera or the screen.
         payloads: the codec's name in SDP for each payload type, as negotiated.
         fps: maximum number of pictures per second; above 0.
         max_px: longest side of a picture.
@@ -273,7 +273,7 @@ class InboundVideo:
     """How a call sees its caller's camera or screen.
 
     Attributes:
-        name: which of the two.
+        name: whether it is the camera or the screen.
         watch: await it for as long as the call lasts; it passes on pictures.
         tapped: True if packets come straight from the network; False if aiortc's frames are used.
         stats: the source's counters.

@@ -10,7 +10,7 @@ from typing import Any
 from agent.replay.encode import Line, packet_of
 
 MEASURED_MS = {"response_ms": 60, "flush_ms": 60, "after_ms": 200, "outage_ms": 2000, "replayed_ms": 200}
-"""How much times that the call measured itself may differ: how long a socket took to close is not an input."""
+"""How far the call's own measurements may differ: how long a socket took to close, for one, is not an input."""
 NOT_COMPARED = ("stages",)
 """Fields that only break such times down into parts."""
 NOT_REPLAYED = (

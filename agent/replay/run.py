@@ -104,7 +104,7 @@ class _Player:
             deque
         )  # tools' outcomes, by what was called
         self._running: dict[str, deque[asyncio.Future[Mapping[str, Any]]]] = defaultdict(deque)
-        self._asked: dict[str, str] = {}  # what was called, by the call's key
+        self._asked: dict[str, str] = {}  # what was called, keyed by the tool call's id
         self._hold: Any = None
 
     def lines(self) -> list[Line]:

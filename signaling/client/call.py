@@ -67,7 +67,7 @@ async def hold_call(
     speaks: bool = True,
     state: str | None = None,
 ) -> Outcome:
-    """Make one call and keep it up until it ends.
+    """Make one call and stay on it until it ends.
 
     It ends when the service ends it, when ``hang_up`` is set, or after ``limit_s``; with ``speech`` or a
     ``keyboard`` also `SILENCE_BEFORE_HANG_UP_S` after everything has been said, typed and answered. Speech and text

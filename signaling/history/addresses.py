@@ -14,7 +14,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public(address: str) -> bool:
-    """Return whether an address is on the public Internet, and so is any IPv4 address embedded in it.
+    """Return whether an address, or the IPv4 address that it stands for, is on the public Internet.
 
     Args:
         address: IPv4 or IPv6, with or without a zone.

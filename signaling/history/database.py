@@ -25,7 +25,7 @@ from signaling.history import schema
 from signaling.history.schema import POSTGRESQL, SQLITE, WORDS_INDEX
 
 FAILURES = (SQLAlchemyError, PostgresError, InterfaceError, OSError, ValueError, TypeError, ArithmeticError)
-"What a database and its driver raise, also for values that they cannot store."
+"The errors that a database and its driver raise, including those for values that they cannot store."
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",

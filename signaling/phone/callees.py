@@ -30,7 +30,7 @@ _URI_PATTERN = re.compile(r"sips?:[\w\-.!~*'()%&=+$,?]+@[A-Za-z0-9.\-*?\[\]]+(:[
 _SEPARATORS = re.compile(r"[().\- ]")
 _DIALLED = re.compile(r"[+0-9*#A-Da-d,]+", re.ASCII)  # a carrier takes this for a number or a service code
 _HARMLESS = re.compile(r"(transport=(udp|tcp|tls)|user=(phone|ip))", re.IGNORECASE | re.ASCII)
-_WILD = {  # what * and ? match, by where they stand
+_WILD = {  # what * and ? match, by where in a pattern they stand
     "number": ("[0-9]*", "[0-9]"),
     "name": ("[^@:;?]*", "[^@:;?]"),
     "host": ("[A-Za-z0-9.-]*", "[A-Za-z0-9.-]"),

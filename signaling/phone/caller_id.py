@@ -13,7 +13,7 @@ MAX_TEXT = 200  # characters per header or name
 
 @dataclass(frozen=True, slots=True)
 class CallerId:
-    """Who calls whom, as the network or the carrier says it.
+    """Who calls whom, according to the network or the carrier.
 
     Attributes:
         direction: ``inbound`` if the telephone called.

@@ -97,7 +97,7 @@ class SipCall:
         self._call().hang_up("hung_up", "The agent hung up.", "agent")
 
     async def send_keys(self, keys: str) -> None:
-        """Press keys: as RTP events if the phone accepts them, else by SIP INFO.
+        """Press keys, sent as RTP events if the phone accepts those, else by SIP INFO.
 
         Raises:
             GatewayError: the gateway refused, did not answer, or is lost.

@@ -22,7 +22,7 @@ _URI = re.compile(rf"sips?:[\w\-.!~*'()%&=+$,]{{1,128}}@{_HOST}(;[\w\-.=]{{1,64}
 
 
 class Phone(Protocol):
-    """What a telephone can be told to do."""
+    """A telephone on a call, and what it can be told to do."""
 
     def end(self) -> None:
         """Hang the call up."""

@@ -139,7 +139,9 @@ class Offered:
         lines = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=-", "t=0 0"]
         if self.ice_lite:
             lines.append("a=ice-lite")
-        if self.bundle:  # in the order of the sections: aiortc stops the transport if another one leads
+        if (
+            self.bundle
+        ):  # in the order of the sections: aiortc stops the transport unless the first section leads it
             mids = [taken.mid for taken in self.taken.values() if taken.mid in self.bundle]
             lines.append(f"a=group:BUNDLE {' '.join(mids)}")
         for taken in self.taken.values():

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from agent.errors import OfferError
 
 MAX_MEDIA_SECTIONS = 16
-MAX_SHOWN_CHARS = 80  # of an SDP line that is quoted in an error
+MAX_SHOWN_CHARS = 80  # longer SDP lines are cut when an error quotes them
 DEFAULT_MESSAGE_BYTES = 64 << 10  # if the peer names no limit, RFC 8841 section 6.1
 MAX_MESSAGE_BYTES = 256 << 10  # our own limit; a longer message would hold up all that follow
 KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # keyed by the usual payload types
