@@ -36,7 +36,7 @@ DRIVERS = {
 }
 CONNECT_TIMEOUT_S = 5.0
 BUSY_TIMEOUT_MS = 10_000  # how long to wait while another process writes to the same file
-WAIT_TO_WRITE_S = 60.0  # an erasure may hold the writing connection for this long
+WAIT_TO_WRITE_S = 60.0  # how long to wait for the writing connection, which an erasure may hold
 ANALYSED_ROWS = 1000  # rows that ANALYZE samples from each index
 MERGED_PAGES = 200  # full-text index pages merged per step, which blocks other writers for some 50 ms
 CHECKPOINT_TRIES = 100
