@@ -1,20 +1,20 @@
-"""What happens to a call, for a replay: noted here, written by `agent.replay.writer`. Off unless the operator asks.
+"""Note what happens to a call, for a replay; `agent.replay.writer` writes it. Off unless the operator asks for it.
 
-Nothing is copied and nothing computed where things happen: a note is a time, a kind, and references to frozen
-values. The kinds, and what belongs to them:
+Taking a note copies and computes nothing: a note is a time, a kind, and references to frozen values. The kinds and
+their data:
 
-    codecs        the codec by payload type: the caller's packets can be read
-    rtp, poll     a packet came, before it is put in order; time alone released something. And at which time
+    codecs        the caller's packets can now be read: the codec by payload type
+    rtp, poll     a packet came, before it is put in order; time alone released something. Both with their time
     pcm           the caller's voice, as the call hears it: samples
     pull          20 ms of the agent's voice were taken
     ask           a client, a tool or the operator did something to the call: name, arguments
     connecting    a Live session is opened
-    session       it is there: its id
-    refused       it is not to be had: how, code, reason
+    session       the session is open: its id
+    refused       the session was refused: how, code, reason
     server        the Live server said something: the SDK's message
-    unreadable    it said something that the SDK cannot read
-    sent          it was told something: an item of the uplink
-    lost          it ended the session: code, reason; without a code the connection broke
+    unreadable    the Live server said something that the SDK cannot read
+    sent          something was sent to the Live server: an item of the uplink
+    lost          the Live server ended the session: code, reason; without a code the connection broke
     event         the call's observers were told something
 """
 
@@ -29,14 +29,14 @@ from agent.clock import Clock
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_WAITING = 8192  # notes of one call: half a minute; each holds a few KiB at most
+MAX_WAITING = 8192  # notes per call: half a minute; each holds at most a few KiB
 
 Note = tuple[float, str, tuple[Any, ...]]
-"""Monotonic seconds, the kind, and what belongs to it."""
+"""Monotonic seconds, the kind, and the data."""
 
 
 class Capture:
-    """The notes of one call that are not written yet.
+    """The notes of one call that have not been written yet.
 
     Args:
         clock: monotonic seconds.
@@ -45,9 +45,9 @@ class Capture:
     def __init__(self, clock: Clock) -> None:
         self.waiting: deque[Note] = deque()
         self.cut_short = False
-        "Too much waited, so that nothing more is noted: a capture with a hole cannot be replayed."
+        "True if too many notes were waiting, so no more are taken: a capture with a gap cannot be replayed."
         self.over = False
-        "Nothing more will be noted."
+        "True once nothing more will be noted."
         self._clock = clock
 
     def note(self, kind: str, *what: Any) -> None:
@@ -69,5 +69,5 @@ class Capture:
         return noted
 
     def end(self) -> None:
-        """Note nothing any more."""
+        """Note nothing more."""
         self.over = True

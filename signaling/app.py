@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The media path makes no reference cycles: with Python's 700 the collector would run all the time, for nothing.
-# See `signaling.process.garbage`.
+# The media path makes no reference cycles: with Python's default of 700 objects the collector would run all the
+# time without finding anything. See `signaling.process.garbage`.
 GC_THRESHOLDS = (10_000, 20, 50)
 
 
@@ -83,7 +83,7 @@ def build_app(
     connections: Connections,
     history: History | None = None,
 ) -> web.Application:
-    """Return the application; the caller of this function owns ``calls`` and ends them."""
+    """Return the application; the caller owns ``calls`` and must end them."""
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
@@ -109,8 +109,8 @@ def build_app(
 
 
 def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history: History) -> None:
-    """Keep what happens in calls, and answer for it later."""
-    from signaling.history import http, observe, recordings  # only now: they need the extra `history`
+    """Keep what happens in calls, and serve it over HTTP."""
+    from signaling.history import http, observe, recordings  # imported here: they need the extra `history`
 
     keeper = recordings.RecordingKeeper(settings, history)
     summaries = observe.SummaryKeeper(history) if calls.summaries.wanted else None
@@ -149,7 +149,8 @@ async def running(
     """Run the service; yield the page's address. Every call is ended on exit.
 
     Raises:
-        ConfigError: the address cannot be listened on, or the prices, the history, a tool or a hook cannot be used.
+        ConfigError: the service cannot listen on its address, or the prices, the history, a tool or a hook cannot
+            be used.
     """
     settings = definition.settings(settings)
     own, hooks, wish = definition.declared_tools(), definition.hooks(), definition.summary_wish()
@@ -159,7 +160,7 @@ async def running(
         check_tool_names(settings, tools)
         check_tools(settings, tools, offline=live.offline_demo)
         async with (
-            history_of(settings) as history,  # this and the next end after the calls
+            history_of(settings) as history,  # this and the next context end after the calls
             tracing(settings, offline_demo=live.offline_demo) as trace,
             _serving(settings, live, outage, tools, definition.greeting, hooks, wish, history, trace) as address,
         ):
@@ -254,7 +255,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
         for doubt in (*unknown_variables(), *doubts(definition.settings(settings), offline=live.offline_demo)):
             logger.warning("%s", doubt)
         _warn_what_is_missing()
-        # Objects made at start-up stay: a full collection over them would stop the loop for some 70 ms.
+        # Objects made at start-up stay for good; a full collection over them would stop the loop for some 70 ms.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

@@ -1,7 +1,7 @@
 """Cut the caller's audio into messages: small ones during speech, large ones in silence.
 
 Every message costs the same, whatever its length, so silence is sent in 100 ms chunks. Speech is sent in 20 ms
-chunks and never waits: its first frame takes along all that was held back. While the process is short of time,
+chunks and never waits: its first frame takes all held audio with it. While the process is short of time,
 speech is sent in 40 ms chunks, which saves a tenth of a talking call's cost and adds at most 20 ms of delay.
 """
 
@@ -47,7 +47,7 @@ class Chunker:
         return self.take() if self._held_samples >= enough else None
 
     def take(self) -> Pcm | None:
-        """Release everything that is held, for example at the end of a call."""
+        """Release all held audio, for example at the end of a call."""
         if not self._held:
             return None
         chunk = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)

@@ -1,4 +1,4 @@
-"""Decode a caller's packets to 16 kHz mono, and fill in for those that did not arrive."""
+"""Decode a caller's packets to 16 kHz mono, and fill the gaps left by those that did not arrive."""
 
 from __future__ import annotations
 
@@ -135,4 +135,4 @@ CODECS = {
     "pcma": Codec(8_000, len, lambda: _PyavDecoder("pcm_alaw", 8_000, 1)),
     "g722": Codec(8_000, len, lambda: _PyavDecoder("g722", 16_000, 1)),
 }
-"""Keyed by lower-case name in SDP. G.722's RTP clock is 8 kHz, by an old mistake (RFC 3551 section 4.5.2)."""
+"""Codecs by lower-case name in SDP. G.722's RTP clock is 8 kHz by an old mistake (RFC 3551 section 4.5.2)."""

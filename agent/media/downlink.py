@@ -1,4 +1,4 @@
-"""Convert the model's audio from bytes, at the rate in their MIME type, to 24 kHz samples."""
+"""Convert the model's audio from bytes, at the rate given by their MIME type, to 24 kHz samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class VoiceReader:
 
         Args:
             pcm_bytes: little-endian 16-bit mono at ``rate_hz``.
-            rate_hz: the rate that the server gave; untrusted.
+            rate_hz: the rate stated by the server; untrusted.
 
         Returns:
             int16, shape ``(samples,)``, mono, 24 kHz.
@@ -41,6 +41,6 @@ class VoiceReader:
         return self._resampler.push(pcm)
 
     def reset(self) -> None:
-        """Forget what is half read, for example at a new generation."""
+        """Forget a partly read sample, for example at a new generation."""
         self._resampler = None
         self._odd_byte = b""

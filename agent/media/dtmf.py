@@ -25,12 +25,12 @@ from agent.media.rtp import RtpPacket
 KEYS = "0123456789*#ABCD"
 "The key for each event code (RFC 4733 section 3.2)."
 NAME = "telephone-event"
-TONE_SLOTS = 5  # 100 ms; ITU-T Q.24 requires that 40 ms are recognised
+TONE_SLOTS = 5  # 100 ms; ITU-T Q.24 requires receivers to recognise 40 ms
 END_PACKETS = 3  # RFC 4733 section 2.5.1.4
 PAUSE_SLOTS = 5
 Part = Literal["first", "further"]
 "Which of a key's packets it is; the first has the marker."
-MAX_LATE_PACKETS = 500  # if it is further back, the sender has started counting again
+MAX_LATE_PACKETS = 500  # a packet further back means that the sender has restarted its numbering
 _END, _VOLUME = 0x80, 10  # -10 dBm0
 _SEGMENT_TICKS = 0xFFFF
 
@@ -40,7 +40,7 @@ class KeyReader:
 
     def __init__(self) -> None:
         self._newest: _EventPacket | None = None
-        self._press_before = (-1, 0)  # code and timestamp of the previous press, as they were last
+        self._press_before = (-1, 0)  # last code and timestamp of the previous press
 
     def push(self, packet: RtpPacket) -> str | None:
         """Take an untrusted event packet.
@@ -61,7 +61,7 @@ class KeyReader:
         if step <= 0 and (packets == 0 or packets > 0x10000 - MAX_LATE_PACKETS):
             return None
         if step < 0 and (event.code, event.timestamp) == self._press_before:
-            return None  # the previous press's end once more
+            return None  # a repeated end of the previous press
         self._newest = event
         if event.code == newest.code and _goes_on(newest, event, step, max(packets, 1)):
             return None
@@ -95,7 +95,7 @@ def _read(packet: RtpPacket) -> _EventPacket | None:
 
 
 def _goes_on(before: _EventPacket, event: _EventPacket, step: int, packets: int) -> bool:
-    """Return True if an event with the same code belongs to the press that is already known.
+    """Return True if an event with the same code continues the press that is already known.
 
     Args:
         before: the previous event packet.

@@ -31,7 +31,7 @@ from agent.media.tap.guard import pass_over_empty_packets
 
 POLL_INTERVAL_S = 0.1
 MAX_GAP_S = 30.0  # a longer jump means a new stream, not time that passed
-MAX_STEP_BACK_S = 0.1  # so does a longer jump backwards
+MAX_STEP_BACK_S = 0.1  # a longer jump backwards means a new stream, too
 
 
 @dataclass(slots=True)
@@ -52,10 +52,10 @@ class InboundStats:
 
 @dataclass(frozen=True, slots=True)
 class InletTap:
-    """What a recording is told of the caller's voice.
+    """Takes the caller's voice for a recording.
 
     Attributes:
-        audio: takes each packet, in order; from aiortc's frames 16 kHz as codec ``l16``.
+        audio: takes each packet, in order; for aiortc's frames, 16 kHz PCM as codec ``l16``.
         restarted: called when the stream's timestamps jumped elsewhere.
     """
 
@@ -206,7 +206,7 @@ class PacketInlet:
             assert self._reorder is not None
         self.stats.payload_bytes += len(packet.payload)
         ticks = CODECS[name].ticks(packet.payload)
-        if ticks == 0:  # damaged: most likely as long as the one before; it will be concealed
+        if ticks == 0:  # damaged: probably as long as the previous packet; it will be concealed
             ticks = self._packet_ticks
             if ticks == 0:
                 self.stats.unreadable += 1

@@ -1,14 +1,14 @@
-"""Assemble key frames from RTP packets: which packets make up a frame, and which frames are key frames. Pure.
+"""Assemble key frames from RTP packets: find the packets of each frame, and the frames that are key frames. Pure.
 
 Only frames that can be decoded on their own matter here, so nothing waits for a frame that lost a packet: the next
-one will do. That is why aiortc's jitter buffer is not used, which would hold back up to 512 packets behind a gap.
+key frame will do. So aiortc's jitter buffer, which would hold back up to 512 packets behind a gap, is not used.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MAX_PACKETS_PER_FRAME = 1024  # over 1 MB
+MAX_PACKETS_PER_FRAME = 1024  # enough for over 1 MB
 MAX_OPEN_FRAMES = 4  # beyond that, the oldest incomplete frame is dropped
 
 _START_CODE = b"\x00\x00\x01"
@@ -20,8 +20,8 @@ class Part:
     """One packet of a frame.
 
     Attributes:
-        sequence_number: as in RTP, 16 bits.
-        timestamp: as in RTP; the same for all packets of a frame.
+        sequence_number: RTP's sequence number, 16 bits.
+        timestamp: RTP's timestamp, which is the same for all packets of a frame.
         marker: True for the frame's last packet.
         first: True if the frame can be decoded from here on, see `starts_frame`.
         data: what the packet adds to the frame: VP8 without its descriptor, H.264 as Annex B.

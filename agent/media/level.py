@@ -1,4 +1,4 @@
-"""How loud the caller is, and whether that is speech: an energy detector with an adaptive noise floor.
+"""Measure how loud the caller is and whether that is speech: an energy detector with an adaptive noise floor.
 
 It determines the size of uplink chunks and the speaking events. It gates nothing: all audio goes to the model.
 """

@@ -1,4 +1,4 @@
-"""The system's libopus through cffi, for what PyAV does not offer, or only at a cost.
+"""Use the system's libopus through cffi, for what PyAV does not offer or makes expensive.
 
 It decodes straight to 16 kHz mono (no resampler, no aliasing), conceals losses, uses FEC, and has an encoder that
 returns its packet at once. If the library is missing, `available` returns False, and PyAV and fir.py are used.

@@ -1,8 +1,8 @@
-"""When a talkspurt of the agent may begin: at once, unless the model streams no faster than real time.
+"""Decide when a talkspurt of the agent may begin: at once, unless the model streams no faster than real time.
 
 If a model sends faster than real time, its next chunk is here before the first one has been played. If it streams
-at exactly real time, every chunk that comes a little late would leave a gap, so its talkspurts begin with a small
-prebuffer. The queue shows which it is: it grows, or it runs dry in the middle of a generation. If it runs dry, the
+in exactly real time, every chunk that comes a little late would leave a gap, so its talkspurts begin with a small
+prebuffer. The queue shows which is the case: it grows, or it runs dry during a generation. If it runs dry, the
 prebuffer was too small for this model's bursts and is doubled for the rest of the call.
 """
 
@@ -12,7 +12,7 @@ from agent.media.playout import VOICE_RATE_HZ
 
 PREBUFFER_SAMPLES = VOICE_RATE_HZ * 60 // 1000
 MAX_PREBUFFER_SAMPLES = VOICE_RATE_HZ * 240 // 1000
-MAX_WAIT_PER_PREBUFFER = 2 / 3  # as a share of its length, for a reply that is shorter than the prebuffer
+MAX_WAIT_PER_PREBUFFER = 2 / 3  # longest wait as a share of the prebuffer, for replies shorter than the prebuffer
 AHEAD_SAMPLES = VOICE_RATE_HZ * 140 // 1000  # a queue this much longer than the prebuffer is ahead of real time
 
 

@@ -1,4 +1,4 @@
-"""The queue of the agent's voice between the model, which sends bursts, and the wire, which takes 20 ms at a time.
+"""Queue the agent's voice between the model, which sends bursts, and the wire, which takes 20 ms at a time.
 
 Rules:
   1. Every accepted sample is either heard once or dropped once: pushed = heard + dropped + queued.
@@ -26,7 +26,7 @@ _FADE = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What became of a generation that was cut off.
+    """How much of a generation was heard before it was cut off.
 
     Attributes:
         generation: the generation.

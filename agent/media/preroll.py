@@ -1,8 +1,8 @@
-"""What the caller said just before the client marked the beginning of their turn. Pure.
+"""Keep what the caller said just before the client marked the beginning of their turn. Pure.
 
-A mark travels separately from the voice. If it is lost on the way it comes half a second late, when the beginning
-of the turn has already been heard. So speech that is in progress when the mark arrives belongs to the turn, up to a
-second of it.
+A mark travels separately from the voice. If it is lost on the way, its retransmission comes half a second late,
+when the beginning of the turn has already been heard. So speech in progress when the mark arrives belongs to the
+turn, up to one second of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Preroll:
         self._speaking = False
 
     def push(self, pcm: Pcm, *, speaking: bool) -> None:
-        """Keep a frame for as long as the caller is speaking, by level."""
+        """Keep a frame for as long as the caller is speaking, judged by level."""
         self._frames.append(pcm)
         self._speaking = speaking
         while not speaking and len(self._frames) > LEAD_FRAMES:

@@ -6,7 +6,7 @@ Rules:
   1. A packet in order is released at once.
   2. Packets behind a gap in the sequence are held until `MAX_HELD` have come or `MAX_HOLD_S` has passed. Then the
      missing packets are declared lost, and the held ones are released.
-  3. Lost packets and the sender's pauses (DTX, mute, hold) become a `Missing` whose length the timestamps tell.
+  3. Lost packets and the sender's pauses (DTX, mute, hold) become a `Missing` whose length the timestamps give.
      Sequence numbers only decide whether to wait, and how long a loss is if the timestamps nearly agree.
   4. A timestamp that is less than half a packet off is treated as exact, because many senders stamp by a clock that
      jitters. The difference is carried over as a debt, of either sign, and added to the following ones. It is
@@ -43,7 +43,7 @@ MAX_JUMP_PACKETS = 3000  # 60 s of 20 ms packets
 MAX_LEAD_S = 2.0
 MAX_LATE_IN_A_ROW = 10
 MAX_AHEAD_S = 0.1
-REAL_TIME = 1.1  # no clock is a tenth too fast, and this leaves room for unnecessary silence
+REAL_TIME = 1.1  # no clock is 10 % too fast, and this leaves room for unnecessary silence
 BURST_S = 2.0
 
 
@@ -127,7 +127,7 @@ class Reorder:
         self._held_since = 0.0
         self._released_at = 0.0  # when audio was last released
         self._arrived_at = 0.0  # when the newest packet arrived
-        self._paused_at = 0.0  # up to when silence was released in the present pause
+        self._paused_at = 0.0  # the time up to which silence was released in the present pause
         self._ahead_ticks = 0  # time released beyond the RTP time; negative if time is still owed
         self._pause_ticks = 0  # silence released in the present pause
         self._skipped = 0  # packets declared lost since the last audio

@@ -12,8 +12,8 @@ HEADER_BYTES = _HEADER.size
 
 
 OnAudio = Callable[[str, float, int, int, bytes], None]
-"""Takes a packet of audio for a recording: the codec in lower case, when it came or was sent (monotonic seconds),
-its RTP timestamp, its length on the RTP clock, the payload."""
+"""Takes an audio packet for a recording: the codec in lower case, when it came or was sent (monotonic seconds), its
+RTP timestamp, its length on the RTP clock, and the payload."""
 
 
 class RtpPacket(NamedTuple):

@@ -1,4 +1,4 @@
-"""When to take a picture of the caller's video, and when to request one. Pure.
+"""Decide when to take a picture of the caller's video, and when to request a key frame for one. Pure.
 
 Only key frames make cheap pictures, and senders produce those only on request (RFC 4585 section 6.3.1, Picture Loss
 Indication). So one key frame is taken per period. When the next one is due and video is still arriving, a key frame

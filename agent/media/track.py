@@ -1,4 +1,4 @@
-"""The agent's voice as an outbound track: a clock that paces packets out of the playout.
+"""The agent's voice as an outbound track, which paces packets out of the playout.
 
 The track returns finished packets (`av.Packet`). They are encoded here, so that there is no executor hop, nothing
 is queued behind the track, and a flush takes effect with the next packet.
@@ -83,10 +83,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.capture: Capture | None = None
         "Notes when each packet is made, for a replay."
         self.paced = True
-        "Unset this if whoever calls `recv` says when a packet is due: in a replay."
+        "False in a replay, where the caller of `recv` decides when a packet is due."
         self.playout = playout
         self.codec: str | None = None
-        "As `use_codec` was told."
+        "The codec's name as given to `use_codec`; None before."
         self._codec = ""
         self.tap: OnAudio | None = None
         "Takes each packet that is sent, keys aside, for a recording."
@@ -101,7 +101,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         self._due: float | None = None
         self._media_s = 0.0  # media time of the next frame
         self._advance_s = 0.0  # how far the grid is ahead of its original phase
-        # A call, too, begins with encoded silence: a decoder that got only cached packets mutes the first word.
+        # A call begins with encoded silence, too: a decoder that got only cached packets would mute the first word.
         self._silent_frames = 0
         self._speaking = False
         self._fade: Pcm | None = None
@@ -133,7 +133,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         """Enable `send_keys`; call it once telephone-event has been negotiated.
 
         Args:
-            switch: called before each packet with the part of a key that it is, or None for audio.
+            switch: called before each packet: with the part of a key that the packet is, or None for audio.
             clock_hz: the RTP clock of the events.
         """
         self._event_switch = switch

@@ -33,7 +33,7 @@ from agent.picture import Picture, Shown, SourceName
 
 Thumbnail = NDArray[np.int16]
 
-DECODERS = {"vp8": "vp8", "h264": "h264"}  # by the codec's name in SDP; FFmpeg's own, which respect max_pixels
+DECODERS = {"vp8": "vp8", "h264": "h264"}  # keyed by name in SDP; FFmpeg's own decoders, which respect max_pixels
 MAX_PIXELS = 4096 * 2304  # larger pictures are refused before memory is allocated for them
 JPEG_QUANTISER = 4  # in 2..31; gives about 20 KB for 640x480
 THUMBNAIL_PX = (64, 48)
@@ -158,7 +158,7 @@ class VideoSource:
     """One camera or screen in one call; see `open_inbound_video`.
 
     Args:
-        name: which of the two.
+        name: whether it is the camera or the screen.
         payloads: the codec's name in SDP for each payload type, as negotiated.
         fps: maximum number of pictures per second; above 0.
         max_px: longest side of a picture.
@@ -225,7 +225,7 @@ class VideoSource:
         self._last = None
 
     async def watch(self, tapped: VideoTap) -> None:
-        """Request key frames and pass on pictures until cancelled; the worker has at most one frame at a time."""
+        """Request key frames and pass on pictures until cancelled; the worker gets one frame at a time at most."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._throttle.ask_in(self._clock())):
@@ -273,7 +273,7 @@ class InboundVideo:
     """How a call sees its caller's camera or screen.
 
     Attributes:
-        name: which of the two.
+        name: whether it is the camera or the screen.
         watch: await it for as long as the call lasts; it passes on pictures.
         tapped: True if packets come straight from the network; False if aiortc's frames are used.
         stats: the source's counters.

@@ -1,8 +1,8 @@
-"""Write one call's recording: two mono tracks in one Matroska file, muxed as they come.
+"""Write one call's recording: two mono tracks in one Matroska file, muxed as the packets come.
 
-Opus is not decoded, and the file is WebM. Telephone codecs have no place in Matroska: they become FLAC, in
-``.mka``.
-What has been flushed can be read even if the process is killed; a file that is not finished is called ``.part``.
+Opus is not decoded, and the file is WebM. Matroska does not support telephone codecs, so they become FLAC in a
+``.mka`` file.
+Whatever has been flushed can be read even if the process is killed; an unfinished file's name ends in ``.part``.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ from agent.record.tape import SIDES, Piece, Side
 PART = ".part"
 SUFFIXES = (".webm", ".mka")
 OPTIONS = {"max_interleave_delta": "1", "cluster_time_limit": "800", "flush_packets": "1"}
-"""With FFmpeg's defaults nothing at all is left of a file whose process was killed."""
+"""With FFmpeg's defaults, nothing at all would be left of a file whose process was killed."""
 MUX_ERRORS = (OSError, av.FFmpegError, av.error.PyAVCallbackError)
-"""What PyAV raises if a file cannot be written."""
+"""The errors that PyAV raises if a file cannot be written."""
 
-_PRE_SKIPS: dict[Side, int] = {"caller": 312, "agent": 120}  # of libopus; our own encoder has less delay
+_PRE_SKIPS: dict[Side, int] = {
+    "caller": 312,
+    "agent": 120,
+}  # libopus's delay, and the smaller one of our own encoder
 _OPUS_TIME = Fraction(1, RATE_HZ)
 _FLAC_BLOCK_S = 0.2
-_ENCODER_RATES_HZ = (8_000, 16_000)  # Opus encodes these as they are
+_ENCODER_RATES_HZ = (8_000, 16_000)  # rates that Opus encodes without resampling
 
 Write = Callable[[int, bytes], int]
 """Like `os.write`."""
 
 
 class PartFile:
-    """A file that the muxer writes to: buffered, so that one batch of packets is one write.
+    """A file that the muxer writes to, buffered so that each batch of packets is one write.
 
     Args:
-        path: where to create it, with folders; nobody else may read it.
+        path: where to create it, with its folders; only its owner may read it.
         write: writes to the disk.
 
     Raises:
@@ -52,37 +55,39 @@ class PartFile:
 
     def __init__(self, path: Path, write: Write = os.write) -> None:
         self.bytes = 0
-        "Its length so far."
+        "Its length so far, in bytes."
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that it is being written, until we are gone
+        fcntl.flock(
+            self._file, fcntl.LOCK_EX | fcntl.LOCK_NB
+        )  # marks it as being written, for as long as this process lives
         self._write = write
         self._waiting = bytearray()
         self._at = 0
         self._given_up = False
 
     def write(self, data: bytes) -> int:
-        """Take data; once given up, throw it away, so that the muxer can be closed."""
+        """Take data; after `give_up`, discard it, so that the muxer can be closed."""
         if not self._given_up:
             self._waiting += data
             self._at += len(data)
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As `io.IOBase.seek`."""
+        """Like `io.IOBase.seek`."""
         self.flush()
         self._at = self._at if self._given_up else os.lseek(self._file, offset, whence)
         return self._at
 
     def tell(self) -> int:
-        """As `io.IOBase.tell`."""
+        """Like `io.IOBase.tell`."""
         return self._at
 
     def flush(self) -> None:
-        """Write what was taken.
+        """Write the data taken so far.
 
         Raises:
-            OSError: the disk does not take it; the file is given up.
+            OSError: the disk does not accept it; the file is given up.
         """
         waiting, self._waiting = memoryview(bytes(self._waiting)), bytearray()
         try:
@@ -94,12 +99,12 @@ class PartFile:
         self.bytes = max(self.bytes, self._at)
 
     def give_up(self) -> None:
-        """Write nothing any more."""
+        """Write nothing more."""
         self._given_up = True
         self._waiting.clear()
 
     def close(self) -> None:
-        """Close it; what was not flushed is lost."""
+        """Close the file; data that was not flushed is lost."""
         os.close(self._file)
 
 
@@ -111,11 +116,11 @@ class _Track(Protocol):
 
 
 class CallFile:
-    """The recording of one call, while it is written.
+    """The recording of one call while it is being written.
 
     Args:
-        disk: where to.
-        codecs: each side's, as in `agent.record.tape.CLOCKS_HZ`.
+        disk: the file to write to.
+        codecs: each side's codec, a key of `agent.record.tape.CLOCKS_HZ`.
     """
 
     def __init__(self, disk: PartFile, codecs: Mapping[Side, str]) -> None:
@@ -140,7 +145,7 @@ class CallFile:
         self._disk.flush()
 
     def give_up(self) -> None:
-        """Leave the file as it is on the disk."""
+        """Leave the file on the disk as it is."""
         self._disk.give_up()
         self._container.close()
 
@@ -159,22 +164,22 @@ class CallFile:
 
 
 def container_of(codecs: Mapping[Side, str]) -> str:
-    """Return FFmpeg's name of the container that takes these codecs."""
+    """Return FFmpeg's name for the container that holds these codecs."""
     return "webm" if all(codec == "opus" for codec in codecs.values()) else "matroska"
 
 
 def suffix_of(codecs: Mapping[Side, str]) -> str:
-    """Return what a finished file's name ends with."""
+    """Return the suffix of a finished file's name."""
     return ".webm" if container_of(codecs) == "webm" else ".mka"
 
 
 class _OpusTrack:
-    """Opus as it came; should a side change to another codec, that is encoded."""
+    """Opus packets as they came; if the side changes to another codec, that is encoded as Opus."""
 
     def __init__(self, stream: av.AudioStream) -> None:
         self._stream = stream
         self._filler, self._toc = QUIET, QUIET[0]
-        self._other = ""  # the codec that is being encoded
+        self._other = ""  # the other codec, which is being encoded
         self._decode: Decode | None = None
         self._encoder: av.AudioCodecContext | None = None
 
@@ -221,7 +226,7 @@ class _OpusTrack:
 
 
 class _FlacTrack:
-    """Any codec, decoded, as FLAC."""
+    """Any codec, decoded and encoded as FLAC."""
 
     def __init__(self, stream: av.AudioStream, rate_hz: int) -> None:
         self._stream, self._rate_hz = stream, rate_hz
@@ -229,7 +234,7 @@ class _FlacTrack:
         self._decode: Decode | None = None
         self._resample: Callable[[Pcm], Pcm] | None = None
         self._waiting: list[Pcm] = []
-        self._samples = self._waiting_samples = 0  # encoded; waiting to be
+        self._samples = self._waiting_samples = 0  # samples encoded, and samples waiting to be encoded
 
     def packets(self, piece: Piece) -> Iterable[av.Packet[Any]]:
         due = (piece.start + piece.ticks) * self._rate_hz // RATE_HZ - self._samples - self._waiting_samples
@@ -261,7 +266,7 @@ class _FlacTrack:
 
 
 def _decoded(decode: Decode, payload: bytes) -> Pcm:
-    """Decode; what cannot be decoded is silence."""
+    """Decode a payload; one that cannot be decoded becomes silence."""
     try:
         return decode(payload)
     except av.FFmpegError:
@@ -269,7 +274,7 @@ def _decoded(decode: Decode, payload: bytes) -> Pcm:
 
 
 def _fitted(pcm: Pcm, samples: int) -> Pcm:
-    """Return exactly so many samples."""
+    """Return exactly ``samples`` samples."""
     if len(pcm) == samples:
         return pcm
     return np.concatenate((pcm[:samples], np.zeros(max(samples - len(pcm), 0), np.int16)))
@@ -285,7 +290,7 @@ def _opus_encoder(rate_hz: int) -> av.AudioCodecContext:
 
 @cache
 def _template(pre_skip: int) -> av.AudioStream:
-    """Return a stream with the headers of mono Opus; one that the muxer sets up has none, or keeps an encoder."""
+    """Return a stream with the headers of mono Opus; one set up by the muxer has none, or keeps an encoder open."""
     return _open_template(pre_skip).streams.audio[0]
 
 

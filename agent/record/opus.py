@@ -1,4 +1,4 @@
-"""Opus packets as a recording needs them: their length, what stands for a missing one, a stream's headers. Pure."""
+"""What a recording needs of Opus: the length of packets, fillers for missing ones, a stream's headers. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import struct
 from functools import cache
 
 RATE_HZ = 48_000
-FRAME_TICKS = 960  # 20 ms, in which gaps are filled
-QUIET = bytes([9 << 3])  # SILK, wideband, 20 ms, mono: a filler for a track that has had no packet yet
+FRAME_TICKS = 960  # gaps are filled in steps of 20 ms
+QUIET = bytes([9 << 3])  # SILK, wideband, 20 ms, mono: the filler for a track without any packet yet
 
 _SILK_TICKS = (480, 960, 1920, 2880)
 _CELT_TICKS = (120, 240, 480, 960)
@@ -24,10 +24,10 @@ def frame_ticks(toc: int) -> int:
 
 
 def filler(toc: int) -> bytes:
-    """Return a packet that stands for 20 ms in which there was none, like the packet that begins with ``toc``.
+    """Return a packet that fills 20 ms without packets, in the mode of the packet that begins with ``toc``.
 
-    It is one frame of length 0: lost, or not sent (RFC 6716 section 3.2.1). A decoder conceals it, then fades; a
-    reader that ignores timestamps still counts 20 ms.
+    It is one frame of length 0, which means lost or not sent (RFC 6716 section 3.2.1). A decoder conceals it, then
+    fades out; a reader that ignores timestamps still counts 20 ms.
     """
     configuration = toc >> 3
     if configuration < 12:
@@ -43,17 +43,17 @@ def mono_head(pre_skip: int) -> bytes:
     """Return the header of a mono stream (RFC 7845 section 5.1).
 
     Args:
-        pre_skip: samples at 48 kHz by which a decoder is late.
+        pre_skip: the decoder's delay in samples at 48 kHz.
     """
     return b"OpusHead" + struct.pack("<BBHIhB", 1, 1, pre_skip, RATE_HZ, 0, 0)
 
 
 def ogg_file(head: bytes, packet: bytes) -> bytes:
-    """Return an Ogg file of one packet of 20 ms (RFC 7845): from it FFmpeg learns what a stream's headers are.
+    """Return an Ogg file with one packet of 20 ms (RFC 7845), from which FFmpeg reads a stream's headers.
 
     Args:
         head: the stream's header.
-        packet: less than 255 bytes.
+        packet: the packet, less than 255 bytes.
     """
     tags = b"OpusTags" + struct.pack("<II", 0, 0)
     packets = (head, 2, 0), (tags, 0, 0), (packet, 4, FRAME_TICKS)
@@ -76,7 +76,7 @@ def _checksum(data: bytes) -> int:
 
 @cache
 def _checksums() -> tuple[int, ...]:
-    """Return the table for Ogg's CRC: polynomial 0x04c11db7, most significant bit first, begun with 0."""
+    """Return the table for Ogg's CRC: polynomial 0x04c11db7, most significant bit first, initial value 0."""
     table = []
     for byte in range(256):
         checksum = byte << 24

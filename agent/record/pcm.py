@@ -1,4 +1,4 @@
-"""Decode what is recorded as FLAC: telephone codecs, and PCM of callers whose packets cannot be tapped. Pure."""
+"""Decode what is recorded as FLAC: telephone codecs, and PCM from callers whose packets cannot be tapped. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _G711 = {"pcmu": "pcm_mulaw", "pcma": "pcm_alaw"}
 
 
 def decoder(codec: str) -> Decode:
-    """Return a decoder for one stream; what it cannot decode raises `av.FFmpegError`.
+    """Return a decoder for one stream; it raises `av.FFmpegError` for payloads that it cannot decode.
 
     Args:
         codec: a key of `RATES_HZ`.
@@ -34,7 +34,7 @@ def decoder(codec: str) -> Decode:
 
 
 def resampler(rate_hz: int, to_hz: int) -> Callable[[Pcm], Pcm]:
-    """Return what turns one stream's int16 mono samples into those of another rate."""
+    """Return a function that converts one stream's int16 mono samples to another rate."""
     if rate_hz == to_hz:
         return lambda pcm: pcm
     resample = av.AudioResampler(format="s16", layout="mono", rate=to_hz)
@@ -54,7 +54,7 @@ def frame_of(pcm: Pcm, rate_hz: int) -> av.AudioFrame:
 
 @cache
 def _table(name: str) -> Pcm:
-    """Return the 256 samples of G.711."""
+    """Return the 256 samples that G.711 can encode."""
     return _decode(_context(name, 8_000), bytes(range(256)))
 
 

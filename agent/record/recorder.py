@@ -1,10 +1,10 @@
-"""Record calls: the event loop queues packets, and one thread writes those of all calls.
+"""Record calls: the event loop queues packets, and one thread writes the packets of all calls.
 
-The thread asks for packets every `POLL_S`; waking it for each packet would cost ten times as much. It writes what
-it finds in one batch per call. A disk that is slow or stuck makes the queue longer, and never a call late.
+The thread checks for packets every `POLL_S`; waking it for each packet would cost ten times as much. It writes what
+it finds in one batch per call. A slow or stuck disk makes the queue longer but never delays a call.
 
 The queue is bounded: when it is full, the newest packets are dropped and counted, and the recording has silence in
-their place. The first error of a file ends its recording, and so does a disk that is stuck for `STUCK_S`.
+their place. A recording ends at the first error of its file, or when the disk is stuck for `STUCK_S`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agent.record.tape import CLOCKS_HZ, Packet, Piece, Tape
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
-MAX_QUEUED = 64 << 10  # packets of all calls: six seconds of a hundred
+MAX_QUEUED = 64 << 10  # packets of all calls: six seconds of a hundred calls
 STUCK_S = 10.0
 WATCH_S = 1.0
 END_TIMEOUT_S = 1.0
@@ -40,7 +40,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 RecordingState = Literal["waiting", "recording", "paused", "failed", "stored"]
 STATES = ("started", "stored", "failed", "repaired")
-"""What `Recorder.counts` counts."""
+"""The states that `Recorder.counts` counts."""
 RecordingEvent = (
     events.RecordingStarted
     | events.RecordingPaused
@@ -54,8 +54,8 @@ class Recording:
     """The recording of one call, as the event loop sees it. Nothing is written unless the call has media.
 
     Args:
-        recorder: writes it.
-        call_id: the call's.
+        recorder: writes the recording.
+        call_id: the call's id.
     """
 
     def __init__(self, recorder: Recorder, call_id: str) -> None:
@@ -63,17 +63,17 @@ class Recording:
         self.state: RecordingState = "waiting"
         "``waiting`` until the file exists, which takes a second."
         self.tell: Callable[[RecordingEvent], None] = ignore
-        "Takes what happens to it, in the event loop."
+        "Takes the recording's events, in the event loop."
         self.dropped_s = 0.0
-        "What of both sides had no room in the queue."
+        "How much of both sides, in seconds, did not fit into the queue."
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         "Done once nothing more will be written."
         self.failed = False
-        "Nothing more can be written; ``state`` follows."
+        "True if nothing more can be written; ``state`` follows."
         self._recorder = recorder
         self._loop = asyncio.get_running_loop()
         self.paused = False
-        "Nothing of what is said is recorded at the moment."
+        "True while nothing that is said is recorded."
         self._ended = False
 
     @property
@@ -82,22 +82,22 @@ class Recording:
         return not self._ended
 
     def caller(self, codec: str, now: float, timestamp: int, ticks: int, payload: bytes) -> None:
-        """Take a packet of the caller; see `agent.record.tape.Packet`."""
+        """Take a packet from the caller; see `agent.record.tape.Packet`."""
         if not self._ended:
             self._take(Packet("caller", codec, now, timestamp, ticks, b"" if self.paused else payload))
 
     def agent(self, codec: str, now: float, timestamp: int, ticks: int, payload: bytes) -> None:
-        """Take a packet of the agent; see `agent.record.tape.Packet`."""
+        """Take a packet from the agent; see `agent.record.tape.Packet`."""
         if not self._ended:
             self._take(Packet("agent", codec, now, timestamp, ticks, b"" if self.paused else payload))
 
     def restarted(self) -> None:
-        """Take note that the caller's stream was restarted."""
+        """Note that the caller's stream was restarted."""
         if not self._ended and len(self._recorder.queue) < MAX_QUEUED:
             self._recorder.queue.append((self, None))
 
     def pause(self) -> bool:
-        """Record nothing of what is said from now on; return False if there is nothing to pause."""
+        """Record nothing that is said from now on; return False if there is nothing to pause."""
         if self.paused or self._ended:
             return False
         self.paused = True
@@ -107,7 +107,7 @@ class Recording:
         return True
 
     def resume(self) -> bool:
-        """Record what is said again; return False if it was not paused."""
+        """Record again what is said; return False if it was not paused."""
         if not self.paused or self._ended:
             return False
         self.paused = False
@@ -117,17 +117,17 @@ class Recording:
         return True
 
     async def end(self) -> None:
-        """Finish the file; on a slow disk it is finished later than this returns."""
+        """Finish the file; on a slow disk, this returns before it is finished."""
         self.stop()
         self._recorder.finish(self)
         await asyncio.wait([self.over], timeout=END_TIMEOUT_S)
 
     def stop(self) -> None:
-        """Take nothing more."""
+        """Take no more packets."""
         self._ended = True
 
     def happened(self, event: RecordingEvent) -> None:
-        """Take note of what the writer did, in the event loop."""
+        """Take an event from the writer; runs in the event loop."""
         if self.state == "failed":
             return
         match event:
@@ -141,16 +141,16 @@ class Recording:
         self._recorder.tell(self, event)
 
     def let_go(self) -> None:
-        """Forget the call, which is over or will never run."""
+        """Drop the reference to the call, which is over or will never run."""
         self.tell = ignore
 
     def call_in_loop(self, work: Callable[[], None]) -> None:
-        """Have the event loop do something; used by the writer."""
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        """Have the event loop call a function; used by the writer's thread."""
+        with suppress(RuntimeError):  # the loop is closed, so nobody is left to be told
             self._loop.call_soon_threadsafe(work)
 
     def release(self) -> None:
-        """Let go whoever waits for the end."""
+        """Wake whoever is waiting for the end."""
         if not self.over.done():
             self.over.set_result(None)
 
@@ -166,7 +166,7 @@ class Recorder:
     """Writes the recordings of one process.
 
     Args:
-        folder: below which they lie.
+        folder: the folder for recordings.
         write: writes to the disk.
         clock: monotonic seconds.
     """
@@ -174,35 +174,35 @@ class Recorder:
     def __init__(self, folder: Path, *, write: Write = os.write, clock: Clock = monotonic) -> None:
         self.folder = folder
         self.queue: deque[tuple[Recording, Packet | None]] = deque()
-        "What is to be written; None stands for a restarted stream of the caller."
+        "The packets to be written; None means that the caller's stream was restarted."
         self.counts: Counter[str] = Counter()
-        "How many recordings there were, by `STATES`."
+        "The number of recordings in each of `STATES`."
         self.lost_s = 0.0
-        "What is missing in all recordings that are over."
+        "How many seconds are missing in all finished recordings."
         self.listeners: list[Callable[[str, RecordingEvent], None]] = []
-        "Are told what happens to each recording, with the call's id, in the event loop; even after the call."
+        "Called in the event loop with the call's id and each event of its recording, even after the call."
         self._write, self._clock = write, clock
         self._ending: deque[Recording] = deque()
-        self._writers: dict[Recording, _Writer] = {}  # of the thread; others only look
+        self._writers: dict[Recording, _Writer] = {}  # changed by the thread only; others only read it
         self._busy_since: float | None = None
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def begin(self, call_id: str) -> Recording:
-        """Return the recording of a call that is about to begin."""
+        """Return the recording for a call that is about to begin."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
             self._thread.start()
         return Recording(self, call_id)
 
     def finish(self, recording: Recording) -> None:
-        """Have a recording finished once all its packets are written."""
+        """Have a recording finished once all its packets have been written."""
         self._ending.append(recording)
         self._wake.set()
 
     def tell(self, recording: Recording, event: RecordingEvent) -> None:
-        """Tell the call, if it still lasts, and the listeners."""
+        """Pass an event to the call, if it is still running, and to the listeners."""
         name = {
             events.RecordingStarted: "started",
             events.RecordingStored: "stored",
@@ -218,12 +218,12 @@ class Recorder:
             )
 
     async def repair(self) -> None:
-        """Complete what an earlier process left behind, beside the calls; see `agent.record.repair`."""
+        """Complete the files that an earlier process left behind, while calls run; see `agent.record.repair`."""
         if self.folder.is_dir():
             self.counts["repaired"] += await asyncio.to_thread(repair_folder, self.folder)
 
     async def watch(self) -> None:
-        """Give up the recordings while the disk is stuck; until cancelled."""
+        """Give up recordings whenever the disk is stuck, until cancelled."""
         while True:
             await asyncio.sleep(WATCH_S)
             self.check(self._clock())
@@ -249,7 +249,7 @@ class Recorder:
             if self._thread.is_alive():
                 logger.error("recordings are left unfinished: the disk is stuck")
 
-    # in the thread
+    # The methods below run in the thread.
 
     def _run(self) -> None:
         """Write until `close`."""
@@ -269,7 +269,7 @@ class Recorder:
                 return
 
     def _write_all(self, finish: set[Recording]) -> None:
-        """Write all packets that have come; then finish some recordings."""
+        """Write all packets that have come, then finish some recordings."""
         now, found = self._clock(), dict[Recording, list[Packet | None]]()
         for _ in range(len(self.queue)):
             recording, packet = self.queue.popleft()
@@ -309,14 +309,14 @@ class _Writer:
 
     Args:
         recording: the recording.
-        folder: below which it lies.
+        folder: the folder for recordings.
         write: writes to the disk.
     """
 
     def __init__(self, recording: Recording, folder: Path, write: Write) -> None:
         self.recording = recording
         self.given_up = False
-        "Nothing more is to be written."
+        "True if nothing more will be written."
         self.tape = Tape()
         self.key = key_of(recording.call_id, unix(), "")
         self._folder = folder
@@ -325,7 +325,7 @@ class _Writer:
         self._file: CallFile | None = None
 
     def write(self, packets: list[Packet | None], now: float, *, finish: bool) -> None:
-        """Write what has come; raises one of `MUX_ERRORS`."""
+        """Write the packets that have come; raises one of `MUX_ERRORS`."""
         tape, pieces = self.tape, list[Piece]()
         for packet in packets:
             pieces += tape.restart() if packet is None else tape.put(packet)
@@ -338,7 +338,7 @@ class _Writer:
                 self._finish()
 
     def give_up(self) -> None:
-        """Leave what was written as it is; it is repaired when the service starts again."""
+        """Leave the file as it is; it is repaired when the service starts again."""
         if self._file is not None:
             with suppress(*MUX_ERRORS):
                 self._file.give_up()
@@ -376,7 +376,7 @@ def check_folder(folder: Path, source: str) -> None:
 
     Args:
         folder: the folder.
-        source: where its name came from, for the message.
+        source: where its name came from, for the error message.
 
     Raises:
         ConfigError: recordings cannot be written there.
@@ -393,7 +393,7 @@ def key_of(call_id: str, now: float, suffix: str) -> str:
     """Return a recording's path below the folder: ``YYYY/MM/DD/<call_id>.webm``.
 
     Args:
-        call_id: the call's.
+        call_id: the call's id.
         now: Unix time in seconds.
         suffix: see `agent.record.file.suffix_of`.
     """

@@ -1,4 +1,4 @@
-"""Complete the recordings of a process that was killed: they lack their length, and an index to seek by."""
+"""Complete the recordings of a killed process, which lack their length and an index for seeking."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ UNREADABLE = ".unreadable"
 
 
 def repair_folder(folder: Path) -> int:
-    """Repair all recordings that nobody writes any more; return how many. It takes 1 s per hour of call.
+    """Repair all recordings that no process is writing any more; return how many. It takes 1 s per hour of call.
 
-    What cannot be read is renamed to ``.unreadable`` and left.
+    A file that cannot be read is renamed to ``.unreadable`` and kept.
     """
     repaired = 0
     for path in sorted(each for suffix in SUFFIXES for each in folder.rglob(f"*{suffix}{PART}")):
@@ -38,7 +38,7 @@ def repair_folder(folder: Path) -> int:
 
 @contextmanager
 def _unused(path: Path) -> Iterator[bool]:
-    """Yield whether no running process writes the file; meanwhile none else repairs it."""
+    """Yield whether no running process is writing the file; meanwhile no other process can repair it."""
     file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         try:
@@ -73,7 +73,7 @@ def _repair(path: Path) -> bool:
 
 
 def _remux(path: Path, new: Path, container: str) -> int:
-    """Copy all packets that can be read; return how many there were."""
+    """Copy all readable packets; return how many there were."""
     packets = 0
     with av.open(str(path), "r") as source, av.open(str(new), "w", format=container) as target:
         streams = {}
@@ -88,7 +88,7 @@ def _remux(path: Path, new: Path, container: str) -> int:
 
 
 def _readable(source: av.container.InputContainer) -> Iterator[av.Packet[Any]]:
-    """Yield the packets up to the end, or to where the file is torn."""
+    """Yield the packets up to the end, or up to where the file is damaged."""
     try:
         for packet in source.demux():
             if packet.dts is not None:

@@ -1,9 +1,9 @@
-"""Export a recording as stereo: the caller on the left, the agent on the right. Pure but for the files' paths.
+"""Export a recording as stereo: the caller on the left, the agent on the right. Pure apart from the files.
 
-Players play the first track of a recording only. Two mono streams of Opus become one of two channels without being
-decoded: as a multistream of two uncoupled streams (RFC 7845 section 5.1.1, mapping family 1), in each of whose
-packets the caller's packet delimits itself and the agent's follows. That needs one frame of 20 ms in each packet,
-which is what browsers and the agent send; anything else is decoded and encoded again.
+Many players play only the first track of a recording. Two mono Opus streams become one stream with two channels
+without being decoded: a multistream of two uncoupled streams (RFC 7845 section 5.1.1, mapping family 1). Each of
+its packets holds the caller's packet, self-delimited, followed by the agent's. That requires one frame of 20 ms in
+each packet, which is what browsers and the agent send; anything else is decoded and encoded again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHORT_BYTES = 252
 
 
 def self_delimited(packet: bytes) -> bytes:
-    """Return a packet of code 0 with its length in it (RFC 6716 appendix B)."""
+    """Return a packet of code 0 in self-delimiting form, which includes its length (RFC 6716 appendix B)."""
     length = len(packet) - 1
     if length < _SHORT_BYTES:
         return packet[:1] + bytes([length]) + packet[1:]
@@ -36,16 +36,16 @@ def self_delimited(packet: bytes) -> bytes:
 
 
 def is_plain(packet: bytes) -> bool:
-    """Return whether a packet is one frame of 20 ms (code 0), as `joined` needs it."""
+    """Return whether a packet is one frame of 20 ms (code 0), as `joined` requires."""
     return packet[0] & 3 == 0 and frame_ticks(packet[0]) == FRAME_TICKS
 
 
 def joined(callers: Sequence[bytes], agents: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the packets of a stereo stream; the shorter side is made longer with silence.
+    """Yield the packets of a stereo stream; the shorter side is padded with silence.
 
     Args:
-        callers: packets of 20 ms, for each of which `is_plain` holds.
-        agents: as many of the other side.
+        callers: the caller's packets of 20 ms, for each of which `is_plain` is true.
+        agents: the agent's packets, likewise.
     """
     for caller, agent in zip_longest(callers, agents, fillvalue=QUIET):
         yield self_delimited(caller) + agent
@@ -55,14 +55,14 @@ def export_stereo(source: str, target: str) -> bool:
     """Write a recording as a stereo file.
 
     Args:
-        source: a recording.
-        target: a new file; the ending of its name says what it becomes: .webm, .ogg or .mka (lossless).
+        source: the path of a recording.
+        target: the path of a new file; its suffix chooses the format: .webm, .ogg or .mka (lossless).
 
     Returns:
         True if nothing had to be decoded.
 
     Raises:
-        MediaError: it is no recording of two tracks.
+        MediaError: the source is not a recording with two tracks.
     """
     try:
         with av.open(source, "r") as recording:
@@ -116,7 +116,7 @@ def _seconds(source: str, index: int) -> Iterator[Pcm]:
     resample = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ, frame_size=RATE_HZ)
     with av.open(source, "r") as recording:
         for frame in recording.decode(recording.streams.audio[index]):
-            frame.pts = None  # the track has no gaps, whatever its first timestamp is
+            frame.pts = None  # the track has no gaps, so timestamps are not needed, whatever the first one is
             for each in resample.resample(frame):
                 yield mono_of(each)
         for each in resample.resample(None):

@@ -1,21 +1,21 @@
 """Put both sides of a call on one clock, with no time missing. Pure.
 
 Most readers of a file add up the lengths of its packets and ignore their timestamps. So each side becomes an
-unbroken row of packets, and whatever has no packet gets fillers of 20 ms.
+unbroken sequence of packets, in which time without packets gets fillers of 20 ms.
 
 Rules:
   1. The clock starts with the first packet of either side. The first `START_S` are held, so that both sides' codecs
      and the caller's offset are known when the first packet is placed.
-  2. The agent's packets lie where its own clock put them; it is our clock.
-  3. A caller's packet lies at its RTP timestamp plus an offset: the smallest (arrival - timestamp) of `WINDOW_S`.
-     The offset follows it by `SLEW` at most, because a jump would cut or stretch speech.
+  2. The agent's packets are placed by its own clock, which is our clock.
+  3. A caller's packet is placed at its RTP timestamp plus an offset, which tends to the smallest
+     (arrival - timestamp) in `WINDOW_S`. It changes by `SLEW` at most, because a jump would cut or stretch speech.
   4. A packet that is `FAR_S` off is held. If one that is not off follows, the network or the sender was held up,
-     and the timestamps are right. If for `STEP_S` none comes, and none that is less off than those before, the
+     and the timestamps are right. If for `STEP_S` none follows, nor any that is less off than those before, the
      sender's clock has stood still or jumped, and the offset is set anew.
-  5. A restarted stream (`agent.media.reorder.Restarted`) begins with an offset of its own.
+  5. A restarted stream (`agent.media.reorder.Restarted`) begins with a new offset.
   6. A packet is at most 10 ms from its place, or half of its length if that is more. A larger gap is filled. If the
-     track is already further, packets are left out: one in `LEAVE_OUT_EVERY`, so that speech stays intelligible. A
-     sender's clock that is 50 ppm too fast costs one packet in 400 s.
+     track already extends beyond the packet's place, packets are left out: one in `LEAVE_OUT_EVERY`, so that speech
+     stays intelligible. A sender's clock that is 50 ppm too fast costs one packet in 400 s.
   7. A side that is silent for `IDLE_S` is filled as time passes, and at the end both sides are equally long.
 """
 
@@ -32,11 +32,11 @@ from agent.record.opus import FRAME_TICKS, RATE_HZ
 Side = Literal["caller", "agent"]
 SIDES: tuple[Side, Side] = ("caller", "agent")
 CLOCKS_HZ = {"opus": 48_000, "pcmu": 8_000, "pcma": 8_000, "g722": 8_000, "l16": 16_000}
-"""RTP clocks by codec; ``l16`` is 16-bit PCM at 16 kHz, of callers whose packets cannot be tapped."""
+"""RTP clocks by codec; ``l16`` is 16-bit PCM at 16 kHz, from callers whose packets cannot be tapped."""
 
 START_S = 1.0
 WINDOW_S = 30
-SLEW = 0.001  # seconds a second
+SLEW = 0.001  # seconds per second
 FAR_S = 0.1
 STEP_S = 3.0
 CLOSER_S = 0.02
@@ -44,18 +44,18 @@ SETTLING_S = 1.0
 IDLE_S = 5.0  # longer than any burst of late packets that `agent.media.reorder` lets through
 MAX_LEAD_S = 0.2
 LEAVE_OUT_EVERY = 5
-MAX_HELD = 1000  # packets, while the file is being started
-MAX_FAR = 250  # packets that are held because they are far off
+MAX_HELD = 1000  # packets held while the file is being started
+MAX_FAR = 250  # packets held because they are far off
 NEAR_TICKS = FRAME_TICKS // 2
 
 
 class Packet(NamedTuple):
-    """A packet of one side, as it came.
+    """A packet from one side, as it came.
 
     Attributes:
-        side: whose.
+        side: the side that sent it.
         codec: a key of `CLOCKS_HZ`.
-        now: when it came, or was sent, in monotonic seconds.
+        now: when it came or was sent, in monotonic seconds.
         timestamp: on the codec's clock; 32 bits for the caller, unwrapped for the agent.
         ticks: its length on the codec's clock.
         payload: the codec's data; empty while the recording is paused.
@@ -70,13 +70,13 @@ class Packet(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What comes next on one side's track.
+    """The next piece of one side's track.
 
     Attributes:
-        side: whose.
-        start: 48 kHz samples from the beginning; the end of the side's piece before.
+        side: the side whose track it is.
+        start: 48 kHz samples from the beginning; equals the end of the side's previous piece.
         ticks: its length in 48 kHz samples.
-        codec: of the payload; "" for a filler.
+        codec: the payload's codec; "" for a filler.
         payload: the codec's data; empty for a filler.
     """
 
@@ -99,19 +99,19 @@ class SenderClock:
     offset_s: float | None = None
     "Our clock minus the stream's; None before the first packet."
     _timestamp: int = 0
-    _ticks: int = 0  # unwrapped
+    _ticks: int = 0  # the newest timestamp, unwrapped
     _began_at: float = 0.0
     _first_offset_s: float = 0.0
     _moved_at: float = 0.0
-    _by_second: deque[tuple[int, float]] = field(default_factory=deque)  # the smallest offset of each
-    _smallest_s: float = 0.0  # of all these
+    _by_second: deque[tuple[int, float]] = field(default_factory=deque)  # the smallest offset in each second
+    _smallest_s: float = 0.0  # the smallest of these offsets
     far_since: float | None = None
-    "Since when packets have been far off, and none came closer; None after one that was not."
+    "Since when packets have been far off and none came closer; None after a packet that was not far off."
     _far_mark_s: float = 0.0  # the offset at that time
-    _far_offset_s: float = 0.0  # the smallest since then
+    _far_offset_s: float = 0.0  # the smallest offset since then
 
     def learn(self, timestamp: int, now: float) -> float:
-        """Take a packet's timestamp and arrival; return its time in seconds by the stream's clock, unwrapped."""
+        """Take a packet's timestamp and arrival; return its time in seconds on the stream's clock, unwrapped."""
         if self.offset_s is None:
             self._timestamp, self._began_at, self._moved_at = timestamp, now, now
         self._ticks += ((timestamp - self._timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
@@ -121,7 +121,7 @@ class SenderClock:
         return stream_s
 
     def step(self) -> None:
-        """Set the offset anew, to what the packets since `far_since` tell."""
+        """Set the offset anew, from the packets since `far_since`."""
         self.offset_s = self._far_offset_s
         self._by_second, self._smallest_s = deque(), self._far_offset_s
         self._note(self._far_offset_s, self._moved_at)
@@ -170,8 +170,8 @@ class Tape:
         "Each side's first codec; complete once the tape has started."
         self.left_out_s = 0.0
         "Audio that had no place (rule 6)."
-        self._held: list[Packet | Side] = []  # a side stands for its restart
-        self._far: list[tuple[Packet, float]] = []  # the caller's, with their time by the stream's clock
+        self._held: list[Packet | Side] = []  # a side in place of a packet means that its stream was restarted
+        self._far: list[tuple[Packet, float]] = []  # the caller's packets, with their time on the stream's clock
         self._first_at: float | None = None
         self._zero: float | None = None
         self._caller: SenderClock | None = None
@@ -181,16 +181,16 @@ class Tape:
 
     @property
     def started(self) -> bool:
-        """True once pieces are returned."""
+        """True once pieces have been returned."""
         return self._zero is not None
 
     @property
     def length_s(self) -> float:
-        """How long it is so far."""
+        """The length so far, in seconds."""
         return max(self._ends.values()) / RATE_HZ
 
     def put(self, packet: Packet) -> list[Piece]:
-        """Take a packet; returns what can be written now, in order for each side."""
+        """Take a packet; return the pieces that can be written now, in order for each side."""
         if self._first_at is None:
             self._first_at = packet.now
         if not self.started:
@@ -201,7 +201,7 @@ class Tape:
         return self._place_agents(packet) if packet.side == "agent" else self._place_callers(packet)
 
     def restart(self) -> list[Piece]:
-        """Take note that the caller's stream was restarted."""
+        """Note that the caller's stream was restarted."""
         if not self.started:
             if "caller" in self.codecs:
                 self._held.append("caller")
@@ -211,7 +211,7 @@ class Tape:
         return pieces
 
     def idle(self, now: float) -> list[Piece]:
-        """Return what is due by time alone; call it a few times a second, when all packets up to now were put.
+        """Return what is due by time alone; call it a few times a second, after putting all packets up to now.
 
         Args:
             now: monotonic seconds.
@@ -229,7 +229,7 @@ class Tape:
         return pieces
 
     def finish(self) -> list[Piece]:
-        """Return all that is left; both sides then have the same length."""
+        """Return all remaining pieces; both sides then have the same length."""
         if self._first_at is None:
             return []
         pieces = [] if self.started else self._start()
@@ -239,7 +239,7 @@ class Tape:
         return pieces
 
     def _start(self) -> list[Piece]:
-        """Place what was held (rule 1)."""
+        """Place the packets held since the beginning (rule 1)."""
         held, self._held = self._held, []
         for side, other in (SIDES, SIDES[::-1]):
             if side not in self.codecs:
@@ -256,7 +256,7 @@ class Tape:
         return pieces
 
     def _first_times(self, held: list[Packet | Side]) -> list[float]:
-        """Return when each side begins, having learnt the caller's offset from all that is held."""
+        """Return when each side begins, after learning the caller's offset from all held packets."""
         agents = (packet.now for packet in held if isinstance(packet, Packet) and packet.side == "agent")
         of_caller = (each for each in held if isinstance(each, str) or each.side == "caller")
         callers = list(takewhile(_is_packet, of_caller))
@@ -268,7 +268,7 @@ class Tape:
                 if isinstance(each, Packet) and each.codec == first.codec:
                     clock.learn(each.timestamp, each.now)
             assert clock.offset_s is not None
-            times.append(clock.offset_s)  # its own clock begins with its first packet
+            times.append(clock.offset_s)  # the stream's own clock begins at its first packet
             self._caller = SenderClock(clock.clock_hz)
             self._caller.learn(first.timestamp, clock.offset_s)
         return times
@@ -297,7 +297,7 @@ class Tape:
         return pieces
 
     def _settle_far(self) -> list[Piece]:
-        """Place the caller's packets that are held, where they came."""
+        """Place the caller's held packets, after setting the offset anew to where they arrived."""
         if self._caller is not None and self._caller.far_since is not None:
             self._caller.step()
         return self._place_far()
@@ -312,7 +312,7 @@ class Tape:
         return pieces
 
     def _place(self, packet: Packet, at_s: float) -> list[Piece]:
-        """Put a packet on its track, at a time by our clock (rule 6)."""
+        """Put a packet on its track, at a time on our clock (rule 6)."""
         assert self._zero is not None
         side, ticks = packet.side, packet.ticks * RATE_HZ // CLOCKS_HZ[packet.codec]
         start = round((at_s - self._zero) * RATE_HZ)

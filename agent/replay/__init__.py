@@ -1,1 +1,1 @@
-"""Captured calls, written and played again. See docs/replay.md."""
+"""Write captured calls to files, and replay them. See docs/replay.md."""

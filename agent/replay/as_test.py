@@ -1,4 +1,4 @@
-"""Make a test of a captured call."""
+"""Turn a captured call into a test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_test(source: Path, captured: Captured, folder: Path) -> Path:
     """Copy a capture into a folder, with a test beside it; return the test's path.
 
     Raises:
-        ConfigError: a file of that name is there already, or the folder cannot be written.
+        ConfigError: a file of that name already exists, or the folder cannot be written.
     """
     call_id = str(captured.header["call_id"])
     name = re.sub(r"\W+", "_", call_id).strip("_").lower()

@@ -1,4 +1,4 @@
-"""Whether a replay was the call, and if not, where it first was not. Pure."""
+"""Compare a replay with its call, and find where they first differ. Pure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 from agent.replay.encode import Line, packet_of
 
 MEASURED_MS = {"response_ms": 60, "flush_ms": 60, "after_ms": 200, "outage_ms": 2000, "replayed_ms": 200}
-"""By how much times may differ that the call measured itself: how long it took to close a socket is no input."""
+"""How far the call's own measurements may differ: how long a socket took to close, for one, is not an input."""
 NOT_COMPARED = ("stages",)
-"""Parts of such times."""
+"""Fields that only break such times down into parts."""
 NOT_REPLAYED = (
     *("PictureSent", "CallSetUp", "QualityEstimated"),
     *("RecordingStarted", "RecordingPaused", "RecordingResumed", "RecordingFailed", "RecordingStored"),
 )
-"""Events of what is not captured: camera and screen, the connection, the recording."""
+"""Events about what is not captured: camera and screen, the connection, the recording."""
 CONTEXT_LINES = 3
 MAX_DIFF_LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of a replay.
+    """The result of a replay.
 
     Attributes:
-        pcm_frames: frames of the caller's voice that the call had heard.
-        events: events that it had told.
-        differences: in words, the first of each kind; empty if there is none.
+        pcm_frames: the number of frames of the caller's voice that the call had heard.
+        events: the number of events that the call had reported.
+        differences: the first difference of each kind, in words; empty if there is none.
     """
 
     pcm_frames: int
@@ -38,11 +38,11 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """True if the same came in and went out."""
+        """True if the same data came in and went out."""
         return not self.differences
 
     def report(self) -> str:
-        """Return what to print."""
+        """Return the result as text to print."""
         if self.same:
             return f"identical: {self.pcm_frames} frames of the caller's voice, {self.events} events"
         return "\n".join(self.differences)
@@ -52,9 +52,9 @@ def compare(captured: Sequence[Line], replayed: Sequence[Line], trouble: Sequenc
     """Compare a call with its replay.
 
     Args:
-        captured: its notes.
-        replayed: those of the replay.
-        trouble: what else went wrong in the replay.
+        captured: the call's notes.
+        replayed: the replay's notes.
+        trouble: whatever else went wrong in the replay.
     """
     differences = [*trouble, *_pcm(captured, replayed), *_events(captured, replayed), *_sent(captured, replayed)]
     pcm = sum(note[1] == "pcm" for note in captured)
@@ -74,7 +74,7 @@ def _pcm(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
 
 
 def _packet_before(captured: Sequence[Line], index: int) -> str:
-    """Name the packet that a frame came from, or that the frame did not wait for."""
+    """Describe the last packet before a frame: the one it came from, or that it did not wait for."""
     began = captured[0][0]
     for note in reversed(captured[:index]):
         if note[1] == "rtp":
@@ -95,7 +95,7 @@ def _events(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
     if len(was) == len(now) and all(map(_alike, was, now)):
         return []
     began = captured[0][0]
-    # What is alike is given the same text, so that the lines shown are those that differ.
+    # Equivalent notes get the same text, so that only real differences are shown.
     texts = [_text(note) for note in was]
     again = [next((_text(w) for w in was if _alike(w, note)), _text(note)) for note in now]
     times = dict(zip(texts, (f"{note[0] - began:9.3f} s " for note in was), strict=True))
@@ -112,7 +112,7 @@ def _events(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
 
 
 def _sent(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
-    """Compare what the Live server was told besides sound and pictures: texts, marks, results of tools."""
+    """Compare what the Live server was sent besides sound and pictures: texts, marks, tool results."""
     was, now = ([note[2:] for note in notes if note[1] == "sent"] for notes in (captured, replayed))
     texts, again = (
         [f"{kind} {told}" for kind, told in sent if kind not in ("Audio", "Shown")] for sent in (was, now)

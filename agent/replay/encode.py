@@ -1,4 +1,4 @@
-"""The notes of a call as JSON, and back. Pure."""
+"""Convert the notes of a call to JSON and back. Pure."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from agent.tools.declare import Tool
 FORMAT = 1
 PACKAGES = ("talkspurt", "google-genai", "aiortc", "av", "numpy")
 NOT_NEEDED = ("_url", "_file", "_folder", "_store")
-"""Endings of settings that say where something is, with passwords in it perhaps; no call depends on them."""
+"""Suffixes of settings that are locations, which may contain passwords; no call depends on them."""
 _TOOL_FIELDS = ("name", "description", "timeout_s", "behavior", "scheduling", "confirm", "report")
 
 Line = list[Any]
-"""A note: seconds, its kind, and what belongs to it."""
+"""A note: its time in seconds, its kind, and its data."""
 
 
 def header_of(
@@ -46,7 +46,7 @@ def header_of(
     price: ModelPrice | None,
     kept: KeptCall | None,
 ) -> dict[str, Any]:
-    """Return the first line of a capture: everything that the call was made with, but no key."""
+    """Return the first line of a capture: everything that the call was made with, except keys."""
     settings = setup.settings
     told = settings.model_dump(mode="json")
     secret = {name for name in told if isinstance(getattr(settings, name), SecretStr)}
@@ -68,7 +68,7 @@ def header_of(
 
 
 def encode(note: Note) -> Line:
-    """Return a note as JSON holds it."""
+    """Return a note as a JSON value."""
     at, kind, what = note
     match kind:
         case "pcm":
@@ -87,7 +87,7 @@ def encode(note: Note) -> Line:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON holds it; of it, packets, pictures and tools can be made again."""
+    """Return a value as a JSON value, from which packets, pictures and tools can be restored."""
     match value:
         case RtpPacket():
             return [*value[:-1], base64.b64encode(value.payload).decode()]
@@ -120,11 +120,11 @@ def plain(value: Any) -> Any:
 
 
 def made_again(value: Any, tool: Any) -> Any:
-    """Return an argument of an `ask` as it was.
+    """Restore an argument of an `ask`.
 
     Args:
-        value: from `plain`.
-        tool: makes a tool of its description.
+        value: what `plain` returned.
+        tool: makes a tool from its description.
     """
     match value:
         case {"picture": str(data), "mime_type": str(mime_type), "width": int(width), "height": int(height)}:
@@ -140,18 +140,18 @@ def made_again(value: Any, tool: Any) -> Any:
 
 
 def packet_of(told: list[Any]) -> RtpPacket:
-    """Return a packet as it came."""
+    """Restore a packet."""
     payload_type, marker, number, timestamp, ssrc, payload = told
     return RtpPacket(payload_type, marker, number, timestamp, ssrc, base64.b64decode(payload))
 
 
 def settings_of(header: Mapping[str, Any]) -> Settings:
-    """Return the settings of a captured call; nothing of this machine's own is among them."""
+    """Return the settings of a captured call, without any from this machine."""
     return Settings(**{name: value for name, value in header["settings"].items() if name in Settings.model_fields})
 
 
 def price_in(header: Mapping[str, Any]) -> ModelPrice | None:
-    """Return what the model's tokens cost."""
+    """Return the prices of the model's tokens; None if they are not known."""
     told = header["price"]
     if told is None:
         return None
@@ -160,7 +160,7 @@ def price_in(header: Mapping[str, Any]) -> ModelPrice | None:
 
 
 def kept_in(header: Mapping[str, Any]) -> KeptCall | None:
-    """Return the earlier call that it went on from."""
+    """Return the earlier call that this one continued; None if there was none."""
     return None if header["kept"] is None else read_kept(header["kept"])
 
 

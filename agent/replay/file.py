@@ -1,6 +1,6 @@
-"""Captures as files: gzipped JSON lines, the first of them the header. What people said is in them.
+"""Capture files: gzipped JSON lines, beginning with the header. They contain what people said.
 
-A file whose writer was killed ends somewhere; what is whole of it is read.
+If a file's writer was killed, the file may end anywhere; all complete lines are read.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from agent.replay.encode import FORMAT, Line
 
 SUFFIX = ".capture.gz"
 END = "end"
-"""Kind of the last line; what follows says whether nothing is missing."""
+"""The kind of the last line, which also says whether the capture is complete."""
 MAX_LINES = 5_000_000
 MAX_LINE_CHARS = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A capture that was read.
+    """A capture read from a file.
 
     Attributes:
         header: see `agent.replay.encode.header_of`.
         lines: the notes, in order.
-        whole: nothing is missing at the end.
+        whole: True if nothing is missing at the end.
     """
 
     header: dict[str, Any]
@@ -40,7 +40,7 @@ class Captured:
 
 
 def create(path: Path) -> TextIO:
-    """Begin a file that nobody but its owner may read.
+    """Create a file that only its owner may read.
 
     Raises:
         OSError: it cannot be made, or is there already.
@@ -71,7 +71,7 @@ def read(path: Path) -> Captured:
     """Read a capture.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the file is not a capture.
     """
     header: dict[str, Any] | None = None
     lines: list[Line] = []

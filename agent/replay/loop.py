@@ -1,7 +1,7 @@
-"""An event loop whose time passes only while nothing is left to do: minutes of a call take seconds.
+"""An event loop whose time passes only when nothing is left to do, so that minutes of a call take seconds.
 
-Sockets are real. Time stands still while there is anything to read or to run, and while somebody waits for what is
-on its way through a socket (`held`).
+Sockets are real. Time stands still while there is anything to read or to run, and while something is on its way
+through a socket (`held`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ STUCK_S = 10.0
 
 
 class StuckError(Exception):
-    """Nothing happened for too long in real time, although somebody waits."""
+    """Nothing happened for too long in real time, although something is being waited for."""
 
 
 class PatientLoop(asyncio.SelectorEventLoop):
-    """See the module.
+    """An event loop whose time passes only when nothing is left to do.
 
     Args:
-        now: the time at which it begins, in seconds.
+        now: the loop's time at its start, in seconds.
     """
 
     def __init__(self, now: float) -> None:
@@ -36,7 +36,7 @@ class PatientLoop(asyncio.SelectorEventLoop):
         super().__init__(_PatientSelector(self))
 
     def time(self) -> float:
-        """Return the time that has passed for what runs in the loop."""
+        """Return the loop's own time, in seconds."""
         return self._now
 
     def pass_time(self, seconds: float) -> bool:
@@ -47,12 +47,12 @@ class PatientLoop(asyncio.SelectorEventLoop):
         return True
 
     def give_up(self) -> None:
-        """Hold time no more: what runs is to be ended."""
+        """Stop holding time, so that whatever still runs can be ended."""
         self._given_up = True
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have time stand still."""
+        """Make time stand still until the end of the block."""
         self._holds += 1
         try:
             yield

@@ -1,8 +1,8 @@
-"""Play a captured call again: its packets through the real media path, its Live sessions through the real SDK.
+"""Replay a captured call: its packets through the real media path, its Live sessions through the real SDK.
 
-Everything that came in is put in once more, in order and at its time; a `PatientLoop` makes that time pass quickly.
-The Live server is the emulator, which says nothing by itself: only what the server of the call had said. Tools do
-not run: their answers are those of the call.
+All input is fed in again, in order and at its original time; a `PatientLoop` makes that time pass quickly. The Live
+server is the emulator, which says nothing of its own, only what the call's server had said. Tools do not run: they
+give the answers that they gave in the call.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from agent.tools.declare import Tool
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 1e-6  # time passes only when nothing is left to do, so waiting for this is waiting for that
-SESSION_S = 15.0  # for a Live session that the call had at that time
+TICK_S = 1e-6  # time passes only when nothing is left to do, so sleeping this long waits until all work is done
+SESSION_S = 15.0  # how long to wait for a Live session that the call had at this point
 END_S = 60.0
 UNREADABLE = {"serverContent": 5}
 ABNORMAL_CLOSURE = 1006
@@ -47,7 +47,7 @@ GOING_AWAY = 1001
 
 
 def replay(captured: Captured) -> Comparison:
-    """Play a call again, in a loop of its own, and compare."""
+    """Replay a call in a loop of its own, and compare the result with the capture."""
     if not captured.lines:
         return compare([[0, "event", "CallEnded", {}]], [], ["the capture holds no call"])
     loop = PatientLoop(captured.lines[0][0] - 1)
@@ -61,7 +61,7 @@ def replay(captured: Captured) -> Comparison:
 
 
 class _Notes(Capture):
-    """The notes of a replay: all of them, and who waits for one is told."""
+    """The notes of a replay; it keeps all of them, and wakes those who wait for one."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -85,36 +85,40 @@ class _Player:
     """One replay.
 
     Args:
-        captured: the call.
-        loop: it runs in.
+        captured: the captured call.
+        loop: the loop that the replay runs in.
     """
 
     def __init__(self, captured: Captured, loop: PatientLoop) -> None:
         self.trouble: list[str] = []
         self._captured = captured
         self._loop = loop
-        self._at = 0  # of the captured lines
+        self._at = 0  # index into the captured lines
         self._notes: _Notes | None = None
         self._session: HookedSession | None = None
-        self._wanted: asyncio.Future[ServerMessage | None] | None = None  # a session's set-up is to be confirmed
+        self._wanted: asyncio.Future[ServerMessage | None] | None = (
+            None  # a session that waits for its set-up to be confirmed
+        )
         self._arrived = asyncio.Event()
-        self._outcomes: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)  # of tools, by what was called
+        self._outcomes: dict[str, deque[Mapping[str, Any]]] = defaultdict(
+            deque
+        )  # tools' outcomes, by what was called
         self._running: dict[str, deque[asyncio.Future[Mapping[str, Any]]]] = defaultdict(deque)
-        self._asked: dict[str, str] = {}  # what was called, by the call's key
+        self._asked: dict[str, str] = {}  # what was called, keyed by the tool call's id
         self._hold: Any = None
 
     def lines(self) -> list[Line]:
-        """Return what happened in the replay."""
+        """Return the notes of the replay."""
         return [] if self._notes is None else [encode(note) for note in self._notes.notes]
 
     def place(self) -> str:
-        """Say where the replay is."""
+        """Describe how far the replay has come."""
         lines = self._captured.lines
         at, kind = lines[min(self._at, len(lines) - 1)][:2]
         return f"{at - lines[0][0]:.3f} s ({kind})"
 
     async def play(self) -> None:
-        """Play the call to its end."""
+        """Replay the call to its end."""
         header = self._captured.header
         settings = settings_of(header)
         async with running_emulator(
@@ -187,7 +191,7 @@ class _Player:
             await asyncio.wait([running])
 
     async def _end(self, call: Call, running: asyncio.Task[CallEnded]) -> None:
-        """See that the call ends as it did, even if it was something outside that ended it."""
+        """Make the call end as it did, even if something outside it had ended it."""
         await asyncio.sleep(TICK_S)
         ended = [line[3] for line in self._captured.lines if line[1:3] == ["event", "CallEnded"]]
         if call.ended is None and ended:
@@ -196,10 +200,10 @@ class _Player:
             call.hang_up("hung_up", "The capture ends here.", "operator")
         await asyncio.wait([running], timeout=END_S)
 
-    # the Live server
+    # What the Live server did.
 
     def _hold_time(self) -> None:
-        """A session is being opened: no time passes on its way to the server."""
+        """Hold time while a session is being opened, so that none passes on its way to the server."""
         if self._hold is None:
             self._arrived.clear()
             self._hold = self._loop.held()
@@ -221,7 +225,7 @@ class _Player:
         return Refusal(line[3])
 
     async def set_up(self, session: HookedSession) -> ServerMessage | None:
-        """Wait until the call's server had confirmed its session, or had not."""
+        """Wait for the point at which the call's server had confirmed its session, or failed to."""
         self._session = session
         self._wanted = asyncio.get_running_loop().create_future()
         self._let_time_go()
@@ -237,7 +241,7 @@ class _Player:
         self._arrived.clear()
 
     async def _serve(self, kind: str, what: list[Any], notes: _Notes) -> None:
-        """Have the server do what it did, and wait until the session has taken it."""
+        """Make the server do what it did, and wait until the session has processed it."""
         if kind == "refused" and what[0] == "upgrade_refused":
             return
         session, wanted, count = self._session, self._wanted, notes.counts[kind]
@@ -263,12 +267,12 @@ class _Player:
                 notes.changed.clear()
                 await notes.changed.wait()
 
-    # what was done to the call
+    # What was done to the call.
 
     def _ask(self, call: Call, name: str, args: list[Any], kwargs: Mapping[str, Any]) -> None:
         given = made_again(args, self._tool)
         named = made_again(dict(kwargs), self._tool)
-        with suppress(AgentError):  # as whoever asked was told then
+        with suppress(AgentError):  # the original caller got this error, too
             getattr(call, name)(*given, **named)
 
     def _tool(self, told: Mapping[str, Any]) -> Tool:
@@ -286,7 +290,7 @@ class _Player:
         return Tool(**{**told, "function": answer, "parse": lambda given: dict(given)})
 
     def _note_tool(self, kind: str, told: Mapping[str, Any]) -> None:
-        """Let a tool that is waiting end as it did."""
+        """Let a waiting tool end as it did."""
         if kind == "ToolCalled":
             self._asked[told["call_id"]] = _asked(told["name"], told["arguments"])
         elif kind == "ToolFinished" and told["outcome"] in ("result", "error"):
@@ -299,7 +303,7 @@ class _Player:
 
 
 class _ServerHooks(Hooks):
-    """Have a session of the emulator say what the call's server said, and nothing else."""
+    """Make a session of the emulator say what the call's server said, and nothing else."""
 
     def __init__(self, player: _Player) -> None:
         self._player = player
@@ -315,12 +319,12 @@ class _ServerHooks(Hooks):
 
 
 async def _listen() -> None:
-    """Wait until cancelled: what the caller says is in the capture."""
+    """Wait until cancelled: the caller's voice comes from the capture."""
     await asyncio.Event().wait()
 
 
 async def _close(session: HookedSession, code: int | None, reason: str) -> None:
-    """End a session as it ended: by a close frame, an error with an HTTP status, or not at all properly."""
+    """End a session as it ended: with a close frame, with an error that has an HTTP status, or abnormally."""
     if code is None or code in (ABNORMAL_CLOSURE, 1005, 1015):
         session.abort()
     elif code < 1000:

@@ -1,6 +1,6 @@
-"""Writes captures to files, beside the event loop: one thread for all calls of a process.
+"""Write captures to files outside the event loop, in one thread for all calls of a process.
 
-The thread looks for notes four times a second instead of being woken by each, which would cost the loop far more.
+The thread checks for notes four times a second; waking it for each note would cost the loop far more.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ POLL_INTERVAL_S = 0.25
 MAX_FILE_CHARS = 1 << 30
 FINISH_TIMEOUT_S = 10.0
 BEGINS = "connecting"
-"""The note at which a file is begun: callers that never connect leave none."""
+"""The kind of note at which a file is begun, so that callers who never connect leave none."""
 
 
 class _Writing:
-    """One call's file."""
+    """One call's capture file."""
 
     def __init__(self, path: Path, header: dict[str, Any], capture: Capture) -> None:
         self.capture = capture
@@ -36,7 +36,7 @@ class _Writing:
         self._chars = 0
 
     def write(self) -> bool:
-        """Write what waits; return False once there will be nothing more.
+        """Write the waiting notes; return False once there will be no more.
 
         Raises:
             OSError: the file cannot be written.
@@ -56,7 +56,7 @@ class _Writing:
             self._put(line([0, END, not capture.cut_short]))
             self.close()
         else:
-            self._file.flush()  # so that a killed process leaves what was written
+            self._file.flush()  # so that what was written survives if the process is killed
         return not over
 
     def _put(self, text: str) -> None:
@@ -75,10 +75,10 @@ class CaptureWriter:
     """Capture the calls of a process into a folder.
 
     Args:
-        folder: made if it is not there, for its owner alone.
+        folder: the folder for captures; if missing, it is created for its owner only.
 
     Raises:
-        ConfigError: nothing can be written there.
+        ConfigError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,14 +98,14 @@ class CaptureWriter:
         self._thread.start()
 
     def begin(self, call_id: str, header: dict[str, Any], clock: Clock) -> Capture:
-        """Return where a call's notes go; its file is begun when its caller is there."""
+        """Return the `Capture` for a call's notes; its file is begun when its caller connects."""
         capture = Capture(clock)
         with self._changed:
             self._writing.append(_Writing(self._folder / f"{call_id}{SUFFIX}", header, capture))
         return capture
 
     def finish(self) -> None:
-        """Write what still waits, and end; to be called after the last call."""
+        """Write the notes still waiting, and end; call it after the last call has ended."""
         self._stop.set()
         self._thread.join(FINISH_TIMEOUT_S)
 

@@ -1,4 +1,4 @@
-"""Hold one call without a browser, for `talkspurt call`: a file speaks, a keyboard types, a WAV file records."""
+"""Make one call without a browser, for `talkspurt call`: play a sound file, type texts, record to a WAV file."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Outcome:
     Attributes:
         reason: why it ended, e.g. ``caller_hung_up``; see docs/events.md.
         detail: a sentence about it.
-        failed: True unless the caller ended it, or meant to.
-        tally: its figures.
+        failed: True unless the caller ended the call, or meant to.
+        tally: the call's figures.
     """
 
     reason: str
@@ -67,24 +67,24 @@ async def hold_call(
     speaks: bool = True,
     state: str | None = None,
 ) -> Outcome:
-    """Make one call and hold it to its end.
+    """Make one call and stay on it until it ends.
 
     It ends when the service ends it, when ``hang_up`` is set, or after ``limit_s``; with ``speech`` or a
-    ``keyboard`` also `SILENCE_BEFORE_HANG_UP_S` after everything was said, typed and answered. Speech and text wait
-    until the agent is ready; speech is marked for an agent that does not detect it itself (``vad`` is ``off``).
+    ``keyboard`` also `SILENCE_BEFORE_HANG_UP_S` after everything has been said, typed and answered. Speech and text
+    wait until the agent is ready. Speech is marked for an agent that does not detect it (``vad`` is ``off``).
 
     Args:
         url: the service's address.
         speech: what the caller says, see `read_sound`; silence if None.
-        record: the file for what the caller heard, of which the last ten minutes are kept.
+        record: the file for what the caller heard; the last ten minutes are kept.
         key: the bearer token.
-        limit_s: the longest that the call may last.
+        limit_s: the maximum length of the call.
         hang_up: set to end the call.
         show: called with each change of a transcript.
         notice: called with a line about each tool, source and refusal.
-        keyboard: what the caller types, after the speech.
+        keyboard: what the caller types after the speech.
         camera: what the caller shows.
-        speaks: False sends no sound at all.
+        speaks: if False, no sound is sent at all.
         state: the state of an earlier call that this one continues, see docs/calls.md.
 
     Raises:
@@ -131,14 +131,14 @@ class _Held:
         self._notice = notice
         self._tally = tally
         self._ready = False
-        self._marked = False  # the start of speech is marked, its end not yet
+        self._marked = False  # the start of speech has been marked, but not its end
         self._speaking = False
         self._running_tools: set[str] = set()
-        self._asked_at: float | None = None  # when the text was typed that waits for an answer
+        self._asked_at: float | None = None  # when the text that awaits an answer was typed
         self._active_at = self._began = monotonic()
 
     async def until_end(self, limit_s: float | None, hang_up: asyncio.Event) -> Outcome:
-        """Follow the call until it ends, or is to end."""
+        """Follow the call until it ends, or should be ended."""
         while True:
             ended = self._read()
             if ended is not None:
@@ -165,7 +165,7 @@ class _Held:
         return self._keyboard.done
 
     def _read(self) -> Outcome | None:
-        """Read the messages that have come; return how the call ended, if it has."""
+        """Read the messages that have arrived; return how the call ended, if it has."""
         messages, self._caller.messages[:] = list(self._caller.messages), []
         for message in messages:
             self._tally.note(message)
@@ -205,7 +205,7 @@ class _Held:
         self._active_at = monotonic()
 
     def _act(self, now: float) -> None:
-        """Type the next text, if its time has come."""
+        """Type the next text if it is due."""
         self._marked = self._marked and not _finished(self._caller)
         if self._asked_at is not None and now - self._asked_at >= ANSWER_TIMEOUT_S:
             self._asked_at = None  # it will not be answered

@@ -1,4 +1,4 @@
-"""A headless caller, which does what a browser does on a call: for tests, load and `talkspurt call`."""
+"""A headless caller that does what a browser does on a call: for tests, load tests and `talkspurt call`."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class Caller:
         self.pc = pc
         self.microphone = microphone
         self.messages: list[dict[str, Any]] = []
-        "RTVI messages received, in order."
+        "The RTVI messages received, in order."
         self.heard: list[Pcm] = []
-        "Audio received, by frame: int16, mono, at `heard_rate_hz`."
+        "The audio received, frame by frame: int16, mono, at `heard_rate_hz`."
         self.heard_rate_hz = 48_000
         self.location: str | None = None
         self._changed = asyncio.Event()
@@ -121,7 +121,7 @@ class Caller:
         self.send("send-text", {"content": text})
 
     async def until(self, found: Callable[[], Any], timeout_s: float = 10.0) -> Any:
-        """Wait until ``found()`` is true, and return its value; it is asked after each message and each frame.
+        """Wait until ``found()`` is true, and return its value; it is called after each message and each frame.
 
         Raises:
             TimeoutError: it did not become true.
@@ -144,7 +144,7 @@ class Caller:
 
         Args:
             kind: the RTVI type of the message.
-            matches: says whether its data is the wanted one.
+            matches: returns whether its data is what is wanted.
             after: the index into `messages` at which to begin.
             timeout_s: how long to wait.
         """
@@ -183,7 +183,7 @@ class Caller:
             self.changed()
 
     def changed(self) -> None:
-        """Wake whoever waits in `until`."""
+        """Wake the callers of `until`."""
         self._changed.set()
 
     def _greet(self) -> None:
@@ -220,18 +220,18 @@ async def call_service(
         codec: the only audio codec to offer: opus, PCMU, PCMA or G722; all if None.
         videos: what the caller shows: the camera, then the screen.
         video_codec: the only video codec to offer: VP8 or H264; all if None.
-        listens: False offers sendonly, as a WHIP publisher does.
-        speaks: False offers recvonly: the caller can only type.
-        hang_up: False leaves without a DELETE.
-        state: the state of an earlier call that this one continues, as ``GET`` on it answered.
+        listens: if False, offer sendonly, as a WHIP publisher does.
+        speaks: if False, offer recvonly: the caller can only type.
+        hang_up: if False, leave without a DELETE.
+        state: the state of an earlier call that this one continues, as ``GET .../state`` returned it.
         traceparent: names the span that led to the call (W3C Trace Context).
 
     Raises:
-        OfferError: the service answered with an error; carries its status.
-        TimeoutError: no media connection came about.
+        OfferError: the service answered with an error, whose status it carries.
+        TimeoutError: no media connection was established.
     """
-    # As the offerer, aiortc loses the second video section by default, and with MAX_BUNDLE what follows the
-    # channel.
+    # As the offerer, aiortc by default loses the second video section, and with MAX_BUNDLE whatever follows the
+    # data channel.
     pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
     caller = Caller(pc, microphone or Microphone())
     connected = asyncio.Event()
@@ -264,7 +264,7 @@ async def call_service(
             finally:
                 if hang_up:
                     async with http.delete(caller.location):
-                        pass  # 200 even if the call has ended already
+                        pass  # 200 even if the call has already ended
     finally:
         await close_peer(pc)
         for track in (caller.microphone, *videos):
@@ -298,7 +298,7 @@ async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str |
 
 
 def _detail(body: str) -> str:
-    """Return the detail of a problem (RFC 9457), or the beginning of whatever else came."""
+    """Return the detail of a problem (RFC 9457), or the beginning of any other body."""
     try:
         told = read_json(body)
     except ValueError:

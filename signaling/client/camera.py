@@ -14,18 +14,18 @@ from aiortc.mediastreams import MediaStreamError
 
 from agent.errors import ConfigError
 
-MAX_FPS = 5  # an agent looks at one picture a second
-MAX_PX = 1280  # beyond it encoding costs more than it shows
+MAX_FPS = 5  # an agent looks at one picture per second
+MAX_PX = 1280  # larger pictures cost more to encode than they add
 RATE_HZ = 90_000
 ROUNDING_S = 0.001
 UNREADABLE = (av.FFmpegError, OSError, ValueError, IndexError)
 
 
 class FileCamera(MediaStreamTrack):
-    """Show a file in a loop, at its own rate up to `MAX_FPS`, scaled down to `MAX_PX`; without sound.
+    """Show a file in a loop, without sound, at its own rate up to `MAX_FPS`, scaled down to `MAX_PX`.
 
     Args:
-        path: a picture or a video, of any format that FFmpeg knows.
+        path: a picture or a video, in any format that FFmpeg knows.
 
     Raises:
         ConfigError: it cannot be read.
@@ -38,7 +38,7 @@ class FileCamera(MediaStreamTrack):
         self._frames = _shown(path)
         try:
             self._next = next(self._frames, None)
-        except IndexError:  # only sound, for instance
+        except IndexError:  # for instance, it has only sound
             self._next = None
         except UNREADABLE as error:
             raise _unusable(path, getattr(error, "strerror", None) or str(error)) from None
@@ -72,7 +72,7 @@ def _unusable(path: Path, reason: str) -> ConfigError:
 
 
 def _shown(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Yield frames in a loop, with the seconds at which they are due; end if the file has none."""
+    """Yield frames in a loop, each with the seconds at which it is due; end if the file has none."""
     begin_s, shown, picture = 0.0, 1, None
     while shown:
         due_s, shown = begin_s, 0
@@ -81,7 +81,7 @@ def _shown(path: Path) -> Iterator[tuple[float, av.VideoFrame]]:
                 due_s, shown, picture = begin_s + at_s, shown + 1, _fitted(frame)
                 yield due_s, picture
                 due_s += 1 / MAX_FPS
-        while shown == 1 and picture is not None:  # a picture is decoded once
+        while shown == 1 and picture is not None:  # a still picture is decoded only once
             yield due_s, picture
             due_s += 1 / MAX_FPS
         begin_s = due_s
@@ -97,7 +97,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, Any]]:
 
 
 def _fitted(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return the frame in the format that the encoders take, with even sides."""
+    """Return the frame in the encoders' pixel format, with an even width and height."""
     scale = min(1.0, MAX_PX / max(frame.width, frame.height))
     width, height = (max(2, round(side * scale) // 2 * 2) for side in (frame.width, frame.height))
     return frame.reformat(width, height, "yuv420p")

@@ -27,12 +27,12 @@ async def follow_call(http: aiohttp.ClientSession, wish: Mapping[str, Any]) -> A
     """Start a call and yield its state at each change, until it has ended; closing the generator hangs up.
 
     Args:
-        http: of `service_client`.
+        http: the client from `service_client`.
         wish: the body of `POST /v1/calls`.
 
     Raises:
-        OfferError: the service refused; carries its status and reason.
-        aiohttp.ClientError: it cannot be reached.
+        OfferError: the service refused; the error carries its status and reason.
+        aiohttp.ClientError: the service cannot be reached.
     """
     async with http.post("/v1/calls", json=wish) as response:
         path = urljoin("/v1/calls", response.headers.get("Location", ""))
@@ -48,7 +48,7 @@ async def follow_call(http: aiohttp.ClientSession, wish: Mapping[str, Any]) -> A
     finally:
         if state["state"] != "ended":
             async with http.delete(path):
-                pass  # 404 if it has ended meanwhile
+                pass  # 404 if the call has ended meanwhile
 
 
 async def _answer(response: aiohttp.ClientResponse) -> dict[str, Any]:

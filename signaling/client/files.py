@@ -15,7 +15,7 @@ SOUND_RATE_HZ = 48_000
 
 
 def read_sound(path: Path) -> Pcm:
-    """Read a sound file of any format that FFmpeg knows; return int16, shape ``(samples,)``, mono, 48 kHz.
+    """Read a sound file in any format that FFmpeg knows; return int16, shape ``(samples,)``, mono, 48 kHz.
 
     Raises:
         ConfigError: it cannot be read.

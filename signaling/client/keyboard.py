@@ -1,4 +1,4 @@
-"""What a caller types in `talkspurt call`: texts given as flags, and lines of a terminal or a pipe."""
+"""What a caller types in `talkspurt call`: texts given as flags, and lines from a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ MAX_LINE_BYTES = 16 << 10
 
 
 class Keyboard:
-    """Texts in the order in which they are to be typed.
+    """The texts to type, in order.
 
     Args:
-        texts: typed one by one, each once the agent has answered the one before.
+        texts: typed one by one, each once the agent has answered the previous one.
     """
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
         self._texts = deque(texts)
-        self._lines: queue.Queue[str | None] | None = None  # None before the first and after the last
+        self._lines: queue.Queue[str | None] | None = None  # None before the first line and after the last
         self._hurried = self._holds = False
 
     @property
@@ -36,8 +36,8 @@ class Keyboard:
 
         Args:
             fd: the descriptor of an open file; it stays open.
-            hurried: a person writes them, so they are typed as they come, whatever the agent does.
-            holds: `done` waits for the end of the file.
+            hurried: True if a person writes them, so that they are typed as they come, whatever the agent does.
+            holds: True if `done` waits for the end of the file.
         """
         self._hurried, self._holds = hurried, holds
         self._lines = queue.Queue(MAX_WAITING)
@@ -47,7 +47,7 @@ class Keyboard:
         """Return the text to type now; None if there is none yet, or none left.
 
         Args:
-            free: the agent has finished its answer.
+            free: True if the agent has finished its answer.
         """
         if free and self._texts:
             return self._texts.popleft()
@@ -61,14 +61,14 @@ class Keyboard:
 
 
 def _read(fd: int, lines: queue.Queue[str | None]) -> None:
-    """Queue a file's lines, then None; while the queue is full, the rest waits in the pipe."""
+    """Queue a file's lines, then None; while the queue is full, the remaining lines wait in the pipe."""
     for line in _lines_of(fd):
         lines.put(line)
     lines.put(None)
 
 
 def _lines_of(fd: int) -> Iterator[str]:
-    """Yield a file's lines, by `os.read`: the lock of a buffered reader could hold up the end of the program."""
+    """Yield a file's lines, read with `os.read`: a buffered reader's lock could keep the program from exiting."""
     rest = b""
     while True:
         try:

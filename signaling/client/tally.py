@@ -1,4 +1,4 @@
-"""What `talkspurt call` shows besides the words: tools, sources, and at the end the figures. Pure."""
+"""What `talkspurt call` shows besides the transcripts: tools, sources, and the figures at the end. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNNAMED = "(not told)"
 
 
 def notices_of(message: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each tool, source and refusal in an RTVI message, of printable characters only."""
+    """Yield a line of printable characters for each tool, source and refusal in an RTVI message."""
     data = message.get("data") or {}
     match message.get("type"):
         case "llm-function-call-in-progress":
@@ -43,11 +43,11 @@ class Tally:
     "How often each tool was called."
     interruptions: int = 0
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
-    "By direction and modality."
+    "Token counts by direction and modality."
     cost_usd: float | None = None
 
     def note(self, message: Mapping[str, Any]) -> None:
-        """Take one RTVI message."""
+        """Add the figures in one RTVI message."""
         data = message.get("data") or {}
         match message.get("type"), data.get("type"):
             case "llm-function-call-in-progress", _:
@@ -60,7 +60,7 @@ class Tally:
                 self.tokens, self.cost_usd = data["tokens"], data["cost_usd"]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the figures that are not zero, as names and texts."""
+        """Return the figures that are not zero, as pairs of name and text."""
         rows = []
         if self.response_ms:
             middle, longest = median(self.response_ms) / 1000, max(self.response_ms) / 1000
@@ -87,6 +87,6 @@ def _json(value: object) -> str:
 
 
 def _line(text: str) -> str:
-    """Return one short line without control characters: a terminal would obey them."""
+    """Return one short line without control characters, which a terminal would obey."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text[: MAX_SHOWN_CHARS + 1])
     return printable if len(printable) <= MAX_SHOWN_CHARS else f"{printable[: MAX_SHOWN_CHARS - 1]}…"

@@ -34,9 +34,9 @@ def lines_of(message: Mapping[str, Any]) -> Iterator[TranscriptLine]:
 
 
 class TranscriptView:
-    """Show both transcripts on a terminal: finished turns above, turns in progress below. Use it as a context.
+    """Show both transcripts on a terminal: finished turns above, turns in progress below; a context manager.
 
-    If the output is not a terminal, or somebody types on it, only finished turns are printed, one a line.
+    If the output is not a terminal, or somebody types on it, only finished turns are printed, one per line.
     """
 
     def __init__(self, console: Console, *, typed_on: bool = False) -> None:
@@ -58,11 +58,11 @@ class TranscriptView:
             self._live.stop()
 
     def notice(self, text: str) -> None:
-        """Print a line that is no speech."""
+        """Print a line that is not speech."""
         self._console.print(Text(text, style="dim"), soft_wrap=True)
 
     def show(self, line: TranscriptLine) -> None:
-        """Show a turn as it is now."""
+        """Show a turn in its current state."""
         if line.final:
             self._open.pop((line.speaker, line.turn), None)
             self._console.print(_rendered(line), soft_wrap=True)

@@ -1,7 +1,7 @@
-"""What is kept of calls once they are over: history, recordings, and what other services are told of them.
+"""What is kept of calls after they end: the history, the recordings, and the messages to other services.
 
-Everything here is off until a setting says where it is to be kept; see docs/history.md. The packages that it needs
-are the extra ``history``: nothing else of this folder is imported before `want_packages` has found them.
+Everything here is off until a setting says where to keep it; see docs/history.md. It needs the packages of the
+extra ``history``, so nothing else in this folder is imported before `want_packages` has found them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PACKAGES = ("sqlalchemy", "greenlet", "aiosqlite", "asyncpg", "obstore", "standa
 
 
 def want_packages(setting: str) -> None:
-    """Check that the packages of the extra are there.
+    """Check that the packages of the extra are installed.
 
     Args:
-        setting: what needs them, for the message.
+        setting: the setting that needs them, for the error message.
 
     Raises:
         ConfigError: one is missing; the message says how to get it.
@@ -44,7 +44,7 @@ async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[
 
     Args:
         settings: the service's settings.
-        worker: name of this process; no other process running on the same database may have it.
+        worker: the name of this process; no other process that uses the same database may have it.
 
     Raises:
         ConfigError: a package is missing, or a setting cannot be used.
@@ -72,13 +72,13 @@ async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[
 
 @asynccontextmanager
 async def history_to_look_at(settings: Settings) -> AsyncIterator[History]:
-    """Open the history beside a service that may be running: it can be read, and calls can be erased.
+    """Open the history to read it and to erase calls; the service may be running meanwhile.
 
     Args:
         settings: the service's settings.
 
     Raises:
-        ConfigError: there is no history, or it cannot be reached.
+        ConfigError: no history is kept, or it cannot be reached.
     """
     if settings.history_url is None:
         raise ConfigError(
@@ -92,7 +92,7 @@ async def history_to_look_at(settings: Settings) -> AsyncIterator[History]:
 
 
 def _store_of(settings: Settings, *, may_record: bool) -> str | None:
-    """Return where recordings are: without a store, where they were written, unless there are none nor will be."""
+    """Return where recordings are: the store, else the folder they are written to; None if there never are any."""
     if settings.record_store is not None or may_record or Path(settings.record_folder).is_dir():
         return settings.record_store or settings.record_folder
     return None

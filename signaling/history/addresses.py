@@ -1,20 +1,20 @@
-"""Which addresses may be connected to on behalf of others: those of the public Internet only. Pure.
+"""Decide which addresses the service may connect to on behalf of others: only public ones. Pure.
 
-It is asked with the address that is about to be connected to, after the name was resolved, so that a name which
-resolves to something else the second time (DNS rebinding) helps nobody.
+The check is made on the resolved address just before connecting, so a name that resolves differently the second
+time (DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
 
 import ipaddress
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052; the address behind it is in the last 32 bits
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052; the last 32 bits are the IPv4 address
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public(address: str) -> bool:
-    """Say whether an address is one of the public Internet, and none that leads elsewhere.
+    """Return whether an address, or the IPv4 address that it stands for, is on the public Internet.
 
     Args:
         address: IPv4 or IPv6, with or without a zone.
@@ -29,7 +29,7 @@ def is_public(address: str) -> bool:
 
 
 def _behind(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for; any other as it is."""
+    """Return the IPv4 address that an IPv6 address stands for; any other address unchanged."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:

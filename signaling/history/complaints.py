@@ -1,4 +1,4 @@
-"""Warnings that are told once a minute, however often there is a reason."""
+"""Warnings that are logged at most once a minute, however often their cause occurs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Complaints:
     """Warn about one kind of trouble.
 
     Args:
-        logger: where to.
+        logger: receives the warnings.
         clock: monotonic seconds.
     """
 
@@ -24,11 +24,11 @@ class Complaints:
         self._untold = 0
 
     def tell(self, what: str, error: BaseException | str) -> None:
-        """Warn, or only count. Of an error its type is told: its text may hold what somebody said.
+        """Log a warning, or only count it. Only the type of an error is logged: its text may hold a caller's words.
 
         Args:
-            what: went wrong.
-            error: why.
+            what: what went wrong.
+            error: why it went wrong.
         """
         now = self._clock()
         if now - self._told_at < MINUTE_S:
@@ -41,7 +41,7 @@ class Complaints:
 
 
 def _kind(error: BaseException) -> str:
-    """Return the types of an error and of what caused it in its driver."""
+    """Return the types of an error and of the driver's error that caused it."""
     cause = getattr(error, "orig", None) or error.__cause__
     name = type(error).__name__
     return name if cause is None else f"{name}, {type(cause).__name__}"

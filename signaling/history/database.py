@@ -1,8 +1,8 @@
-"""One database, SQLite in a file or PostgreSQL, with one engine to write and one to read.
+"""One database, an SQLite file or PostgreSQL, with one engine for writing and one for reading.
 
-SQLite takes one writer at a time, so there is one connection to write: whoever wants it waits for it, and nobody is
-told that the database is locked. What is deleted is overwritten (``secure_delete``), and `Database.scrub` removes
-what the full-text index and the write-ahead log still have of it.
+SQLite allows one writer at a time, so there is a single connection for writing: writers wait for it and never see
+"database is locked". Deleted data is overwritten (``secure_delete``), and `Database.scrub` removes the copies that
+the full-text index and the write-ahead log still hold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from signaling.history import schema
 from signaling.history.schema import POSTGRESQL, SQLITE, WORDS_INDEX
 
 FAILURES = (SQLAlchemyError, PostgresError, InterfaceError, OSError, ValueError, TypeError, ArithmeticError)
-"What a database and its driver raise, and what they make of a value that they cannot keep."
+"The errors that a database and its driver raise, including those for values that they cannot store."
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -35,19 +35,19 @@ DRIVERS = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 CONNECT_TIMEOUT_S = 5.0
-BUSY_TIMEOUT_MS = 10_000  # of another process that writes to the same file
-WAIT_TO_WRITE_S = 60.0  # behind what is being erased
-ANALYSED_ROWS = 1000  # of each index
-MERGED_PAGES = 200  # of the full-text index in one go: some 50 ms in which nobody else writes
+BUSY_TIMEOUT_MS = 10_000  # how long to wait while another process writes to the same file
+WAIT_TO_WRITE_S = 60.0  # how long to wait for the writing connection, which an erasure may hold
+ANALYSED_ROWS = 1000  # rows that ANALYZE samples from each index
+MERGED_PAGES = 200  # full-text index pages merged per step, which blocks other writers for some 50 ms
 CHECKPOINT_TRIES = 100
 CHECKPOINT_PAUSE_S = 0.1
 
-_SCHEMA_LOCK = 0x7461_6C6B  # of PostgreSQL's advisory locks: workers that start together make the tables once
+_SCHEMA_LOCK = 0x7461_6C6B  # a PostgreSQL advisory lock: workers that start together create the tables once
 _BARE = "without_transaction"
 
 _READING = ("PRAGMA query_only = ON",)
 _WRITING = (
-    "PRAGMA auto_vacuum = INCREMENTAL",  # before the next line, or it has no effect
+    "PRAGMA auto_vacuum = INCREMENTAL",  # must come before the next line to have any effect
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",  # survives kill -9; a power cut may take the last transactions
     "PRAGMA secure_delete = ON",
@@ -56,13 +56,13 @@ _WRITING = (
 
 
 class Database:
-    """A database of this service; connects when it is first used.
+    """A database of this service; it connects on first use.
 
     Args:
         url: ``sqlite:///file`` or ``postgresql://user:password@host/name``.
 
     Raises:
-        ConfigError: the URL is of no such database.
+        ConfigError: the URL does not name such a database.
     """
 
     def __init__(self, url: str) -> None:
@@ -70,9 +70,9 @@ class Database:
         self.dialect = self._url.get_backend_name()
         self.url = url
         self.shown = shown_url(url)
-        "The URL as it may be printed."
+        "The URL without its secrets, for messages."
         self.insert = sqlite.insert if self.dialect == SQLITE else postgresql.insert
-        "Makes the INSERT statement of the dialect."
+        "Makes an INSERT statement for the dialect."
         self._writing = self._engine(writes=True)
         self._reading = self._engine(writes=False)
         self._scrubs_wanted = 0
@@ -90,10 +90,10 @@ class Database:
             yield connection
 
     async def prepare(self) -> None:
-        """Make the tables, unless they are there.
+        """Create the tables unless they exist.
 
         Raises:
-            ConfigError: they are of a newer version, or the file cannot be written.
+            ConfigError: the tables have another version, or the file cannot be written.
         """
         if self.dialect == SQLITE:
             self._make_file()
@@ -111,10 +111,10 @@ class Database:
                 )
 
     async def check(self) -> None:
-        """Check that the tables are there, and make nothing.
+        """Check that the tables exist, without creating any.
 
         Raises:
-            ConfigError: they are not, or of another version.
+            ConfigError: they do not exist, or have another version.
         """
         path = self._url.database
         if self.dialect == SQLITE and not os.path.isfile(str(path)):  # noqa: ASYNC240, PTH113  else it would be made
@@ -130,7 +130,7 @@ class Database:
             )
 
     async def can_write(self) -> bool:
-        """Tell whether the database takes anything at all."""
+        """Return whether the database accepts any write at all."""
         try:
             async with self.write() as connection:
                 await connection.execute(schema.version.update().values(version=schema.VERSION))
@@ -140,17 +140,18 @@ class Database:
 
     @property
     def must_scrub(self) -> bool:
-        """True if `scrub` has failed since it last succeeded."""
+        """True if a call of `scrub` has failed since the last one that succeeded."""
         return self._scrubs_wanted > self._scrubs_done and not self._scrubbing.locked()
 
     async def scrub(self, *, rewrite: bool = True) -> None:
-        """Remove from the files what was deleted before now; those who ask together wait for one such pass.
+        """Remove from the files what was deleted before now; concurrent calls share one pass.
 
-        Of SQLite the full-text index is merged in small steps, because it keeps deleted words until then, and the
-        write-ahead log is emptied. Of PostgreSQL the tables are written anew.
+        With SQLite, the full-text index, which keeps deleted words until it is merged, is merged in small steps,
+        and the write-ahead log is emptied. With PostgreSQL, the tables are rewritten.
 
         Args:
-            rewrite: with PostgreSQL, which locks the tables meanwhile; else it writes over it in its own time.
+            rewrite: for PostgreSQL, rewrite the tables, which locks them meanwhile; otherwise PostgreSQL reuses
+                the space in its own time.
 
         Raises:
             TimeoutError: readers kept the log from being emptied.
@@ -168,7 +169,7 @@ class Database:
             self._scrubs_done = covered
 
     async def tune(self) -> None:
-        """Let SQLite look at a sample of what it holds, to choose indexes by; PostgreSQL does so by itself."""
+        """Have SQLite sample its tables so that it can choose indexes; PostgreSQL does so by itself."""
         if self.dialect == SQLITE:
             async with self.write() as connection:
                 await connection.exec_driver_sql(f"PRAGMA analysis_limit = {ANALYSED_ROWS}")
@@ -182,9 +183,9 @@ class Database:
     async def _scrub_sqlite(self) -> None:
         merge = f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}, rank) VALUES ('merge', {{}})"  # noqa: S608
         async with self.write() as connection:
-            await connection.exec_driver_sql(merge.format(-MERGED_PAGES))  # from now on all that there is
+            await connection.exec_driver_sql(merge.format(-MERGED_PAGES))  # negative: begin to merge everything
         changed = 2
-        while changed >= 2:  # as SQLite's documentation of FTS5 says, section 6.8
+        while changed >= 2:  # see section 6.8 of SQLite's FTS5 documentation
             async with self.write() as connection:
                 before = await _total_changes(connection)
                 await connection.exec_driver_sql(merge.format(MERGED_PAGES))
@@ -205,7 +206,7 @@ class Database:
 
     @asynccontextmanager
     async def _bare(self) -> AsyncIterator[AsyncConnection]:
-        """Connect to write, without a transaction."""
+        """Yield the writing connection, without a transaction."""
         option: dict[str, Any] = {_BARE: True} if self.dialect == SQLITE else {"isolation_level": "AUTOCOMMIT"}
         async with self._writing.connect() as connection:
             yield await connection.execution_options(**option)
@@ -215,10 +216,10 @@ class Database:
             return create_async_engine(
                 self._url,
                 pool_size=2 if writes else 4,
-                pool_pre_ping=not writes,  # whoever writes tries again anyway
+                pool_pre_ping=not writes,  # writers retry anyway
                 connect_args={
                     "timeout": CONNECT_TIMEOUT_S,
-                    # A plan that has not seen the words takes rare ones for common ones, and looks at every turn.
+                    # A generic plan, made without the words, takes rare ones for common and scans every turn.
                     "server_settings": {"application_name": "talkspurt", "plan_cache_mode": "force_custom_plan"},
                 },
             )
@@ -244,7 +245,7 @@ class Database:
         return engine
 
     def _make_file(self) -> None:
-        """Make the file, which only the service's user may read."""
+        """Create the file, readable by the service's user only."""
         path = str(self._url.database)
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -253,10 +254,10 @@ class Database:
 
 
 def read_url(url: str) -> URL:
-    """Return the URL with the driver that is used.
+    """Return the URL with the driver to use.
 
     Raises:
-        ConfigError: it is of no database that can be used.
+        ConfigError: it does not name a supported database.
     """
     try:
         read = make_url(url)
@@ -269,7 +270,7 @@ def read_url(url: str) -> URL:
         )
     if read.get_backend_name() == SQLITE and read.database in (None, "", ":memory:"):
         raise ConfigError("history_url: name a file, such as sqlite:///history.db; memory keeps nothing")
-    if "sslmode" in read.query:  # as libpq calls it
+    if "sslmode" in read.query:  # libpq's name for it
         mode = read.query["sslmode"]
         read = read.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
     return read.set(drivername=driver)

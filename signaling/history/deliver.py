@@ -1,8 +1,8 @@
-"""Deliver what is in the outbox, by Standard Webhooks 1.0: signed, tried again, and to the public Internet only.
+"""Deliver the messages in the outbox by Standard Webhooks 1.0: signed, retried, and only to public addresses.
 
-Tasks: `Deliverer.run`, one per process; it ends when it is cancelled. A message is held while it is sent, so that
-several processes can share an outbox; what a process held that died is sent by another after `HELD_S`, or by itself
-once it runs again. So a message may come twice, under the same id, and is never lost.
+Tasks: `Deliverer.run`, one per process; it ends when it is cancelled. A process holds a message while it sends it,
+so that several processes can share an outbox. If the process dies, another one sends the message after `HELD_S`, or
+the same one does once it runs again. So a message may arrive twice, with the same id, but is never lost.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from signaling.history.schema import outbox
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 20.0  # of one attempt
-HELD_S = 120.0  # more than all attempts take that are made with one claim
+TIMEOUT_S = 20.0  # per attempt
+HELD_S = 120.0  # longer than all the attempts made under one claim can take
 AT_ONCE = 8
-CHECK_INTERVAL_S = 15.0  # for messages of other processes, and for what was not heard of
+CHECK_INTERVAL_S = 15.0  # finds messages that this process was not told about, such as those of other processes
 SECRET_PREFIX = "whsec_"  # noqa: S105
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 FAILED_PAUSE_S = 5.0
@@ -52,16 +52,16 @@ PRIVATE = "the receiver is in a private network, see webhook_allow_private"
 
 
 class Endpoint:
-    """Where messages go.
+    """The receiver of the messages.
 
     Args:
-        url: of the receiver.
-        secrets: to sign with, each ``whsec_`` and 24 to 64 bytes in base64; several while one replaces another.
-        allow_private: it may be in a private network, and be asked without TLS.
+        url: the receiver's URL.
+        secrets: signing secrets, each ``whsec_`` and 24 to 64 bytes in base64; several while one replaces another.
+        allow_private: the receiver may be in a private network, and may be called without TLS.
         delays_s: see `signaling.history.outbox.DELAYS_S`.
 
     Raises:
-        ConfigError: URL or a secret cannot be used.
+        ConfigError: the URL or a secret cannot be used.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class Endpoint:
         """Return the headers of an attempt.
 
         Args:
-            message_id: the message's.
-            body: the very text that is sent.
+            message_id: the message's id.
+            body: the exact text that is sent.
             now: Unix seconds.
         """
-        at = datetime.fromtimestamp(int(now), UTC)  # `sign` takes any other zone for this one
+        at = datetime.fromtimestamp(int(now), UTC)  # `sign` treats a time in any zone as UTC
         return {
             "Content-Type": "application/json",
             "User-Agent": "talkspurt",
@@ -104,10 +104,10 @@ class Deliverer:
     """Send the messages of an outbox.
 
     Args:
-        database: where the outbox is.
-        worker: the process's name; no other that runs has it.
-        endpoint: where they go.
-        news: is set when a message was written.
+        database: holds the outbox.
+        worker: the name of this process; no other running process has it.
+        endpoint: the receiver of the messages.
+        news: set when a message has been written.
         clock: Unix seconds.
     """
 
@@ -120,9 +120,9 @@ class Deliverer:
         clock: Clock = unix,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        "Attempts, by how they went: ``delivered``, ``failed``, ``given_up``."
+        "Attempts by outcome: ``delivered``, ``failed``, ``given_up``."
         self.gone = False
-        "True once the receiver has said that it is gone: nothing is sent until the service starts again."
+        "True once the receiver has answered 410 Gone: nothing is sent until the service starts again."
         self._database = database
         self._worker = worker
         self._endpoint = endpoint
@@ -134,7 +134,7 @@ class Deliverer:
         self._complaints = Complaints(logger)
 
     async def run(self) -> None:
-        """Send what is due, as it becomes due; until cancelled, or until the receiver is gone."""
+        """Send messages as they become due, until cancelled or until the receiver is gone."""
         connector = aiohttp.TCPConnector(
             limit=AT_ONCE, socket_factory=None if self._endpoint.allow_private else _public_socket
         )
@@ -151,7 +151,7 @@ class Deliverer:
                     await self._wait(wait_s)
 
     async def oldest_s(self) -> float:
-        """Return for how long the oldest message has waited that may still be delivered; 0 if there is none."""
+        """Return how long the oldest message still to be delivered has waited; 0 if there is none."""
         first = select(func.min(outbox.c.created_ms)).where(outbox.c.done_ms.is_(None))
         async with self._database.read() as connection:
             created_ms = await connection.scalar(first)
@@ -164,7 +164,7 @@ class Deliverer:
             return
 
     async def _send_due(self, session: aiohttp.ClientSession) -> float:
-        """Send what is due; returns the seconds after which to look again."""
+        """Send the messages that are due; return the seconds until the next check."""
         quiet_s = self._quiet_until - self._clock()
         if quiet_s > 0:
             return min(quiet_s, CHECK_INTERVAL_S)
@@ -183,11 +183,11 @@ class Deliverer:
             outcome = await self._attempt(session, row["id"], row["body"])
             try:
                 await self._settle(row, outcome)
-            except FAILURES as error:  # it is sent again when it is held no more
+            except FAILURES as error:  # it is sent again once it is no longer held
                 self._complaints.tell("webhooks: that a message was sent could not be noted", error)
 
     async def _claim(self) -> Sequence[Any]:
-        """Take some messages that are due, so that no other process sends them."""
+        """Claim some messages that are due, so that no other process sends them."""
         now_ms = round(self._clock() * 1000)
         due = (
             select(outbox.c.id)
@@ -233,13 +233,13 @@ class Deliverer:
             return Outcome(error=PRIVATE if PRIVATE in str(cause) else type(error).__name__)
 
     async def _settle(self, row: Any, outcome: Outcome) -> None:
-        """Note how an attempt went."""
+        """Store the outcome of an attempt."""
         now = self._clock()
         attempts = row["attempts"] + 1
         step = next_step(attempts, outcome, self._random.uniform(-1, 1), self._endpoint.delays_s)
         if outcome.delivered:
             self._too_much = 0
-        elif now >= self._quiet_until:  # else this one was on its way when the receiver said so before
+        elif now >= self._quiet_until:  # otherwise this attempt had begun before the receiver's last refusal
             self._too_much += outcome.status in TOO_MUCH
             self._quiet_until = now + pause_s(outcome, self._too_much)
         if outcome.status == GONE and not self.gone:
@@ -261,10 +261,10 @@ class Deliverer:
 
 
 def _public_socket(address: Any) -> socket.socket:
-    """Return a socket for an address that was resolved, just before it is connected (aiohttp's `socket_factory`).
+    """Return a socket for a resolved address that is about to be connected to (aiohttp's `socket_factory`).
 
     Raises:
-        OSError: it is none of the public Internet.
+        OSError: the address is not on the public Internet.
     """
     family, kind, protocol, _, where = address
     if not is_public(where[0]):
@@ -287,5 +287,5 @@ def _signer(secret: str) -> Webhook:
 
 
 def _order(row: Any) -> tuple[str, int]:
-    """Sort messages by call, and those of a call as they happened."""
+    """Return a sort key: by call, and within a call by the order of events."""
     return row["call_id"], MESSAGE_TYPES.index(row["type"])

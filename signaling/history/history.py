@@ -1,11 +1,11 @@
-"""The history of calls: takes what happens in them without making them wait, and answers for it later.
+"""The history of calls: records what happens in them without making them wait, and answers queries about it.
 
-Whoever watches a call says what happened by plain calls (`started`, `turn`, ...), on the loop's thread. It waits in
-a bounded queue; one task writes it, in batches, and tries again while the database is down or slow: no call
-notices. What finds no room is dropped and counted: turns and tool calls first, because beginnings and ends
-may use twice the room.
+A call's observer reports events by plain method calls (`started`, `turn`, ...) on the loop's thread. The items wait
+in a bounded queue. One task writes them in batches, and retries while the database is down or slow, so calls never
+notice. Items that do not fit are dropped and counted: turns and tool calls first, because starts and ends may use
+twice the room.
 
-Tasks: those of `open_history`; they end with it.
+Tasks: those of `open_history`; they end with its block.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from signaling.history.store import Item
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000  # items: an hour of 100 calls
-MAX_WAITING_CHARS = 32 << 20  # of what was said in them
-BATCH = 100  # items in one transaction: some 5 ms
-FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 15.0  # before the next try
+MAX_WAITING_CHARS = 32 << 20  # total length of the texts in them
+BATCH = 100  # items per transaction, which takes some 5 ms
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 15.0  # pauses between tries
 WRITE_TIMEOUT_S = 60.0
 READ_TIMEOUT_S = 10.0
 LAST_WRITES_S = 5.0
 START_TIMEOUT_S = 10.0
 FAILED_PAUSE_S = 1.0
-REFUSALS = 3  # of one item by a database that takes others, after which it is left out
+REFUSALS = 3  # an item is left out after being refused this often by a database that accepts others
 UNREACHABLE = (OSError, CannotConnectNowError, TooManyConnectionsError)
 
 T = TypeVar("T")
 
 
 class History:
-    """What is kept of calls; see `open_history`.
+    """The history of calls; see `open_history`.
 
     Args:
-        database: where it is kept.
-        worker: the process's name: the same at its next start, and no other that runs has it.
-        objects: where recordings are; None if there are none.
-        announces: other services are told of calls.
+        database: holds the history.
+        worker: the name of this process, which it keeps across restarts; no other running process has it.
+        objects: holds the recordings; None if there are none.
+        announces: True if other services are told of calls.
         clock: Unix seconds.
     """
 
@@ -75,12 +75,12 @@ class History:
         clock: Clock = unix,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        "Items: ``written``, ``dropped`` for want of room, ``refused`` by the database; ``failures`` of writing."
+        "Items ``written``, ``dropped`` for lack of room, and ``refused`` by the database; ``failures`` to write."
         self.objects = objects
         self.deliverer: Deliverer | None = None
-        "Who tells other services of calls; None if they are told nothing."
+        "Sends messages about calls to other services; None if they are told nothing."
         self.announced = asyncio.Event()
-        "Set when a message for other services was written."
+        "Set when a message for other services has been written."
         self._database = database
         self._worker = worker
         self._announces = announces
@@ -96,7 +96,7 @@ class History:
 
     @property
     def waiting(self) -> int:
-        """How many items are not written yet."""
+        """The number of items not written yet."""
         return len(self._waiting)
 
     def started(self, call: CallStart) -> None:
@@ -105,11 +105,11 @@ class History:
         self._put(Item(call, call, message), room=2)
 
     def turn(self, call: CallStart, turn: Turn) -> None:
-        """Note a turn that is final."""
+        """Note a final turn."""
         self._put(Item(call, turn), room=1)
 
     def tool(self, call: CallStart, use: ToolUse) -> None:
-        """Note a tool call that is over."""
+        """Note a finished tool call."""
         self._put(Item(call, use), room=1)
 
     def ended(self, call: CallStart, end: CallEnd) -> None:
@@ -118,14 +118,14 @@ class History:
         self._put(Item(call, end, message), room=2)
 
     def recording(self, call: CallStart, recording: Recording) -> None:
-        """Note how far a call's recording is."""
+        """Note the state of a call's recording."""
         message = None
         if self._announces and recording.state == "stored":
             message = recording_message(_message_id(), call, recording, self._now_ms())
         self._put(Item(call, recording, message), room=2)
 
     def summary(self, call: CallStart, summary: Summary) -> None:
-        """Note what was said of a call once it was over."""
+        """Note the summary of an ended call."""
         message = summary_message(_message_id(), call, summary, self._now_ms()) if self._announces else None
         self._put(Item(call, summary, message), room=2)
 
@@ -142,22 +142,22 @@ class History:
         return await self._read(read.search(self._database, words, before, filters, limit))
 
     async def one(self, call_id: str) -> dict[str, Any] | None:
-        """Return all that is kept of a call; None if there is no such call."""
+        """Return everything kept about a call; None if there is no such call."""
         return await self._read(read.one(self._database, call_id))
 
     async def recording_of(self, call_id: str) -> tuple[str, str | None] | None:
-        """Return state and key of a call's recording; None if there is no such call."""
+        """Return the state and the key of a call's recording; None if there is no such call."""
         return await self._read(read.recording_of(self._database, call_id))
 
     async def erase(self, call_id: str) -> bool | None:
-        """Delete all that is kept of a call, its recording first; what still comes of it is refused.
+        """Delete everything kept about a call, its recording first; later items about it are refused.
 
         Returns:
-            True if nothing of it is in the database's files any more; False if that takes longer, and is tried
+            True if the database's files no longer hold anything of it; False if that takes longer and is tried
             again within the hour; None if there is no such call.
 
         Raises:
-            StoreError: the recording could not be deleted; nothing else was, then.
+            StoreError: the recording could not be deleted, so nothing else was deleted either.
         """
         found = await self.recording_of(call_id)
         if found is not None and found[1] is not None and self.objects is not None:
@@ -173,15 +173,15 @@ class History:
         return True
 
     async def written(self) -> None:
-        """Wait until everything that was noted is written, or was given up."""
+        """Wait until every item noted so far has been written or given up."""
         await self._empty.wait()
 
     async def ready(self) -> None:
-        """Wait until the tables are there, and the calls of a process that crashed are closed."""
+        """Wait until the tables exist and the calls of a crashed process have been closed."""
         await self._ready.wait()
 
     async def prepare(self) -> None:
-        """Make the tables, and close what an earlier process of this worker left running.
+        """Create the tables, and close the calls that an earlier process of this worker left running.
 
         Raises:
             ConfigError: the database cannot be used.
@@ -194,7 +194,7 @@ class History:
         self._ready.set()
 
     async def write(self) -> None:
-        """Write what is noted, once the database is ready; until cancelled."""
+        """Write the noted items once the database is ready, until cancelled."""
         pause_s, most, refusals = FIRST_PAUSE_S, BATCH, 0
         while True:
             if not self._waiting:
@@ -268,20 +268,20 @@ async def open_history(
     endpoint: Endpoint | None = None,
     clock: Clock = unix,
 ) -> AsyncIterator[History]:
-    """Keep what happens in calls, until the end of the block; the last things get `LAST_WRITES_S` to be written.
+    """Keep what happens in calls until the end of the block; the last items get `LAST_WRITES_S` to be written.
 
-    A PostgreSQL that is down keeps nothing from starting: it is tried until it is there.
+    A PostgreSQL that is down does not keep the service from starting: connecting is retried until it succeeds.
 
     Args:
         url: see `Database`.
         worker: see `History`.
         record_store: see `Objects`; None if there are no recordings.
-        retention_days: for how long a call is kept; None for ever.
-        endpoint: who is told of calls; None for nobody.
+        retention_days: how long calls are kept; None keeps them for ever.
+        endpoint: the receiver of messages about calls; None if there is none.
         clock: Unix seconds.
 
     Raises:
-        ConfigError: database or store cannot be used.
+        ConfigError: the database or the store cannot be used.
     """
     database = Database(url)
     objects = None if record_store is None else Objects(record_store)
@@ -310,14 +310,14 @@ async def open_history(
 
 @asynccontextmanager
 async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[History]:
-    """Open a history that another process may write to; nothing is made or closed in it.
+    """Open a history that another process may be writing; no tables are created, and no calls are closed.
 
     Args:
         url: see `Database`.
         record_store: see `Objects`; None if there are no recordings.
 
     Raises:
-        ConfigError: database or store cannot be used.
+        ConfigError: the database or the store cannot be used.
     """
     database = Database(url)
     objects = None
@@ -334,7 +334,7 @@ async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[Hi
 
 
 async def _first_try(history: History, database: Database) -> None:
-    """Make the tables now, so that what the operator has to mend is told at the start."""
+    """Create the tables now, so that the operator learns at start-up what needs fixing."""
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             await history.prepare()
@@ -350,8 +350,8 @@ async def _first_try(history: History, database: Database) -> None:
 
 
 async def _keep_doing(history: History, name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do what an owner of this room does; what nobody foresaw is logged, and it begins again."""
-    if name != "writing":  # which makes the tables if they are not there
+    """Run a background task of the history; an unexpected error is logged, and the task starts again."""
+    if name != "writing":  # writing creates the tables itself if they are missing
         await history.ready()
     while not await isolated_async(f"history: {name}", work):  # noqa: ASYNC110
         await asyncio.sleep(FAILED_PAUSE_S)
@@ -371,7 +371,7 @@ def _message_id() -> str:
 
 
 def _chars(item: Item) -> int:
-    """Return how much was said in an item."""
+    """Return the number of characters of text in an item."""
     match item.fact:
         case Turn() as turn:
             return len(turn.text) + len(turn.unheard)

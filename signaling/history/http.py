@@ -1,4 +1,4 @@
-"""The history over HTTP: pages, search, one call, its recording, erasing it. Never without the server key."""
+"""The history over HTTP: pages, search, one call, its recording, erasing it. All require the server key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 TEXTS = ("reason", "caller", "callee")
 TIMES = ("since_ms", "until_ms")
-TIME_DIGITS = 14  # up to the year 5138; ids of turns are made of it
+TIME_DIGITS = 14  # until the year 5138; turn ids are derived from these times
 PARAMETERS = frozenset({"q", "before", "limit", *CHOICES, *TEXTS, *TIMES})
 MEDIA_TYPES = {
     ".webm": "audio/webm",
@@ -92,13 +92,13 @@ def routes(settings: Settings, history: History) -> list[web.RouteDef]:
         if request.method == hdrs.METH_HEAD or start == end:
             return response
         chunks = history.objects.read(key, start, end)
-        first = await _answer(anext(chunks))  # so that a store that fails is told with a status
+        first = await _answer(anext(chunks))  # so that a failure of the store can still be answered with a status
         await response.prepare(request)
         await response.write(first)
         try:
             async for chunk in chunks:
                 await response.write(chunk)
-        except StoreError as error:  # too late for a status: the client sees that it lacks something
+        except StoreError as error:  # too late for a status: the client sees a body that is too short
             complaints.tell("history: a recording could not be read to its end", error)
             if request.transport is not None:
                 request.transport.abort()
@@ -115,7 +115,7 @@ def routes(settings: Settings, history: History) -> list[web.RouteDef]:
 
 
 async def _answer(asked: Awaitable[T]) -> T:
-    """Wait for the database or the store; that they cannot be reached is no fault of the client's."""
+    """Await the database or the store; if it cannot be reached, answer with a server error."""
     try:
         return await asked
     except NotStored:
@@ -140,7 +140,7 @@ async def _recording_key(history: History, call_id: str) -> str:
 
 
 def _recording_response(request: web.Request, key: str, stored: Stored) -> tuple[web.StreamResponse, int, int]:
-    """Return the response, and which bytes follow: from the first up to the second (RFC 9110 section 14)."""
+    """Return the response, and the start and end of the bytes to send, end excluded (RFC 9110 section 14)."""
     path = PurePosixPath(key)
     headers = {
         **PRIVATE,
@@ -167,7 +167,7 @@ def _recording_response(request: web.Request, key: str, stored: Stored) -> tuple
 
 
 def _range(request: web.Request, etag: str | None, size: int) -> tuple[int, int] | None:
-    """Return the part that is asked for; None for all: what cannot be read, or is several parts, does not count."""
+    """Return the requested range; None for all. A malformed header, or one with several ranges, is ignored."""
     asked = RANGE.fullmatch(request.headers.get("Range", "").strip())
     condition = request.headers.get("If-Range")
     if asked is None or request.method != hdrs.METH_GET or (condition is not None and condition != etag):
@@ -176,12 +176,12 @@ def _range(request: web.Request, etag: str | None, size: int) -> tuple[int, int]
     if suffix is not None:
         return max(0, size - int(suffix)), size
     if last and int(last) < int(first):
-        return None  # invalid, so it is as if it were not there
+        return None  # invalid, so it is ignored
     return int(first), min(int(last) + 1, size) if last else size
 
 
 def _by_call(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls of turns that were found, each once, with these turns as ``hits``."""
+    """Return the calls of the turns found, each call once, with its turns as ``hits``."""
     found: dict[str, dict[str, Any]] = {}
     for hit in hits:
         of_call = found.setdefault(hit["call"]["id"], {**hit["call"], "hits": []})

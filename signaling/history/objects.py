@@ -1,7 +1,7 @@
-"""Where recordings are: a folder of this machine, or a store in the cloud, by one interface (obstore).
+"""Store recordings in a folder on this machine or in a cloud store, through one interface (obstore).
 
-obstore's own asynchronous calls can abort the interpreter when it ends, so its plain ones run in threads, which are
-the store's own: a store that hangs keeps no other part of the service waiting.
+obstore's asynchronous calls can abort the interpreter when it exits, so its blocking calls run in threads. Each
+store has threads of its own, so that one that hangs keeps no other part of the service waiting.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from agent.errors import ConfigError
 from agent.redact import shown_url
 
 THREADS = 4
-CHUNK_BYTES = 1 << 20  # that are read at once, and in memory, for one listener
+CHUNK_BYTES = 1 << 20  # read at a time, and held in memory, per listener
 REQUEST_TIMEOUT_S = 30
 UPLOAD_PART_BYTES = 5 << 20
 OPTIONS = frozenset({"endpoint", "region", "virtual_hosted_style_request"})
-"""What the URL of a store in the cloud may have behind the question mark; secrets come from where tools look."""
+"""Query parameters that a cloud store's URL may have; secrets come from the usual variables and files instead."""
 
 T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """The store cannot be reached, or refuses."""
+    """The store cannot be reached, or refused the request."""
 
 
 class NotStored(StoreError):
@@ -43,11 +43,11 @@ class NotStored(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object.
+    """An object in the store.
 
     Attributes:
         size_bytes: its length.
-        etag: names its content; "" if the store gives none.
+        etag: identifies its content; "" if the store gives none.
     """
 
     size_bytes: int
@@ -55,12 +55,12 @@ class Stored:
 
 
 def recording_key(call_id: str, started_ms: int, suffix: str) -> str:
-    """Return where a call's recording is in the store: by the day on which the call began, in UTC.
+    """Return the key of a call's recording in the store, which names the day (UTC) on which the call began.
 
     Args:
-        call_id: the call's.
-        started_ms: Unix milliseconds.
-        suffix: of its file, such as ``.webm``.
+        call_id: the call's id.
+        started_ms: when the call began, in Unix milliseconds.
+        suffix: the suffix of its file, such as ``.webm``.
     """
     return f"{datetime.fromtimestamp(started_ms / 1000, UTC):%Y/%m/%d}/{call_id}{suffix}"
 
@@ -69,8 +69,8 @@ class Objects:
     """A store of recordings.
 
     Args:
-        url: a folder, or ``s3://bucket/folder``, ``gs://...``, ``az://...``; a store that only speaks S3 is named
-            by ``?endpoint=https://...&region=...``.
+        url: a folder, or ``s3://bucket/folder``, ``gs://...``, ``az://...``; ``?endpoint=https://...&region=...``
+            names another store that is compatible with S3.
 
     Raises:
         ConfigError: it cannot be used.
@@ -78,15 +78,15 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self.shown = shown_url(url)
-        "The URL as it may be printed."
+        "The URL without its secrets, for messages."
         self._store = _open(url)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="record-store")
 
     async def move_in(self, key: str, path: Path) -> int:
-        """Store a file under a key, and delete it once the store has all of it; returns its size in bytes.
+        """Store a file under a key, and delete it once the store has all of it; return its size in bytes.
 
         Raises:
-            StoreError: it was not stored, or not all of it; the file is left.
+            StoreError: the file was not stored, or only in part; it is kept.
         """
 
         def move() -> int:
@@ -101,10 +101,10 @@ class Objects:
         return await self._run(move)
 
     async def look(self, key: str) -> Stored:
-        """Return what is known of an object.
+        """Return an object's size and ETag.
 
         Raises:
-            StoreError: it cannot be asked for; `NotStored`, there is none.
+            StoreError: the store failed; `NotStored` if there is no such object.
         """
 
         def look() -> Stored:
@@ -114,20 +114,20 @@ class Objects:
         return await self._run(look)
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Yield the bytes of an object from ``start`` up to ``end``, `CHUNK_BYTES` at once.
+        """Yield the bytes of an object from ``start`` up to but not including ``end``, `CHUNK_BYTES` at a time.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: the object cannot be read.
         """
         for at in range(start, end, CHUNK_BYTES):
             until = min(at + CHUNK_BYTES, end)
             yield await self._run(lambda at=at, until=until: self._range(key, at, until))  # type: ignore[misc]
 
     async def delete(self, key: str) -> None:
-        """Delete an object; it does not matter if there is none.
+        """Delete an object, if it exists.
 
         Raises:
-            StoreError: it may still be there.
+            StoreError: the object may still exist.
         """
         try:
             await self._run(lambda: obstore.delete(self._store, key))
@@ -135,7 +135,7 @@ class Objects:
             return
 
     def close(self) -> None:
-        """Begin nothing any more; what has begun ends within `REQUEST_TIMEOUT_S`."""
+        """Start no further requests; those under way end within `REQUEST_TIMEOUT_S`."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _range(self, key: str, start: int, end: int) -> bytes:
@@ -151,7 +151,7 @@ class Objects:
 
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """Raise what obstore and the file system raise as ours, without their words: these hold keys and addresses."""
+    """Turn errors of obstore and the file system into ours, without their texts, which hold keys and addresses."""
     try:
         yield
     except FileNotFoundError:

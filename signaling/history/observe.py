@@ -1,7 +1,7 @@
-"""Turn what happens in calls into what is kept of them.
+"""Turn the events of calls into items of the history.
 
-A `CallKeeper` observes one call, on the loop's thread and without waiting: `History` queues what it is told. Times
-are counted from the call's beginning by its own monotonic clock, so that setting the clock does not reorder a call.
+A `CallKeeper` observes one call on the loop's thread and never waits: `History` queues what it is given. Times are
+the start of the call plus monotonic time, so that setting the system clock does not reorder a call.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from signaling.webrtc.leg import Leg
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a call has come to.
+    """The figures of a call so far.
 
     Attributes:
-        interruptions: how often what the agent said was cut off.
+        interruptions: how often the agent's speech was cut off.
         cost_usd: by the price list; None if the model's price is not known.
-        tokens: by direction and modality.
-        stats: the call's counters that are not 0.
-        marks: what happened when, as `agent.call.timeline.Timeline.to_json`.
-        mos_in: mean opinion score of what came from the caller, 1 to 5: an estimate; None if nothing did.
-        mos_out: the same of what the caller got.
+        tokens: token counts by direction and modality.
+        stats: those of the call's counters that are not 0.
+        marks: what happened when, as `agent.call.timeline.Timeline.to_json` returns it.
+        mos_in: estimated mean opinion score of the caller's audio, 1 to 5; None if none was received.
+        mos_out: the same for the audio that the caller received.
     """
 
     interruptions: int = 0
@@ -44,10 +44,10 @@ class Figures:
 
 
 class SummaryKeeper:
-    """Keeps what is said of calls once they are over.
+    """Keeps the summaries of ended calls.
 
     Args:
-        history: where it is kept.
+        history: takes the summaries.
     """
 
     def __init__(self, history: History) -> None:
@@ -77,13 +77,13 @@ class SummaryKeeper:
 def watcher_of(
     history: History, recordings: RecordingKeeper, summaries: SummaryKeeper | None = None, clock: Clock = unix
 ) -> Callable[[Leg], None]:
-    """Return what has a call kept that is about to run; for `Calls.watchers`.
+    """Return a watcher that has each new call kept; for `Calls.watchers`.
 
     Args:
-        history: where it is kept.
+        history: takes what happens in the calls.
         recordings: is told of calls that are recorded.
-        summaries: is told of calls that will be summed up; None if none is.
-        clock: Unix seconds; asked once per call.
+        summaries: is told of calls that will be summarised; None if none will be.
+        clock: Unix seconds; read once per call.
     """
 
     def watch(leg: Leg) -> None:
@@ -103,11 +103,11 @@ def watcher_of(
 
 
 def start_of_call(leg: Leg, started_ms: int) -> CallStart:
-    """Return what is known of a call as it begins.
+    """Return what is known about a call when it begins.
 
     Args:
-        leg: what carries it.
-        started_ms: Unix milliseconds.
+        leg: carries the call.
+        started_ms: when it began, in Unix milliseconds.
     """
     call = leg.call
     phone = leg.describe().get("phone", {})
@@ -124,7 +124,7 @@ def start_of_call(leg: Leg, started_ms: int) -> CallStart:
 
 
 def figures_of(leg: Leg) -> Figures:
-    """Return what a call has come to by now."""
+    """Return the figures of a call so far."""
     call = leg.call
     spent = call.meter.total()
     counted = ((name, round(value, 3)) for name, value in asdict(leg.stats()).items())
@@ -141,7 +141,7 @@ def figures_of(leg: Leg) -> Figures:
 
 @dataclass(slots=True)
 class _Begun:
-    """A turn that is not final, or a tool that runs."""
+    """A turn that is not final yet, or a running tool call."""
 
     at_ms: int
     heard: bool = False
@@ -149,13 +149,13 @@ class _Begun:
 
 
 class CallKeeper:
-    """Keeps one call; that it has begun is noted at once.
+    """Keeps one call; its start is noted at once.
 
     Args:
-        history: where it is kept.
+        history: takes what happens in the call.
         start: the call.
-        now_ms: Unix milliseconds that never go back.
-        figures: returns what the call has come to.
+        now_ms: returns Unix milliseconds that never go back.
+        figures: returns the call's figures so far.
     """
 
     def __init__(
@@ -166,14 +166,14 @@ class CallKeeper:
         self._agent_turns: dict[str, _Begun] = {}
         self._tools: dict[str, _Begun] = {}
         self._turns = 0
-        self._caller_began_ms: int | None = None  # to say what no turn has yet
+        self._caller_began_ms: int | None = None  # start of speech that has no turn yet
         self._caller_stopped_ms: int | None = None  # None while the caller speaks
-        self._agent_began_ms: int | None = None  # to say what no turn has yet
-        self._response_ms: int | None = None  # of the agent's turn that is to become final next
+        self._agent_began_ms: int | None = None  # start of speech that has no turn yet
+        self._response_ms: int | None = None  # for the agent's turn that becomes final next
         history.started(start)
 
     def note(self, event: events.Event) -> None:
-        """Take an event of the call."""
+        """Process an event of the call."""
         match event:
             case events.CallerStartedSpeaking():
                 if self._caller_began_ms is None:
@@ -220,7 +220,7 @@ class CallKeeper:
             self._history.turn(self._call, kept)
 
     def _note_voice(self) -> None:
-        """The agent is heard from now on: a turn whose words came before its sound begins only now."""
+        """Note that the agent is now heard; a turn whose words came before its sound begins only now."""
         now_ms = self._now_ms()
         silent = next((turn for turn in self._agent_turns.values() if not turn.heard), None)
         if silent is None:

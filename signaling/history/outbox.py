@@ -1,7 +1,7 @@
-"""What other services are told of calls, by Standard Webhooks 1.0, and when it is told again.
+"""The messages about calls for other services, by Standard Webhooks 1.0, and when to retry them.
 
-No word of what was said is in a message, unless the agent's file asks for a summary: it names where that can be
-fetched. The bodies are described by docs/webhooks.schema.json.
+A message holds nothing that was said, only where that can be fetched; the one exception is the summary that an
+agent's file asks for. docs/webhooks.schema.json describes the bodies.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from signaling.history.record import CallEnd, CallStart, Recording, Summary, sto
 
 MessageType = Literal["call.started", "call.ended", "call.recording_ready", "call.summarised"]
 MESSAGE_TYPES: tuple[MessageType, ...] = get_args(MessageType)
-"In the order in which they happen in a call."
+"All message types, in the order in which they occur in a call."
 
 DELAYS_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""From one attempt to the next; the first is made at once, and after the last one the message is given up."""
+"""Delays before each attempt; the first is made at once, and after the last one the message is given up."""
 
-JITTER = 0.2  # of a delay, at most, so that what failed together does not come together
+JITTER = (
+    0.2  # largest share by which a delay varies, so that messages that failed together are not retried together
+)
 MAX_RETRY_AFTER_S = 86_400.0
 SLOWER_S = (
     5.0,
     30.0,
     60.0,
     300.0,
-)  # for which nothing is sent, by how often the receiver has said that it is too much
+)  # how long nothing is sent, by how often in a row the receiver has said that it is overloaded
 TOO_MUCH = (429, 502, 503, 504)
 GONE = 410
 MAX_TEXT_CHARS = 200  # these three keep a body below the 20 kB that receivers should expect
-MAX_SUMMARY_BYTES = 16_000  # of summary and data together; what is longer is left out
+MAX_SUMMARY_BYTES = 16_000  # for summary and data together; what does not fit is left out
 MAX_TOKEN_KINDS = 10
 MAX_KIND_CHARS = 32
 DIRECTIONS = ("prompt", "response")
@@ -43,14 +45,14 @@ RECORDING_PATH = "/v1/calls/{call_id}/recording"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message that is to be delivered.
+    """A message to be delivered.
 
     Attributes:
-        id: the same over all attempts: by it the receiver knows one that it has.
+        id: the same in all attempts, so that the receiver recognises a message that it already has.
         type: what happened.
-        call_id: to which call.
-        body: the very text that is signed and sent.
-        due_ms: when, Unix milliseconds.
+        call_id: the call that it happened to.
+        body: the exact text that is signed and sent.
+        due_ms: when to send it, in Unix milliseconds.
     """
 
     id: str
@@ -62,12 +64,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt went.
+    """The outcome of an attempt.
 
     Attributes:
-        status: what the receiver answered; None if it did not.
+        status: the HTTP status of the answer; None if there was none.
         error: why there was no answer.
-        retry_after_s: how long the receiver wants to be left alone, if it said so.
+        retry_after_s: how long the receiver asks to be left alone; None if it does not say.
     """
 
     status: int | None = None
@@ -76,7 +78,7 @@ class Outcome:
 
     @property
     def delivered(self) -> bool:
-        """True if the receiver has it."""
+        """True if the receiver has accepted the message."""
         return self.status is not None and 200 <= self.status < 300
 
     def __str__(self) -> str:
@@ -85,11 +87,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What follows from an attempt.
+    """What to do after an attempt.
 
     Attributes:
-        done: no further attempt is made.
-        wait_s: until the next one.
+        done: True if no further attempt is made.
+        wait_s: seconds until the next attempt.
     """
 
     done: bool
@@ -97,18 +99,18 @@ class Step:
 
 
 def started_message(message_id: str, call: CallStart) -> Message:
-    """Tell that a call has begun."""
+    """Return the message that a call has begun."""
     return _message(message_id, "call.started", call, call.started_ms, {})
 
 
 def ended_message(message_id: str, call: CallStart, end: CallEnd, now_ms: int) -> Message:
-    """Tell that a call is over.
+    """Return the message that a call has ended.
 
     Args:
         message_id: see `Message`.
         call: the call.
         end: how it ended.
-        now_ms: when this is told; long after the end if the service had crashed.
+        now_ms: when the message is made, in Unix milliseconds; long after the end if the service had crashed.
     """
     tokens = {
         direction: {kind[:MAX_KIND_CHARS]: count for kind, count in list(kinds.items())[:MAX_TOKEN_KINDS]}
@@ -134,7 +136,7 @@ def ended_message(message_id: str, call: CallStart, end: CallEnd, now_ms: int) -
 
 
 def recording_message(message_id: str, call: CallStart, recording: Recording, now_ms: int) -> Message:
-    """Tell that a call's recording can be fetched."""
+    """Return the message that a call's recording can be fetched."""
     told = {
         "duration_s": (recording.duration_ms or 0) / 1000,
         "size_bytes": recording.size_bytes or 0,
@@ -145,7 +147,7 @@ def recording_message(message_id: str, call: CallStart, recording: Recording, no
 
 
 def summary_message(message_id: str, call: CallStart, summary: Summary, now_ms: int) -> Message:
-    """Tell what a model said of a call that is over; what is too long for a message is left out, and marked so."""
+    """Return the message with a call's summary; what is too long is left out, and the message says so."""
     said = valid_json({"summary": summary.summary, "data": summary.data})
     fits = len(json.dumps(said, ensure_ascii=False).encode()) <= MAX_SUMMARY_BYTES
     told = {
@@ -162,13 +164,13 @@ def summary_message(message_id: str, call: CallStart, summary: Summary, now_ms: 
 
 
 def next_step(attempts: int, outcome: Outcome, jitter: float, delays_s: tuple[float, ...] = DELAYS_S) -> Step:
-    """Say what follows from an attempt.
+    """Return what to do after an attempt.
 
     Args:
-        attempts: how many were made, this one included.
-        outcome: how it went.
-        jitter: -1 to 1, by chance.
-        delays_s: as `DELAYS_S`.
+        attempts: the number of attempts made so far, including this one.
+        outcome: the outcome of this attempt.
+        jitter: a random number from -1 to 1.
+        delays_s: see `DELAYS_S`.
     """
     if outcome.delivered or attempts >= len(delays_s):
         return Step(done=True)
@@ -177,11 +179,11 @@ def next_step(attempts: int, outcome: Outcome, jitter: float, delays_s: tuple[fl
 
 
 def pause_s(outcome: Outcome, in_a_row: int) -> float:
-    """Say for how long the receiver gets nothing at all: it has said that it is too much, or how long to wait.
+    """Return how long to send nothing to a receiver that is overloaded or has said how long to wait.
 
     Args:
-        outcome: of the latest attempt.
-        in_a_row: how often it has said so since it last took a message, this time included.
+        outcome: the outcome of the latest attempt.
+        in_a_row: how often it has said so since it last accepted a message, including this time.
     """
     if outcome.delivered:
         return 0.0
@@ -193,7 +195,7 @@ def pause_s(outcome: Outcome, in_a_row: int) -> float:
 
 
 def read_retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3); None if for none.
+    """Return the seconds that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3); None if there are none.
 
     Args:
         header: untrusted; seconds or a date.

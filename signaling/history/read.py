@@ -1,4 +1,4 @@
-"""What is asked of the history: a page of calls, those in which something was said, one call whole. All as JSON."""
+"""Read the history: a page of calls, a search for words, one whole call. All results are JSON values."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from signaling.history.schema import SQLITE, TURNS_PER_MS, WORDS_INDEX, call, to
 from signaling.history.search import phrases_of
 
 MAX_PAGE = 500
-FEW = 300  # calls, whose turns can be looked through within some milliseconds
-LOOKED_AT = 5_000  # turns with the words, for one page of those that fit the filters
+FEW = 300  # the turns of this many calls can be scanned within a few milliseconds
+LOOKED_AT = 5_000  # turns with the words that are checked against the filters for one page
 DAY_MS = 86_400_000
 
 _SUMMARY = [each for each in call.c if each.name not in ("tokens", "stats", "marks", "summary")]
@@ -39,17 +39,17 @@ _fts = table(WORDS_INDEX, column("rowid", Integer))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which calls are wanted: those that fit all that is not None.
+    """Which calls are wanted: those that match every filter that is not None.
 
     Attributes:
         state: as in `CallState`.
         direction: ``inbound`` or ``outbound``.
-        reason: why they ended.
-        fault: whose doing the end was.
-        caller: who called, exactly.
-        callee: who was called, exactly.
-        since_ms: they began then or later, Unix milliseconds.
-        until_ms: they began before that.
+        reason: why the call ended.
+        fault: who caused the end.
+        caller: who called; an exact match.
+        callee: who was called; an exact match.
+        since_ms: the call began at this time or later, in Unix milliseconds.
+        until_ms: the call began before this time, in Unix milliseconds.
     """
 
     state: CallState | None = None
@@ -62,15 +62,15 @@ class Filters:
     until_ms: int | None = None
 
     def equal(self) -> list[ColumnElement[bool]]:
-        """Return what a row of `call` must fulfil whenever it began."""
+        """Return the conditions on a row of `call`, apart from when the call began."""
         names = ("state", "direction", "reason", "fault", "caller", "callee")
         found = [call.c[name] == getattr(self, name) for name in names if getattr(self, name) is not None]
         if self.state is not None and self.state != "ended":
-            found.append(call.c.state != "ended")  # as the index has it
+            found.append(call.c.state != "ended")  # the condition of the partial index
         return found
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return what a row of `call` must fulfil."""
+        """Return all conditions on a row of `call`."""
         found = self.equal()
         if self.since_ms is not None:
             found.append(call.c.started_ms >= self.since_ms)
@@ -88,10 +88,10 @@ async def page(
     """Return calls, newest first, without what was said in them.
 
     Args:
-        database: where they are.
-        before: ``started_ms`` and ``id`` of the last call of the page before.
-        filters: which.
-        limit: how many at most, up to `MAX_PAGE`.
+        database: holds the calls.
+        before: ``started_ms`` and ``id`` of the last call on the previous page.
+        filters: which calls are wanted.
+        limit: the maximum number of calls, up to `MAX_PAGE`.
     """
     wanted = select(*_SUMMARY).where(*filters.conditions())
     if before is not None:
@@ -102,12 +102,12 @@ async def page(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search has found.
+    """One page of a search's results.
 
     Attributes:
-        hits: ``{"id", "turn_id", "speaker", "started_ms", "text", "call"}`` of each turn, newest first.
-        before: where the next page goes on; None if there is none. With filters a page may be short, or empty, and
-            yet not be the last: for each a bounded number of turns is looked at.
+        hits: ``{"id", "turn_id", "speaker", "started_ms", "text", "call"}`` for each turn, newest first.
+        before: where the next page begins; None if there is none. With filters, a page that is not the last may
+            still be short or empty, because the number of turns examined for a page is bounded.
     """
 
     hits: list[dict[str, Any]]
@@ -120,11 +120,11 @@ async def search(
     """Find turns with all these words, in the newest calls first.
 
     Args:
-        database: where they are.
+        database: holds the turns.
         words: as the user typed them; see `signaling.history.search`.
-        before: `Found.before` of the page before.
-        filters: in which calls.
-        limit: how many at most, up to `MAX_PAGE`.
+        before: `Found.before` of the previous page.
+        filters: the calls to search in.
+        limit: the maximum number of turns, up to `MAX_PAGE`.
     """
     phrases = [" ".join(words) for words in phrases_of(words)]
     limit = min(limit, MAX_PAGE)
@@ -133,7 +133,7 @@ async def search(
     span = _span(filters, before)
     conditions = filters.equal()
     if conditions and await _are_few(database, filters):
-        # Their turns are looked through, which is faster than to look up which turns with these words are theirs.
+        # Scanning the turns of these few calls is faster than looking up all turns that have the words.
         has = [literal(" ").concat(turn.c.words).concat(" ").like(f"% {phrase} %") for phrase in phrases]
         hits = await _hits(
             database, _turns().where(*filters.conditions(), *span(turn.c.id), *has), turn.c.id, limit
@@ -151,7 +151,7 @@ async def search(
 
 
 async def one(database: Database, call_id: str) -> dict[str, Any] | None:
-    """Return all that is kept of a call: ``transcript`` and ``tools`` too; None if there is no such call."""
+    """Return everything kept about a call, with ``transcript`` and ``tools``; None if there is no such call."""
     async with database.read() as connection:
         found = (await connection.execute(select(call).where(call.c.id == call_id))).mappings().first()
         if found is None:
@@ -173,7 +173,7 @@ async def one(database: Database, call_id: str) -> dict[str, Any] | None:
 
 
 async def recording_of(database: Database, call_id: str) -> tuple[str, str | None] | None:
-    """Return state and key of a call's recording; None if there is no such call."""
+    """Return the state and the key of a call's recording; None if there is no such call."""
     wanted = select(call.c.recording_state, call.c.recording_key).where(call.c.id == call_id)
     found = await _rows(database, wanted)
     return (found[0]["recording_state"], found[0]["recording_key"]) if found else None
@@ -181,13 +181,13 @@ async def recording_of(database: Database, call_id: str) -> tuple[str, str | Non
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A call that is to be deleted.
+    """A call to be deleted.
 
     Attributes:
-        started_ms: when it began, Unix milliseconds.
-        call_id: which.
-        recording_key: of its recording, if there is one.
-        may_run: nobody has said that it is over.
+        started_ms: when it began, in Unix milliseconds.
+        call_id: its id.
+        recording_key: the key of its recording; None if it has none.
+        may_run: True if its end was never noted.
     """
 
     started_ms: int
@@ -197,16 +197,16 @@ class Old:
 
 
 async def older_than(database: Database, before_ms: int, after: tuple[int, str], limit: int) -> list[Old]:
-    """Return calls that began before a moment, oldest first.
+    """Return calls that began before a given time, oldest first.
 
-    Those of a process that never came back say for ever that they run, so that does not save them; but
-    they get a day more.
+    Calls of a process that never came back stay marked as running for ever, so running calls are returned as well,
+    but only when they are a day older.
 
     Args:
-        database: where they are.
-        before_ms: Unix milliseconds.
-        after: ``started_ms`` and ``id`` of the last of the page before.
-        limit: how many at most.
+        database: holds the calls.
+        before_ms: the time, in Unix milliseconds.
+        after: ``started_ms`` and ``id`` of the last call on the previous page.
+        limit: the maximum number of calls.
     """
     wanted = (
         select(call.c.started_ms, call.c.id, call.c.recording_key, call.c.state)
@@ -231,7 +231,7 @@ async def _rows(database: Database, wanted: Executable) -> Sequence[Any]:
 
 
 def _span(filters: Filters, before: int | None) -> Callable[[ColumnElement[int]], list[ColumnElement[bool]]]:
-    """Return what the id of a turn must fulfil: it says when the call began."""
+    """Return the conditions on a turn's id, which encodes when its call began."""
 
     def conditions(turn_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
         found = []
@@ -247,7 +247,7 @@ def _span(filters: Filters, before: int | None) -> Callable[[ColumnElement[int]]
 
 
 async def _are_few(database: Database, filters: Filters) -> bool:
-    """Tell whether so few calls fit that all their turns can be looked through."""
+    """Return whether so few calls match that all their turns can be scanned."""
     fitting = select(call.c.id).where(*filters.conditions()).limit(FEW + 1).subquery()
     (row,) = await _rows(database, select(func.count().label("count")).select_from(fitting))
     return bool(row["count"] <= FEW)
@@ -277,7 +277,7 @@ async def _hits(
 def _with_words(
     dialect: str, phrases: Sequence[str], span: Callable[[ColumnElement[int]], list[ColumnElement[bool]]]
 ) -> Select[Any]:
-    """Select the ids of turns with all phrases, newest first."""
+    """Select the ids of the turns that have all the phrases, newest first."""
     if dialect == SQLITE:
         rowid = _fts.c.rowid
         match = literal_column(WORDS_INDEX).op("MATCH")(" ".join(f'"{phrase}"' for phrase in phrases))

@@ -1,6 +1,6 @@
-"""What is kept of a call, as frozen values; whoever watches calls makes them. Pure.
+"""The items kept about a call, as frozen values, made by the calls' observers. Pure.
 
-Times are Unix milliseconds. Texts are what people said: they are neither logged nor shown in a `repr`.
+Times are Unix milliseconds. Texts are what people said, so they are neither logged nor shown by `repr`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from agent.events import Fault
 from agent.unicode import valid_json, valid_text
 
 CallState = Literal["running", "ended", "crashed"]
-"""``crashed``: the process that had the call was gone before the call had ended."""
+"""``crashed`` means that the call's process died before the call ended."""
 
 RecordingState = Literal["off", "writing", "stored", "failed"]
 
-MAX_JSON_CHARS = 256 << 10  # of one value: a tool may return a picture
-MAX_MARKS_CHARS = 2 << 20  # of all that a timeline holds
+MAX_JSON_CHARS = 256 << 10  # per value; a tool may return a picture
+MAX_MARKS_CHARS = 2 << 20  # for a whole timeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +28,14 @@ class CallStart:
     """A call that has begun.
 
     Attributes:
-        call_id: unique for ever.
+        call_id: its id, unique for ever.
         started_ms: when the offer was accepted.
-        model: who answers.
+        model: the model that answers.
         direction: ``outbound`` if the agent called.
-        caller: number or address of who calls, if it is known.
-        callee: number or address that was called, if it is known.
-        codec: of the caller's voice.
-        trace_id: of the trace that the call is part of, 32 hexadecimal digits.
+        caller: the caller's number or address, if known.
+        callee: the number or address that was called, if known.
+        codec: the codec of the caller's voice.
+        trace_id: the trace that the call is part of, as 32 hexadecimal digits.
     """
 
     call_id: str
@@ -50,19 +50,19 @@ class CallStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """A turn that is final.
+    """A final turn.
 
     Attributes:
-        turn_id: unique in the call.
-        speaker: whose it was.
+        turn_id: its id, unique within the call.
+        speaker: who spoke.
         started_ms: when it began.
         ended_ms: when its last word was heard.
-        text: what was said; of the agent, what was heard of it.
+        text: what was said; for the agent, the part of it that was heard.
         unheard: what the agent would have said had it not been interrupted.
         interrupted: True if the caller interrupted it.
-        estimated: True if where the text was cut is an estimate.
+        estimated: True if the point where the text is cut is an estimate.
         typed: True if the caller typed it.
-        response_ms: how long the caller waited for it; None for the caller's own.
+        response_ms: how long the caller waited for it; None for the caller's own turns.
     """
 
     turn_id: str
@@ -79,16 +79,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """A tool call that is over.
+    """A finished tool call.
 
     Attributes:
-        key: unique in the call.
+        key: its id, unique within the call.
         name: the tool's name.
         started_ms: when the model called it.
         ended_ms: when it was answered or cancelled.
         outcome: as in `agent.events.ToolFinished`.
-        arguments: what JSON can hold, with what is masked already left out; None if they are not kept.
-        result: the same of what the model was told.
+        arguments: a JSON value without the masked fields; None if they are not kept.
+        result: what the model was told, in the same form.
     """
 
     key: str
@@ -102,22 +102,22 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnd:
-    """A call that is over.
+    """The end of a call.
 
     Attributes:
-        ended_ms: when.
+        ended_ms: when it ended.
         reason: as in `agent.events.CallEnded`.
         detail: one sentence for a person.
-        fault: whose doing it was.
-        state: ``crashed`` if nobody saw it end.
+        fault: who caused the end.
+        state: ``crashed`` if the call's process died before the call ended.
         turns: how often somebody took the floor.
-        interruptions: how often what the agent said was cut off.
+        interruptions: how often the agent's speech was cut off.
         cost_usd: by the price list; None if the model's price is not known.
-        tokens: by direction and modality.
+        tokens: token counts by direction and modality.
         stats: the call's counters.
-        marks: what happened when, oldest first: each with at least ``name`` and ``at_ms``.
-        mos_in: mean opinion score of what came from the caller, 1 to 5: an estimate.
-        mos_out: the same of what the caller got.
+        marks: what happened when, oldest first; each has at least ``name`` and ``at_ms``.
+        mos_in: estimated mean opinion score of the caller's audio, 1 to 5.
+        mos_out: the same for the audio that the caller received.
     """
 
     ended_ms: int
@@ -137,14 +137,14 @@ class CallEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """How far a call's recording is.
+    """The state of a call's recording.
 
     Attributes:
         state: ``stored`` once it can be fetched.
-        key: where in the store; see `signaling.history.objects.recording_key`.
+        key: its key in the store; see `signaling.history.objects.recording_key`.
         duration_ms: its length.
-        size_bytes: of the file.
-        lost_ms: of it that is silent because packets were dropped.
+        size_bytes: the size of its file.
+        lost_ms: how much of it is silent because packets were dropped.
     """
 
     state: RecordingState
@@ -156,16 +156,16 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a model said of a call that is over; see `agent.summary.CallSummarised`.
+    """A model's summary of an ended call; see `agent.summary.CallSummarised`.
 
     Attributes:
-        state: ``done`` only if everything that was wanted is there and fits the agent's schema.
-        model: which model was asked.
-        summary: what happened.
-        data: what was extracted, as JSON holds it.
-        reason: why it failed.
-        detail: the same in one sentence.
-        cost_usd: what it cost; None if the model's price is not known.
+        state: ``done`` only if everything requested is there and fits the agent's schema.
+        model: the model that was asked.
+        summary: what happened in the call.
+        data: the extracted data, as a JSON value.
+        reason: why the summary failed.
+        detail: the reason as a sentence.
+        cost_usd: what the summary cost; None if the model's price is not known.
     """
 
     state: Literal["done", "failed"]
@@ -178,24 +178,24 @@ class Summary:
 
 
 CRASHED = ("crashed", "The process that served the call ended before the call did.")
-"Reason and detail of a call that nobody saw end."
+"Reason and detail for a call whose process died before the call ended."
 
 
 def stored_text(text: str) -> str:
-    """Return a text as every database takes it: PostgreSQL has no character 0."""
+    """Return a text that every database accepts: PostgreSQL cannot store U+0000."""
     return valid_text(text).replace("\0", "�")
 
 
 def stored_number(value: float | None) -> float | None:
-    """Return a number, or None for what JSON has no word for."""
+    """Return a number, or None if JSON cannot represent it."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def stored_json(value: Any, max_chars: int = MAX_JSON_CHARS) -> str | None:
     """Return a value as JSON text; None stays None.
 
-    What is longer than ``max_chars``, or no JSON, is replaced by what was wrong with it: a record that lacks one
-    value is worth more than none.
+    A value that is longer than ``max_chars``, or is not JSON, is replaced by a note of what was wrong with it: a
+    record without one value is worth more than no record.
     """
     if value is None:
         return None

@@ -1,6 +1,6 @@
-"""Note how far the recordings of calls are, and move those that are finished into the record store.
+"""Note the state of calls' recordings, and move finished ones into the record store.
 
-Without a store of its own a recording stays where it was written, which is a store too: `record_folder`.
+Without a `record_store`, recordings stay in `record_folder`, which then serves as the store.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAUSES_S = (
     30.0,
     120.0,
     600.0,
-)  # before the next try to store a recording; then its file stays where it is
+)  # pauses between tries to store a recording; after the last one its file stays where it is
 LAST_MOVES_S = 10.0
 
 
@@ -42,11 +42,11 @@ def stays(settings: Settings) -> bool:
 
 
 class RecordingKeeper:
-    """Takes what the recorder tells of its recordings.
+    """Takes the recorder's events, and notes the state of each recording.
 
     Args:
         settings: say where recordings are written and stored.
-        history: where it is noted.
+        history: where the states are noted.
     """
 
     def __init__(self, settings: Settings, history: History) -> None:
@@ -61,13 +61,13 @@ class RecordingKeeper:
 
         Args:
             start: the call.
-            over: done once nothing more will be written, and told.
+            over: done once nothing more will be written and no further event follows.
         """
         self._calls[start.call_id] = start
         over.add_done_callback(lambda _over: self._calls.pop(start.call_id, None))
 
     def note(self, call_id: str, event: RecordingEvent) -> None:
-        """Take what happened to a recording; for `Recorder.listeners`."""
+        """Take an event of a recording; for `Recorder.listeners`."""
         start = self._calls.get(call_id)
         if start is None:
             return
@@ -90,7 +90,7 @@ class RecordingKeeper:
                     self._begin_move(start, stored, self._store)
 
     async def close(self) -> None:
-        """Give what is being moved `LAST_MOVES_S`; the files of the others stay where they are."""
+        """Give moves under way `LAST_MOVES_S` to finish; files not moved by then stay where they are."""
         if self._moves:
             left = (await asyncio.wait(self._moves, timeout=LAST_MOVES_S))[1]
             for task in left:
@@ -99,7 +99,7 @@ class RecordingKeeper:
                 logger.warning("history: %d recordings were not stored; they are in %s", len(left), self._folder)
 
     def _begin_move(self, start: CallStart, stored: Recording, store: Objects) -> None:
-        """Begin to move a finished file; the task ends with the last try, or in `close`."""
+        """Begin to move a finished file in a task, which ends with the last try, or in `close`."""
         task = asyncio.create_task(self._move(start, stored, store), name=f"store-{start.call_id}")
         self._moves.add(task)
         task.add_done_callback(self._moves.discard)

@@ -1,4 +1,4 @@
-"""Delete calls when they are old enough: their recordings first, so that none is left that nobody knows of."""
+"""Delete calls that are too old: their recordings first, so that none is left without a call that names it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from signaling.history.read import DAY_MS, older_than
 
 logger = logging.getLogger(__name__)
 
-BATCH = 200  # calls in one transaction: some 50 ms
-BETWEEN_BATCHES_S = 0.05  # for others who want to write
+BATCH = 200  # calls per transaction, which takes some 50 ms
+BETWEEN_BATCHES_S = 0.05  # lets other writers in
 ROUND_S = 3600.0
 
 
 async def delete_older(database: Database, objects: Objects | None, before_ms: int, now_ms: int) -> int:
-    """Delete the calls that began before a moment, and return how many that were.
+    """Delete the calls that began before a given time; return how many there were.
 
-    A call whose recording cannot be deleted is kept, and tried again with the next round.
+    A call whose recording cannot be deleted is kept, and tried again in the next round.
 
     Raises:
-        StoreError: at least one was kept.
+        StoreError: at least one call was kept.
     """
     deleted, kept, after = 0, 0, (0, "")
     while old := await older_than(database, before_ms, after, BATCH):
@@ -48,12 +48,12 @@ async def delete_older(database: Database, objects: Objects | None, before_ms: i
 
 
 async def keep_days(database: Database, objects: Objects | None, days: float | None, clock: Clock = unix) -> None:
-    """Delete old calls every hour, and make up for what was erased but may be in the files still; until cancelled.
+    """Delete old calls every hour, and remove erased data that may still be in the files; until cancelled.
 
     Args:
-        database: where the calls are.
-        objects: where their recordings are.
-        days: for how long a call is kept; None for ever.
+        database: holds the calls.
+        objects: holds their recordings.
+        days: how long calls are kept; None keeps them for ever.
         clock: Unix seconds.
     """
     complaints = Complaints(logger)

@@ -1,6 +1,6 @@
-"""The tables, the same for SQLite and PostgreSQL; only the full-text index differs. Pure.
+"""The tables, which are the same for SQLite and PostgreSQL except for the full-text index. Pure.
 
-Times are Unix milliseconds. What JSON holds is kept as text: nothing asks the database about its inside.
+Times are Unix milliseconds. JSON values are stored as text, because no query looks inside them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 VERSION = 1
-"Of these tables. Whoever changes them makes it one more and says in `signaling.history.store` how to get there."
+"The version of these tables. To change them, increment it and add the migration to `signaling.history.store`."
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
@@ -69,11 +69,11 @@ for _filtered in ("reason", "fault", "caller", "callee"):
 _unfinished = call.c.state != "ended"
 Index(
     "call_unfinished", call.c.started_ms, call.c.id, sqlite_where=_unfinished, postgresql_where=_unfinished
-)  # nearly all others are ended, so that an index by state would only mislead
+)  # partial: nearly all calls are ended, so an index over all states would only mislead the planner
 
 TURNS_PER_MS = 1 << 16
-"""A turn's id is the start of its call in Unix milliseconds times this, and some more: so turns are in the order of
-their calls, and a span of time is a span of ids, for the full-text index too."""
+"""A turn's id is its call's start in Unix milliseconds times this, plus a counter. So turns are ordered by call,
+and a time range is a range of ids, in the full-text index too."""
 
 turn = Table(
     "turn",
@@ -90,7 +90,7 @@ turn = Table(
     Column("estimated", Boolean, nullable=False),
     Column("typed", Boolean, nullable=False),
     Column("response_ms", BigInteger),
-    Column("words", Text, nullable=False),  # of `text`, see `signaling.history.search.words_of`
+    Column("words", Text, nullable=False),  # the words of `text`, see `signaling.history.search.words_of`
     UniqueConstraint("call_id", "turn_id"),
 )
 
@@ -118,9 +118,9 @@ outbox = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_ms", BigInteger, nullable=False),
-    Column("holder", Text),  # the worker that sends it just now, until `due_ms`
+    Column("holder", Text),  # the worker that is sending it, until `due_ms`
     Column("done_ms", BigInteger),
-    Column("error", Text),  # of the latest attempt
+    Column("error", Text),  # the error of the latest attempt
     Index("outbox_of_call", "call_id"),
 )
 Index(
@@ -131,7 +131,7 @@ Index(
 )
 
 erased = Table(
-    "erased",  # so that what still comes of a call does not bring it back
+    "erased",  # so that late items of an erased call do not bring it back
     metadata,
     Column("id", Text, primary_key=True),
     Column("erased_ms", BigInteger, nullable=False),

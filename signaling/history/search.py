@@ -1,10 +1,10 @@
-"""What words are looked for, and in what form they are kept, so that every database finds the same. Pure.
+"""Normalise words for storing and for searching, so that every database finds the same turns. Pure.
 
 1. Case and the accents of Latin, Greek and Cyrillic letters do not matter: *Cafe* finds *CAFÉ*.
-2. Scripts that are written without spaces are kept one character a word; what is looked for in them is a phrase.
-3. Everything else that is neither letter, mark nor digit ends a word. A word of the user that falls into several
+2. In scripts written without spaces, each character is a word, and a run of them in a query is a phrase.
+3. Anything else that is not a letter, mark or digit ends a word. A query word that splits into several words
    (*foo-bar*, *it's*) is a phrase of them.
-4. A turn is found if it has all words of the user, in any order; ``"in quotes"`` a phrase is looked for as it is.
+4. A turn is found if it has all the words of the query, in any order; words ``"in quotes"`` must occur as a phrase.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-MAX_WORDS = 16  # of a query; further ones would only cost time
+MAX_WORDS = 16  # per query; further ones would only cost time
 MAX_QUERY_CHARS = 500
 
 _ASCII_WORD = re.compile("[a-z0-9]+")
@@ -25,14 +25,14 @@ _WITHOUT_SPACES = re.compile(
     "\u1780-\u17ff"  # Khmer
     "\u3040-\u30ff"  # Hiragana, Katakana
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
-    "\U00020000-\U0003ffff"  # more of Han
+    "\U00020000-\U0003ffff"  # Han, supplementary planes
     "]"
 )
 _ACCENTED = ("LATIN", "GREEK", "CYRILLIC")
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, as they are kept and compared."""
+    """Return the words of a text, as they are stored and compared."""
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
     folded = unicodedata.normalize("NFKC", "".join(map(_without_accent, unicodedata.normalize("NFKC", text))))
@@ -41,10 +41,10 @@ def words_of(text: str) -> list[str]:
 
 
 def phrases_of(query: str) -> list[list[str]]:
-    """Return what a user looks for: phrases of words, all of which a turn must have.
+    """Return a query's phrases, as lists of words; a turn must have all of them.
 
     Args:
-        query: as the user typed it; untrusted. What is beyond `MAX_QUERY_CHARS` and `MAX_WORDS` does not count.
+        query: as the user typed it; untrusted. Anything beyond `MAX_QUERY_CHARS` and `MAX_WORDS` is ignored.
     """
     phrases, left = [], MAX_WORDS
     for quoted, word in _QUOTED.findall(query[:MAX_QUERY_CHARS]):

@@ -1,4 +1,4 @@
-"""What goes into the history, and out of it for good. Every batch is one transaction, and may be written twice."""
+"""Write to the history, and erase from it for good. Each batch is one transaction and may be written twice."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from signaling.history.record import (
 from signaling.history.schema import TURNS_PER_MS, call, erased, outbox, tool, turn
 from signaling.history.search import words_of
 
-MAX_NAME_CHARS = 200  # of what an index holds
-MAX_SEARCHED_CHARS = 100_000  # of one turn: PostgreSQL's index takes 1 MB
-KNOWN_ERASED_MS = 7 * 86_400_000  # longer than any call lasts, and what comes after it
+MAX_NAME_CHARS = 200  # for indexed columns
+MAX_SEARCHED_CHARS = 100_000  # per turn; PostgreSQL's full-text index takes at most 1 MB
+KNOWN_ERASED_MS = 7 * 86_400_000  # longer than any call lasts, including the items that come after its end
 
 Fact = CallStart | Turn | ToolUse | CallEnd | Recording | Summary
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to write.
+    """One item to write.
 
     Attributes:
-        call: which call it is about; its row is made if it is not there.
+        call: the call that it is about; its row is created if it is missing.
         fact: what happened.
-        message: what other services are told of it, in the same transaction.
+        message: the message to other services about it, written in the same transaction.
     """
 
     call: CallStart
@@ -53,12 +53,12 @@ async def write(database: Database, worker: str, items: Sequence[Item]) -> list[
     """Write a batch in one transaction.
 
     Args:
-        database: where to.
-        worker: who has these calls.
+        database: where to write.
+        worker: the name of the process that runs these calls.
         items: in the order in which they happened.
 
     Returns:
-        Keys of recordings that were stored of calls that have been erased: nobody else knows of them any more.
+        The keys of recordings whose calls have been erased; nothing else points to them any more.
     """
     async with database.write() as connection:
         begun = {item.call.call_id: item.call for item in items}
@@ -88,16 +88,16 @@ async def write(database: Database, worker: str, items: Sequence[Item]) -> list[
 async def note_crashes(
     database: Database, worker: str, now_ms: int, new_message_id: Callable[[], str] | None
 ) -> int:
-    """Close the calls that a process of this worker left running, and let its messages go at once.
+    """Close the calls that an earlier process of this worker left running, and release the messages that it held.
 
     Args:
-        database: where they are.
-        worker: whose; it must not run yet.
+        database: holds the calls.
+        worker: the worker's name; the worker must not be running yet.
         now_ms: Unix milliseconds.
-        new_message_id: makes ids for what other services are told; None if they are told nothing.
+        new_message_id: makes ids for messages to other services; None if they are told nothing.
 
     Returns:
-        How many calls there were.
+        The number of calls closed.
     """
     async with database.write() as connection:
         await connection.execute(
@@ -128,16 +128,16 @@ async def note_crashes(
 
 
 async def erase(database: Database, call_ids: Collection[str], now_ms: int, *, remember: bool) -> int:
-    """Delete calls with all that belongs to them, but for their recordings.
+    """Delete calls and everything that belongs to them, except their recordings.
 
     Args:
-        database: where they are.
-        call_ids: which.
+        database: holds the calls.
+        call_ids: the ids of the calls.
         now_ms: Unix milliseconds.
-        remember: refuse what still comes of them; needless for calls that are long over.
+        remember: refuse later items of these calls; not needed for calls that ended long ago.
 
     Returns:
-        How many of them there were.
+        The number of calls deleted.
     """
     async with database.write() as connection:
         if remember:
@@ -150,13 +150,13 @@ async def erase(database: Database, call_ids: Collection[str], now_ms: int, *, r
 
 
 async def forget_erased(database: Database, now_ms: int) -> None:
-    """Delete the ids of what was erased so long ago that nothing more can come of it."""
+    """Forget the ids of calls that were erased so long ago that no further item of them can come."""
     async with database.write() as connection:
         await connection.execute(delete(erased).where(erased.c.erased_ms < now_ms - KNOWN_ERASED_MS))
 
 
 def start_of(row: Any) -> CallStart:
-    """Return the beginning of a call from its row."""
+    """Return a call's `CallStart` from its row."""
     return CallStart(
         call_id=row["id"],
         started_ms=row["started_ms"],
@@ -170,10 +170,10 @@ def start_of(row: Any) -> CallStart:
 
 
 async def _add(database: Database, connection: AsyncConnection, items: Sequence[Item]) -> None:
-    """Insert turns, tool calls and messages; those that are there already are left as they are."""
+    """Insert turns, tool calls and messages; existing ones are left as they are."""
     turns = [_turn_row(i.call, i.fact) for i in items if isinstance(i.fact, Turn)]
     if turns:
-        turns.sort(key=lambda row: row["first_id"])  # the full-text index takes ids best in their order
+        turns.sort(key=lambda row: row["first_id"])  # the full-text index is fastest when ids come in order
         new = (
             database.insert(turn).values(id=_next_id).on_conflict_do_nothing(index_elements=["call_id", "turn_id"])
         )
@@ -197,8 +197,8 @@ _next_id = (
     .where(_ids_of_that_ms >= _first_id, _ids_of_that_ms < _first_id + TURNS_PER_MS)
     .scalar_subquery()
 )
-"""Of a turn: the next one of the calls that began in the same millisecond. Should two processes take the same one,
-one of them writes its batch again."""
+"""The next free turn id among the calls that began in the same millisecond. If two processes take the same one, one
+of them writes its batch again."""
 
 
 def _outbox(database: Database) -> Any:
@@ -206,7 +206,7 @@ def _outbox(database: Database) -> Any:
 
 
 def _counted(row: Any) -> dict[str, Any]:
-    """Keep what a crashed call's row knows already."""
+    """Return the figures that a crashed call's row already has, so that they are kept."""
     return {name: row[name] for name in ("turns", "interruptions", "stats", "marks", "tokens", "cost_usd")}
 
 

@@ -1,4 +1,4 @@
-"""Which telephones may be called: the numbers and SIP addresses that the operator allows.
+"""Decide which telephones may be called: the numbers and SIP addresses that the operator allows.
 
 A pattern is
 
@@ -7,8 +7,8 @@ A pattern is
   name or within the host, ``?`` for one character;
 - ``*`` alone, for every number and every address.
 
-A number is dialled at the line's own domain, and only a number pattern (or ``*``) allows it, in whatever way it is
-written: ``sip:*@my.domain`` must not open the way to all that a carrier dials.
+A number is dialled at the line's own domain, and only a number pattern (or ``*``) allows it, however it is written:
+``sip:*@my.domain`` must not allow every number that a carrier dials.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SWITCHES: tuple[Switch, ...] = get_args(Switch)
 _NUMBER_PATTERN = re.compile(r"\+?[0-9*?][0-9*?().\- ]*", re.ASCII)
 _URI_PATTERN = re.compile(r"sips?:[\w\-.!~*'()%&=+$,?]+@[A-Za-z0-9.\-*?\[\]]+(:[0-9*?]+)?", re.ASCII)
 _SEPARATORS = re.compile(r"[().\- ]")
-_DIALLED = re.compile(r"[+0-9*#A-Da-d,]+", re.ASCII)  # a carrier takes it for a number or a service code
+_DIALLED = re.compile(r"[+0-9*#A-Da-d,]+", re.ASCII)  # a carrier takes this for a number or a service code
 _HARMLESS = re.compile(r"(transport=(udp|tcp|tls)|user=(phone|ip))", re.IGNORECASE | re.ASCII)
-_WILD = {  # for * and ?, by where they stand
+_WILD = {  # what * and ? match, by where in a pattern they stand
     "number": ("[0-9]*", "[0-9]"),
     "name": ("[^@:;?]*", "[^@:;?]"),
     "host": ("[A-Za-z0-9.-]*", "[A-Za-z0-9.-]"),
@@ -44,9 +44,9 @@ class Callees:
     Attributes:
         setting: the name of the list, for messages.
         domain: the SIP domain of plain numbers.
-        everything: True if all may be called.
-        numbers: the patterns of numbers.
-        uris: the patterns of SIP addresses, without parameters.
+        everything: True if every telephone may be called.
+        numbers: the patterns for numbers.
+        uris: the patterns for SIP addresses, without parameters.
     """
 
     setting: str
@@ -56,12 +56,12 @@ class Callees:
     uris: tuple[re.Pattern[str], ...]
 
     def allow(self, uri: str) -> bool:
-        """Say whether a SIP address, as `telephone.address` returns it, may be called."""
+        """Return whether a SIP address, as `telephone.address` returns it, may be called."""
         if self.everything:
             return True
         address, *parameters = uri.split(";")
         if not all(_HARMLESS.fullmatch(parameter) for parameter in parameters):
-            return False  # maddr, for instance, leads elsewhere
+            return False  # a parameter such as maddr leads elsewhere
         user, _, host = address.partition(":")[2].rpartition("@")
         name = _SEPARATORS.sub("", unquote(user))
         if _name(host) == _name(self.domain) and _DIALLED.fullmatch(name):
@@ -70,7 +70,7 @@ class Callees:
 
 
 def callees_of(settings: Settings, switch: Switch) -> Callees | None:
-    """Return which telephones may be dialled, or transferred to; None if that is switched off.
+    """Return which telephones may be dialled or transferred to; None if that is switched off.
 
     Raises:
         ConfigError: the list is empty, or something in it is not a pattern.
@@ -101,7 +101,7 @@ def callees_of(settings: Settings, switch: Switch) -> Callees | None:
 
 
 def _name(host: str) -> str:
-    """Return a host without its port, in the form in which hosts are compared."""
+    """Return a host without its port, normalised for comparison."""
     return re.sub(r":\d*$", "", host).lower().rstrip(".")
 
 

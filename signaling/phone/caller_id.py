@@ -1,4 +1,4 @@
-"""What the telephone network says of a call: who calls whom. None of it is verified."""
+"""What the telephone network says about a call: who calls whom. None of it is verified."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 MAX_HEADERS = 16
-MAX_TEXT = 200  # of a header or a name, in characters
+MAX_TEXT = 200  # characters per header or name
 
 
 @dataclass(frozen=True, slots=True)
 class CallerId:
-    """Who calls whom, as the network or the carrier says it.
+    """Who calls whom, according to the network or the carrier.
 
     Attributes:
         direction: ``inbound`` if the telephone called.
         caller: who called, a SIP URI or a number.
         callee: who was called.
         name: the caller's display name.
-        headers: SIP headers of the call that begin with ``X-``, or a carrier's parameters.
+        headers: the call's SIP headers whose names begin with ``X-``, or a carrier's parameters.
     """
 
     direction: Literal["inbound", "outbound"]
@@ -30,12 +30,12 @@ class CallerId:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def trimmed(self) -> CallerId:
-        """Return it with every text cut to `MAX_TEXT` printable characters."""
+        """Return a copy with every text cut to `MAX_TEXT` printable characters."""
         headers = {_trimmed(name): _trimmed(value) for name, value in list(self.headers.items())[:MAX_HEADERS]}
         return CallerId(self.direction, _trimmed(self.caller), _trimmed(self.callee), _trimmed(self.name), headers)
 
     def instruction(self) -> str:
-        """Tell the model about the call; what the network says is JSON, so that nobody can break out of it."""
+        """Return an instruction about the call; what the network says is JSON, so that it cannot break out."""
         return (
             "This is a telephone call. When the conversation is over, say goodbye and call end_call. "
             f"The telephone network says this of the call, unverified, as JSON: {json.dumps(asdict(self))}"

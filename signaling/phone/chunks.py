@@ -1,4 +1,4 @@
-"""When the chunks of a carrier's media stream begin. Pure."""
+"""Determine when the chunks of a carrier's media stream begin. Pure."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ TICKS_PER_MS = 8
 class Chunks:
     """Place a carrier's chunks in time.
 
-    ``chunk`` counts them, ``timestamp`` tells milliseconds since the stream began. Either may be missing, and not
-    every carrier means by them what Twilio does: once numbers stand still, or time cannot explain them, they are
-    ignored.
+    ``chunk`` counts them, and ``timestamp`` is in milliseconds since the stream began. Either may be missing, and
+    not every carrier uses them as Twilio does: once they stand still, or do not fit the time that has passed, they
+    are ignored.
     """
 
     def __init__(self) -> None:
         self._numbered = self._timed = True
-        self._chunk = self._at_ms = -1  # of the newest
+        self._chunk = self._at_ms = -1  # number and timestamp of the newest chunk
         self._late_in_a_row = 0
         self._began_ms: int | None = None
         self._began_at = 0.0
-        self._end_ticks = 0  # of the newest chunk
+        self._end_ticks = 0  # end of the newest chunk
 
     def place(self, media: Mapping[str, Any], ticks: int, now: float) -> int | None:
-        """Return when a chunk begins, in ticks of 8 kHz; None if it is to be dropped.
+        """Return when a chunk begins, in ticks of 8 kHz; None if it must be dropped.
 
         Args:
-            media: what the message says of it: untrusted.
-            ticks: its length.
+            media: the message's ``media`` object: untrusted.
+            ticks: the chunk's length in ticks.
             now: monotonic seconds.
         """
         chunk, at_ms = _number(media.get("chunk")), _number(media.get("timestamp"))
@@ -62,6 +62,6 @@ class Chunks:
 
 
 def _number(value: Any) -> int | None:
-    """Return a count that is sent as text or as a number; None if it is none."""
+    """Return a count that was sent as text or as a number; None if it is neither."""
     text = str(value)
     return int(text) if len(text) <= MAX_NUMBER_DIGITS and text.isascii() and text.isdecimal() else None

@@ -1,4 +1,4 @@
-"""A client of the Janus gateway: one WebSocket, one session, a handle for each call at a time.
+"""A client of the Janus gateway, with one WebSocket, one session, and one handle per concurrent call.
 
 Source: the Janus API (WebSocket subprotocol ``janus-protocol``), verified against Janus 1.1.2. A request to a
 plugin is answered twice: by an ``ack``, then by an event with the same transaction. Later events carry no
@@ -38,8 +38,8 @@ class Notice:
     """What the gateway says about a handle.
 
     Attributes:
-        kind: Janus's own word: ``event`` comes from the plugin; ``webrtcup``, ``hangup``, ``detached`` from the
-            handle.
+        kind: Janus's own name for it: ``event`` comes from the plugin; ``webrtcup``, ``hangup`` and ``detached``
+            come from the handle.
         result: the result in the plugin's event; empty if there is none.
         code: the plugin's error code; None if it is not an error.
         error: the plugin's error text.
@@ -65,15 +65,15 @@ class Janus:
         self._socket = socket
         self._secret = secret
         self._session_id: int | None = None
-        self._answers: dict[str, asyncio.Future[Message]] = {}  # by transaction
-        self._acknowledged: set[asyncio.Future[Message]] = set()  # an ack is the answer to these
+        self._answers: dict[str, asyncio.Future[Message]] = {}  # keyed by transaction
+        self._acknowledged: set[asyncio.Future[Message]] = set()  # requests that an ack answers
         self._listeners: dict[int, Listener] = {}
 
     async def attach(self, plugin: str, listener: Listener) -> Handle:
         """Attach a handle to a plugin.
 
         Args:
-            plugin: its package name.
+            plugin: the plugin's package name.
             listener: takes the notices about the handle, in order; it must not block or raise.
 
         Raises:
@@ -130,7 +130,7 @@ class Janus:
         self._session_id = _given_id(await self.request({"janus": "create"}))
 
     async def keep_alive(self) -> None:
-        """Keep the session alive; ends when the gateway does not answer."""
+        """Keep the session alive; return when the gateway does not answer."""
         with suppress(GatewayError):
             while True:
                 await asyncio.sleep(KEEPALIVE_INTERVAL_S)
@@ -172,7 +172,7 @@ class Handle:
 
     Attributes:
         janus: the session.
-        handle_id: its id there.
+        handle_id: the handle's id in the session.
     """
 
     janus: Janus
@@ -182,8 +182,8 @@ class Handle:
         """Send a request to the plugin and return the event that answers it.
 
         Args:
-            body: the plugin's request.
-            sdp_type: ``offer`` or ``answer``, if a description goes with it.
+            body: the request to the plugin.
+            sdp_type: ``offer`` or ``answer``, if a description is sent with it.
             sdp: the description, with all candidates.
 
         Raises:
@@ -222,11 +222,11 @@ async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
     """Connect to a gateway and open a session; both end with the context.
 
     Args:
-        url: the address of its WebSocket, such as ``ws://127.0.0.1:8188``.
-        secret: its ``api_secret``, if it has one.
+        url: the gateway's WebSocket address, such as ``ws://127.0.0.1:8188``.
+        secret: the gateway's ``api_secret``, if it has one.
 
     Raises:
-        GatewayError: it cannot be reached, or refuses.
+        GatewayError: the gateway cannot be reached, or refuses.
     """
     async with aiohttp.ClientSession() as http:
         try:
@@ -247,7 +247,9 @@ async def janus_session(url: str, secret: str | None) -> AsyncIterator[Janus]:
             tasks.append(asyncio.create_task(janus.keep_alive(), name="janus-keepalive"))
             yield janus
         finally:
-            with suppress(TimeoutError):  # close() has a limit, but by asyncio.timeout: see Calls._close
+            with suppress(
+                TimeoutError
+            ):  # close() limits itself with asyncio.timeout, which is not enough: see Calls._close
                 await asyncio.wait_for(socket.close(), 2 * CLOSE_TIMEOUT_S)
             for task in tasks:
                 task.cancel()

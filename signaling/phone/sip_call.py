@@ -1,6 +1,6 @@
 """One telephone call through the gateway, from the first ring to the end; see `signaling.phone.sip_line`.
 
-`SipCall` exists from the first ring on, its `SipLeg` once there is a peer connection.
+A `SipCall` exists from the first ring on, and its `SipLeg` once there is a peer connection.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from signaling.webrtc.offer import CallOptions
 
 TRANSFER_TIMEOUT_S = 30.0
 DECLINED = 603
-BYE_TIMEOUT_S = 2.0  # less than a leg may take to close, which has more to do than this
-MAX_SILENCE_S = 300.0  # a phone that was switched off sends no BYE; one on hold sends nothing either
+BYE_TIMEOUT_S = 2.0  # shorter than a leg may take to close, which includes more than this
+MAX_SILENCE_S = 300.0  # long, because a phone on hold is silent too; a phone that was switched off sends no BYE
 SILENCE_POLL_S = 1.0
 _DTMF_INFO = re.compile(r"^\s*(?:Signal\s*=\s*)?([0-9*#A-Da-d])\s*(?:\r?\n|$)", re.IGNORECASE)
 
@@ -42,14 +42,14 @@ class SipCall:
         self.caller_id = caller_id
         self.leg: SipLeg | None = None
         self.over: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
-        "How the telephone's side ended: reason and detail as in `CallEnded`."
+        "How the telephone's side ended: the reason and detail, as in `CallEnded`."
         self.accepted: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         "The SDP with which the telephone answered a call from the service."
         self.state = "calling"
         "``calling``, ``ringing`` or ``answered``; kept only for calls that the service makes."
-        self._early_answer: str | None = None  # the SDP of a 183; the 200 that follows has none
+        self._early_answer: str | None = None  # the SDP of a 183, used if the 200 that follows has none
         self._settings = settings
-        self._connected = False  # the gateway has a peer connection for the call
+        self._connected = False  # True once the gateway has a peer connection for the call
         self._keys_by_rtp = self._keys_by_info = False
         self._transferred: asyncio.Future[int] | None = None
 
@@ -76,7 +76,7 @@ class SipCall:
 
     @property
     def cleared(self) -> bool:
-        """True once its handle can carry another call; one that is sent earlier fails in the gateway."""
+        """True once its handle can carry another call; a call sent earlier fails in the gateway."""
         return self.over.done() and not self._connected
 
     async def connect(self, request: Mapping[str, Any], sdp_type: str, sdp: str) -> None:
@@ -97,7 +97,7 @@ class SipCall:
         self._call().hang_up("hung_up", "The agent hung up.", "agent")
 
     async def send_keys(self, keys: str) -> None:
-        """Press keys: as RTP events if the phone takes them, else by SIP INFO.
+        """Press keys, sent as RTP events if the phone accepts those, else by SIP INFO.
 
         Raises:
             GatewayError: the gateway refused, did not answer, or is lost.
@@ -108,7 +108,7 @@ class SipCall:
             await self.handle.ask({"request": "dtmf_info", "digit": key})
 
     async def transfer(self, target: str) -> None:
-        """Have the phone call somebody else (REFER, RFC 3515), and hang up once that call is answered.
+        """Have the phone call someone else (REFER, RFC 3515), and hang up once that call is answered.
 
         Raises:
             GatewayError: the gateway or the phone refused, or did not answer.
@@ -131,12 +131,12 @@ class SipCall:
         self.lose("declined", f"The call was declined: {code}.")
 
     async def refuse_transfer(self, refer_id: Any) -> None:
-        """Refuse the phone's request to call somebody else: only the operator decides whom the agent calls."""
+        """Refuse the phone's request to call someone else: only the operator decides whom the agent calls."""
         with suppress(GatewayError):
             await self.handle.ask({"request": "decline", "code": DECLINED, "refer_id": refer_id})
 
     def take(self, notice: Notice) -> None:
-        """Take a notice about the call."""
+        """Process a notice about the call."""
         match notice.result.get("event"):
             case "hangup":
                 self._phone_ended(notice.result)
@@ -180,7 +180,7 @@ class SipCall:
             self.leg.call.hang_up(reason, detail, "network" if reason == "gateway_lost" else "caller")
 
     def _info(self, result: Mapping[str, Any]) -> None:
-        """Take a key sent by SIP INFO, unless the phone sends keys as RTP events, too."""
+        """Take a key sent by SIP INFO, unless the phone also sends keys as RTP events."""
         found = _DTMF_INFO.match(str(result.get("content", "")))
         if "dtmf" not in str(result.get("type", "")) or not found or self.leg is None or self._keys_by_rtp:
             return
@@ -201,7 +201,7 @@ class SipCall:
         """Have the gateway send BYE (or CANCEL, or a refusal), unless the phone has gone already."""
         if self.over.done():
             return
-        # The end of the gateway's connection hangs the phone up as well.
+        # If the gateway is gone, the end of its connection has hung up the phone as well.
         with suppress(GatewayError, TimeoutError):
             async with asyncio.timeout(BYE_TIMEOUT_S):
                 await self.handle.ask({"request": "hangup"})
@@ -213,13 +213,13 @@ class SipLeg(PeerLeg):
     """A call of a telephone behind the gateway.
 
     Attributes:
-        phone: the call on the gateway.
+        phone: the telephone's side of the call, on the gateway.
     """
 
     phone: SipCall
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
-        """End the call when its connection or the phone behind it is gone; ends then, or when cancelled."""
+        """End the call when its connection or the phone behind it is gone; return then, or when cancelled."""
         await self.answered.wait()
         silence = asyncio.create_task(self._watch_silence(), name="phone-silence")
         try:

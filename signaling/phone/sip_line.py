@@ -1,12 +1,12 @@
 """A SIP line through the Janus gateway: telephones call the agent, and the agent calls telephones.
 
-`SipLine.run` owns everything here and ends with the service: it connects, registers, and reconnects with a
-back-off. One handle of the gateway carries one call at a time, so a line has a handle for each call that it can
-carry: the first registers, the others are its helpers (Janus SIP plugin, "Simultaneous SIP calls using the same
+`SipLine.run` owns everything here and ends with the service: it connects, registers, and reconnects with back-off.
+A handle of the gateway carries one call at a time, so a line has a handle for each call that it can carry: the
+first one registers, and the others are its helpers (Janus SIP plugin, "Simultaneous SIP calls using the same
 account").
 
 A call is ended by the phone (event ``hangup``), by the agent or the service (`SipLeg.close` has the BYE sent), or
-with the connection to the gateway, which then hangs up its phones itself.
+by the loss of the connection to the gateway, which then hangs up its phones itself.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ logger = logging.getLogger(__name__)
 
 PLUGIN = "janus.plugin.sip"
 MIN_RETRY_S, MAX_RETRY_S = 1.0, 30.0
-REGISTER_TIMEOUT_S = 35.0  # Janus reports a registrar that does not answer after 32 s
+REGISTER_TIMEOUT_S = 35.0  # Janus takes 32 s to report a registrar that does not answer
 REGISTER_TTL_S = 60
-MAX_REGISTRATIONS = 16  # notices that wait to be read
+MAX_REGISTRATIONS = 16  # unread notices
 HEADER_PREFIXES = ("X-",)
 
 
 @dataclass(eq=False, slots=True)
 class _Channel:
-    """Room for one call: a handle of the gateway, and the call that it carries."""
+    """Room for one call: a gateway handle, and the call that it carries."""
 
     handle: Handle | None = None
     call: SipCall | None = None
@@ -67,11 +67,11 @@ class SipLine:
     def __init__(self, settings: Settings, negotiator: Negotiator) -> None:
         assert settings.janus_url is not None
         self.outage: str | None = "The phone line is not registered yet."
-        "Why no phone can call, as a sentence; None while the line is registered."
+        "A sentence saying why no phone can call; None while the line is registered."
         self.user = settings.sip_user
         self._settings = settings
         for switch in SWITCHES:
-            callees_of(settings, switch)  # raises now, not at the first call
+            callees_of(settings, switch)  # so that it raises now and not at the first call
         self._may_dial = callees_of(settings, "dial")
         self._url = settings.janus_url
         self._negotiator = negotiator
@@ -126,12 +126,12 @@ class SipLine:
             to: a SIP address.
             instruction: added to what the agent is told on this call.
             headers: sent with the call; their names begin with ``X-``.
-            record: whether it is recorded; None means what the agent and the settings say.
-            traceparent: the header of the request that led to it: untrusted.
+            record: whether it is recorded; None leaves that to the agent and the settings.
+            traceparent: the ``traceparent`` header of the request that led to the call: untrusted.
 
         Raises:
             OfferError: 403, the operator does not allow it; 429, a daily limit is used up; 503, the line is down or
-                busy, or the service full.
+                busy, or the service is full.
         """
         self._check_allowed(to)
         channel = next((channel for channel in reversed(self._channels) if channel.free), None)
@@ -173,7 +173,7 @@ class SipLine:
         self.outage = reason
 
     def _spawn(self, call: SipCall, work: Coroutine[Any, Any, None]) -> None:
-        """Run the set-up of a call in a task, which ends when the call is set up or over."""
+        """Set a call up in a task, which ends when the call is set up or over."""
         task = asyncio.create_task(work, name="sip-call")
         self._tasks.add(task)
         task.add_done_callback(partial(self._set_up, call))
@@ -186,7 +186,7 @@ class SipLine:
                 call.leg.call.hang_up("internal_error", "The service failed.", "agent")
 
     async def _hold(self, janus: Janus) -> None:
-        """Stay registered, until the gateway's connection ends."""
+        """Stay registered until the connection to the gateway ends."""
         self._channels = [_Channel()]
         master = self._channels[0]
         master.handle = await janus.attach(PLUGIN, partial(self._take, janus, master))
@@ -202,7 +202,7 @@ class SipLine:
             await asyncio.gather(staying, lost, return_exceptions=True)
 
     async def _stay_registered(self, janus: Janus, master: Handle) -> None:
-        """Register whenever the line is not registered; calls go on meanwhile."""
+        """Register whenever the line is not registered; calls continue meanwhile."""
         retry_s = MIN_RETRY_S
         while True:
             self._registrations = asyncio.Queue(MAX_REGISTRATIONS)
@@ -227,13 +227,13 @@ class SipLine:
             retry_s = min(2 * retry_s, MAX_RETRY_S)
 
     async def _next_failure(self) -> Notice:
-        """Wait until the registration fails; return that notice. Renewals are passed over."""
+        """Wait until the registration fails, and return that notice; renewals are ignored."""
         while (notice := await self._registrations.get()).result.get("event") == "registered":
             pass
         return notice
 
     async def _add_lines(self, janus: Janus, master_id: Any) -> None:
-        """Attach the helpers that carry further calls at the same time."""
+        """Attach the helpers that carry further simultaneous calls."""
         while len(self._channels) < self._settings.sip_lines:
             channel = _Channel()
             channel.handle = await janus.attach(PLUGIN, partial(self._take, janus, channel))
@@ -244,7 +244,7 @@ class SipLine:
     def _take(self, janus: Janus, channel: _Channel, notice: Notice) -> None:
         match notice.result.get("event"):
             case "registered" | "registration_failed" | "unregistered" if channel in self._channels[:1]:
-                with suppress(asyncio.QueueFull):  # more of them say nothing new
+                with suppress(asyncio.QueueFull):  # further ones would say nothing new
                     self._registrations.put_nowait(notice)
             case "incomingcall":
                 self._ring(channel, notice)
@@ -267,7 +267,7 @@ class SipLine:
 
     def _ring(self, channel: _Channel, notice: Notice) -> None:
         assert channel.handle is not None
-        if channel.call is not None:  # an outgoing call, not yet sent; it must not hang up this one
+        if channel.call is not None:  # an outgoing call that was not sent yet; it must not hang up the incoming one
             channel.call.lose("not_answered", "An incoming call took the line.")
         result, headers = notice.result, notice.result.get("headers")
         caller_id = CallerId(

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 ACCEPT_TIMEOUT_S = 15.0
 RING_TIMEOUT_S = 60.0
 BUSY, NO_CODEC, UNAVAILABLE = 486, 488, 480
-_SIP_CODES = {  # by the code of an OfferError
+_SIP_CODES = {  # keyed by the code of an OfferError
     "full": BUSY,
     "draining": BUSY,
     "unavailable": UNAVAILABLE,
@@ -36,11 +36,11 @@ async def answer_call(negotiator: Negotiator, call: SipCall, offer: str | None, 
 
     Args:
         negotiator: answers the offer.
-        call: the call that rings.
+        call: the ringing call.
         offer: the phone's SDP, as the gateway passes it on: untrusted; None if it sent none.
-        line: names the line in the log.
+        line: the line's name for the log.
     """
-    if offer is None:  # by RFC 3261 we would have to offer; no known phone calls like this
+    if offer is None:  # RFC 3261 would have us make the offer, but no known phone calls like this
         await call.decline(NO_CODEC)
         return
     try:

@@ -1,15 +1,15 @@
-"""A telephone call over a carrier's WebSocket, as Twilio's Media Streams have it.
+"""A telephone call over a carrier's WebSocket, by the protocol of Twilio's Media Streams.
 
 The carrier sends JSON texts: ``connected``, ``start``, then ``media`` (20 ms of 8 kHz mu-law in base64) and
-``dtmf``, at last ``stop``. It is sent ``media``, ``clear`` when the agent is interrupted, and ``mark``, which comes
-back when what was sent before it has been played. Closing the socket gives the phone back. Source: Twilio's
-description of the WebSocket messages of bidirectional streams. Other carriers speak the same.
+``dtmf``, and finally ``stop``. The service sends ``media``, ``clear`` when the agent is interrupted, and ``mark``,
+which comes back once everything sent before it has been played. Closing the socket returns the phone to the
+carrier. Source: Twilio's description of the WebSocket messages of bidirectional streams, which other carriers also
+use.
 
-Chunks that are missing become silence, as long as the timestamps of the others say; what comes twice, or too late,
-is dropped.
+Missing chunks become silence, as long as the timestamps of the others tell; duplicates and late chunks are dropped.
 
-Silence is not sent: what the carrier has not played yet because the network stood still would stay in its buffer
-for the rest of the call. So the delay is back to nothing after each pause of the agent.
+Silence is not sent: after a stall of the network, the backlog in the carrier's buffer would otherwise stay there
+for the rest of the call. So each pause of the agent brings the delay back to nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StreamLeg:
     """A call on a carrier's WebSocket; a `leg.Leg` and a `telephone.Phone`.
 
     Args:
-        socket: the carrier's.
+        socket: the carrier's WebSocket.
         start: the carrier's description of the stream: untrusted.
         new_call: makes the call.
         max_silence_s: how long the carrier may send nothing.
@@ -72,7 +72,7 @@ class StreamLeg:
         self._packets = 0
         self._heard_at = monotonic()
         self._speaking = False
-        self._interrupted = False  # the carrier is to throw away what it has
+        self._interrupted = False  # True if the carrier must discard what it has
         self._mark_due = False
         self._sent_marks = self._played_marks = 0
         self._mark_played = asyncio.Event()
@@ -85,14 +85,14 @@ class StreamLeg:
         self._inlet = PacketInlet({PCMU_PAYLOAD: "pcmu"}, tap=self.call.taping.tap, capture=self.call.capture)
         self.call.observe(self._observe)
 
-    # as a leg
+    # The methods of a leg.
 
     async def run(self) -> events.CallEnded:
         """Hold the call until it has ended; return how it did."""
         return await self.call.run(self._audio())
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
-        """End the call once the carrier has sent nothing for `max_silence_s`; ends then, or when cancelled."""
+        """End the call once the carrier has sent nothing for `max_silence_s`; return then, or when cancelled."""
         on_connected()
         self.call.media_flows()
         rest_s = self._max_silence_s
@@ -102,10 +102,10 @@ class StreamLeg:
         self.call.hang_up("ice_lost", "The connection to the carrier was lost.", "network")
 
     async def linger(self, ended: events.CallEnded) -> None:
-        """Return at once: a telephone is told nothing."""
+        """Return at once: a telephone cannot be told anything."""
 
     async def close(self) -> None:
-        """Give the telephone back to the carrier, once it has played the agent's goodbye."""
+        """Return the telephone to the carrier, once it has played the agent's goodbye."""
         try:
             if self._said_goodbye:
                 with suppress(TimeoutError):
@@ -125,7 +125,7 @@ class StreamLeg:
         """Break the reference cycles through the call, once it is over."""
         self.call.let_go()
 
-    # as a telephone
+    # The methods of a telephone.
 
     def end(self) -> None:
         """Have the agent hang up."""
@@ -140,10 +140,10 @@ class StreamLeg:
         """Raise GatewayError: a media stream cannot transfer."""
         raise GatewayError("this carrier's media stream cannot transfer")
 
-    # as the other end of the socket
+    # The service's end of the socket.
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Take a message of the carrier: untrusted."""
+        """Process an untrusted message from the carrier."""
         self._heard_at = monotonic()
         match message.get("event"):
             case "media":
@@ -165,7 +165,7 @@ class StreamLeg:
         self.call.hang_up("caller_left", "The carrier closed the connection.", "caller")
 
     async def speak(self) -> None:
-        """Send the agent's voice while it speaks; ends with the call, or with the socket."""
+        """Send the agent's voice while it speaks; return when the call or the socket ends."""
         try:
             while True:
                 packet = await self.call.voice.recv()
@@ -199,7 +199,7 @@ class StreamLeg:
         if begin is None:
             self._inlet.reorder_stats.late += 1
             return
-        # A missing chunk will not come, since the socket keeps the order. So we number them, and nothing waits.
+        # The socket keeps the order, so a missing chunk never comes. We number them here, so that nothing waits.
         packet = RtpPacket(PCMU_PAYLOAD, 0, self._packets & 0xFFFF, begin & 0xFFFFFFFF, 0, ulaw)
         self._packets += 1
         for pcm in self._inlet.push(packet, now):
@@ -224,7 +224,7 @@ class StreamLeg:
 
 
 def caller_id_of(start: Mapping[str, Any]) -> CallerId:
-    """Return who calls whom: the stream's parameters, which the operator sets, name the numbers."""
+    """Return who calls whom, from the stream's parameters, in which the operator passes the numbers."""
     parameters = {str(name): str(value) for name, value in object_of(start, "customParameters").items()}
     caller, callee = parameters.pop("from", ""), parameters.pop("to", "")
     parameters["callSid"] = str(start.get("callSid", ""))
@@ -232,6 +232,6 @@ def caller_id_of(start: Mapping[str, Any]) -> CallerId:
 
 
 def object_of(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object within a message; an empty one if there is none of that name."""
+    """Return an object within a message; an empty one if the message has none of that name."""
     found = message.get(name)
     return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""The tools that an agent has on a telephone call, whichever way the telephone came (`sip_line`, `stream`)."""
+"""The tools that an agent has on a telephone call, however the telephone is connected (`sip_line`, `stream`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.tools.declare import Tool
 from signaling.phone.callees import Callees
 
 HEARD_S = 0.3
-"How long the last words take through the gateway and the phone's own buffer."
+"How long the last words take to pass the gateway and the phone's own buffer."
 KEYS = re.compile(r"[0-9*#A-Da-d,]{1,32}")
 _NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{0,31}")
 _HOST = r"([A-Za-z0-9.\-]{1,128}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
@@ -22,7 +22,7 @@ _URI = re.compile(rf"sips?:[\w\-.!~*'()%&=+$,]{{1,128}}@{_HOST}(;[\w\-.=]{{1,64}
 
 
 class Phone(Protocol):
-    """What a telephone can be told to do."""
+    """A telephone on a call, and what it can be told to do."""
 
     def end(self) -> None:
         """Hang the call up."""
@@ -37,13 +37,13 @@ class Phone(Protocol):
 def phone_tools(
     phone: Phone, call: Callable[[], Call], *, may_send_keys: bool = False, transfer_to: Callees | None = None
 ) -> tuple[Tool, ...]:
-    """Return the tools of one telephone call: to hang up, and what the operator has switched on.
+    """Return the tools of one telephone call: one to hang up, and those that the operator has switched on.
 
     Args:
         phone: the telephone.
         call: returns the call, which is made after its tools.
-        may_send_keys: add a tool that presses keys.
-        transfer_to: where the caller may be transferred; None for no such tool.
+        may_send_keys: True to add a tool that presses keys.
+        transfer_to: where the caller may be transferred; None to add no such tool.
     """
 
     async def end_call() -> str:
@@ -98,7 +98,7 @@ def phone_tools(
 
 
 def phone_tool_names(settings: Settings) -> set[str]:
-    """Return the names of the tools that telephone calls have besides the agent's; none without telephones."""
+    """Return the names of the tools that telephone calls have besides the agent's; empty without telephones."""
     names = set[str]()
     if settings.janus_url is not None or settings.twilio_auth_token is not None:
         names.add("end_call")
@@ -108,14 +108,14 @@ def phone_tool_names(settings: Settings) -> set[str]:
 
 
 def check_tool_names(settings: Settings, tools: Iterable[Tool]) -> None:
-    """Refuse tools of an agent that have the name of a telephone's tool: the model could not tell them apart.
+    """Refuse agent tools that are named like a telephone's tool: the model could not tell them apart.
 
     Args:
         settings: the service's settings.
-        tools: the agent's.
+        tools: the agent's tools.
 
     Raises:
-        ConfigError: names them.
+        ConfigError: there are such tools; the message names them.
     """
     taken = sorted(phone_tool_names(settings) & {tool.name for tool in tools})
     if taken:
@@ -126,14 +126,14 @@ def check_tool_names(settings: Settings, tools: Iterable[Tool]) -> None:
 
 
 def address(to: str, domain: str) -> str:
-    """Return the SIP address that a person or a model wrote.
+    """Return the SIP address for what a person or a model wrote.
 
     Args:
         to: ``sip:name@host``, ``tel:+15551234`` or a number.
         domain: the SIP domain of plain numbers.
 
     Raises:
-        ToolError: it is none of them.
+        ToolError: it is none of these.
     """
     text = to.strip()
     if _URI.fullmatch(text):
@@ -151,7 +151,7 @@ def _schema(**texts: str) -> dict[str, Any]:
 
 
 async def _told(work: Awaitable[None]) -> None:
-    """Turn an error of the gateway into an error of the tool."""
+    """Turn a gateway error into a tool error."""
     try:
         await work
     except GatewayError as error:

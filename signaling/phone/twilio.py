@@ -1,6 +1,6 @@
-"""The route for carriers' media streams: ``/twilio``, to which the carrier connects a WebSocket for each call.
+"""The route for carriers' media streams, ``/twilio``: the carrier opens a WebSocket to it for each call.
 
-A stream of a format other than 8 kHz mu-law is refused with a sentence in the close frame.
+A stream in a format other than 8 kHz mu-law is refused with a sentence in the close frame.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ PATH = "/twilio"
 START_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
 MAX_MESSAGE_BYTES = 64 << 10
-MAX_REASON_BYTES = 123  # of a close frame, RFC 6455 section 5.5
+MAX_REASON_BYTES = 123  # space for it in a close frame, RFC 6455 section 5.5
 MULAW = ("audio/x-mulaw", "audio/mulaw", "mulaw", "ulaw", "audio/pcmu", "pcmu")
 
 
 def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web.RouteDef]:
-    """Return the route of the media streams; none without the carrier's token.
+    """Return the route for media streams; an empty list without the carrier's token.
 
     Raises:
-        ConfigError: the service would accept a signature for any URL, whichever host it names.
+        ConfigError: the service would accept signatures for URLs that name any host.
     """
     if settings.twilio_auth_token is None:
         return []
@@ -66,7 +66,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
     async def begin(
         request: web.Request, slot: Slot, offered_at: float
     ) -> tuple[web.WebSocketResponse, StreamLeg | None]:
-        """Start the call of a carrier's stream; return None for it if the stream is refused, or tells nothing."""
+        """Start the call of a carrier's stream; return None for it if the stream is refused, or never described."""
         socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_TIMEOUT_S)
         await socket.prepare(request)
         start = await _start(socket)
@@ -89,7 +89,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
 
 
 async def _converse(socket: web.WebSocketResponse, leg: StreamLeg) -> None:
-    """Carry the call; ends with the socket."""
+    """Carry the call until the socket closes."""
     speaking = asyncio.create_task(leg.speak(), name="carrier-speak")
     try:
         async for frame in socket:
@@ -151,7 +151,7 @@ def check_signature(request: web.Request, known_url: str | None, token: str) -> 
     """
     url = known_url or f"wss://{request.host}{request.path_qs}"
     given = request.headers.get("X-Twilio-Signature", "").encode(errors="surrogateescape")
-    # Some carriers sign the URL with a slash at its end.
+    # Some carriers sign the URL with a trailing slash.
     signed = [hmac.compare_digest(given, signature(token, each).encode()) for each in (url, f"{url}/")]
     if not any(signed):
         raise OfferError(403, "wrong_signature", "The X-Twilio-Signature header does not match the URL.")

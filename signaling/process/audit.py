@@ -1,7 +1,7 @@
-"""Log who did what: calls, telephones dialled, wrong keys. What was said in a call is never in it.
+"""Log who did what: calls, telephones dialled, wrong keys. The log never holds what was said in a call.
 
-Lines go to the logger ``audit``. With the setting `audit_file` they go to a file of their own instead, one JSON
-object a line, which only the service's user may read.
+Lines go to the logger ``audit``. With the setting `audit_file` they go to a file instead, one JSON object per line,
+readable by the service's user only.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MAX_FAILURES_PER_MINUTE = 600
 MINUTE_S = 60.0
 MAX_SHOWN_CHARS = 200
 REFUSAL_STATUSES = (401, 403, 421, 429)
-LOGGED_METHODS = ("POST", "DELETE")  # PATCH trickles candidates: most of the log, and no news
+LOGGED_METHODS = ("POST", "DELETE")  # not PATCH, which only trickles candidates and would fill the log
 DIALLED = web.RequestKey("dialled", str)
-"The key of a request under which a route notes whom it called."
+"The request key under which a route notes whom it called."
 
 
 class _LineLimit:
-    """Bound the lines per minute that strangers can cause, and count those that were left out."""
+    """Bound the lines per minute that strangers can cause, and count the lines left out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -67,20 +67,20 @@ class Audit:
         """Write what happened: ``call_started``, ``call_dialled``, ...
 
         Args:
-            what: in the past tense.
-            fields: who and which; texts are untrusted, and shortened.
+            what: the event, named in the past tense.
+            fields: who and what it concerns; texts are untrusted and shortened.
         """
         shown = {name: _shown(value) for name, value in fields.items() if value is not None}
         logger.info("%s %s", what, json.dumps(shown, ensure_ascii=False))
 
     def note_failure(self, what: str, **fields: str | int | None) -> None:
-        """Write what somebody tried in vain; beyond `MAX_FAILURES_PER_MINUTE`, only how many more there were."""
+        """Write a failed attempt; those beyond `MAX_FAILURES_PER_MINUTE` are only counted."""
         if self._failures.admit():
             left_out, self._failures.left_out = self._failures.left_out, 0
             self.note(what, **fields, left_out=left_out or None)
 
     def watch(self, call: Call) -> None:
-        """Write that a call has started, and how it ends."""
+        """Write that a call has started, and later how it ended."""
         self.note("call_started", call=call.call_id, caller=call.caller)
 
         def note_end(event: events.Event) -> None:
@@ -97,7 +97,7 @@ class Audit:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Write which HTTP requests made a change, and which were refused."""
+        """Write the HTTP requests that changed something, and those that were refused."""
         response = await handler(request)
         asked = {"method": request.method, "path": request.path, "remote": request.remote}
         if response.status in REFUSAL_STATUSES:
@@ -116,7 +116,7 @@ def _shown(value: Any) -> Any:
 
 
 def audit_to(path: Path) -> Callable[[], None]:
-    """Write the audit log to a file; return a function that finishes it.
+    """Write the audit log to a file; return a function that writes the last lines and closes it.
 
     Raises:
         ConfigError: the file cannot be written.

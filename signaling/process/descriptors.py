@@ -1,4 +1,4 @@
-"""Watch file descriptors: a call needs several, and a process that has none left cannot even refuse one."""
+"""Watch file descriptors: a call needs several, and a process without any left cannot even refuse a call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPEN_FILES_FOLDER = "/proc/self/fd"
 
 
 def raise_limit() -> int:
-    """Raise the limit as far as the system allows; return how many descriptors that is."""
+    """Raise the limit as far as the system allows; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -29,7 +29,7 @@ def raise_limit() -> int:
 
 
 def open_descriptors() -> int:
-    """Count the descriptors of this process; 0 where the system does not say."""
+    """Return the number of open descriptors of this process; 0 where the system does not tell."""
     try:
         return len(os.listdir(OPEN_FILES_FOLDER))  # noqa: PTH208  a path per entry would cost ten times as much
     except FileNotFoundError:
@@ -37,16 +37,16 @@ def open_descriptors() -> int:
 
 
 def limit() -> int:
-    """Return how many descriptors this process may have."""
+    """Return how many descriptors this process may open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class Descriptors:
-    """Say when descriptors run short; they are counted once a second at most.
+    """Tell when descriptors run short; they are counted at most once a second.
 
     Args:
         clock: monotonic seconds.
-        count: how many are open.
+        count: returns how many are open.
     """
 
     def __init__(self, clock: Clock, count: Callable[[], int] = open_descriptors) -> None:
@@ -56,7 +56,7 @@ class Descriptors:
         self._short = False
 
     def short(self) -> bool:
-        """Say whether more than `MAX_USED_SHARE` of the limit is in use."""
+        """Return whether more than `MAX_USED_SHARE` of the limit is in use."""
         now = self._clock()
         if now - self._counted_at >= COUNT_INTERVAL_S:
             self._counted_at = now

@@ -1,9 +1,9 @@
 """Run Python's garbage collector while nobody is on the line.
 
-The memory of an ended call is freed with its last reference. Only what asyncio and other libraries leave of it, a
-few objects per call, is in reference cycles. Left alone, the collector would search for those in the middle of
-calls, over all objects there are; or hardly ever, with thresholds as high as the service's. A collection takes some
-5 ms while there is no call, and about half a millisecond more for each that is up.
+An ended call's memory is freed with its last reference. Only a few objects per call, left by asyncio and other
+libraries, are in reference cycles. Left alone, the collector would look for them in the middle of calls, among all
+objects there are; or hardly ever, with thresholds as high as the service's. A collection takes some 5 ms without
+calls, and about half a millisecond more for each running call.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from signaling.webrtc.calls import Calls
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
-MIN_NEW_OBJECTS = 1_000  # fewer are not worth a collection
+MIN_NEW_OBJECTS = 1_000  # fewer objects are not worth a collection
 MAX_ENDED_CALLS = 500  # after so many, a collection no longer waits for a moment without calls
 
 
 def is_due(*, idle: bool, ended: int, made: tuple[int, int, int]) -> bool:
-    """Say whether it is time for a collection.
+    """Return whether it is time for a collection.
 
     Args:
-        idle: there has been no call for a while.
+        idle: True if there has been no call for a while.
         ended: how many calls have ended since the last collection.
-        made: `gc.get_count` now.
+        made: what `gc.get_count` returns now.
     """
     return ended >= MAX_ENDED_CALLS or (idle and (made[0] > MIN_NEW_OBJECTS or made[1:] != (0, 0)))
 
@@ -36,8 +36,8 @@ def is_due(*, idle: bool, ended: int, made: tuple[int, int, int]) -> bool:
 async def collect_garbage(calls: Calls) -> None:
     """Collect garbage whenever it is due, until cancelled.
 
-    Does nothing unless the objects made at start-up are out of the way (`gc.freeze`): each collection would
-    otherwise go over all of them.
+    This does nothing unless the objects made at start-up are frozen (`gc.freeze`); otherwise each collection would
+    go over all of them.
     """
     was_idle = False
     collected_at = calls.ended.total()

@@ -1,8 +1,8 @@
 """Log without blocking the event loop, and without letting strangers fill the disk.
 
-Records wait in a bounded queue; a thread writes them. If nobody reads them (a full pipe), lines are dropped and
-counted, and nothing else suffers. The standard library does all of it: JSON lines need one formatter, and libraries
-use it anyway, so a logging framework would only stand in front of it.
+Records wait in a bounded queue, and a thread writes them. If nobody reads them (a full pipe), lines are dropped and
+counted, and nothing else suffers. The standard library is enough: JSON lines need one formatter, and other
+libraries log through it anyway, so a logging framework would only add a layer.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ BY_STRANGERS = (
     TimeoutError,
     UnicodeError,
 )
-"""What aiohttp raises over malformed or aborted requests."""
+"""What aiohttp raises for malformed or aborted requests."""
 
 
 class JsonFormatter(logging.Formatter):
     """Format a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return an object with ``time``, ``level``, ``logger``, ``message`` and, with a traceback, ``error``."""
+        """Return a JSON object with ``time``, ``level``, ``logger``, ``message``, and ``error`` for a traceback."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -64,11 +64,11 @@ FORMATTERS: dict[LogFormat, logging.Formatter] = {
 
 
 class BoundedHandler(QueueHandler):
-    """Put records into a queue that a thread empties; records that find no room are dropped and counted.
+    """Put records into a queue that a thread empties; records that do not fit are dropped and counted.
 
     Args:
-        formatter: makes a line of a record, in the caller's thread, before the record's arguments can change.
-        descriptor: the file that the lines go to.
+        formatter: turns a record into a line, in the caller's thread, before the record's arguments can change.
+        descriptor: the descriptor of the file that the lines go to.
     """
 
     def __init__(self, formatter: logging.Formatter, descriptor: int = STDERR) -> None:
@@ -76,13 +76,13 @@ class BoundedHandler(QueueHandler):
         super().__init__(self.lines)
         self.setFormatter(formatter)
         self.dropped = 0
-        "Lines that were never written."
+        "The number of lines that were never written."
         self._descriptor = descriptor
         self._writer = threading.Thread(target=self._write, name="log-writer", daemon=True)
         self._writer.start()
 
     def prepare(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
+        """Return the line for a record."""
         return self.format(record)
 
     def enqueue(self, line: str) -> None:  # type: ignore[override]
@@ -99,7 +99,7 @@ class BoundedHandler(QueueHandler):
             self._writer.join(LAST_LINES_S)
 
     def _write(self) -> None:
-        """Write the lines; ends with `finish`, or with the process."""
+        """Write the lines until `finish` is called or the process ends."""
         told = 0
         while (line := self.lines.get()) is not None:
             if self.dropped > told:
@@ -116,7 +116,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class StrangersErrors(logging.Filter):
-    """Count the errors that strangers cause, in place of their tracebacks; log one line per kind and minute.
+    """Count the errors that strangers cause instead of logging tracebacks; log one line per kind and minute.
 
     Args:
         clock: monotonic seconds.
@@ -125,7 +125,7 @@ class StrangersErrors(logging.Filter):
     def __init__(self, clock: Clock = monotonic) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
-        "By the error's type."
+        "The number of errors by type."
         self._clock = clock
         self._told_at: dict[str, float] = {}
 
@@ -147,10 +147,10 @@ class StrangersErrors(logging.Filter):
 
 
 def log_to_stderr(level: str, log_format: LogFormat) -> BoundedHandler:
-    """Write the log to stderr; return the handler, whose `finish` is to be called at the end.
+    """Write the log to stderr; return the handler, whose `finish` must be called at the end.
 
     Args:
-        level: the lowest level that is logged; of the libraries only warnings are.
+        level: the lowest level that is logged; libraries log only warnings and above.
         log_format: text or JSON lines.
     """
     handler = BoundedHandler(FORMATTERS[log_format])
@@ -163,5 +163,5 @@ def log_to_stderr(level: str, log_format: LogFormat) -> BoundedHandler:
 
 
 def lines_dropped() -> int:
-    """Return how many lines of this process were dropped."""
+    """Return how many log lines this process has dropped."""
     return sum(each.dropped for each in logging.getLogger().handlers if isinstance(each, BoundedHandler))

@@ -1,6 +1,6 @@
-"""Traces of calls for OpenTelemetry, off until the setting `otlp_endpoint` says where to; see docs/traces.md.
+"""OpenTelemetry traces of calls, off until the setting `otlp_endpoint` says where to send them; see docs/traces.md.
 
-The packages are the extra ``otel``; `export` is imported only once `want_packages` has found them.
+They need the packages of the extra ``otel``; `export` is imported only once `want_packages` has found them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
 def want_packages(setting: str) -> None:
-    """Check that the packages of the extra are there.
+    """Check that the packages of the extra are installed.
 
     Args:
-        setting: what needs them, for the message.
+        setting: the setting that needs them, for the error message.
 
     Raises:
         ConfigError: one is missing; the message says how to get it.
     """
     try:
         missing = [package for package in PACKAGES if find_spec(package) is None]
-    except ModuleNotFoundError as error:  # what the package is in is missing too
+    except ModuleNotFoundError as error:  # a parent package is missing
         missing = [str(error.name)]
     if missing:
         raise ConfigError(
@@ -42,10 +42,10 @@ async def tracing(settings: Settings, *, offline_demo: bool) -> AsyncIterator[Ca
 
     Args:
         settings: the service's settings.
-        offline_demo: the Live server is the local emulator.
+        offline_demo: True if the Live server is the local emulator.
 
     Yields:
-        What has a call traced, for `Calls.watchers`; None if nothing is.
+        A watcher that has each new call traced, for `Calls.watchers`; None if tracing is off.
 
     Raises:
         ConfigError: a package is missing.

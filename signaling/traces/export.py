@@ -1,7 +1,7 @@
-"""Send spans to a collector, over OTLP by HTTP, in a thread of its own.
+"""Send spans to a collector over OTLP/HTTP, in a thread of its own.
 
-The SDK's batching does that: it holds up to `MAX_WAITING` spans, and drops the newest while the collector is down.
-Spans are made here as finished values, because they are known only afterwards; so there is no tracer.
+The SDK's batch processor does that: it holds up to `MAX_WAITING` spans; when it is full, it drops the newest. There
+is no tracer: spans are made here as finished values, because they are known only afterwards.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ TRACES_PATH = "/v1/traces"
 MAX_WAITING = 4096
 MAX_BATCH = 512
 DELAY_MS = 2000.0
-TIMEOUT_S = 5.0  # of one request, with the attempts after it
+TIMEOUT_S = 5.0  # per request, including its retries
 END_TIMEOUT_S = 3.0
 COMPLAIN_EVERY_S = 60.0
 _KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "server": SpanKind.SERVER}
 
 
 def traces_url(endpoint: str) -> str:
-    """Return where traces are sent to: below an address without a path as OTLP has it, else right there."""
+    """Return the URL for traces: an address without a path gets OTLP's ``/v1/traces``; others stay as they are."""
     return endpoint.rstrip("/") + TRACES_PATH if urlsplit(endpoint).path in ("", "/") else endpoint
 
 
 class Complaining(SpanExporter):
-    """Sends spans, and says once a minute if that fails; the SDK would say so with each attempt.
+    """Sends spans, and logs failures at most once a minute; the SDK would log each attempt.
 
     Args:
-        exporter: sends them.
+        exporter: sends the spans.
         clock: monotonic seconds.
     """
 
@@ -86,12 +86,12 @@ class Export:
 
     Args:
         settings: the service's settings.
-        offline_demo: the Live server is the local emulator.
+        offline_demo: True if the Live server is the local emulator.
     """
 
     def __init__(self, settings: Settings, *, offline_demo: bool) -> None:
         assert settings.otlp_endpoint is not None, "otherwise nothing is exported"
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `Complaining` says it, once a minute
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `Complaining` logs failures, once a minute
         url = traces_url(settings.otlp_endpoint)
         sender = OTLPSpanExporter(url, timeout=TIMEOUT_S, compression=Compression.Gzip)
         self._exporter = Complaining(sender)
@@ -131,12 +131,12 @@ class Export:
         call.observe(partial(self._note, call.trace, spans))
 
     async def end(self) -> None:
-        """Send what waits, within reason; ends after `END_TIMEOUT_S` at most."""
+        """Send the waiting spans; give up after `END_TIMEOUT_S`."""
         sent, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def send() -> None:
             self._processor.shutdown()  # type: ignore[no-untyped-call]
-            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed, so nobody is waiting any more
                 loop.call_soon_threadsafe(sent.set)
 
         threading.Thread(target=send, name="traces-end", daemon=True).start()

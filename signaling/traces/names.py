@@ -1,7 +1,7 @@
-"""What spans and their attributes are called: OpenTelemetry's semantic conventions for generative AI, and our own.
+"""Names of spans and attributes: OpenTelemetry's semantic conventions for generative AI, and our own.
 
-The conventions are in development, and what has been published of them as constants is deprecated: so all of the
-names are here, to be changed in one place. Pure.
+The conventions are still in development, and the constants published for them are deprecated. So all names are
+defined here and can be changed in one place. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ INVOKE_AGENT = "invoke_agent"
 REALTIME_INFERENCE = "realtime_inference"
 EXECUTE_TOOL = "execute_tool"
 
-# attributes of the conventions
+# attributes defined by the conventions
 OPERATION_NAME = "gen_ai.operation.name"
 PROVIDER_NAME = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
@@ -33,13 +33,13 @@ TOOL_NAME = "gen_ai.tool.name"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
 ERROR_TYPE = "error.type"
 
-# what was said, only with the setting `trace_content`
+# what was said; sent only with the setting `trace_content`
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
 
-# our own
+# our own attributes
 RESPONSE_S = "talkspurt.response_s"
 STAGE_MS = "talkspurt.stage."
 "Followed by the name of a stage of `agent.events.Stages` or `SetUpStages`."

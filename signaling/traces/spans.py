@@ -1,10 +1,10 @@
-"""The spans of one call, made after the fact of its timeline and its events. Pure.
+"""The spans of one call, made after the fact from its timeline and events. Pure.
 
     call > set_up
          > invoke_agent (a turn) > user_speech, realtime_inference, execute_tool
 
-A turn's spans are made once it is over: it is complete and was heard to its end, it was cut off, another one has
-begun, or the call ends. The root is made last, so a process that is killed loses no more than that and a turn.
+A turn's spans are made once it is over: it has been heard to its end or was cut off, another turn has begun, or the
+call has ended. The root is made last, so a killed process loses only the root and the turn under way.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from signaling.dialects.mask import redacted
 from signaling.traces import names
 
 MAX_SPAN_EVENTS = 128
-MAX_TOOLS = 256  # of one turn
-MAX_CONTENT_CHARS = 32_768  # of one attribute
+MAX_TOOLS = 256  # per turn
+MAX_CONTENT_CHARS = 32_768  # per attribute
 _TOOL_NAME = re.compile(r"[\w.:-]{1,64}")
 
 Attributes = dict[str, str | bool | int | float]
@@ -34,8 +34,8 @@ class SpanEvent:
 
     Attributes:
         name: what happened.
-        at: when, as Unix time.
-        attributes: more about it.
+        at: when it happened, as Unix time.
+        attributes: details.
     """
 
     name: str
@@ -45,18 +45,18 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A span that is over.
+    """A finished span.
 
     Attributes:
-        name: what it is of.
+        name: its name.
         span_id: 16 hexadecimal digits.
-        parent_id: of the span it is in; None for the root.
-        began: as Unix time.
-        ended: as Unix time.
-        kind: as OpenTelemetry has it.
-        attributes: by the names in `names`.
-        happened: moments in it, oldest first.
-        error: whether what it is of failed.
+        parent_id: the id of its parent span; None for the root.
+        began: its start, as Unix time.
+        ended: its end, as Unix time.
+        kind: OpenTelemetry's span kind.
+        attributes: keyed by the names in `names`.
+        happened: its events, oldest first.
+        error: True if the operation failed.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What all spans of a call say.
+    """What all spans of a call have in common.
 
     Attributes:
-        call_id: the call's.
-        provider: of the model, see `names`.
-        model: its name.
-        speaks: the agent speaks; otherwise it writes.
-        content: what was said, and what tools were given and gave, is told too.
+        call_id: the call's id.
+        provider: the model's provider, see `names`.
+        model: the model's name.
+        speaks: True if the agent speaks, False if it writes.
+        content: True if spans also hold what was said, and tools' arguments and results.
     """
 
     call_id: str
@@ -91,14 +91,14 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a call has come to, and where it is.
+    """The figures of a call so far, and its session.
 
     Attributes:
-        session_id: the Live server's name for the session.
-        cost_usd: so far.
-        interruptions: so far.
+        session_id: the Live server's id of the session.
+        cost_usd: the cost so far.
+        interruptions: the number of interruptions so far.
         mos_in: mean of the estimates, see `agent.call.quality`.
-        mos_out: the same of the other direction.
+        mos_out: the same for the other direction.
     """
 
     session_id: str | None = None
@@ -110,14 +110,14 @@ class Figures:
 
 @dataclass(slots=True)
 class _Turn:
-    """A turn of the agent that is not over."""
+    """A turn of the agent that is still under way."""
 
     generation: int
-    speech_began: float | None  # monotonic, as all times here
-    generated_at: float | None = None  # the model had no more to say
+    speech_began: float | None  # monotonic, like all times here
+    generated_at: float | None = None  # when the model had finished generating
     completed_at: float | None = None
     reason: str = "completed"
-    said: list[tuple[str, str]] = field(default_factory=list)  # role and words, only with content
+    said: list[tuple[str, str]] = field(default_factory=list)  # role and words; only with `About.content`
     tools: list[tuple[ToolMarks, Attributes]] = field(default_factory=list)
 
 
@@ -125,11 +125,11 @@ class CallSpans:
     """Make the spans of one call.
 
     Args:
-        about: what all of them say.
-        timeline: of the call; it has to be told of an event before this is.
-        figures: returns what the call has come to.
+        about: what all the spans have in common.
+        timeline: the call's timeline, which must be told of each event before `note` is.
+        figures: returns the call's figures so far.
         new_span_id: returns 16 random hexadecimal digits.
-        parent_id: of the caller's span that led to the call; None if there is none.
+        parent_id: the id of the caller's span that led to the call; None if there is none.
     """
 
     def __init__(
@@ -148,18 +148,18 @@ class CallSpans:
         self._root_id = new_span_id()
         self._turn: _Turn | None = None
         self._speech_began: float | None = None
-        self._said: list[tuple[str, str]] = []  # by the caller, before the agent's turn began
-        self._tools: list[tuple[ToolMarks, Attributes]] = []  # likewise
-        self._arguments: dict[str, Attributes] = {}  # of tools that run
-        self._tokens: Mapping[str, Mapping[str, int]] = {}  # of the call
-        self._told_tokens: Mapping[str, Mapping[str, int]] = {}  # those that spans have told
+        self._said: list[tuple[str, str]] = []  # the caller's words from before the agent's turn began
+        self._tools: list[tuple[ToolMarks, Attributes]] = []  # finished before the agent's turn began
+        self._arguments: dict[str, Attributes] = {}  # for tools that are running
+        self._tokens: Mapping[str, Mapping[str, int]] = {}  # the call's total
+        self._told_tokens: Mapping[str, Mapping[str, int]] = {}  # the part of it that spans already report
 
     def note(self, event: events.Event, now: float) -> list[Span]:
-        """Take in what happened; return the spans that are over.
+        """Take in an event; return the spans that it finishes.
 
         Args:
             event: what happened.
-            now: monotonic seconds, by the call's clock.
+            now: monotonic seconds on the call's clock.
         """
         match event:
             case events.CallSetUp(stages):
@@ -203,7 +203,7 @@ class CallSpans:
         return next((turn for turn in reversed(self._timeline.turns) if turn.generation == generation), None)
 
     def _is_over(self) -> bool:
-        """Tell whether the turn is complete and what came of its voice has been sent, or was cut off."""
+        """Return whether the turn was cut off, or is complete with all of its voice sent."""
         if self._turn is None or self._turn.completed_at is None:
             return False
         marks = self._marks()
@@ -308,7 +308,7 @@ class CallSpans:
         )
 
     def _tool(self, tool: ToolMarks, content: Attributes, turn_id: str, now: float) -> Span:
-        name = tool.name if _TOOL_NAME.fullmatch(tool.name) else "unreadable"  # models make names up
+        name = tool.name if _TOOL_NAME.fullmatch(tool.name) else "unreadable"  # models invent names
         failed = tool.outcome in ("error", "timeout")
         attributes: Attributes = {
             names.OPERATION_NAME: names.EXECUTE_TOOL,
@@ -388,7 +388,7 @@ class CallSpans:
 
 
 def _tokens(now: Mapping[str, Mapping[str, int]], before: Mapping[str, Mapping[str, int]]) -> Attributes:
-    """Return by how much the tokens have grown, as attributes."""
+    """Return the increase of the token counts, as attributes."""
     found: Attributes = {}
     for direction, total, audio, text in (
         ("prompt", names.INPUT_TOKENS, names.AUDIO_INPUT_TOKENS, names.TEXT_INPUT_TOKENS),

@@ -1,6 +1,6 @@
-"""Whether there is room for another call, and money.
+"""Decide whether there is room and budget for another call.
 
-Room is held by a `Slot`, from before the offer is read until the call's connection is closed.
+A `Slot` holds the room for a call, from before the offer is read until the call's connection is closed.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _USED_UP: dict[DailyLimit, tuple[str, str]] = {
 
 
 class Admission:
-    """Say whether another call may begin.
+    """Decides whether another call may begin.
 
     Args:
         settings: the service's settings.
         outage: see the attribute.
-        give_up: called with the id of a call that is not connected, to end it for another one.
+        give_up: called with the id of an unconnected call, to end it in favour of another one.
     """
 
     def __init__(
         self, settings: Settings, outage: Callable[[], str | None], give_up: Callable[[str], None]
     ) -> None:
         self.outage = outage
-        "Says why no call can be answered now; None if one can."
+        "Returns why no call can be answered now; None if one can."
         self.overload = Overload(settings.overload_lag_ms / 1e3)
         "While active, no call is accepted."
         self.budgets = Budgets(
@@ -50,13 +50,13 @@ class Admission:
             key_budget_usd=settings.key_daily_budget_usd,
             key_minutes=settings.key_daily_minutes,
         )
-        "What calls may come to within a day."
+        "How much calls may cost, and how long they may last, within a day."
         self.draining = False
-        "True once no further call is accepted."
+        "True once no further calls are accepted."
         self.refused: Counter[str] = Counter()
-        "Offers that found no room, by reason."
+        "Offers refused for lack of room, by reason."
         self.made_room = 0
-        "Calls that were given up before they were connected, because others wanted in."
+        "Calls that were given up before they were connected, to make room for others."
         self._max_calls = settings.max_calls
         self._max_pending = settings.most_pending
         self._give_up = give_up
@@ -68,16 +68,16 @@ class Admission:
 
     @property
     def pending(self) -> int:
-        """How many calls are negotiated, or answered and not connected; a gateway's are not among them."""
+        """The number of calls being negotiated, or answered but not connected, apart from a gateway's calls."""
         return len(self._pending)
 
     @property
     def full(self) -> bool:
-        """True while as many calls run, or are negotiated, as are allowed."""
+        """True while the calls running and being negotiated reach the limit."""
         return len(self._slots) - len(self._giving_way) >= self._max_calls
 
     def note_lag(self, lag_s: float) -> None:
-        """Take how late the event loop was; to be called as `Overload.note` is."""
+        """Note how late the event loop was; call it whenever `Overload.note` should be called."""
         before = self.overload.active
         self.overload.note(lag_s)
         if self.overload.active and not before:
@@ -87,10 +87,10 @@ class Admission:
             logger.info("the event loop is on time again: calls are accepted")
 
     def check_budget(self, key: str | None) -> None:
-        """Refuse a call that there is no money or time left for.
+        """Refuse a call if a daily budget of money or minutes is used up.
 
         Args:
-            key: names the key that it came with; None if it came without.
+            key: the name of the key that the call came with; None if it came without one.
 
         Raises:
             OfferError: 429.
@@ -114,14 +114,14 @@ class Admission:
 
     @contextmanager
     def slot(self, address: str | None, *, bounded: bool) -> Iterator[Slot]:
-        """Hold room for a call while it is negotiated; if none comes of it, the room is free again.
+        """Hold room for a call while it is negotiated; if no call results, the room is freed again.
 
         Args:
-            address: from where it was asked for.
-            bounded: it counts as pending until it is connected; not where others vouch for the caller.
+            address: the address that asked for it.
+            bounded: the call counts as pending until it is connected; False where others vouch for the caller.
 
         Raises:
-            OfferError: 503, there is none.
+            OfferError: 503, there is no room.
         """
         slot = Slot(holder_of(address) if bounded else None, monotonic())
         refusal = self._refusal(slot)
@@ -137,7 +137,7 @@ class Admission:
                 self.release(slot)
 
     def note_connected(self, slot: Slot) -> None:
-        """Note that a call is connected, or over: it is pending no more."""
+        """Note that a call is connected or over, so that it is no longer pending."""
         self._pending.remove(slot)
 
     def release(self, slot: Slot) -> None:
@@ -147,7 +147,7 @@ class Admission:
         self._giving_way.discard(slot)
 
     def _refusal(self, slot: Slot) -> OfferError | None:
-        """Say why there is no room for another call; None if there is, or was made."""
+        """Return why there is no room for another call; None if there is room, or some was made."""
         if self.draining:
             return _no_room("draining", "The service is shutting down.")
         outage = self.outage()
@@ -167,7 +167,7 @@ class Admission:
         return None
 
     def _tell_crowded(self, *, crowded: bool) -> None:
-        """Log once that callers crowd, until half of them have gone."""
+        """Log once that there are too many pending calls; log it again only after half of them have gone."""
         if crowded and not self._crowded:
             logger.warning(
                 "%d calls are not connected yet: old ones make room, or offers are refused", self._max_pending
@@ -175,7 +175,7 @@ class Admission:
         self._crowded = crowded or (self._crowded and len(self._pending) > self._max_pending // 2)
 
     def _make_room(self, slot: Slot) -> bool:
-        """Give up a call that is not connected, if that is just; see `signaling.webrtc.pending`."""
+        """Give up an unconnected call, if that is fair; see `signaling.webrtc.pending`."""
         victim = self._pending.next_to_go(slot.holder, slot.since)
         if victim is None or victim.call_id is None:
             return False

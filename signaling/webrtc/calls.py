@@ -1,4 +1,4 @@
-"""The calls of this process: who owns them, how they are found, how they end.
+"""The calls of this process: how they are owned, found and ended.
 
 `Calls` owns one task per call (`_own`); it ends when the call has ended and its connection is closed.
 Nothing else in the service knows in which process a call lives.
@@ -37,8 +37,8 @@ from signaling.webrtc.summaries import Summaries
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 5.0
-END_TIMEOUT_S = 25.0  # more than all the others of one call
-HURRY_LAG_S = 0.01  # half a packet: nobody hears it yet, and larger chunks may still avert worse
+END_TIMEOUT_S = 25.0  # longer than all other timeouts of one call together
+HURRY_LAG_S = 0.01  # half a packet: not audible yet, and larger chunks may still prevent worse
 
 
 class Calls:
@@ -47,8 +47,8 @@ class Calls:
     Args:
         settings: the service's settings.
         outage: see `Admission`.
-        hooks: what the agent wants to be told of each call.
-        summariser: sums up the calls that are over; None if the agent does not ask for it.
+        hooks: the agent's hooks, which are called for each call.
+        summariser: summarises ended calls; None if the agent does not ask for that.
     """
 
     def __init__(
@@ -59,30 +59,30 @@ class Calls:
         summariser: Summariser | None = None,
     ) -> None:
         self.admission = Admission(settings, outage, self._give_up)
-        "Says whether another call may begin."
+        "Decides whether another call may begin."
         self.started = 0
         self.ended: Counter[str] = Counter()
         "Calls that ended, by reason."
         self.events: Counter[tuple[str, str]] = Counter()
-        "What happened in all calls, see `agent.call.stats.notable`."
+        "Counts of what happened in all calls, see `agent.call.stats.notable`."
         self.video_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="video")
         "Makes the pictures of all calls; its thread starts with the first."
         self.audit = Audit()
-        "Where it is written who called."
+        "The audit log, which records who called."
         self.hurry = Overload(HURRY_LAG_S)
         "While active, calls send larger chunks."
         self.candidates_ignored: Counter[str] = Counter()
-        "Callers' candidates that no checks were sent to, by reason."
+        "Callers' candidates that connectivity checks were not sent to, by reason."
         self.watchers: list[Callable[[Leg], None]] = []
-        "Are handed each call before it runs, to observe it."
+        "Functions that are given each call before it runs, so that they can observe it."
         self.recorder = Recorder(Path(settings.record_folder))
         "Writes the recordings of calls; its thread starts with the first."
         self._hooks = hooks
         self._hook_counts = HookCounts()
         self.summaries = Summaries(summariser, hooks.on_call_summarised, self._hook_counts)
-        "Sums up the calls that are over."
+        "Summarises ended calls."
         self.captures: CaptureWriter | None = None
-        "Captures all calls to come; None if nobody wants that."
+        "Captures all further calls; None if captures are off."
         if settings.capture_folder is not None:
             self.captures = CaptureWriter(Path(settings.capture_folder))
         self._stats_of_ended = CallStats()
@@ -101,12 +101,12 @@ class Calls:
         return [leg for leg in self._legs.values() if leg.call.ended is None]
 
     def note_lag(self, lag_s: float) -> None:
-        """Take how late the event loop was; to be called as `Overload.note` is."""
+        """Note how late the event loop was; call it whenever `Overload.note` should be called."""
         self.admission.note_lag(lag_s)
         self.hurry.note(lag_s)
 
     def stats(self) -> CallStats:
-        """Add up the counters of all calls since the start, ended ones too."""
+        """Return the summed counters of all calls since the start, including ended ones."""
         total = replace(self._stats_of_ended)
         for leg in self._legs.values():
             total.add(leg.stats())
@@ -114,7 +114,7 @@ class Calls:
         return total
 
     def spent(self) -> Spent:
-        """Add up what all calls since the start have used and cost."""
+        """Return what all calls since the start have used and cost, in total."""
         total = Spent()
         total.add(self._spent_by_ended)
         total.add(self.summaries.spent)
@@ -134,12 +134,12 @@ class Calls:
         return leg
 
     def hang_up(self, call_id: str, detail: str, fault: Fault) -> None:
-        """End a call; if it has just ended, that is what the client wants (RFC 9110 section 9.2.2).
+        """End a call; one that has just ended is not an error, since DELETE is idempotent (RFC 9110 section 9.2.2).
 
         Args:
-            call_id: the call's.
+            call_id: the call's id.
             detail: one sentence for a person.
-            fault: who hangs up.
+            fault: who is hanging up.
 
         Raises:
             OfferError: 404.
@@ -151,7 +151,7 @@ class Calls:
             raise _unknown_call()
 
     def _give_up(self, call_id: str) -> None:
-        """End a call that is not connected, to make room."""
+        """End an unconnected call to make room."""
         detail = "No media connection came about, and other callers needed the place."
         self._legs[call_id].call.hang_up("never_connected", detail, "network")
 
@@ -176,7 +176,7 @@ class Calls:
         if hooks is not None:
             call.observe(hooks.note)
         self._legs[call.call_id] = leg
-        slot.call_id = call.call_id  # from here on the leg's owner gives the room back
+        slot.call_id = call.call_id  # from here on the leg's owner releases the slot
         self._idle.clear()
         task = asyncio.create_task(self._own(leg, slot, hooks), name=f"call-{call.call_id}")
         self._tasks.add(task)
@@ -204,11 +204,11 @@ class Calls:
         await self.summaries.drain()
         if self.captures is not None:
             await asyncio.to_thread(self.captures.finish)
-        self.video_worker.shutdown(cancel_futures=True)  # waits for one picture at most
+        self.video_worker.shutdown(cancel_futures=True)  # waits for at most one picture
         await self.recorder.close()
 
     async def _own(self, leg: Leg, slot: Slot, hooks: CallHooks | None) -> None:
-        """Run the call to its end; whatever happens in it stays in it."""
+        """Run the call to its end; an error in it affects no other call."""
         call_id = leg.call.call_id
         logger.info("call %s: started; trace %s", call_id, leg.call.trace.trace_id)
         watching = leg.watch(partial(self.admission.note_connected, slot))

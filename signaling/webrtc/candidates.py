@@ -1,7 +1,7 @@
-"""Which of a caller's candidates connectivity checks are sent to. Pure.
+"""Decide which of a caller's candidates connectivity checks are sent to. Pure.
 
-A candidate has the service send datagrams to an address that the caller chose, from inside the operator's network
-(RFC 8445 section 19.5). So checks go to public addresses, and to others only if a setting allows it. Callers whose
+A candidate makes the service send datagrams from inside the operator's network to an address that the caller chose
+(RFC 8445 section 19.5). So checks go only to public addresses, unless a setting allows others. Callers whose
 candidates are ignored still connect if they can reach the service: their own checks make the pair (peer-reflexive,
 RFC 8445 section 7.3.1.3).
 """
@@ -12,7 +12,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-MAX_CANDIDATES = 50  # per call, in the offer and trickled; browsers have some ten
+MAX_CANDIDATES = 50  # per call, offered and trickled; browsers send about ten
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,10 +24,10 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 
 
 def may_be_checked(address: Address, networks: Sequence[Network]) -> bool:
-    """Say whether checks may be sent to an address.
+    """Return whether checks may be sent to an address.
 
     Args:
-        address: the candidate's.
+        address: the candidate's address.
         networks: the networks that are allowed besides public addresses.
     """
     inner = _inner(address)
@@ -48,7 +48,7 @@ def _inner(address: Address) -> Address | None:
 
 
 def _is_public(address: Address) -> bool:
-    """Say whether an address is assigned to one holder, and can be reached from everywhere."""
+    """Return whether an address is assigned to one holder and reachable from everywhere."""
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
     return address.is_global and not (address.is_reserved or address.is_link_local or site_local)
 
@@ -63,16 +63,16 @@ class CandidateGate:
 
     def __init__(self, networks: Sequence[Network], ignored: Counter[str]) -> None:
         self.leading: Mapping[str | None, str] = {}
-        "By each section's mid, the mid of the section that leads its transport; None stands for the first section."
+        "The mid of the section that leads each section's transport, by mid; None stands for the first section."
         self._networks = networks
         self._ignored = ignored
         self._admitted: set[tuple[str, str, str]] = set()
 
     def admit(self, mid: str, candidate: str) -> bool:
-        """Say whether checks are to be sent to a candidate; a repeated one is not admitted again.
+        """Return whether to send checks to a candidate; a repeated one is not admitted again.
 
         Args:
-            mid: of the section that leads its transport, see `leading`.
+            mid: the mid of the section that leads its transport, see `leading`.
             candidate: as `signaling.webrtc.sdp.usable_candidate` returns it.
         """
         address, port = candidate.split(maxsplit=6)[4:6]

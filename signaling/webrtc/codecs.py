@@ -1,4 +1,4 @@
-"""Which codecs of an offered section the call can use. Pure."""
+"""Choose the codecs of an offered section that the call can use. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AUDIO_CODEC_NAMES = "opus, G722, PCMU or PCMA"
 _AUDIO_CODECS = frozenset({Codec("opus", 48_000), *STATIC_CODECS.values()})
 _VIDEO_CODECS = frozenset({Codec("vp8", 90_000), Codec("h264", 90_000)})
 _RTX = Codec("rtx", 90_000)
-_H264_DEFAULT = "42e01f"  # what old browsers mean that do not say
+_H264_DEFAULT = "42e01f"  # what old browsers mean when they give no profile
 _H264_PROFILES = (H264Profile.PROFILE_BASELINE, H264Profile.PROFILE_CONSTRAINED_BASELINE)
 _LIKE_RTCP = range(64, 81)  # with the marker bit these payload types look like RTCP (RFC 5761 section 4)
 
@@ -40,7 +40,7 @@ def _can_be_sent(payload: str) -> bool:
 
 
 def _is_our_h264(parameters: Mapping[str, str]) -> bool:
-    """Say whether aiortc can depacketise it (RFC 6184 section 8.1)."""
+    """Return whether aiortc can depacketise H.264 with these parameters (RFC 6184 section 8.1)."""
     if parameters.get("packetization-mode") != "1":
         return False
     try:

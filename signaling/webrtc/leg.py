@@ -1,7 +1,7 @@
-"""Legs: how a caller is on a call. What all kinds have in common, and those that a peer connection carries.
+"""Legs, which connect callers to calls: what all kinds have in common, and those on a peer connection.
 
-`ClientLeg` is a browser or another client of the HTTP door. The telephones are in `signaling.phone`: `SipLeg` comes
-through the gateway's peer connection, `StreamLeg` over a carrier's WebSocket.
+`ClientLeg` is a browser or another client that comes by HTTP. The legs of telephones are in `signaling.phone`:
+`SipLeg` comes through the gateway's peer connection, `StreamLeg` over a carrier's WebSocket.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHANNEL_TIMEOUT_S = 5.0
 
 
 class Leg(Protocol):
-    """What carries a call."""
+    """Carries a call."""
 
     @property
     def call(self) -> Call:
@@ -43,13 +43,13 @@ class Leg(Protocol):
 
     @property
     def rates(self) -> Rates:
-        """How much its client may still send beside the media."""
+        """How much the call's client may still send besides media."""
 
     async def run(self) -> CallEnded:
         """Hold the call until it has ended; return how it did."""
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
-        """End the call once the caller is gone, or never comes; ends then, or when cancelled.
+        """End the call once the caller is gone, or if they never come; return then, or when cancelled.
 
         Args:
             on_connected: called once the media connection is up.
@@ -59,7 +59,7 @@ class Leg(Protocol):
         """Stay until the client can be told how the call ended, within reason; the connection is still watched."""
 
     async def close(self) -> None:
-        """Let the last words out, then release the connection."""
+        """Send what is left to send, then release the connection."""
 
     def describe(self) -> dict[str, Any]:
         """Return the facts about the connection that `GET` on the call shows."""
@@ -73,17 +73,17 @@ class Leg(Protocol):
 
 @dataclass(eq=False)
 class PeerLeg:
-    """A call on a peer connection; what all of these have in common.
+    """A call on a peer connection; the common part of all such legs.
 
     Attributes:
         call: the call.
         pc: its peer connection.
         settings: the service's settings.
-        audio: where the caller is heard; None if the caller only listens.
+        audio: the caller's audio; None if the caller only listens.
         answered: set once both descriptions are known.
         reachable: set once the caller has answered a connectivity check; only then is a Live session opened.
-        rates: how much the client may still send beside the media.
-        codec: of the audio, by its name in SDP.
+        rates: how much the client may still send besides media.
+        codec: the audio codec's name in SDP.
     """
 
     call: Call
@@ -110,7 +110,7 @@ class PeerLeg:
         await watch_connection(self.pc, self.call, self.settings, monotonic, connected, self._measure)
 
     async def linger(self, ended: CallEnded) -> None:
-        """Return at once: nobody here can be told."""
+        """Return at once: such a caller cannot be told anything."""
 
     async def close(self) -> None:
         """Close the peer connection."""
@@ -135,12 +135,12 @@ class PeerLeg:
 
 @dataclass(slots=True)
 class MessageCounts:
-    """Messages on the data channel that did not get through as they were.
+    """Counts of messages on the data channel that did not get through unchanged.
 
     Attributes:
-        shortened: messages that were too long for the client.
-        dropped: messages that the client never gets: it does not read, or they cannot be shortened enough.
-        failed: the client's own messages at which the service failed.
+        shortened: messages that were shortened because they were too long for the client.
+        dropped: messages that the client never gets, because it does not read or they cannot be shortened enough.
+        failed: messages from the client that the service failed to process.
     """
 
     shortened: int = 0
@@ -150,17 +150,17 @@ class MessageCounts:
 
 @dataclass(eq=False, kw_only=True)
 class ClientLeg(PeerLeg):
-    """A call of a client that came by HTTP: it may trickle candidates, and open a data channel.
+    """The call of a client that came by HTTP, which may trickle candidates and open a data channel.
 
     Attributes:
-        etag: names the ICE generation (RFC 9725 section 4.4), quotes included.
+        etag: identifies the ICE generation (RFC 9725 section 4.4), including the quotes.
         ufrags: ICE user name fragments of the offer, to tell a restart from a trickle.
         gate: admits the caller's candidates.
         opens_channel: the offer has a data channel, so the client can be told why the call ended early.
         max_message_bytes: the longest message that the client takes on its data channel.
-        messages: counts of what went wrong on the data channel.
+        messages: counts what went wrong on the data channel.
         channel_settled: set once a dialect has taken over the data channel, or none ever will.
-        last_messages: awaited before the peer connection closes, each to let messages out.
+        last_messages: awaited before the peer connection closes, so that the last messages are sent.
     """
 
     etag: str
@@ -173,10 +173,10 @@ class ClientLeg(PeerLeg):
     last_messages: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Pass on the trickled candidates that are of use: see `CandidateGate`.
+        """Pass on the trickled candidates that are usable: see `CandidateGate`.
 
-        The end of candidates is not passed on: with none left aioice would give up before the caller's checks
-        arrive.
+        The end of candidates is not passed on: without any candidates, aioice would give up before the caller's
+        checks arrive.
         """
         for trickled in fragment.candidates:
             text = trickled.candidate.removeprefix("candidate:")
@@ -192,20 +192,20 @@ class ClientLeg(PeerLeg):
         self.channel_settled.set()
 
     async def linger(self, ended: CallEnded) -> None:
-        """Let the data channel open first: a call that failed at once still tells its client why."""
+        """Wait for the data channel to open, so that a call that failed at once can tell its client why."""
         if ended.reason in ("live_refused", "live_lost") and self.opens_channel:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHANNEL_TIMEOUT_S):
                     await self.channel_settled.wait()
 
     async def close(self) -> None:
-        """Let the last messages out, then close the peer connection."""
+        """Send the last messages, then close the peer connection."""
         for finish in self.last_messages:
             await isolated_async(f"call {self.call.call_id}: its last messages", finish)
         await super().close()
 
     def stats(self) -> CallStats:
-        """Read the counters of the call, and of its data channel."""
+        """Return the counters of the call and of its data channel."""
         stats = super().stats()
         stats.messages_shortened = self.messages.shortened
         stats.messages_dropped = self.messages.dropped
@@ -219,12 +219,12 @@ class ClientLeg(PeerLeg):
 
 
 def call_stats(call: Call, audio: InboundAudio | None, rates: Rates) -> CallStats:
-    """Read the counters that calls of every kind have.
+    """Return the counters that all kinds of calls have.
 
     Args:
         call: the call.
-        audio: where its caller is heard.
-        rates: what its client was allowed.
+        audio: the caller's audio.
+        rates: limits what the client sends, and counts what it refused.
     """
     live = call.live
     stats = media_stats(audio, call.voice, call.videos)

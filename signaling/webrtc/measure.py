@@ -1,4 +1,4 @@
-"""Read what a peer connection knows about the quality of a call; see `agent.call.quality`."""
+"""Read a call's quality figures from its peer connection; see `agent.call.quality`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from agent.events import QualityEstimated
 from agent.media.inbound import InboundAudio
 
 CLOCK_HZ = {"opus": 48_000}
-TELEPHONE_CLOCK_HZ = 8_000  # of G.722 too (RFC 3551 section 4.5.2)
+TELEPHONE_CLOCK_HZ = 8_000  # also for G.722 (RFC 3551 section 4.5.2)
 
 
 async def measure(
     quality: Quality, pc: RTCPeerConnection, audio: InboundAudio | None, codec: str, now: float
 ) -> QualityEstimated | None:
-    """Estimate the window that is over; return nothing if there is nothing to go by.
+    """Estimate the quality in the window that has just ended; return None if there is no data.
 
     Args:
-        quality: of the call.
+        quality: the call's quality estimator.
         pc: the call's connection.
-        audio: where the caller is heard.
+        audio: the caller's audio.
         codec: the audio codec's name in SDP.
         now: monotonic seconds.
     """
@@ -38,7 +38,7 @@ async def measure(
         lost=0 if came is None else came.packetsLost,
         jitter_ms=0.0 if came is None else came.jitter / ticks_per_ms,
     )
-    if audio is not None and audio.tapped:  # what was there when it was due is what counts
+    if audio is not None and audio.tapped:  # a packet that came too late counts as lost
         packets = audio.packets()
         inbound = Inbound(packets.received, packets.lost, inbound.jitter_ms)
     if seen is None or sent is None:

@@ -1,4 +1,4 @@
-"""Negotiate calls: the one way in, whether a client or a gateway offers, or the service itself does."""
+"""Negotiate calls: the only way in, whether a client, a gateway or the service itself makes the offer."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ FRAME_S = 0.02
 
 AIORTC_ERRORS = (InternalError, InvalidAccessError, InvalidStateError, OperationError)
 SDP_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError, *AIORTC_ERRORS)
-"""What aiortc raises over a description that it cannot use."""
+"""What aiortc raises for a description that it cannot use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAgent:
-    """What answers the calls of this service.
+    """The agent that answers the calls of this service.
 
     Attributes:
-        client: the Live API's client.
-        tools: what the model may call.
-        offline_demo: the Live server is the local emulator.
-        prices: what tokens cost.
+        client: the Live API client.
+        tools: the tools that the model may call.
+        offline_demo: True if the Live server is the local emulator.
+        prices: the prices of tokens.
         greeting: what the agent says first; None lets the caller begin.
     """
 
@@ -80,17 +80,18 @@ class ServiceAgent:
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What one call has in addition to what all calls have.
+    """What one call has in addition to what all calls have in common.
 
     Attributes:
         tools: further tools that the model may call.
         instruction: added to the system instruction.
-        caller: who calls, as far as that is known: untrusted.
-        telephone: the caller has one: the line is noisy, and nobody there can mark where speech begins and ends.
-        kept: an earlier call that this one goes on from.
-        key: names the key that it came with, see `signaling.http.tokens.key_name`; None if it came without.
-        traceparent: the header of that name that it came with: untrusted.
-        record: whether it is recorded; None means what the agent and the settings say.
+        caller: who is calling, if known: untrusted.
+        telephone: the caller is on a telephone: the line is noisy, and nothing there marks where speech begins and
+            ends.
+        kept: an earlier call that this one continues.
+        key: the name of the key that it came with, see `signaling.http.tokens.key_name`; None if there was none.
+        traceparent: the ``traceparent`` header that it came with: untrusted.
+        record: whether it is recorded; None leaves that to the agent and the settings.
     """
 
     tools: Sequence[Tool] = ()
@@ -105,7 +106,7 @@ class CallOptions:
 
 NO_OPTIONS = CallOptions()
 Dialect = Callable[[ClientLeg, RTCDataChannel], None]
-"""Takes over the data channel of a call: reads it, and observes the call to write to it."""
+"""Takes over a call's data channel: reads from it, and writes to it what it observes of the call."""
 AnyLeg = TypeVar("AnyLeg", bound=PeerLeg)
 MakeLeg = Callable[[Call, RTCPeerConnection], AnyLeg]
 """Makes the leg of a call on a peer connection that is about to be negotiated."""
@@ -116,9 +117,9 @@ class Negotiator:
 
     Args:
         settings: the service's settings.
-        agent: what answers the calls.
-        calls: where the calls live.
-        dialects: by data channel label.
+        agent: answers the calls.
+        calls: owns the calls.
+        dialects: the dialects, by data channel label.
     """
 
     def __init__(self, settings: Settings, agent: ServiceAgent, calls: Calls, dialects: dict[str, Dialect]) -> None:
@@ -137,7 +138,7 @@ class Negotiator:
         Args:
             offer: the client's SDP: untrusted.
             options: what this call has in addition.
-            address: where the offer came from, so that the room for calls is shared fairly.
+            address: the address that the offer came from, used to share the room for calls fairly.
 
         Returns:
             The answer's SDP and the running call.
@@ -173,10 +174,10 @@ class Negotiator:
     async def accept_gateways_offer(
         self, offer: str, options: CallOptions, make_leg: MakeLeg[AnyLeg]
     ) -> tuple[str, AnyLeg]:
-        """Answer an offer of the operator's own gateway, and start its call.
+        """Answer an offer from the operator's own gateway, and start its call.
 
-        Its candidates may be on any network, and its calls are not limited while they are not connected: the
-        gateway vouches for its callers.
+        Its candidates may be on any network, and the limit on unconnected calls does not apply: the gateway vouches
+        for its callers.
 
         Args:
             offer: the gateway's SDP: untrusted.
@@ -202,7 +203,7 @@ class Negotiator:
     async def make_offer(self, options: CallOptions, make_leg: MakeLeg[AnyLeg]) -> tuple[str, AnyLeg]:
         """Make an offer and start its call; `take_answer` connects it.
 
-        The Live session is set up meanwhile, so that the callee's first word is heard.
+        The Live session is set up while the callee's telephone rings, so that the callee's first word is heard.
 
         Args:
             options: what this call has in addition.
@@ -228,16 +229,16 @@ class Negotiator:
             return leg.pc.localDescription.sdp, leg
 
     async def take_answer(self, leg: PeerLeg, answer: str) -> None:
-        """Connect a call of `make_offer`.
+        """Connect a call that `make_offer` started.
 
         Args:
             leg: the call.
             answer: the other side's SDP: untrusted.
 
         Raises:
-            OfferError: 400, 422 or 503, the answer cannot be used; hang the call up then.
+            OfferError: 400, 422 or 503: the answer cannot be used, and the call should be hung up.
         """
-        leg.call.timeline.reach("offer", monotonic())  # whatever comes before is the callee's time, not ours
+        leg.call.timeline.reach("offer", monotonic())  # the time before this is the callee's, not ours
         answered = read_offer(answer)
         try:
             with _refusing_unusable_sdp():
@@ -253,7 +254,7 @@ class Negotiator:
         leg.answered.set()
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
-        """Make a call that this service's agent answers; it does not run yet."""
+        """Make a call for this service's agent; it does not run yet."""
         call_id, recording = new_call_id(), None
         greeting = self._agent.greeting
         if self._settings.record if options.record is None else options.record:
@@ -314,13 +315,13 @@ class Negotiator:
     async def _negotiating(
         self, options: CallOptions, make_leg: MakeLeg[AnyLeg], *, one_transport: bool, late: str
     ) -> AsyncIterator[AnyLeg]:
-        """Make a leg; it is discarded unless its negotiation, inside this context, ends well and in time.
+        """Make a leg; it is discarded unless its negotiation, inside this context, succeeds in time.
 
         Args:
             options: what the call has in addition.
             make_leg: makes the leg of a call and its peer connection.
-            one_transport: all media go over one transport.
-            late: what to say if it takes too long.
+            one_transport: True if all media use one transport.
+            late: the error text if it takes too long.
 
         Raises:
             OfferError: 503.
@@ -341,7 +342,7 @@ class Negotiator:
             raise
 
     async def _answer(self, leg: PeerLeg, offered: Offered, offered_at: float) -> str:
-        """Answer an offer, and connect its media with the call; return the answer's SDP."""
+        """Answer an offer, and connect its media to the call; return the answer's SDP."""
         leg.call.timeline.reach("offer", offered_at)
         if offered.refused():
             logger.info("call %s: sections that are refused: %s", leg.call.call_id, ", ".join(offered.refused()))
@@ -361,12 +362,12 @@ class Negotiator:
         return with_opus_wishes(offered.answer(answer))
 
     async def _set_local(self, pc: RTCPeerConnection, description: RTCSessionDescription) -> None:
-        """Set our description; this gathers our candidates, on the addresses that the settings name."""
+        """Set our description, which gathers candidates on the addresses that the settings name."""
         tap_ice.limit_gathering(pc, GATHERING_S, self._settings.media_addresses or None)
         await pc.setLocalDescription(description)
 
     def _await_channel(self, leg: ClientLeg) -> None:
-        """Have a dialect take over the data channel that the client may bring."""
+        """Have a dialect take over the data channel, if the client opens one."""
 
         def channel_came(channel: RTCDataChannel) -> None:
             dialect = self._dialects.get(channel.label)
@@ -389,7 +390,7 @@ async def _discard(pc: RTCPeerConnection) -> None:
 
 @contextmanager
 def _refusing_unusable_sdp() -> Iterator[None]:
-    """Turn the errors that aiortc raises over a description into refusals.
+    """Turn the errors that aiortc raises for a description into refusals.
 
     Raises:
         OfferError: 400 or 422.

@@ -1,9 +1,9 @@
-"""Which sections of an offer become part of the call, and the answer to all of them. Pure.
+"""Decide which sections of an offer become part of the call, and answer all of them. Pure.
 
-An offer is untrusted text of which aiortc understands only a part, and fails at the rest. So aiortc never gets the
-text itself: `Offered.for_aiortc` writes a new offer, of the sections that are taken, with nothing in it but what
-was read here. `Offered.answer` completes aiortc's answer: each section that is not taken is answered at port 0 in
-its place (RFC 3264 section 6).
+An offer is untrusted text, of which aiortc understands only a part and fails at the rest. So aiortc never gets the
+text itself: `Offered.for_aiortc` writes a new offer with only the sections that are taken, and in them only what
+was parsed here. `Offered.answer` completes aiortc's answer: each section that is not taken is answered with port 0
+in its place (RFC 3264 section 6).
 
 A section is taken unless
 
@@ -42,7 +42,7 @@ from signaling.webrtc.sdp import (
 from signaling.webrtc.transport import bundle_transport, own_transport, unacceptable
 
 Admit = Callable[[str, str], bool]
-"""Says whether a candidate, as `usable_candidate` returns it, may be used on the transport that a mid leads."""
+"""Returns whether a candidate, as `usable_candidate` returns it, may be used on the transport that a mid leads."""
 
 MAX_TRANSPORTS = 4  # besides the bundle's; voice, camera, screen and data need no more
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -53,9 +53,9 @@ class Taken:
     """A section of an offer that becomes part of the call.
 
     Attributes:
-        section: as it was offered.
-        mid: its own, or one made up for aiortc.
-        direction: as the client sees it.
+        section: the section as offered.
+        mid: its own mid, or one made up for aiortc.
+        direction: its direction, as the client sees it.
         transport: the lines for aiortc that say how to connect.
     """
 
@@ -90,7 +90,7 @@ class Offered:
 
     @property
     def leading(self) -> dict[str | None, str]:
-        """By each section's mid, the mid of the section that leads its transport; None is the first section."""
+        """The mid of the section that leads each section's transport, by mid; None stands for the first section."""
         mids = [taken.mid for taken in self.taken.values()]
         first = next((mid for mid in mids if mid in self.bundle), "")
         leads: dict[str | None, str] = {mid: first if mid in self.bundle else mid for mid in mids}
@@ -98,23 +98,23 @@ class Offered:
 
     @property
     def wants_data(self) -> bool:
-        """True if data channels can be opened."""
+        """True if the client can open data channels."""
         return any(each.section.kind == "application" for each in self.taken.values())
 
     @property
     def max_message_bytes(self) -> int:
-        """The longest message that the client takes on its data channels."""
+        """The longest message that the client accepts on its data channels, in bytes."""
         channels = (each.section for each in self.taken.values() if each.section.kind == "application")
         return next((max_message_bytes(section) for section in channels), DEFAULT_MESSAGE_BYTES)
 
     @property
     def speaking_mid(self) -> str:
-        """The audio section on which the agent speaks: the first on which the client listens."""
+        """The mid of the audio section on which the agent speaks: the first on which the client listens."""
         return self._audio_mid("sendrecv", "recvonly")
 
     @property
     def hearing_mid(self) -> str:
-        """The audio section on which the caller is heard: the first on which the client speaks."""
+        """The mid of the audio section on which the caller is heard: the first on which the client speaks."""
         return self._audio_mid("sendrecv", "sendonly")
 
     def _audio_mid(self, *directions: str) -> str:
@@ -124,22 +124,24 @@ class Offered:
         return next((each.mid for each in active if each.direction in directions), active[0].mid)
 
     def section(self, mid: str) -> MediaSection:
-        """Return a taken section, as it was offered."""
+        """Return a taken section as it was offered."""
         return next(each.section for each in self.taken.values() if each.mid == mid)
 
     def refused(self) -> list[str]:
-        """Return the kinds of the sections that are not taken, as errors may show them."""
+        """Return the kinds of the sections that are not taken, in a form that errors may show."""
         return [shown(section.kind) for index, section in enumerate(self.sections) if index not in self.taken]
 
     def for_aiortc(self) -> str:
-        """Return an offer for aiortc, of the taken sections.
+        """Return an offer for aiortc, with the taken sections.
 
         ``end-of-candidates`` is left out: aioice gives up at once if it is told that no candidates will come.
         """
         lines = ["v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=-", "t=0 0"]
         if self.ice_lite:
             lines.append("a=ice-lite")
-        if self.bundle:  # in the order of the sections: aiortc stops the transport if another one leads
+        if (
+            self.bundle
+        ):  # in the order of the sections: aiortc stops the transport unless the first section leads it
             mids = [taken.mid for taken in self.taken.values() if taken.mid in self.bundle]
             lines.append(f"a=group:BUNDLE {' '.join(mids)}")
         for taken in self.taken.values():
@@ -167,14 +169,14 @@ class Offered:
 
 
 def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offered:
-    """Read a description from the other side, and decide which sections are taken.
+    """Parse a description from the other side, and decide which sections are taken.
 
     Args:
         sdp: untrusted.
-        admit: says of each candidate whether it may be used.
+        admit: returns whether a candidate may be used.
 
     Raises:
-        OfferError: 400, it is not SDP with DTLS and ICE; 422, no audio in it is acceptable; names the line.
+        OfferError: 400, it is not SDP with DTLS and ICE; 422, no audio in it is acceptable. It names the line.
     """
     session_lines, sections = split_description(sdp)
     session = attributes_of(session_lines)
@@ -223,7 +225,7 @@ def read_offer(sdp: str, admit: Admit = lambda _mid, _candidate: True) -> Offere
 
 
 def _no_audio(sections: Sequence[MediaSection], wrong: list[OfferError]) -> OfferError:
-    """Return the first error, or make one. It is taken out of the list: raised beside it, it would be a cycle."""
+    """Return the first error, or a new one. It is removed from the list, which would otherwise form a cycle."""
     if wrong:
         return wrong.pop(0)
     if any(section.kind == "audio" for section in sections):
@@ -234,7 +236,7 @@ def _no_audio(sections: Sequence[MediaSection], wrong: list[OfferError]) -> Offe
 def _why_not(
     section: MediaSection, before: Sequence[MediaSection], chosen: Collection[MediaSection]
 ) -> OfferError | None:
-    """Return why a section cannot be taken, whatever its transport; None if it can."""
+    """Return why a section cannot be taken, apart from its transport; None if it can."""
     line = shown(section.lines[0])
     if section.rejected:
         return unacceptable(f'The line "{line}" itself rejects the audio: its port is 0.')

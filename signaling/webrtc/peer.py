@@ -21,9 +21,9 @@ MAX_DTLS_S = 1.0  # enough for a handshake that lost a packet
 async def close_peer(pc: RTCPeerConnection) -> None:
     """Close a peer connection in any state; its memory is freed with the last reference to it.
 
-    A connection that is just being established is given up to a second for that. If it is closed meanwhile, aioice
-    0.13 may keep a consent task for ever (between the last check's success and the end of `Connection.connect`),
-    and aiortc 1.16 starts senders and receivers that nobody stops (during the DTLS handshake).
+    A connection that is being established is given up to a second to finish. If it were closed meanwhile, aioice
+    0.13 could keep a consent task for ever (between the last check's success and the end of `Connection.connect`),
+    and aiortc 1.16 would start senders and receivers that nobody stops (during the DTLS handshake).
     """
     waited_s = 0.0
     while pc.connectionState == "connecting" and waited_s < MAX_DTLS_S:
@@ -36,10 +36,10 @@ async def close_peer(pc: RTCPeerConnection) -> None:
 
 
 def note_closed_connects(loop: asyncio.AbstractEventLoop) -> None:
-    """Log the unhandled errors of calls that end while they connect at debug level only.
+    """Log unhandled errors of calls that end while they connect at debug level only.
 
-    aiortc's own task then tries to start the closed transport, and uvloop's TLS reports the connection that was
-    lost in its handshake. Every other unhandled error is reported as usual.
+    In such calls, aiortc's own task tries to start the closed transport, and uvloop's TLS reports a connection lost
+    during its handshake. All other unhandled errors are reported as usual.
     """
 
     def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

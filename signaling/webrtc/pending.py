@@ -1,7 +1,7 @@
-"""Calls that are not connected yet, and which of them makes room for another. Pure.
+"""Calls that are not connected yet, and which of them makes room for another one. Pure.
 
-Anybody who may send offers can send many and never connect. So these calls have a limit of their own, and once it
-is reached, a new offer takes the place of the call that is most likely dead:
+Anyone who may send offers can send many and never connect. So unconnected calls have a limit of their own, and once
+it is reached, a new offer takes the place of the call that is most likely dead:
 
 - the oldest call of the address that has most of them, if the new offer's address has at least two fewer: a crowd
   from one address keeps nobody else out;
@@ -14,7 +14,7 @@ import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
-MIN_PATIENCE_S = 4.0  # a caller who is there connects sooner, unless several packets in a row are lost
+MIN_PATIENCE_S = 4.0  # a caller who is there connects sooner, unless several packets in a row get lost
 _IPV6_HOLDER_BITS = 64  # the prefix that is assigned to one holder
 
 
@@ -23,9 +23,9 @@ class Slot:
     """Room for a call.
 
     Attributes:
-        holder: who asked for it, see `holder_of`; None if the limit does not apply: a gateway vouches for the
-            caller.
-        since: when it was taken, in monotonic seconds.
+        holder: who asked for it, see `holder_of`; None if the limit does not apply because a gateway vouches for
+            the caller.
+        since: when the slot was taken, in monotonic seconds.
         call_id: the call that it became; None while it is negotiated.
     """
 
@@ -59,7 +59,7 @@ class Pending:
                 del self._held[slot.holder]
 
     def next_to_go(self, holder: str | None, now: float) -> Slot | None:
-        """Return the slot that makes room for another one of a holder; None if none does."""
+        """Return the slot that has to make room for a new one of this holder; None if no slot does."""
         if not self._held:
             return None
         heaviest, most = self._held.most_common(1)[0]

@@ -1,6 +1,6 @@
-"""How much a client may send in a call besides its media. Pure.
+"""Limit how much a client may send in a call besides media. Pure.
 
-Whatever it sends costs tokens or processor time, so each kind has a bucket of its own. Honest clients never reach
+Everything it sends costs tokens or processor time, so each kind has a bucket of its own. Honest clients never reach
 the limits: people take seconds to type a line, and pages only report what was clicked.
 """
 
@@ -20,18 +20,18 @@ LIMITS: dict[Kind, tuple[float, float]] = {
     "pictures": (1, 24),  # pictures sent, or requested in addition to the usual ones
     "marks": (5, 40),  # push-to-talk marks
 }
-"""For each kind, how many per second and how many at once."""
+"""The allowed rate per second and burst, by kind."""
 ROUNDING_S = 1e-6
 ANSWERED_REFUSALS = (100, 1000)
-"""How many refusals are answered per second and at once; further ones are silent."""
+"""The rate per second and burst at which refusals are answered; further ones are silent."""
 
 
 class TooFastError(Exception):
-    """A client sends more than it may.
+    """A client is sending more than it may.
 
     Args:
         kind: what it sends too much of.
-        wait_s: seconds after which it may go on.
+        wait_s: seconds after which it may continue.
     """
 
     def __init__(self, kind: Kind, wait_s: float) -> None:

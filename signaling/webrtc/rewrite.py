@@ -1,4 +1,4 @@
-"""Rewrite sections: for aiortc the parts that are taken, for the client the answer to each. Pure."""
+"""Rewrite sections: the taken ones for aiortc, and the answer to each one for the client. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from signaling.webrtc.codecs import payloads_taken
 from signaling.webrtc.sdp import DATA_CHANNELS, RTP_PROTOCOL, MediaSection, is_port
 
 _FMTP_READ = {"h264": ("packetization-mode", "profile-level-id"), "rtx": ("apt",)}
-_SCTP_PORT = "5000"  # the usual one
+_SCTP_PORT = "5000"  # the usual port
 _MESSAGE_BYTES = re.compile(r"\d{1,12}", re.ASCII)
 _EXTENSION_NUMBERS = (*range(1, 15), *range(16, 256))  # RFC 8285 section 4
 _EXTMAP = re.compile(r"(\d{1,3})(?:/sendrecv)?\s+([!-~]+)(?:\s.*)?", re.ASCII)
 _MID_EXTENSION = "urn:ietf:params:rtp-hdrext:sdes:mid"
-_MAX_MID_BYTES = 16  # in a one-byte header (RFC 8285 section 4.2)
+_MAX_MID_BYTES = 16  # the most that a one-byte header can carry (RFC 8285 section 4.2)
 _ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 _FEEDBACK = re.compile(r"(\*|\d{1,3})\s+([!-~]+(?:\s+[!-~]+)*)", re.ASCII)
 _SSRC = re.compile(r"(\d{1,10})(?:\s.*)?", re.ASCII)
@@ -24,9 +24,9 @@ def section_for_aiortc(section: MediaSection, mid: str, direction: str, transpor
     """Write a section for aiortc, with only the lines that were understood.
 
     Args:
-        section: as it was offered.
-        mid: its own, or one made up for aiortc.
-        direction: as the client sees it.
+        section: the section as offered.
+        mid: its own mid, or one made up for aiortc.
+        direction: its direction, as the client sees it.
         transport: the lines that say how to connect.
     """
     if section.kind == "application":
@@ -53,7 +53,7 @@ def section_for_aiortc(section: MediaSection, mid: str, direction: str, transpor
 
 def _data_lines(section: MediaSection) -> list[str]:
     port = section.formats[0]
-    if is_port(port):  # as it was before RFC 8841
+    if is_port(port):  # the format used before RFC 8841
         lines = [f"m=application 9 DTLS/SCTP {port}", f"a=sctpmap:{port} {DATA_CHANNELS} 65535"]
     else:
         port = next(filter(is_port, section.values("sctp-port")), _SCTP_PORT)
@@ -63,15 +63,15 @@ def _data_lines(section: MediaSection) -> list[str]:
 
 
 def _extension_lines(section: MediaSection) -> Iterator[str]:
-    """Write the header extensions, of each number and name the first (RFC 8285 section 7)."""
+    """Write the header extensions, only the first for each number and for each name (RFC 8285 section 7)."""
     numbers, names = set[int](), set[str]()
     for value in section.values("extmap"):
         match = _EXTMAP.fullmatch(value)
         if match is None:
             continue
         number, name = int(match[1]), match[2]
-        # With it aiortc estimates the caller's bit rate from the gaps between packets, and at one frame a second
-        # asks for next to nothing (REMB).
+        # With this extension, aiortc estimates the caller's bit rate from the gaps between packets; at one frame a
+        # second it would ask for next to nothing (REMB).
         unwanted = section.kind == "video" and name == _ABS_SEND_TIME
         nameless = name == _MID_EXTENSION and not 0 < len(section.mid or "") <= _MAX_MID_BYTES
         if not (unwanted or nameless or number in numbers or name in names) and number in _EXTENSION_NUMBERS:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from agent.errors import OfferError
 
 MAX_MEDIA_SECTIONS = 16
-MAX_SHOWN_CHARS = 80  # of a line in an error
-DEFAULT_MESSAGE_BYTES = 64 << 10  # RFC 8841 section 6.1: for a peer that says nothing
-MAX_MESSAGE_BYTES = 256 << 10  # ours; a longer one would hold up all that follows
-KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # by the usual payload types
+MAX_SHOWN_CHARS = 80  # longer SDP lines are cut when an error quotes them
+DEFAULT_MESSAGE_BYTES = 64 << 10  # if the peer names no limit, RFC 8841 section 6.1
+MAX_MESSAGE_BYTES = 256 << 10  # our own limit; a longer message would hold up all that follow
+KEYS_CLOCKS_HZ = {101: 8_000, 110: 48_000}  # keyed by the usual payload types
 _RTPMAP = re.compile(r"(\d{1,3})\s+([!-.0-~]+)\s*/\s*(\d{1,9})(?:\s*/\s*\d{1,3})?", re.ASCII)
 _FMTP = re.compile(r"(\d{1,3})\s+(.+)", re.ASCII)
 _MID = re.compile(r"[!-~]{1,64}")
@@ -29,7 +29,7 @@ _CANDIDATE_TYPES = ("host", "srflx", "relay")  # prflx is never signalled
 
 
 Attributes = Mapping[str, Sequence[str]]
-"""The values of a= lines by name, in order; a line without a value has an empty one."""
+"""The values of a= lines by name, in order; a line without a value has an empty value."""
 
 
 class Codec(NamedTuple):
@@ -45,7 +45,7 @@ class Codec(NamedTuple):
 
 
 STATIC_CODECS = {"0": Codec("pcmu", 8000), "8": Codec("pcma", 8000), "9": Codec("g722", 8000)}
-"""The codecs of ours whose payload types need no rtpmap (RFC 3551 table 4)."""
+"""Those of our codecs whose payload types need no rtpmap (RFC 3551 table 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class MediaSection:
         kind: ``audio``, ``video``, ``application``, or whatever the client says.
         port: 0 rejects the section, unless it is bundle-only.
         protocol: e.g. ``UDP/TLS/RTP/SAVPF``.
-        formats: payload types, or what the protocol has in their place; at least one.
+        formats: payload types, or whatever the protocol has in their place; at least one.
         lines: all its lines, the m-line first.
-        attributes: its own, without those of the session.
+        attributes: its own attributes, without those of the session.
     """
 
     kind: str
@@ -123,21 +123,21 @@ class MediaSection:
 
 
 def is_port(text: str) -> bool:
-    """Say whether a text is the number of a port."""
+    """Return whether a text is a port number."""
     return text.isascii() and text.isdecimal() and len(text) <= 5 and 0 < int(text) < 1 << 16
 
 
 def description_lines(text: str) -> list[str]:
     """Return the lines of a description without their line breaks, and without empty lines.
 
-    Lines are split by aiortc's own rule, to which U+000B, U+0085 and U+2028 are line breaks, too: so a line of ours
-    is never two lines to it.
+    Lines are split by aiortc's own rule, which also treats U+000B, U+0085 and U+2028 as line breaks, so that aiortc
+    never sees two lines in one of ours.
     """
     return [line.rstrip() for line in text.lstrip("\ufeff \t").splitlines() if line.strip()]
 
 
 def attributes_of(lines: Sequence[str]) -> dict[str, list[str]]:
-    """Return the attributes in some lines."""
+    """Return the attributes in the given lines."""
     found: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith("a="):
@@ -150,7 +150,7 @@ def split_description(sdp: str) -> tuple[list[str], list[MediaSection]]:
     """Return the lines of the session, and the media sections.
 
     Raises:
-        OfferError: 400, it is not SDP; names the line, if one line is wrong.
+        OfferError: 400, it is not SDP; the error names the line if a single line is wrong.
     """
     lines = description_lines(sdp)
     if not lines or lines[0] != "v=0":
@@ -182,14 +182,14 @@ def _section(lines: list[str]) -> MediaSection:
 
 
 def shown(line: str) -> str:
-    """Return a line as errors may show it: shortened, and ASCII only."""
+    """Return a line in a form that errors may show: shortened, and ASCII only."""
     return ascii(line[:MAX_SHOWN_CHARS])[1:-1] + ("..." if len(line) > MAX_SHOWN_CHARS else "")
 
 
 def usable_candidate(value: str) -> str | None:
-    """Return a candidate (RFC 8839 section 5.1) with only what aioice needs; None if it is of no use.
+    """Return a candidate (RFC 8839 section 5.1) with only what aioice needs; None if it is unusable.
 
-    Besides unreadable ones, these are of no use: transports other than UDP, which aioice does not have; components
+    Besides malformed ones, these are unusable: transports other than UDP, which aioice does not support; components
     other than the first, since RTCP has no port of its own; and host names. aioice would try to resolve a
     ``.local`` name for a second before the answer, while browsers behind the same NAT connect anyway: their checks
     reach us and make the pair (peer-reflexive, RFC 8445 section 7.3.1.3).
@@ -227,14 +227,14 @@ def key_clocks_hz(audio: MediaSection) -> dict[int, int]:
 def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequence[int]) -> dict[int, int]:
     """Return the payload types of telephone keys that fit the audio, the best first.
 
-    Keys and audio share their timestamps, so their clocks have to agree (RFC 4733 section 2.2).
+    Keys and audio share their timestamps, so their clocks have to be equal (RFC 4733 section 2.2).
 
     Args:
         key_clocks_hz: as the function `key_clocks_hz` returns them.
-        audio_clocks_hz: the clocks of the codecs, that of the codec which is sent first.
+        audio_clocks_hz: the clocks of the codecs, beginning with the codec that is sent.
 
     Returns:
-        The RTP clock by payload type; all of them if none fits: some telephones break the rule and work.
+        The RTP clock by payload type; all of them if none fits, because some telephones break the rule and work.
     """
     fitting = {
         payload: clock_hz
@@ -246,9 +246,9 @@ def fitting_clocks_hz(key_clocks_hz: Mapping[int, int], audio_clocks_hz: Sequenc
 
 
 def max_message_bytes(channels: MediaSection) -> int:
-    """Return the longest message that the other side takes on a data channel (RFC 8841 section 6), or our limit.
+    """Return the longest message, in bytes, that the other side accepts on a data channel, up to our own limit.
 
-    0 means that it takes any length; unreadable values are ignored.
+    RFC 8841 section 6. 0 means that it accepts any length; unreadable values are ignored.
     """
     for value in channels.values("max-message-size"):
         if value.isascii() and value.isdecimal() and len(value) <= 20:

@@ -11,15 +11,15 @@ _OPUS_RTPMAP = re.compile(r"a=rtpmap:(\d+) opus/48000", re.IGNORECASE)
 
 
 def with_active_setup(offer: str) -> str:
-    """Have the offerer begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
+    """Make the offerer begin the DTLS handshake, if it leaves the choice to us (RFC 8842 section 5.3).
 
-    Janus drops a handshake that reaches it before its own ICE is done, and the next attempt is a second later.
+    Janus drops a handshake that arrives before its own ICE is done, and the next attempt comes a second later.
     """
     return offer.replace("a=setup:actpass", "a=setup:active")
 
 
 def with_keys(offer: str) -> str:
-    """Add telephone keys to an offer of ours, for each clock: aiortc does not offer them."""
+    """Add telephone keys, which aiortc does not offer, to an offer of ours, for each clock."""
     edited = []
     for line in offer.splitlines():
         if line.startswith("m=audio "):
@@ -34,9 +34,9 @@ def with_keys(offer: str) -> str:
 
 
 def with_opus_wishes(answer: str) -> str:
-    """Add to an answer how we want the caller to encode Opus (RFC 7587 section 6.1); aiortc says nothing about it.
+    """Add to an answer how we want the caller to encode Opus (RFC 7587 section 6.1), which aiortc does not say.
 
-    The model takes wideband at most, and FEC lets a lost packet be recovered from the next one.
+    The model uses at most wideband, and FEC allows a lost packet to be recovered from the next one.
     """
     edited = []
     for line in answer.splitlines(keepends=True):

@@ -1,6 +1,6 @@
-"""Calls that are over are summed up, so many at once.
+"""Summarise ended calls, a limited number at a time.
 
-`Summaries` owns one task per call that waits or is being summed up; it ends with the summary, or in `drain`.
+`Summaries` owns one task per call that is waiting or being summarised; it ends with the summary, or in `drain`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from agent.summary import CallSummarised
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4  # requests to the model
-MAX_WAITING = 256  # calls, those at work included; each keeps its transcript
+AT_ONCE = 4  # concurrent requests to the model
+MAX_WAITING = 256  # calls, including those being summarised; each keeps its transcript in memory
 DRAIN_S = 15.0
 CANCEL_TIMEOUT_S = 2.0
 
@@ -32,21 +32,21 @@ SummaryObserver = Callable[[str, CallSummarised], None]
 
 
 class Summaries:
-    """Sum up the calls of this process.
+    """Summarise the calls of this process.
 
     Args:
-        summariser: asks the model; None if the agent asks for nothing.
+        summariser: asks the model; None if the agent wants no summaries.
         hook: the agent's `on_call_summarised`.
-        hook_counts: where its failures are counted.
+        hook_counts: counts the hook's failures.
     """
 
     def __init__(self, summariser: Summariser | None, hook: Hook | None, hook_counts: HookCounts) -> None:
         self.states: Counter[tuple[str, str]] = Counter()
-        "How many there were, by state and reason."
+        "The number of summaries, by state and reason."
         self.spent = Spent()
-        "What all of them used and cost."
+        "What all summaries used and cost."
         self.observers: list[SummaryObserver] = []
-        "Are handed each call's id and summary, before the agent's hook is."
+        "Functions that are given each call's id and summary, before the agent's hook is called."
         self._summariser = summariser
         self._hook = hook
         self._hook_counts = hook_counts
@@ -60,7 +60,7 @@ class Summaries:
         return self._summariser is not None
 
     def begin(self, call: Call) -> None:
-        """Have a call summed up that is over, if the agent asks for it; returns at once."""
+        """Have an ended call summarised, if the agent asks for that; return at once."""
         if self._summariser is None:
             return
         task = asyncio.create_task(self._own(call, self._summariser), name=f"summary-{call.call_id}")
@@ -68,7 +68,7 @@ class Summaries:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, timeout_s: float = DRAIN_S) -> None:
-        """Give what is under way time to end; what is not done then has failed, and is told so."""
+        """Give summaries under way time to finish; those not done by then are reported as failed."""
         if not self._tasks:
             return
         waiting = (await asyncio.wait(self._tasks, timeout=timeout_s))[1]
@@ -80,7 +80,7 @@ class Summaries:
                 stuck.cancel()
 
     async def _own(self, call: Call, summariser: Summariser) -> None:
-        """Sum up one call, and tell what came of it."""
+        """Summarise one call, and report the result."""
         call_id = call.call_id
         if len(self._asking) >= MAX_WAITING:
             summarised = summariser.failed("too_many", "Too many other calls are waiting to be summed up.")

@@ -1,4 +1,4 @@
-"""How the sections of an offer can be reached: their lines of ICE and DTLS, checked one by one. Pure."""
+"""Extract how to connect to an offer's sections: their ICE and DTLS lines, checked one by one. Pure."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def bundle_transport(
 ) -> list[str]:
     """Return the lines that say how to connect to a bundle.
 
-    They are those of the first taken section, completed by the first section of the bundle. Candidates may stand in
+    They are those of the first taken section, completed from the first section of the bundle. Candidates may be in
     any section.
 
     Args:
         session: the attributes of the session.
         group: the sections of the bundle.
         taken: those of them that are taken.
-        admit: says of each candidate whether it may be used.
+        admit: returns whether a candidate may be used.
 
     Raises:
         OfferError: 400 or 422, something that WebRTC needs is missing or wrong.
@@ -54,7 +54,7 @@ def own_transport(session: Attributes, section: MediaSection, admit: Callable[[s
     Args:
         session: the attributes of the session.
         section: the section.
-        admit: says of each candidate whether it may be used.
+        admit: returns whether a candidate may be used.
 
     Raises:
         OfferError: 400 or 422, something that WebRTC needs is missing or wrong.
@@ -76,7 +76,7 @@ def _no_mux(section: MediaSection) -> OfferError:
 
 
 def _security(*places: Attributes) -> list[str]:
-    """Return the lines of ICE and DTLS, each from the first place that has it.
+    """Return the ICE and DTLS lines, each from the first place that has it.
 
     Raises:
         OfferError: 400.
@@ -119,5 +119,5 @@ def _candidates(values: Sequence[str], admit: Callable[[str], bool]) -> list[str
 
 
 def unacceptable(detail: str) -> OfferError:
-    """Return the error that says why there is no audio to take."""
+    """Return the error that says why no audio can be taken."""
     return OfferError(422, "no_acceptable_audio", detail)

@@ -27,8 +27,8 @@ class Fragment:
     """An ``application/trickle-ice-sdpfrag`` (RFC 8840 section 9).
 
     Attributes:
-        ufrag: the ICE generation that it is about; None if it does not say.
-        candidates: the usable ones.
+        ufrag: identifies the ICE generation that it belongs to; None if it does not say.
+        candidates: the usable candidates.
         end_of_candidates: True if no more will come.
     """
 
@@ -38,10 +38,10 @@ class Fragment:
 
 
 def parse_fragment(text: str) -> Fragment:
-    """Read a trickle fragment: untrusted.
+    """Parse an untrusted trickle fragment.
 
     Raises:
-        OfferError: 400, it is not one.
+        OfferError: 400, it is not a trickle fragment.
     """
     ufrag: str | None = None
     candidates: list[TrickledCandidate] = []

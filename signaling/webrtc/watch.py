@@ -1,8 +1,8 @@
-"""Notice that a caller's connection is never established, is closed, or is silent for too long.
+"""Notice when a caller's connection is never established, is closed, or is silent for too long.
 
-aiortc itself notices a lost connection after some 30 s, and then reports it like a closed one. So the packets that
-arrive are counted here: RTP, RTCP and data channel; a caller who is muted or only listens still sends RTCP. Only
-packets that the caller has signed count: forged ones keep no call alive.
+aiortc itself notices a lost connection only after some 30 s, and then reports it like a closed one. So the arriving
+packets of RTP, RTCP and the data channel are counted here; a caller who is muted or only listens still sends RTCP.
+Only authenticated packets count, so forged ones cannot keep a call alive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.media.tap.arrivals import watch_arrivals
 from agent.settings import Settings
 
 ARRIVALS_POLL_S = 1.0
-CLOSED_WITHIN_S = 3.0  # of the last packet: the caller closed the connection, and did not lose it
+CLOSED_WITHIN_S = 3.0  # if it ends this soon after the last packet, the caller closed it and did not lose it
 
 
 async def watch_connection(
@@ -33,7 +33,7 @@ async def watch_connection(
     on_connected: Callable[[], None],
     measure: Callable[[float], Awaitable[QualityEstimated | None]],
 ) -> None:
-    """End the call when its connection is gone, or is not established in time; ends then, or when cancelled.
+    """End the call when its connection is gone, or is not established in time; return then, or when cancelled.
 
     Args:
         pc: the connection.
@@ -41,7 +41,7 @@ async def watch_connection(
         settings: the limits.
         clock: monotonic seconds.
         on_connected: called once it is established.
-        measure: estimates the quality of the window that is over, see `Quality`; takes the time.
+        measure: called with the time; estimates the quality in the window that has just ended, see `Quality`.
     """
     arrivals = watch_arrivals(pc)
     changed = asyncio.Event()
@@ -95,7 +95,7 @@ async def _change(changed: asyncio.Event, at_most_s: float) -> None:
 
 
 async def _packets_received(pc: RTCPeerConnection) -> int:
-    """Count packets on the transports of audio and video, signed or not (webrtc-stats, RTCTransportStats)."""
+    """Count packets on the audio and video transports, authentic or not (webrtc-stats, RTCTransportStats)."""
     receivers = {receiver.transport: receiver for receiver in pc.getReceivers()}.values()
     reports = [report for receiver in receivers for report in (await receiver.getStats()).values()]
     return sum(report.packetsReceived for report in reports if report.type == "transport")

@@ -1,4 +1,4 @@
-"""Connect a peer connection with its call: audio, keys, video, and guards against bad packets."""
+"""Connect a peer connection to its call: audio, keys, video, and guards against bad packets."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from signaling.webrtc.offered import Offered
 
 logger = logging.getLogger(__name__)
 
-VIDEO_SOURCES: tuple[SourceName, ...] = ("camera", "screen")  # by the order of the offer's video sections
+VIDEO_SOURCES: tuple[SourceName, ...] = ("camera", "screen")  # in the order of the offer's video sections
 _DIRECTIONS = {
     (True, True): "sendrecv",
     (True, False): "sendonly",
     (False, True): "recvonly",
     (False, False): "inactive",
 }
-"""The direction of a transceiver, by whether it speaks and whether it hears."""
+"""The direction of a transceiver, by whether it sends and whether it receives."""
 
 
 def choose_directions(leg: PeerLeg, offered: Offered) -> None:
-    """Speak on one audio section, listen on one, and look at two of video; answer ``inactive`` to all others.
+    """Speak on one audio section, listen on one, and watch two video sections; answer ``inactive`` to all others.
 
-    A client does not even send what is inactive. To be called between offer and answer.
+    A client sends nothing on inactive sections. Call this between offer and answer.
     """
     for transceiver in leg.pc.getTransceivers():
         if transceiver.kind == "audio":
@@ -55,7 +55,7 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
     Args:
         leg: the call.
         offered: the description of the other side.
-        answer: a description whose audio sections have the codecs that both sides take.
+        answer: a description whose audio sections have the codecs that both sides support.
     """
     spoken = _section(answer, offered.speaking_mid).payloads()
     leg.codec = next(iter(spoken.values()))
@@ -75,13 +75,13 @@ def wire_audio(leg: PeerLeg, offered: Offered, answer: str) -> None:
 
 
 def wire_keys(leg: PeerLeg, offered: Offered, own_clocks_hz: Mapping[int, int] = MappingProxyType({})) -> None:
-    """Take and send telephone keys, if the other side does and packets can be tapped.
+    """Receive and send telephone keys, if the other side does and packets can be tapped.
 
     Args:
         leg: the call.
         offered: the description of the other side.
-        own_clocks_hz: the clocks that we offered, by the payload types with which the other side then sends (RFC
-            3264 section 6.1).
+        own_clocks_hz: the clocks that we offered, by payload type; the other side sends with these payload types
+            (RFC 3264 section 6.1).
     """
     transceiver = _transceiver(leg.pc, offered.speaking_mid)
     keys_hz = sdp.key_clocks_hz(offered.section(offered.speaking_mid))
@@ -94,12 +94,12 @@ def wire_keys(leg: PeerLeg, offered: Offered, own_clocks_hz: Mapping[int, int] =
 
 
 def wire_video(leg: PeerLeg, answer: str, worker: Executor) -> None:
-    """Look at what the caller shows on the first two video sections.
+    """Watch what the caller shows on the first two video sections.
 
     Args:
         leg: the call.
-        answer: our answer, with the codecs that both sides take.
-        worker: runs what makes the pictures.
+        answer: our answer, with the codecs that both sides support.
+        worker: makes the pictures.
     """
     settings = leg.settings
     for name, transceiver in zip(VIDEO_SOURCES, _video(leg.pc), strict=False):
@@ -119,7 +119,7 @@ def wire_video(leg: PeerLeg, answer: str, worker: Executor) -> None:
 
 
 def guard_media(leg: PeerLeg) -> None:
-    """Have packets that cannot be read dropped and counted."""
+    """Have malformed packets dropped and counted."""
     stats = leg.audio.stats if leg.audio is not None else InboundStats()
 
     def drop() -> None:
@@ -139,7 +139,7 @@ def guard_data(leg: PeerLeg) -> None:
 
 
 def audio_to_come(leg: PeerLeg) -> InboundAudio:
-    """Return audio of a call that is not answered yet; from the answer on it listens with the leg's real one."""
+    """Return the audio for a call that is not answered yet; after the answer it listens through the leg's own."""
     nothing_yet = InboundStats()
 
     async def listen() -> None:
