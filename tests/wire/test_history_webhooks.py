@@ -414,7 +414,7 @@ def free_port() -> Iterator[int]:
 async def test_the_receiver_of_the_examples_takes_messages_and_nothing_else(file_url: str) -> None:
     with free_port() as port:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, ROOT / "examples" / "webhook_receiver.py", SECRET, str(port)),
+            *(sys.executable, "-u", ROOT / "examples" / "webhook_receiver.py", SECRET, str(port)),
             stdout=asyncio.subprocess.PIPE,
         )
     assert process.stdout is not None

@@ -28,6 +28,17 @@ UNUSUAL = {  # flags whose bounds or form exclude the sample of their type
     "sip_user": ("sip:a@b", "sip:a@b"),
     "sip_proxy": ("sip:b", "sip:b"),
     "twilio_url": ("wss://b/twilio", "wss://b/twilio"),
+    "history_url": ("sqlite:///calls.db", "sqlite:///calls.db"),
+    "webhook_url": ("https://a.example/calls", "https://a.example/calls"),
+    "otlp_endpoint": ("http://localhost:4318", "http://localhost:4318"),
+}
+HISTORY = ("--history-url", "sqlite:///calls.db")
+NEEDS = {  # flags without which another one would have no effect
+    "retention_days": HISTORY,
+    "record_store": HISTORY,
+    "webhook_url": HISTORY,
+    "webhook_allow_private": (*HISTORY, "--webhook-url", "https://a.example/calls"),
+    "trace_content": ("--otlp-endpoint", "http://localhost:4318"),
 }
 LISTS = {  # whose entries have a form
     "ice_servers": ["stun:a", "stun:b:3478"],
@@ -36,7 +47,7 @@ LISTS = {  # whose entries have a form
 }
 SECRETS = (
     *("server_key", "google_api_key", "vertex_api_key"),
-    *("janus_secret", "sip_password", "twilio_auth_token"),
+    *("janus_secret", "sip_password", "twilio_auth_token", "webhook_secret"),
 )
 WITH_FLAGS = [name for name in Settings.model_fields if name not in SECRETS]
 
@@ -78,11 +89,13 @@ def flag(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", WITH_FLAGS)
-def test_each_setting_has_a_flag(name: str) -> None:
-    kinds = kinds_of(name)
+def test_each_setting_has_a_flag(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds, needs = kinds_of(name), NEEDS.get(name, ())
+    if "webhook" in name:
+        monkeypatch.setenv("TALKSPURT_WEBHOOK_SECRET", "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     if bool in kinds:
         for typed, value in ((flag(name), True), (f"--no-{flag(name)[2:]}", False)):
-            settings, _ = run(typed)
+            settings, _ = run(typed, *needs)
             assert getattr(settings, name) is value
             assert settings.stated(name) == f"flag {typed}"
     elif list[str] in kinds:
@@ -90,7 +103,7 @@ def test_each_setting_has_a_flag(name: str) -> None:
         assert getattr(run(flag(name), values[0], flag(name), values[1])[0], name) == values
     else:
         text, value = sample(name)
-        settings, _ = run(flag(name), text)
+        settings, _ = run(flag(name), text, *needs)
         assert getattr(settings, name) == value
         assert settings.source(name) == f"flag {flag(name)}"
 
