@@ -43,8 +43,8 @@ DOMAINS = ("agent.media", "agent.dialog", "agent.live", "agent.tools")
 CALL = ("agent.call", "agent.author", *DOMAINS)
 FOLDERS = {
     "agent": Folder(
-        needs=("annotated_types", "pydantic", "pydantic_core", "pydantic_settings"),
-        edge=("clock", "isolate", "settings"),
+        needs=("annotated_types", "pydantic", "pydantic_core", "pydantic_settings", "uvloop"),
+        edge=("clock", "event_loop", "isolate", "settings"),
     ),
     "agent.author": Folder(("agent.tools",), needs=("jsonschema", "pydantic", "referencing"), edge=("load",)),
     "agent.call": Folder(
@@ -100,7 +100,7 @@ FOLDERS = {
     # The emulator stands for a server on the other end of a wire: it shares no code with what it tests.
     "agent.emulator": Folder(
         ("agent.emulator.faults", "agent.emulator.model", "agent.emulator.wire"),
-        needs=("aiohttp", "cryptography", "numpy", "typer", "uvloop"),
+        needs=("aiohttp", "cryptography", "numpy", "typer"),
         edge=ALL,
     ),
     "agent.emulator.wire": Folder(),
@@ -180,7 +180,7 @@ FOLDERS = {
             "signaling.phone",
             "signaling.process",
         ),
-        needs=("aiohttp", "aioice", "pydantic", "rich", "typer", "uvloop"),
+        needs=("aiohttp", "aioice", "pydantic", "rich", "typer"),
         edge=("calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(

@@ -1,4 +1,4 @@
-"""Captures for a replay what is done to a call from outside. Pure."""
+"""Captures for a replay what is done to a call from outside."""
 
 from __future__ import annotations
 

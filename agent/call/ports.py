@@ -1,4 +1,4 @@
-"""How the parts of a call reach the call. Pure."""
+"""How the parts of a call reach the call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends what the caller shows to the model, and keeps the newest picture of each source. Pure."""
+"""Sends what the caller shows to the model, and keeps the newest picture of each source."""
 
 from __future__ import annotations
 

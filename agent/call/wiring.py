@@ -1,4 +1,4 @@
-"""The parts of a call and how they are connected. Pure.
+"""The parts of a call and how they are connected.
 
 A part receives the other parts that it needs in its constructor, and reaches the call only through `CallPorts`.
 """

@@ -24,9 +24,8 @@ Assent = Literal["yes", "no", "doubt", "other"]
 
 MAX_WORDS = 12
 MAX_CHARS = 1000
-_WORDS = re.compile(
-    r"[^\W_\u0900-\u097f]+(?:['\u2019][^\W_]+)*|[\u0900-\u097f]+"
-)  # Hindi words include their marks
+# Hindi words include their marks.
+_WORDS = re.compile(r"[^\W_\u0900-\u097f]+(?:['\u2019][^\W_]+)*|[\u0900-\u097f]+")
 _QUESTION = re.compile(r"[?\uff1f\u061f\u037e]")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # Japanese, Chinese, Thai: no spaces
 

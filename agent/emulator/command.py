@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ import typer
 
 from agent.emulator.server import DEFAULT_PACE, running_emulator
 from agent.errors import ConfigError
+from agent.event_loop import loop_factory
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,7 +37,7 @@ def emulate(
 ) -> None:
     """Run the local Live API server alone; its address and certificate are printed as one line of JSON."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(host, port, pace, speech_recognition, faults, exit_with_parent))
 
 
@@ -97,12 +98,3 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         pass  # a stdin that cannot be read is as good as closed
     if not loop.is_closed():
         loop.call_soon_threadsafe(stop.set)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's event loop if the extra ``speed`` is installed: it saves some 15 % of a session's cost."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -58,9 +58,8 @@ class PartFile:
         "Its length so far, in bytes."
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(
-            self._file, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # marks it as being written, for as long as this process lives
+        # The lock marks it as being written, for as long as this process lives.
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write = write
         self._waiting = bytearray()
         self._at = 0

@@ -96,13 +96,11 @@ class _Player:
         self._at = 0  # index into the captured lines
         self._notes: _Notes | None = None
         self._session: HookedSession | None = None
-        self._wanted: asyncio.Future[ServerMessage | None] | None = (
-            None  # a session that waits for its set-up to be confirmed
-        )
+        # A session that waits for its set-up to be confirmed.
+        self._wanted: asyncio.Future[ServerMessage | None] | None = None
         self._arrived = asyncio.Event()
-        self._outcomes: dict[str, deque[Mapping[str, Any]]] = defaultdict(
-            deque
-        )  # tools' outcomes, by what was called
+        # Tools' outcomes, by what was called.
+        self._outcomes: dict[str, deque[Mapping[str, Any]]] = defaultdict(deque)
         self._running: dict[str, deque[asyncio.Future[Mapping[str, Any]]]] = defaultdict(deque)
         self._asked: dict[str, str] = {}  # what was called, keyed by the tool call's id
         self._hold: Any = None

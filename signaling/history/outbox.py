@@ -26,12 +26,9 @@ JITTER = (
     0.2  # largest share by which a delay varies, so that messages that failed together are not retried together
 )
 MAX_RETRY_AFTER_S = 86_400.0
-SLOWER_S = (
-    5.0,
-    30.0,
-    60.0,
-    300.0,
-)  # how long nothing is sent, by how often in a row the receiver has said that it is overloaded
+SLOWER_S = (5.0, 30.0, 60.0, 300.0)
+"""How long nothing is sent, by how often in a row the receiver has said that it is overloaded."""
+
 TOO_MUCH = (429, 502, 503, 504)
 GONE = 410
 MAX_TEXT_CHARS = 200  # these three keep a body below the 20 kB that receivers should expect

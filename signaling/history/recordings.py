@@ -20,13 +20,9 @@ from signaling.history.record import CallStart, Recording
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (
-    1.0,
-    5.0,
-    30.0,
-    120.0,
-    600.0,
-)  # pauses between tries to store a recording; after the last one its file stays where it is
+PAUSES_S = (1.0, 5.0, 30.0, 120.0, 600.0)
+"""Pauses between tries to store a recording; after the last one its file stays where it is."""
+
 LAST_MOVES_S = 10.0
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.phones import DEPLOY, assert_refuses_secret, free_ports, listens, needs, program, until
+from tests.support.phones import DEPLOY, assert_refuses_secret, listens, needs, program, until
+from tests.support.ports import free_ports
 
 RUN = str(DEPLOY / "janus" / "run.sh")
 

@@ -33,6 +33,7 @@ from signaling.app import running
 from signaling.command.doctor import examine_phone
 from tests.support import phones
 from tests.support.phones import Phone, Ports, get, line_settings, needs_phones, registered, until
+from tests.support.ports import free_ports
 from tests.support.service import emulator_endpoint
 from tests.support.sip_client import FLOOD, flood, sip_client
 from tests.support.tones import snr_db, tone
@@ -121,7 +122,7 @@ class World:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("phones")
-    ports = Ports(*phones.free_ports(2))
+    ports = Ports(*free_ports(2))
     async with (
         phones.kamailio(folder / "kamailio", ports),
         phones.janus(folder / "janus", ports),

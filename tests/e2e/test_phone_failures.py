@@ -17,6 +17,7 @@ from signaling.app import running
 from signaling.phone import sip_line as sip
 from tests.support import phones
 from tests.support.phones import Phone, Ports, get, line_settings, needs_phones, registered, until
+from tests.support.ports import free_ports
 from tests.support.process import serving
 from tests.support.service import emulator_endpoint
 from tests.support.tones import tone
@@ -43,7 +44,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path, Ports(*phones.free_ports(2)))
+    return Place(tmp_path, Ports(*free_ports(2)))
 
 
 @asynccontextmanager

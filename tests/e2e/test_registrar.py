@@ -10,13 +10,14 @@ import pytest
 
 from tests.support import phones
 from tests.support.phones import Ports, needs
+from tests.support.ports import free_ports
 
 pytestmark = needs("kamailio")
 
 
 @pytest.fixture
 def ports() -> Ports:
-    return Ports(*phones.free_ports(2))
+    return Ports(*free_ports(2))
 
 
 @pytest.mark.parametrize("caller", ["stranger", phones.USER], ids=["a stranger", "who says to be the agent"])

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support import phones
 from tests.support.phones import Ports, Program, needs
+from tests.support.ports import free_ports
 from tests.support.sip_client import (
     FLOOD,
     SipClient,
@@ -115,7 +116,7 @@ def proxy(place: Place) -> AbstractAsyncContextManager[Program]:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """A proxy that runs until the test stops it."""
-    ports = Ports(*phones.free_ports(2))
+    ports = Ports(*free_ports(2))
     async with AsyncExitStack() as stack:
         names = (GATEWAY, CARRIER, STRANGER, PHONE, OTHER_PHONE, VICTIM)
         clients = [await stack.enter_async_context(sip_client(name, ports.sip)) for name in names]

@@ -16,7 +16,8 @@ import pytest
 from aioice import stun, turn
 from aioice.ice import get_host_addresses
 
-from tests.support.phones import DEPLOY, assert_refuses_secret, free_ports, listens, needs, program, until
+from tests.support.phones import DEPLOY, assert_refuses_secret, listens, needs, program, until
+from tests.support.ports import free_ports
 
 pytestmark = needs("turnserver")
 SECRET = "the-secret-of-the-tests"

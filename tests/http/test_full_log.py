@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL
@@ -15,22 +14,17 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.support.ports import free_ports
+
 ROOT = Path(__file__).parents[2]
 OFFER = (ROOT / "tests" / "data" / "chromium_offer_mdns.sdp").read_bytes().decode()
 PIPE_BYTES = 4096  # the smallest there is: a few lines of the log fill it
 OFFERS = 40
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def service_with_full_log() -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    port = free_port()
+    (port,) = free_ports(1)
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.set_blocking(writer, False)

@@ -11,8 +11,8 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from signaling.history.history import History, open_history
 from signaling.history.record import Recording
 from signaling.history.schema import outbox
 from tests.support.history import call, end, said
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "webhooks.schema.json").read_text(encoding="utf-8"))
@@ -404,19 +405,12 @@ async def test_kill_9_loses_no_message(file_url: str) -> None:
         Webhook(SECRET).verify(body, headers)
 
 
-@contextmanager
-def free_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    yield port
-
-
 async def test_the_receiver_of_the_examples_takes_messages_and_nothing_else(file_url: str) -> None:
-    with free_port() as port:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-u", ROOT / "examples" / "webhook_receiver.py", SECRET, str(port)),
-            stdout=asyncio.subprocess.PIPE,
-        )
+    (port,) = free_ports(1)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", ROOT / "examples" / "webhook_receiver.py", SECRET, str(port)),
+        stdout=asyncio.subprocess.PIPE,
+    )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(30):
