@@ -9,8 +9,8 @@ This file runs the parts of a call and carries out what follows from what they s
     tools         the tool calls                         limits     what the call may cost, how long it may last
 
 Tasks, all owned by `Call.run`, which ends them: the Live sessions, the listener on the caller's track, one watcher
-per camera and screen, one each for the greeting, the limits, silence and the agent's hanging up, and one per tool
-call.
+per camera and screen, and one each for the greeting, the limits, the goodbye, silence and the agent's hanging up.
+Tool calls have tasks of their own (`agent.call.tool_calls`).
 """
 
 from __future__ import annotations

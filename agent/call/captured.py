@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def capture_call(call: Call, capture: Capture) -> None:
-    """Capture every event and everything that is done to the call from outside."""
+    """Capture every event and what is done to the call from outside.
+
+    Pictures, pauses of the recording and the quality are left out: no replay compares them.
+    """
     call.type_text = capture.noting("type_text", call.type_text)
     call.press = capture.noting("press", call.press)
     call.start_activity = capture.noting("start_activity", call.start_activity)

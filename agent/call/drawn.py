@@ -18,18 +18,15 @@ class Drawn:
 
     Attributes:
         count: how many pictures were accepted.
-        refused: how many were refused because of their type or size.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self.refused = 0
         self._kept: OrderedDict[int, events.AgentShowedPicture] = OrderedDict()
 
     def take(self, picture: Picture) -> events.AgentShowedPicture | None:
         """Keep a picture; return its event, or None if the picture is refused."""
         if picture.mime_type not in MIME_TYPES or len(picture.data) > MAX_PICTURE_BYTES:
-            self.refused += 1
             return None
         self.count += 1
         shown = events.AgentShowedPicture(self.count, picture.mime_type, picture.data)

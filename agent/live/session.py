@@ -285,7 +285,7 @@ class _Effort:
 async def _patience(limit_s: float, clock: Clock) -> AsyncIterator[_Effort]:
     """Raise TimeoutError if a single effort inside takes longer than ``limit_s``, at the latest a quarter later.
 
-    One timer serves all messages: a timeout per message would cost a sixth of the time of sending it.
+    One timer serves all messages: a timeout per message would make sending noticeably slower.
 
     Yields:
         The effort, in which the sender notes when it begins (monotonic seconds), and None once it has ended.

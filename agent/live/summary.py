@@ -15,7 +15,7 @@ from google.genai import errors, types
 
 from agent.live.connect import UNREADABLE, brief
 from agent.live.session import LiveClient
-from agent.live.wire import Usage, bounded_tokens, by_modality
+from agent.live.wire import Usage, bounded_tokens, by_modality, seconds
 from agent.spoken import Spoken
 from agent.summary import SummaryFailure
 
@@ -141,13 +141,4 @@ def wanted_pause_s(details: Any) -> float:
     told = error.get("details") if isinstance(error, dict) else None
     infos = [each for each in (told if isinstance(told, list) else ()) if isinstance(each, dict)]
     pauses = [each.get("retryDelay") for each in infos if str(each.get("@type")).endswith("google.rpc.RetryInfo")]
-    return max((_seconds(str(pause)) for pause in pauses), default=0.0)
-
-
-def _seconds(duration: str) -> float:
-    """Read a protobuf duration such as ``3.5s``; return 0 if it is not valid."""
-    try:
-        seconds = float(duration.removesuffix("s"))
-    except ValueError:
-        return 0.0
-    return seconds if 0 <= seconds < float("inf") else 0.0
+    return max((seconds(str(pause)) or 0.0 for pause in pauses), default=0.0)

@@ -167,7 +167,7 @@ def facts(message: types.LiveServerMessage) -> Iterator[Fact]:
     if message.tool_call_cancellation is not None:
         yield ToolCallsCancelled(tuple(message.tool_call_cancellation.ids or ()))
     if message.go_away is not None:
-        yield GoAway(_seconds(message.go_away.time_left))
+        yield GoAway(seconds(message.go_away.time_left))
     if message.usage_metadata is not None:
         yield _usage(message.usage_metadata)
     if content is not None and content.turn_complete:
@@ -233,7 +233,7 @@ def _sources(grounding: types.GroundingMetadata) -> Iterator[SourcesFound]:
 
 def _words(words: Iterable[types.WordInfo]) -> tuple[TimedWord, ...]:
     return tuple(
-        TimedWord(valid_text(word.word or ""), _seconds(word.start_offset), _seconds(word.end_offset))
+        TimedWord(valid_text(word.word or ""), seconds(word.start_offset), seconds(word.end_offset))
         for word in words
     )
 
@@ -275,7 +275,7 @@ def _rate_hz(mime_type: str | None) -> int:
     return int(found[1]) if found else DEFAULT_RATE_HZ
 
 
-def _seconds(duration: str | None) -> float | None:
+def seconds(duration: str | None) -> float | None:
     """Read a protobuf duration such as ``9.5s``, which the SDK passes on as text."""
     found = _SECONDS.match(duration or "")
     return float(found[1]) if found else None

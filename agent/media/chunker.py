@@ -2,7 +2,7 @@
 
 Every message costs the same, whatever its length, so silence is sent in 100 ms chunks. Speech is sent in 20 ms
 chunks and never waits: its first frame takes all held audio with it. While the process is short of time,
-speech is sent in 40 ms chunks, which saves a tenth of a talking call's cost and adds at most 20 ms of delay.
+speech is sent in 40 ms chunks, which makes a talking call cheaper and adds at most 20 ms of delay.
 """
 
 from __future__ import annotations

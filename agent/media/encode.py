@@ -16,7 +16,7 @@ from agent.media.fir import FirResampler, Pcm
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
 from agent.media.tap.encoder import encode_whole
 
-OPUS_BITRATE_BPS = 44_000  # with CELT, closer to the original than SILK at 32 kbit/s, for a third of the CPU time
+OPUS_BITRATE_BPS = 44_000  # with CELT, closer to the original than SILK at 32 kbit/s, and cheaper
 OPUS_COMPLEXITY = 5
 
 SILENCE = np.zeros(FRAME_SAMPLES, np.int16)

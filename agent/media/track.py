@@ -87,7 +87,7 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.playout = playout
         self.codec: str | None = None
         "The codec's name as given to `use_codec`; None before."
-        self._codec = ""
+        self._time_base = Fraction(1)
         self.tap: OnAudio | None = None
         "Takes each packet that is sent, keys aside, for a recording."
         self._phase_s = phase_s
@@ -127,7 +127,7 @@ class AgentVoiceTrack(MediaStreamTrack):
             MediaError: it is another codec.
         """
         self._encoder, self.codec = voice_encoder(name), name
-        self._codec = name.lower()
+        self._time_base = Fraction(1, self._encoder.clock_hz)
 
     def use_events(self, switch: Callable[[dtmf.Part | None], None], clock_hz: int) -> None:
         """Enable `send_keys`; call it once telephone-event has been negotiated.
@@ -192,12 +192,13 @@ class AgentVoiceTrack(MediaStreamTrack):
         payload = key or self._next_payload(self._encoder)
         packet: av.Packet[Any] = av.Packet(payload)
         packet.pts = round(at_s * self._encoder.clock_hz)
-        packet.time_base = Fraction(1, self._encoder.clock_hz)
+        packet.time_base = self._time_base
         if self.tap is not None and key is None:
             assert self._due is not None
+            assert self.codec is not None
             ticks = self._encoder.clock_hz // 50
             sent_at = self._due - FRAME_S  # when it was due, so without jitter
-            self.tap(self._codec, sent_at, packet.pts, ticks, payload)
+            self.tap(self.codec.lower(), sent_at, packet.pts, ticks, payload)
         self._media_s += FRAME_S
         self.stats.frames += 1
         self.stats.payload_bytes += len(payload)

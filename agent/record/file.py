@@ -36,7 +36,6 @@ _PRE_SKIPS: dict[Side, int] = {
 }  # libopus's delay, and the smaller one of our own encoder
 _OPUS_TIME = Fraction(1, RATE_HZ)
 _FLAC_BLOCK_S = 0.2
-_ENCODER_RATES_HZ = (8_000, 16_000)  # rates that Opus encodes without resampling
 
 Write = Callable[[int, bytes], int]
 """Like `os.write`."""

@@ -1,6 +1,6 @@
 """Record calls: the event loop queues packets, and one thread writes the packets of all calls.
 
-The thread checks for packets every `POLL_S`; waking it for each packet would cost ten times as much. It writes what
+The thread checks for packets every `POLL_S`; waking it for each packet would cost far more. It writes what
 it finds in one batch per call. A slow or stuck disk makes the queue longer but never delays a call.
 
 The queue is bounded: when it is full, the newest packets are dropped and counted, and the recording has silence in

@@ -22,7 +22,7 @@ UNREADABLE = ".unreadable"
 
 
 def repair_folder(folder: Path) -> int:
-    """Repair all recordings that no process is writing any more; return how many. It takes 1 s per hour of call.
+    """Repair all recordings that no process is writing any more; return how many.
 
     A file that cannot be read is renamed to ``.unreadable`` and kept.
     """

@@ -43,7 +43,6 @@ SESSION_S = 15.0  # how long to wait for a Live session that the call had at thi
 END_S = 60.0
 UNREADABLE = {"serverContent": 5}
 ABNORMAL_CLOSURE = 1006
-GOING_AWAY = 1001
 
 
 def replay(captured: Captured) -> Comparison:
