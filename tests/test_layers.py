@@ -172,6 +172,7 @@ FOLDERS = {
             "agent.live",
             "agent.media",
             "agent.media.tap",
+            "agent.record",
             "agent.replay",
             "signaling",
             "signaling.client",

@@ -11,6 +11,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from google import genai
@@ -146,15 +147,15 @@ class LiveSession:
         self._ports.on_named(session.setup_complete.session_id)
         self._ports.on_ready()
         async with asyncio.TaskGroup() as tasks:
-            sender = tasks.create_task(self._until_lost(self._send(session, opening)), name="live-send")
-            receiver = tasks.create_task(self._until_lost(self._receive(session)), name="live-receive")
+            sender = tasks.create_task(self._until_lost(partial(self._send, session, opening)), name="live-send")
+            receiver = tasks.create_task(self._until_lost(partial(self._receive, session)), name="live-receive")
             await self._ended.wait()
             sender.cancel()
             receiver.cancel()
         return self._loss or self._leave
 
-    async def _until_lost(self, work: Coroutine[Any, Any, Ending | None]) -> None:
-        loss = await work
+    async def _until_lost(self, work: Callable[[], Coroutine[Any, Any, Ending | None]]) -> None:
+        loss = await work()
         if loss is not None:
             self._loss = self._loss or loss
             self._ended.set()

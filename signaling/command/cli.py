@@ -45,17 +45,13 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _root() -> None:
-    """Keep `serve` a subcommand while it is the only one."""
-
-
 @app.command("serve")
 @with_settings
 def serve_command(
     settings: Settings,
     agent: Annotated[
-        str | None, typer.Argument(metavar="[FILE.py[:NAME]]", help="The agent that answers [default: a demo].")
+        str | None,
+        typer.Argument(metavar="[FILE.py[:NAME]]", help="The agent that answers; a demo if none is given."),
     ] = None,
     import_functions: Annotated[
         list[Path] | None, typer.Option(help="File whose public functions the model may call; may be repeated.")
@@ -84,7 +80,8 @@ def serve_command(
 def doctor(settings: Settings) -> None:
     """Report what is missing or misconfigured; exit code 1 if something keeps calls from working.
 
-    It takes the same flags as serve, and checks what the service would do with them.
+    It takes the same flags as serve, and checks what the service would do with them; history, webhooks and traces
+    are not tried.
     """
     colours = {"good": "green", "fallback": "yellow", "bad": "red"}
 
@@ -212,7 +209,7 @@ def dial(
 
     try:
         answered = asyncio.run(follow())
-    except (OfferError, OSError, aiohttp.ClientError) as error:
+    except (OfferError, OSError, ValueError, aiohttp.ClientError) as error:  # a ValueError is about the URL
         reason = without_secrets(str(error), url)
         raise ConfigError(f"the service at {shown_url(url)} did not place the call: {reason}") from None
     except KeyboardInterrupt:

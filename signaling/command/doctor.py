@@ -22,12 +22,15 @@ from agent.live.models import check_model, doubts
 from agent.live.session import try_session
 from agent.media import opus
 from agent.media.tap import audio as tap
+from agent.record.recorder import check_folder
 from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint, running
 from signaling.client.dial import STATE_POLL_S, follow_call, service_client
 from signaling.http.assets import WEB_FOLDER
+from signaling.http.ice import check_media_addresses
 from signaling.http.tokens import check_exposure
 from signaling.phone.callees import SWITCHES, callees_of
+from signaling.prices import load_prices
 
 PHONE_TIMEOUT_S = 15.0
 
@@ -148,6 +151,10 @@ def _settings(settings: Settings) -> Finding:
         check_model(settings, offline=offline)
         for switch in SWITCHES:
             callees_of(settings, switch)
+        load_prices(settings)
+        check_media_addresses(settings)
+        if settings.record:
+            check_folder(Path(settings.record_folder), settings.source("record_folder"))
     except ConfigError as error:
         return Finding("bad", "settings", str(error))
     unusual = [*unknown_variables(), *doubts(settings, offline=offline)]

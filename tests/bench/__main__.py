@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from agent.event_loop import loop_factory
 from tests.bench import phases, report
 from tests.bench.phases import Bench, Figures
 
@@ -60,7 +61,7 @@ def run(
     gc.freeze()  # a full collection would stop the harness for some 70 ms
     results: dict[str, Figures] = {name: {} for name in services}
     steps: dict[str, list[Figures]] = {}
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         for name in services:
             bench = Bench(name, cores[0], seed, seconds)
             runner.run(_measure(bench, results[name], steps, calls, shares, capacity, chosen, repeat))
@@ -124,14 +125,6 @@ async def _measure(
 def _disturbance(figures: Figures) -> float:
     """Return how much the machine kept service and harness from their cores."""
     return figures.get("service_core_foreign_pct", 0.0) + figures.get("harness_core_foreign_pct", 0.0)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _about(**options: Any) -> dict[str, Any]:

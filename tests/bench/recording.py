@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,7 @@ from aiortc.mediastreams import MediaStreamError
 from rich.console import Console
 from rich.table import Table
 
+from agent.event_loop import loop_factory
 from agent.media.encode import voice_encoder
 from agent.media.inbound import InletTap, PacketInlet
 from agent.media.playout import Playout
@@ -135,7 +135,7 @@ def run(
     noise = np.random.default_rng(1).normal(0, 2000, 24_000 * 2).astype(np.int16)
     packets = [encode(noise[start : start + 480]) for start in range(0, len(noise), 480)]
     without, with_it = Figures(), Figures()
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=loop_factory()) as runner:
         recorder = Recorder(Path(folder))
         for _ in range(ROUNDS):
             runner.run(_measure(calls, seconds, codec, None, packets, without))
@@ -153,14 +153,6 @@ def run(
     table.add_row("stored, failed", "", f"{recorder.counts['stored']}, {recorder.counts['failed']}")
     table.add_row("lost, s", "", f"{recorder.lost_s:.2f}")
     console.print(table)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":
