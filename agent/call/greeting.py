@@ -13,7 +13,10 @@ from agent.call.setup import AgentSetup
 
 
 class Greeting:
-    """Begins one call or continues an earlier one, once, even if the Live session is replaced.
+    """Begins one call or continues an earlier one, once per call.
+
+    A session that replaces one lost in mid-greeting is sent the request again, as `agent.live.replay` does with all
+    that was not answered.
 
     The message on the caller's behalf is not sent if the caller speaks or types first.
 
