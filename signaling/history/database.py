@@ -16,7 +16,7 @@ from typing import Any
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import URL, Connection, event, func, insert, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agent.errors import ConfigError
@@ -41,6 +41,8 @@ ANALYSED_ROWS = 1000  # rows that ANALYZE samples from each index
 MERGED_PAGES = 200  # full-text index pages merged per step, which blocks other writers for some 50 ms
 CHECKPOINT_TRIES = 100
 CHECKPOINT_PAUSE_S = 0.1
+SWITCH_TRIES = 100
+SWITCH_PAUSE_S = 0.02
 
 _SCHEMA_LOCK = 0x7461_6C6B  # a PostgreSQL advisory lock: workers that start together create the tables once
 _BARE = "without_transaction"
@@ -97,6 +99,7 @@ class Database:
         """
         if self.dialect == SQLITE:
             self._make_file()
+            await self._switch_to_wal()
         async with self.write() as connection:
             if self.dialect == POSTGRESQL:
                 await connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
@@ -203,6 +206,20 @@ class Database:
         async with self._bare() as connection:
             for table in (schema.turn, schema.tool, schema.call, schema.outbox):
                 await connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
+
+    async def _switch_to_wal(self) -> None:
+        """Open the writing connection, which switches a new file to WAL.
+
+        SQLite calls no busy handler for that switch: of processes that start together, it refuses all but one at once.
+        """
+        for tries_left in reversed(range(SWITCH_TRIES)):
+            try:
+                async with self._bare():
+                    return
+            except OperationalError as error:
+                if not tries_left or getattr(error.orig, "sqlite_errorname", "") != "SQLITE_BUSY":
+                    raise
+            await asyncio.sleep(SWITCH_PAUSE_S)
 
     @asynccontextmanager
     async def _bare(self) -> AsyncIterator[AsyncConnection]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -536,6 +538,17 @@ async def test_processes_that_start_together_share_a_database(url: str) -> None:
     async with open_history(url) as history:
         assert len(await history.page(limit=500)) == 200
         assert len((await history.search("hello", limit=500)).hits) == 200
+
+
+async def test_a_new_file_that_another_process_is_writing_to_is_waited_for(tmp_path: Path) -> None:
+    """SQLite refuses the switch to WAL at once, whatever its busy time-out."""
+    path = tmp_path / "calls.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE other (number)")
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.3, other.execute, "COMMIT")
+        async with open_history(f"sqlite:///{path}") as history:
+            assert await history.page(limit=1) == []
 
 
 async def test_tables_of_a_newer_version_are_left_alone(url: str) -> None:
