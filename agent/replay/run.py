@@ -267,7 +267,9 @@ class _Player:
     # What was done to the call.
 
     def _ask(self, call: Call, name: str, args: list[Any], kwargs: Mapping[str, Any]) -> None:
-        if name == "hang_up":  # what still came until the call had ended comes first; then `_end` ends it as it ended
+        if (
+            name == "hang_up"
+        ):  # what still came until the call had ended comes first; then `_end` ends it as it ended
             return
         given = made_again(args, self._tool)
         named = made_again(dict(kwargs), self._tool)

@@ -210,7 +210,7 @@ class Database:
     async def _switch_to_wal(self) -> None:
         """Open the writing connection, which switches a new file to WAL.
 
-        SQLite calls no busy handler for that switch: of processes that start together, it refuses all but one at once.
+        SQLite calls no busy handler for that switch: of processes that start together it refuses all but one.
         """
         for tries_left in reversed(range(SWITCH_TRIES)):
             try:

@@ -158,6 +158,9 @@ async def running_process(command: Sequence[str], environment: Mapping[str, str]
         reading = asyncio.create_task(_drain(process.stderr, said))
         yield url, process.pid
         reading.cancel()
+    except BaseException as error:
+        error.add_note("The service's last words:\n" + b"".join(said).decode(errors="replace"))
+        raise
     finally:
         if process.returncode is None:
             process.terminate()

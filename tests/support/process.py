@@ -52,6 +52,9 @@ async def serving_in(
         async with asyncio.timeout(START_TIMEOUT_S):
             url = await found
         yield Service(process, url, log)
+    except BaseException as error:
+        error.add_note("The service's last words:\n" + "\n".join(log[-40:]))
+        raise
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)

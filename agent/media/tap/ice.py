@@ -12,6 +12,9 @@ every media socket of the process, including relayed ones. It drops
   address that has not passed a check (RFC 8445 section 12.2: media may be sent on any valid pair);
 - checks from too many addresses, and datagrams that come faster than they are read.
 
+It also starts a check anew that aioice gave up when another pair was nominated first, once the peer nominates that
+pair: aioice would never finish it, and could not follow a browser to a better path.
+
 Only this file and the other taps use private names of aiortc and aioice. If the guard cannot be used, `why_not`
 says why.
 """
@@ -107,13 +110,27 @@ class GuardedProtocol(_plain_protocol):
             dropped["flood"] += 1
             return
         super().datagram_received(data, addr)
+        pair = self._pair_with(addr)
+        if pair is not None and pair.remote_nominated:
+            self._check_anew(pair)
+
+    def _check_anew(self, pair: CandidatePair) -> None:
+        """Start the check of a nominated pair again if it was cancelled (RFC 8445 section 7.3.1.4)."""
+        if pair.state is CandidatePair.State.IN_PROGRESS and pair.task is not None and pair.task.done():
+            pair.task = None
+            self.receiver.check_start_task(pair)
+
+    def _pair_with(self, addr: tuple[Any, ...]) -> CandidatePair | None:
+        pairs = self.receiver._check_list
+        return next((pair for pair in pairs if pair.protocol is self and _is_from(addr, pair)), None)
 
     def _knows(self, addr: tuple[Any, ...], *, valid: bool) -> bool:
         """Return True if a pair of this socket, or a valid one if ``valid``, has that remote address."""
         connection = self.receiver
-        for pair in connection._check_list:
-            if pair.protocol is self and _is_from(addr, pair):
-                return not valid or pair.state is CandidatePair.State.SUCCEEDED
+        pair = self._pair_with(addr)
+        if pair is not None:
+            # Only a check with the right password makes `remote_nominated` true.
+            return not valid or pair.state is CandidatePair.State.SUCCEEDED or pair.remote_nominated
         return any(early[2] is self and early[1] == addr[:2] for early in connection._early_checks)
 
 

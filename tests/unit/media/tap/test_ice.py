@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +51,70 @@ class Socket(GuardedProtocol):
         self.receiver._check_list.append(pair)
         if nominated:
             self.receiver._nominated[1] = pair
+
+
+class Path(asyncio.DatagramProtocol):
+    """One of a peer's sockets, with which it checks and nominates a path."""
+
+    def __init__(self, ours: Connection) -> None:
+        self.ours = ours
+        self.answers = True
+        self.asked = asyncio.Event()
+        self.received: list[bytes] = []
+
+    @classmethod
+    async def open(cls, ours: Connection) -> Path:
+        loop = asyncio.get_running_loop()
+        transport, path = await loop.create_datagram_endpoint(lambda: cls(ours), local_addr=("127.0.0.1", 0))
+        path.transport = transport
+        path.address = transport.get_extra_info("sockname")
+        return path
+
+    transport: asyncio.DatagramTransport
+    address: tuple[str, int]
+
+    def send(self, data: bytes) -> None:
+        own = self.ours._local_candidates[0]
+        self.transport.sendto(data, (own.host, own.port))
+
+    def nominate(self) -> None:
+        check = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+        check.attributes.update(
+            {
+                "USERNAME": f"{self.ours.local_username}:them",
+                "PRIORITY": 1,
+                "ICE-CONTROLLING": 1,
+                "USE-CANDIDATE": None,
+            }
+        )
+        check.add_message_integrity(self.ours.local_password.encode())
+        self.send(bytes(check))
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        if data[0] > 3:
+            self.received.append(data)
+            return
+        message = stun.parse_message(data)
+        if message.message_class is not stun.Class.REQUEST:
+            return
+        self.asked.set()
+        if self.answers:
+            answer = stun.Message(
+                message_method=stun.Method.BINDING,
+                message_class=stun.Class.RESPONSE,
+                transaction_id=message.transaction_id,
+            )
+            answer.attributes["XOR-MAPPED-ADDRESS"] = addr
+            answer.add_message_integrity(b"p" * 22)
+            self.transport.sendto(bytes(answer), addr)
+
+
+@contextmanager
+def ours_guarded() -> Iterator[None]:
+    """Open guarded sockets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aioice.ice, "StunProtocol", GuardedProtocol)
+        yield
 
 
 def candidate(address: tuple[str, int]) -> Candidate:
@@ -121,6 +188,36 @@ def test_media_comes_from_any_pair_that_passed_its_check() -> None:
     socket.receiver._check_list[1].state = CandidatePair.State.SUCCEEDED
     socket.datagram_received(RTP, STRANGER)
     assert socket.media == [RTP]
+
+
+async def test_a_peer_may_choose_a_path_whose_check_was_given_up() -> None:
+    """aioice cancels its remaining checks when a pair is nominated, and never began the cancelled ones again."""
+    ours = Connection(ice_controlling=False)
+    with ours_guarded():
+        [own] = await ours.get_component_candidates(component=1, addresses=["127.0.0.1"])
+    ours._local_candidates, ours._local_candidates_end = [own], True
+    ours.remote_username, ours.remote_password = "them", "p" * 22
+    first, second = [await Path.open(ours) for _ in range(2)]
+    second.answers = False
+    for path in (first, second):
+        host, port = path.address
+        await ours.add_remote_candidate(Candidate(f"f{port}", 1, "udp", port, host, port, "host"))
+    await ours.add_remote_candidate(None)
+    async with asyncio.timeout(5):
+        connecting = asyncio.create_task(ours.connect())
+        await second.asked.wait()
+        first.nominate()
+        await connecting
+        second.answers = True
+        second.nominate()
+        second.send(DTLS)
+        assert await ours.recv() == DTLS
+        while not second.received:
+            await ours.send(RTP)
+            await asyncio.sleep(0.01)
+    first.transport.close()
+    second.transport.close()
+    await ours.close()
 
 
 def test_nothing_begins_with_another_byte() -> None:
