@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,7 @@ def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history:
         await keeper.close()  # after the calls
 
     app.cleanup_ctx.append(keep)
-    app.add_routes(http.routes(settings, history))
+    app.add_routes(http.routes(settings, history, partial(observe.figures_now, calls)))
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from signaling.dialects.mask import redacted
 from signaling.history.history import History
 from signaling.history.record import CallEnd, CallStart, Summary, ToolUse, Turn
 from signaling.history.recordings import RecordingKeeper
+from signaling.webrtc.calls import Calls
 from signaling.webrtc.leg import Leg
 
 
@@ -137,6 +138,12 @@ def figures_of(leg: Leg) -> Figures:
         mos_in=call.quality.heard.mean,
         mos_out=call.quality.sent.mean,
     )
+
+
+def figures_now(calls: Calls, call_id: str) -> Figures | None:
+    """Return the figures so far of a running call; None if it does not run in this process, or is over."""
+    leg = next((leg for leg in calls.running() if leg.call.call_id == call_id), None)
+    return None if leg is None else figures_of(leg)
 
 
 @dataclass(slots=True)
