@@ -119,6 +119,7 @@ def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history:
         calls.summaries.observers.append(summaries.note)
     calls.watchers.append(observe.watcher_of(history, keeper, summaries))
     calls.recorder.listeners.append(keeper.note)
+    calls.recorder.completed = keeper.settle
 
     async def keep(_app: web.Application) -> AsyncIterator[None]:
         yield

@@ -145,6 +145,7 @@ class Recording:
         duration_ms: its length.
         size_bytes: the size of its file.
         lost_ms: how much of it is silent because packets were dropped.
+        cut_off: True if it ends where its process was killed.
     """
 
     state: RecordingState
@@ -152,6 +153,7 @@ class Recording:
     duration_ms: int | None = None
     size_bytes: int | None = None
     lost_ms: int = 0
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,8 +119,6 @@ async def note_crashes(
                 state="crashed",
             )
             await _change(connection, row["id"], {**_end_row(end), **_counted(row)})
-            if row["recording_state"] == "writing":
-                await _change(connection, row["id"], {"recording_state": "failed"})
             if new_message_id is not None:
                 message = ended_message(new_message_id(), start_of(row), end, now_ms)
                 await connection.execute(_outbox(database), [_message_row(message)])

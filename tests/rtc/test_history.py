@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import av
 import pytest
 
 from agent.author.agent import Agent
@@ -19,6 +21,7 @@ from signaling.client.caller import call_service
 from signaling.history.history import open_history
 from tests.support.process import serving
 from tests.support.service import service_for
+from tests.support.webhooks import SECRET, receiving
 
 KEY = "a-server-key-of-the-tests"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -238,6 +241,50 @@ async def test_a_call_whose_process_was_killed_is_marked_at_the_next_start(tmp_p
     assert (kept["state"], kept["reason"], kept["fault"]) == ("crashed", "crashed", "operator")
     assert [turn["speaker"] for turn in kept["transcript"]][:2] == ["caller", "agent"]
     assert kept["ended_ms"] >= kept["transcript"][-1]["ended_ms"]
+
+
+async def test_a_recording_that_a_kill_cut_off_is_stored_and_told_of_once(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    async with receiving() as receiver:
+        settings = {
+            "TALKSPURT_HISTORY_URL": f"sqlite:///{tmp_path / 'calls.db'}",
+            "TALKSPURT_SERVER_KEY": KEY,
+            "TALKSPURT_RECORD": "1",
+            "TALKSPURT_RECORD_FOLDER": str(folder),
+            "TALKSPURT_WEBHOOK_URL": receiver.url,
+            "TALKSPURT_WEBHOOK_SECRET": SECRET,
+            "TALKSPURT_WEBHOOK_ALLOW_PRIVATE": "1",
+        }
+        async with (
+            serving("--port", "0", **settings) as first,
+            call_service(first.url, key=KEY, hang_up=False) as caller,
+        ):
+            assert caller.location is not None
+            call_id = caller.location.rpartition("/")[2]
+            await caller.message("server-message", lambda told: told["type"] == "recording-started", timeout_s=20)
+            frames = caller.microphone.sent_frames
+            await caller.until(lambda: caller.microphone.sent_frames >= frames + 150)
+            first.process.send_signal(signal.SIGKILL)
+            await first.process.wait()
+        assert [path.suffix for path in sounds(folder)] == [".part"]
+        async with serving("--port", "0", **settings) as second:
+            await receiver.until(lambda: "call.recording_ready" in receiver.types())
+            kept = await asked(second.url, f"v1/history/{call_id}")
+            sound = f"{second.url}v1/calls/{call_id}/recording"
+            async with aiohttp.ClientSession(headers=BEARER) as http, http.get(sound) as response:
+                assert response.status == 200
+                found = await response.read()
+        async with serving("--port", "0", **settings) as third:
+            again = await asked(third.url, f"v1/history/{call_id}")
+    assert (kept["state"], kept["recording"]["state"], kept["recording"]["cut_off"]) == ("crashed", "stored", True)
+    assert kept["recording"]["duration_ms"] > 1500
+    assert kept["recording"]["size_bytes"] == len(found)
+    assert again["recording"] == kept["recording"]
+    with av.open(io.BytesIO(found), "r") as file:
+        assert [stream.metadata["title"] for stream in file.streams.audio] == ["caller", "agent"]
+        assert file.duration == pytest.approx(kept["recording"]["duration_ms"] * 1000, abs=1000)
+    (ready,) = [body["data"] for body in receiver.delivered.values() if body["type"] == "call.recording_ready"]
+    assert (ready["call_id"], ready["cut_off"], ready["size_bytes"]) == (call_id, True, len(found))
 
 
 def data_folder(pid: int) -> tuple[Path, list[Path]]:

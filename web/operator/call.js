@@ -174,7 +174,8 @@ export class CallView extends EventTarget {
       const save = make("button", { class: "link", type: "button" }, `Download recording (${size(bytes.length)})`);
       save.addEventListener("click", () => download(new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)]), name));
       const lost = call.recording.lost_ms ? `${(call.recording.lost_ms / 1000).toFixed(1)} s of it are silent because packets were lost.` : "";
-      place.replaceChildren(save, make("p", { class: "quiet small" }, lost));
+      const cut = call.recording.cut_off ? "It ends where the service was killed." : "";
+      place.replaceChildren(save, make("p", { class: "quiet small" }, [lost, cut].filter(Boolean).join(" ")));
       const player = await playerOf(bytes, call.recording.duration_ms ?? 0);
       if (this.#call !== call) return player.close();
       this.#player = player;
