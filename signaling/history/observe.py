@@ -26,6 +26,7 @@ class Figures:
     """The figures of a call so far.
 
     Attributes:
+        codec: the codec of the caller's voice; of a telephone that was called, it is known once that has answered.
         interruptions: how often the agent's speech was cut off.
         cost_usd: by the price list; None if the model's price is not known.
         tokens: token counts by direction and modality.
@@ -35,6 +36,7 @@ class Figures:
         mos_out: the same for the audio that the caller received.
     """
 
+    codec: str | None = None
     interruptions: int = 0
     cost_usd: float | None = None
     tokens: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -130,6 +132,7 @@ def figures_of(leg: Leg) -> Figures:
     spent = call.meter.total()
     counted = ((name, round(value, 3)) for name, value in asdict(leg.stats()).items())
     return Figures(
+        codec=call.voice.codec,
         interruptions=call.counts.interruptions,
         cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
         tokens=spent.by_direction(),
@@ -280,6 +283,7 @@ class CallKeeper:
             reason=event.reason,
             detail=event.detail,
             fault=event.fault,
+            codec=figures.codec,
             turns=self._turns,
             interruptions=figures.interruptions,
             cost_usd=figures.cost_usd,

@@ -110,6 +110,7 @@ class CallEnd:
         detail: one sentence for a person.
         fault: who caused the end.
         state: ``crashed`` if the call's process died before the call ended.
+        codec: the codec of the caller's voice; None leaves what was noted at the start.
         turns: how often somebody took the floor.
         interruptions: how often the agent's speech was cut off.
         cost_usd: by the price list; None if the model's price is not known.
@@ -125,6 +126,7 @@ class CallEnd:
     detail: str
     fault: Fault
     state: Literal["ended", "crashed"] = "ended"
+    codec: str | None = None
     turns: int = 0
     interruptions: int = 0
     cost_usd: float | None = None

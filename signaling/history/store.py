@@ -263,7 +263,8 @@ def _tool_row(call_id: str, use: ToolUse) -> dict[str, Any]:
 
 
 def _end_row(end: CallEnd) -> dict[str, Any]:
-    return {
+    codec = {} if end.codec is None else {"codec": _name(end.codec)}
+    return codec | {
         "state": end.state,
         "ended_ms": end.ended_ms,
         "reason": _name(end.reason),
