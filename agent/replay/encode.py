@@ -57,6 +57,7 @@ def header_of(
         "instructions": setup.instructions,
         "vad": setup.vad,
         "greeting": setup.greeting,
+        "announcement": setup.announcement,
         "tools": [plain(tool) for tool in setup.tools],
         "caller": caller,
         "offline_demo": offline_demo,

@@ -135,6 +135,7 @@ class _Player:
                     vad=header["vad"],
                     tools=tuple(self._tool(told["tool"]) for told in header["tools"]),
                     greeting=header["greeting"],
+                    announcement=header.get("announcement"),
                 ),
                 caller=header["caller"],
                 offline_demo=header["offline_demo"],

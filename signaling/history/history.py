@@ -272,6 +272,7 @@ async def open_history(
     *,
     worker: str = "main",
     record_store: str | None = None,
+    lazy_store: bool = False,
     retention_days: float | None = None,
     endpoint: Endpoint | None = None,
     clock: Clock = unix,
@@ -284,6 +285,7 @@ async def open_history(
         url: see `Database`.
         worker: see `History`.
         record_store: see `Objects`; None if there are no recordings.
+        lazy_store: see `Objects`.
         retention_days: how long calls are kept; None keeps them for ever.
         endpoint: the receiver of messages about calls; None if there is none.
         clock: Unix seconds.
@@ -292,7 +294,7 @@ async def open_history(
         ConfigError: the database or the store cannot be used.
     """
     database = Database(url)
-    objects = None if record_store is None else Objects(record_store)
+    objects = None if record_store is None else Objects(record_store, lazy=lazy_store)
     history = History(database, worker, objects=objects, announces=endpoint is not None, clock=clock)
     tasks: list[asyncio.Task[None]] = []
     try:
@@ -317,12 +319,13 @@ async def open_history(
 
 
 @asynccontextmanager
-async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[History]:
+async def look_at(url: str, record_store: str | None = None, *, lazy_store: bool = False) -> AsyncIterator[History]:
     """Open a history that another process may be writing; no tables are created, and no calls are closed.
 
     Args:
         url: see `Database`.
         record_store: see `Objects`; None if there are no recordings.
+        lazy_store: see `Objects`.
 
     Raises:
         ConfigError: the database or the store cannot be used.
@@ -331,7 +334,7 @@ async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[Hi
     objects = None
     try:
         await database.check()
-        objects = None if record_store is None else Objects(record_store)
+        objects = None if record_store is None else Objects(record_store, lazy=lazy_store)
         yield History(database, "looking", objects=objects)
     except FAILURES as error:
         raise ConfigError(f"history_url {database.shown} cannot be used: {type(error).__name__}") from None

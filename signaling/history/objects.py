@@ -71,15 +71,17 @@ class Objects:
     Args:
         url: a folder, or ``s3://bucket/folder``, ``gs://...``, ``az://...``; ``?endpoint=https://...&region=...``
             names another store that is compatible with S3.
+        lazy: open it only when it is needed, so that no folder is made for nothing.
 
     Raises:
         ConfigError: it cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lazy: bool = False) -> None:
         self.shown = shown_url(url)
         "The URL without its secrets, for messages."
-        self._store = _open(url)
+        self._url = url
+        self._opened = None if lazy else _open(url)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="record-store")
 
     async def move_in(self, key: str, path: Path) -> int:
@@ -138,6 +140,12 @@ class Objects:
         """Start no further requests; those under way end within `REQUEST_TIMEOUT_S`."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def _store(self) -> Any:
+        if self._opened is None:
+            self._opened = _open(self._url)
+        return self._opened
+
     def _range(self, key: str, start: int, end: int) -> bytes:
         return bytes(obstore.get_range(self._store, key, start=start, end=end))
 
@@ -156,7 +164,7 @@ def _own_errors() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotStored("there is no such recording") from None
-    except (BaseError, OSError, ValueError) as error:
+    except (BaseError, OSError, ValueError, ConfigError) as error:
         raise StoreError(f"the record store failed: {type(error).__name__}") from error
 
 

@@ -40,11 +40,13 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
     async def create(request: web.Request) -> web.Response:
         authorise(request, settings)
         offer, options = await _wish(request, seal)
-        answer, leg = await negotiator.accept_offer(
-            offer,
-            replace(options, key=key_name(settings), traceparent=request.headers.get("traceparent", "")),
-            request.remote,
+        options = replace(
+            options,
+            key=key_name(settings),
+            traceparent=request.headers.get("traceparent", ""),
+            record=_record(request, settings),
         )
+        answer, leg = await negotiator.accept_offer(offer, options, request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
@@ -132,6 +134,21 @@ async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions]:
         raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
     return _text(parts["sdp"]), CallOptions(kept=kept)
+
+
+def _record(request: web.Request, settings: Settings) -> bool | None:
+    """Return whether the holder of the server key wants the call recorded; None leaves that to agent and settings.
+
+    Raises:
+        OfferError: 403 if there is no server key, because then strangers would decide; 422.
+    """
+    record = request.query.get("record")
+    if record is None:
+        return None
+    want_key_holder(request, settings)
+    if record not in ("true", "false"):
+        raise OfferError(422, "invalid_record", "record must be true or false.")
+    return record == "true"
 
 
 def _text(body: bytes) -> str:
