@@ -188,7 +188,6 @@ FOLDERS = {
         ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=(
-            "__init__",
             "complaints",
             "database",
             "deliver",
