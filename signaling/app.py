@@ -196,6 +196,7 @@ async def _serving(
     if settings.record:
         check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
+    metrics.webhooks = None if history is None else history.deliverer
     if trace is not None:
         calls.watchers.append(trace)
     app = build_app(settings, agent, calls, metrics, connections, history)

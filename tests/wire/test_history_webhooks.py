@@ -29,7 +29,7 @@ from signaling.history.deliver import Endpoint
 from signaling.history.history import History, open_history
 from signaling.history.record import Recording
 from signaling.history.schema import outbox
-from tests.support.history import call, end, said
+from tests.support.history import BEGAN_MS, call, end, said
 from tests.support.ports import free_ports
 from tests.support.webhooks import SECRET, Answer, Receiver, receiving
 
@@ -90,7 +90,9 @@ async def test_a_receiver_is_told_of_a_call_in_order(url: str) -> None:
         await settled(url)
         assert history.deliverer is not None
         assert history.deliverer.counts == {"delivered": 3}
-        assert await history.deliverer.oldest_s() == 0
+        async with asyncio.timeout(20):
+            while history.deliverer.oldest_s:  # noqa: ASYNC110  it has to be asked
+                await asyncio.sleep(0.02)
     assert receiver.types() == ["call.started", "call.ended", "call.recording_ready"]
     for body in receiver.delivered.values():
         jsonschema.validate(body, SCHEMA)
@@ -148,6 +150,23 @@ async def test_a_receiver_that_does_not_answer_is_given_some_time(
                 while not [row for row in await waiting(file_url) if row["error"]]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
     assert "Timeout" in (await waiting(file_url))[0]["error"]
+
+
+async def test_how_long_the_oldest_message_waits_is_known(file_url: str) -> None:
+    """Also by a process that starts only later."""
+    now_s = BEGAN_MS / 1000 + 1000
+    async with receiving(answers(then=500)) as receiver:
+        endpoint = Endpoint(receiver.url, [SECRET], allow_private=True, delays_s=(0.0, 3600.0))
+        for wanted in (1000, 1500):
+            async with open_history(file_url, endpoint=endpoint, clock=lambda: now_s) as history:
+                if wanted == 1000:
+                    history.started(call(0))
+                assert history.deliverer is not None
+                async with asyncio.timeout(20):
+                    while history.deliverer.oldest_s != wanted:  # noqa: ASYNC110  it has to be asked
+                        await asyncio.sleep(0.02)
+                await receiver.until(lambda: len(receiver.attempts) == 1)
+            now_s += 500
 
 
 async def test_a_receiver_that_asks_to_be_left_alone_is(file_url: str) -> None:
