@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="calls",
-    help="What is kept of calls: list, show, export and erase them. It reads the database of the setting history_url.",
+    help="What is kept of calls: list, show, export and erase them. It reads the database of history_url.",
     invoke_without_command=True,
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -165,7 +165,7 @@ async def test_how_long_the_oldest_message_waits_is_known(file_url: str) -> None
                 async with asyncio.timeout(30):
                     while history.deliverer.oldest_s < 1000:  # noqa: ASYNC110  it has to be asked
                         await asyncio.sleep(0.02)
-                await receiver.until(lambda: len(receiver.attempts) == 2)
+                await receiver.until(lambda: len(receiver.attempts) >= 2)
 
 
 async def test_a_receiver_that_asks_to_be_left_alone_is(file_url: str) -> None:
