@@ -29,9 +29,9 @@ async def test_late_voices_keep_further_calls_away_until_they_are_on_time(
         async with call_service(url) as caller, asyncio.timeout(20):
             await caller.message("bot-ready")
             caller.type("tell me a long story")
-            while await offer(http) != "overloaded":
+            while await offer(http) != "overloaded":  # noqa: ASYNC110  nothing tells of it
                 await asyncio.sleep(0.1)
             assert caller.pc.connectionState == "connected"
         async with asyncio.timeout(20):
-            while await offer(http) == "overloaded":
+            while await offer(http) == "overloaded":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
