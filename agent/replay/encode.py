@@ -80,6 +80,9 @@ def encode(note: Note) -> Line:
             (message,) = what
             assert isinstance(message, BaseModel)
             return [at, kind, json.loads(message.model_dump_json(exclude_none=True, by_alias=True))]
+        case "frame":
+            source, codec, frame = what
+            return [at, kind, source, codec, base64.b64encode(frame).decode()]
         case "event" | "sent":
             (told,) = what
             return [at, kind, type(told).__name__, plain(told)]
