@@ -46,6 +46,20 @@ def length_ms(path: Path) -> int | None:
         return None
 
 
+def delete_leftovers(whole: Path) -> None:
+    """Delete what a recording that failed has left behind, unless a process is still writing it.
+
+    Args:
+        whole: where the recording would be if it were complete.
+    """
+    for suffix in ("", UNREADABLE, REPAIRED, PART):
+        path = whole.with_name(f"{whole.name}{suffix}")
+        if path.exists():
+            with _unused(path) as unused:
+                if unused:
+                    path.unlink(missing_ok=True)
+
+
 @contextmanager
 def _unused(path: Path) -> Iterator[bool]:
     """Yield whether no running process is writing the file; meanwhile no other process can repair it."""

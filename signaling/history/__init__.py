@@ -64,6 +64,7 @@ async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[
         worker=worker,
         record_store=settings.record_store or settings.record_folder,
         lazy_store=not settings.record and settings.record_store is None,
+        record_folder=settings.record_folder,
         retention_days=settings.retention_days,
         endpoint=endpoint,
     ) as history:
@@ -88,5 +89,6 @@ async def history_to_look_at(settings: Settings) -> AsyncIterator[History]:
     from signaling.history.history import look_at
 
     store = settings.record_store or settings.record_folder
-    async with look_at(settings.history_url, store, lazy_store=settings.record_store is None) as history:
+    lazy, folder = settings.record_store is None, settings.record_folder
+    async with look_at(settings.history_url, store, lazy_store=lazy, record_folder=folder) as history:
         yield history

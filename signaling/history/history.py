@@ -273,6 +273,7 @@ async def open_history(
     worker: str = "main",
     record_store: str | None = None,
     lazy_store: bool = False,
+    record_folder: str | None = None,
     retention_days: float | None = None,
     endpoint: Endpoint | None = None,
     clock: Clock = unix,
@@ -286,6 +287,7 @@ async def open_history(
         worker: see `History`.
         record_store: see `Objects`; None if there are no recordings.
         lazy_store: see `Objects`.
+        record_folder: where recordings are written before they are stored.
         retention_days: how long calls are kept; None keeps them for ever.
         endpoint: the receiver of messages about calls; None if there is none.
         clock: Unix seconds.
@@ -294,7 +296,7 @@ async def open_history(
         ConfigError: the database or the store cannot be used.
     """
     database = Database(url)
-    objects = None if record_store is None else Objects(record_store, lazy=lazy_store)
+    objects = None if record_store is None else Objects(record_store, lazy=lazy_store, written_in=record_folder)
     history = History(database, worker, objects=objects, announces=endpoint is not None, clock=clock)
     tasks: list[asyncio.Task[None]] = []
     try:
@@ -319,13 +321,16 @@ async def open_history(
 
 
 @asynccontextmanager
-async def look_at(url: str, record_store: str | None = None, *, lazy_store: bool = False) -> AsyncIterator[History]:
+async def look_at(
+    url: str, record_store: str | None = None, *, lazy_store: bool = False, record_folder: str | None = None
+) -> AsyncIterator[History]:
     """Open a history that another process may be writing; no tables are created, and no calls are closed.
 
     Args:
         url: see `Database`.
         record_store: see `Objects`; None if there are no recordings.
         lazy_store: see `Objects`.
+        record_folder: where recordings are written before they are stored.
 
     Raises:
         ConfigError: the database or the store cannot be used.
@@ -334,7 +339,7 @@ async def look_at(url: str, record_store: str | None = None, *, lazy_store: bool
     objects = None
     try:
         await database.check()
-        objects = None if record_store is None else Objects(record_store, lazy=lazy_store)
+        objects = None if record_store is None else Objects(record_store, lazy=lazy_store, written_in=record_folder)
         yield History(database, "looking", objects=objects)
     except FAILURES as error:
         raise ConfigError(f"history_url {database.shown} cannot be used: {type(error).__name__}") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.record.file import PART
+from agent.record.file import PART, PartFile
 from agent.record.recorder import Recorder
 from agent.settings import Settings
 from signaling.history.history import History, open_history
@@ -33,7 +33,7 @@ class World:
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[History]:
-        async with open_history(self.url, record_store=str(self.store)) as history:
+        async with open_history(self.url, record_store=str(self.store), record_folder=str(self.folder)) as history:
             yield history
 
     def write(self, of: CallStart, *, suffix: str = "", below: Path | None = None) -> str:
@@ -134,3 +134,26 @@ async def test_the_recording_of_an_erased_call_is_deleted(world: World) -> None:
         await history.erase(of.call_id)
     assert await world.restart() == {}
     assert [path for folder in (world.folder, world.store) for path in folder.rglob("*") if path.is_file()] == []
+
+
+async def test_what_is_left_of_a_recording_that_failed_is_erased_with_its_call(world: World) -> None:
+    """However far it had come; but not the file that a process is still writing."""
+    calls = {suffix: call(number) for number, suffix in enumerate(("", PART, ".unreadable"), 1)}
+    running = call(9)
+    async with world.process() as history:
+        for suffix, of in calls.items():
+            history.started(of)
+            key = world.write(of)
+            (world.folder / key).rename(world.folder / f"{key}{suffix}")
+            history.recording(of, Recording(state="failed", key=key))
+            history.ended(of, end(of))
+        key = recording_key(running.call_id, running.started_ms, ".webm")
+        being_written = PartFile(world.folder / f"{key}{PART}")
+        history.started(running)
+        history.recording(running, Recording(state="writing", key=key))
+        await history.written()
+        for of in (*calls.values(), running):
+            await history.erase(of.call_id)
+        left = [path.name for path in world.folder.rglob("*") if path.is_file()]
+        assert left == [f"{running.call_id}.webm{PART}"]
+        being_written.close()
