@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeVar, get_args
@@ -85,7 +85,7 @@ def routes(
         if found is None:
             raise _unknown()
         if found["state"] == "running" and (figures := figures_now(found["id"])) is not None:
-            found |= asdict(figures)
+            found |= {each.name: getattr(figures, each.name) for each in fields(figures)}  # `asdict` would copy all
         return _json(found)
 
     async def erase(request: web.Request) -> web.Response:

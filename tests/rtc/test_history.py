@@ -219,31 +219,8 @@ async def test_a_drain_waits_for_the_last_words(tmp_path: Path, emulator: Emulat
         assert "what time is it" in [turn["text"] for turn in whole["transcript"]]
 
 
-async def test_a_call_whose_process_was_killed_is_marked_at_the_next_start(tmp_path: Path) -> None:
-    settings = {"TALKSPURT_HISTORY_URL": f"sqlite:///{tmp_path / 'calls.db'}", "TALKSPURT_SERVER_KEY": KEY}
-    async with serving("--port", "0", **settings) as first:
-        caller_of = call_service(first.url, key=KEY, hang_up=False)
-        caller = await caller_of.__aenter__()
-        assert caller.location is not None
-        call_id = caller.location.rpartition("/")[2]
-        await caller.message("bot-ready", timeout_s=20)
-        caller.type("what time is it")
-        await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=20)
-        for _ in range(100):
-            if len((await asked(first.url, f"v1/history/{call_id}"))["transcript"]) >= 2:
-                break
-            await asyncio.sleep(0.05)
-        first.process.send_signal(signal.SIGKILL)
-        await first.process.wait()
-    await caller_of.__aexit__(None, None, None)
-    async with serving("--port", "0", **settings) as second:
-        kept = await asked(second.url, f"v1/history/{call_id}")
-    assert (kept["state"], kept["reason"], kept["fault"]) == ("crashed", "crashed", "operator")
-    assert [turn["speaker"] for turn in kept["transcript"]][:2] == ["caller", "agent"]
-    assert kept["ended_ms"] >= kept["transcript"][-1]["ended_ms"]
-
-
-async def test_a_recording_that_a_kill_cut_off_is_stored_and_told_of_once(tmp_path: Path) -> None:
+async def test_a_call_whose_process_was_killed_is_closed_by_the_next_start(tmp_path: Path) -> None:
+    """It is marked; its recording, which the kill cut off, can be fetched, and is announced once."""
     folder = tmp_path / "recordings"
     async with receiving() as receiver:
         settings = {
@@ -255,17 +232,23 @@ async def test_a_recording_that_a_kill_cut_off_is_stored_and_told_of_once(tmp_pa
             "TALKSPURT_WEBHOOK_SECRET": SECRET,
             "TALKSPURT_WEBHOOK_ALLOW_PRIVATE": "1",
         }
-        async with (
-            serving("--port", "0", **settings) as first,
-            call_service(first.url, key=KEY, hang_up=False) as caller,
-        ):
+        async with serving("--port", "0", **settings) as first:
+            caller_of = call_service(first.url, key=KEY, hang_up=False)
+            caller = await caller_of.__aenter__()
             assert caller.location is not None
             call_id = caller.location.rpartition("/")[2]
-            await caller.message("server-message", lambda told: told["type"] == "recording-started", timeout_s=20)
+            await caller.message("bot-ready", timeout_s=20)
+            caller.type("what time is it")
+            await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=20)
+            for _ in range(100):
+                if len((await asked(first.url, f"v1/history/{call_id}"))["transcript"]) >= 2:
+                    break
+                await asyncio.sleep(0.05)
             frames = caller.microphone.sent_frames
-            await caller.until(lambda: caller.microphone.sent_frames >= frames + 150)
+            await caller.until(lambda: caller.microphone.sent_frames >= frames + 100)
             first.process.send_signal(signal.SIGKILL)
             await first.process.wait()
+        await caller_of.__aexit__(None, None, None)
         assert [path.suffix for path in sounds(folder)] == [".part"]
         async with serving("--port", "0", **settings) as second:
             await receiver.until(lambda: "call.recording_ready" in receiver.types())
@@ -274,12 +257,12 @@ async def test_a_recording_that_a_kill_cut_off_is_stored_and_told_of_once(tmp_pa
             async with aiohttp.ClientSession(headers=BEARER) as http, http.get(sound) as response:
                 assert response.status == 200
                 found = await response.read()
-        async with serving("--port", "0", **settings) as third:
-            again = await asked(third.url, f"v1/history/{call_id}")
-    assert (kept["state"], kept["recording"]["state"], kept["recording"]["cut_off"]) == ("crashed", "stored", True)
+    assert (kept["state"], kept["reason"], kept["fault"]) == ("crashed", "crashed", "operator")
+    assert [turn["speaker"] for turn in kept["transcript"]][:2] == ["caller", "agent"]
+    assert kept["ended_ms"] >= kept["transcript"][-1]["ended_ms"]
+    assert (kept["recording"]["state"], kept["recording"]["cut_off"]) == ("stored", True)
     assert kept["recording"]["duration_ms"] > 1500
     assert kept["recording"]["size_bytes"] == len(found)
-    assert again["recording"] == kept["recording"]
     with av.open(io.BytesIO(found), "r") as file:
         assert [stream.metadata["title"] for stream in file.streams.audio] == ["caller", "agent"]
         assert file.duration == pytest.approx(kept["recording"]["duration_ms"] * 1000, abs=1000)

@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from agent.record.file import PART, PartFile
 from agent.record.recorder import Recorder
 from agent.settings import Settings
+from signaling.history.database import Database
+from signaling.history.deliver import Endpoint
 from signaling.history.history import History, open_history
 from signaling.history.objects import recording_key
 from signaling.history.record import CallStart, Recording
 from signaling.history.recordings import RecordingKeeper
+from signaling.history.schema import outbox
 from tests.support.history import call, end
 from tests.support.recordings import tone, write_sides
+from tests.support.webhooks import SECRET
 
 LENGTH_S = 3.0
+ENDPOINT = Endpoint("https://127.0.0.1/", [SECRET])  # nothing is sent there: the address is private
 
 
 class World:
@@ -33,8 +39,19 @@ class World:
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[History]:
-        async with open_history(self.url, record_store=str(self.store), record_folder=str(self.folder)) as history:
+        async with open_history(
+            self.url, record_store=str(self.store), record_folder=str(self.folder), endpoint=ENDPOINT
+        ) as history:
             yield history
+
+    async def announced(self) -> list[str]:
+        """Return the ids of the calls of which it was told that their recording is ready."""
+        database = Database(self.url)
+        wanted = select(outbox.c.call_id).where(outbox.c.type == "call.recording_ready")
+        async with database.read() as connection:
+            found = (await connection.execute(wanted)).scalars().all()
+        await database.close()
+        return sorted(found)
 
     def write(self, of: CallStart, *, suffix: str = "", below: Path | None = None) -> str:
         """Write a call's recording; return its key."""
@@ -79,6 +96,7 @@ async def test_what_was_being_written_is_stored(world: World) -> None:
         assert kept[of.call_id]["size_bytes"] == stored.stat().st_size
     assert kept[silent.call_id]["state"] == "off"
     assert await world.restart() == kept
+    assert await world.announced() == [noted.call_id, unnoted.call_id]
 
 
 async def test_what_was_whole_but_not_noted_is_not_cut_off(world: World) -> None:
