@@ -116,9 +116,8 @@ class RecordingKeeper:
         if self._store is None:
             self._history.recording(start, stored)
         else:
-            self._history.recording(
-                start, replace(stored, state="writing")
-            )  # says how long it is, should we be killed
+            # This notes the length, in case the process is killed between the move and the note of it.
+            self._history.recording(start, replace(stored, state="writing"))
             self._begin_move(start, stored, self._store)
 
     async def _settle(self, left: Left, key: str) -> None:
