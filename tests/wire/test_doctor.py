@@ -83,7 +83,11 @@ async def test_a_history_is_found_and_not_made(tmp_path: Path) -> None:
 
 async def test_a_history_that_the_service_could_not_keep_is_bad(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("This is no database, although it is long enough to be taken for one." * 20)
-    for url in (f"sqlite:///{tmp_path}/nowhere/history.db", f"sqlite:///{tmp_path}/text.db", "postgresql+psycopg2://host/name"):
+    for url in (
+        f"sqlite:///{tmp_path}/nowhere/history.db",
+        f"sqlite:///{tmp_path}/text.db",
+        "postgresql+psycopg2://host/name",
+    ):
         assert (await the_only(history_url=url)).verdict == "bad"
 
 
