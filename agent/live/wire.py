@@ -27,7 +27,7 @@ MAX_TITLE_CHARS = 200
 MAX_URI_CHARS = 2000
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _RATE = re.compile(r"(?:^|[;\s])rate=(\d{4,6})(?!\d)")
-_SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
+_SECONDS = re.compile(r"^\s*(\d{1,9}(?:\.\d+)?)s\s*$")
 
 
 @dataclass(frozen=True, slots=True)

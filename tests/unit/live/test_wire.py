@@ -272,7 +272,16 @@ def test_both_base64_alphabets_are_read(data: str) -> None:
 
 @pytest.mark.parametrize(
     ("time_left", "seconds"),
-    [("9.5s", 9.5), ("50s", 50.0), (" 3s ", 3.0), ("soon", None), ("", None), ("-1s", None), (None, None)],
+    [
+        ("9.5s", 9.5),
+        ("50s", 50.0),
+        (" 3s ", 3.0),
+        ("soon", None),
+        ("", None),
+        ("-1s", None),
+        (None, None),
+        (f"{'9' * 400}s", None),
+    ],
 )
 def test_the_time_left_is_seconds_or_unknown(time_left: str | None, seconds: float | None) -> None:
     assert read({"goAway": {"timeLeft": time_left}}) == [GoAway(seconds)]

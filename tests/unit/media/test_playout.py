@@ -123,7 +123,7 @@ def test_a_frame_may_span_generations() -> None:
     assert frame[:100].tolist() == [1] * 100
     assert frame[100:].tolist() == [2] * 380
     (cut,), _ = playout.flush()
-    assert (cut.generation, cut.heard_samples) == (2, 380)
+    assert (cut.generation, cut.heard_samples) == (2, FRAME_SAMPLES)  # of which the last 100 are faded out
 
 
 def test_a_flush_tells_of_every_generation_that_was_queued() -> None:
