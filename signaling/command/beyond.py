@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -52,13 +53,16 @@ async def _webhooks(settings: Settings) -> Finding:
     except ConfigError as error:
         return Finding("bad", "webhooks", str(error))
     assert endpoint is not None
-    host = urlsplit(endpoint.url).hostname or ""
     try:
-        found = await _in_a_thread(lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-    except (OSError, ValueError) as error:  # a timeout is an OSError; a ValueError is about a name that is none
-        reason = getattr(error, "strerror", None) or f"no answer within {TIMEOUT_S:g} s"
+        host = urlsplit(endpoint.url).hostname or ""
+        addresses = await _in_a_thread(partial(_addresses_of, host))
+    except TimeoutError:
+        return Finding("bad", "webhooks", f"webhook_url: no name server knew {host} within {TIMEOUT_S:g} s")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         return Finding("bad", "webhooks", f"webhook_url: {host} cannot be looked up: {reason}")
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    except ValueError:
+        return Finding("bad", "webhooks", "webhook_url: it does not name a host")
     if not any(map(endpoint.may_be_at, addresses)):
         return Finding(
             "bad",
@@ -67,6 +71,18 @@ async def _webhooks(settings: Settings) -> Finding:
             "set webhook_allow_private if that is right",
         )
     return Finding("good", "webhooks", f"{host} is {', '.join(addresses)}; nothing was sent there")
+
+
+def _addresses_of(host: str) -> list[str]:
+    """Return a host's addresses, which blocks.
+
+    Raises:
+        OSError: it cannot be looked up.
+        ValueError: it cannot be a host's name.
+    """
+    if not host:
+        raise ValueError(host)
+    return list(dict.fromkeys(str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
 
 
 async def _traces(settings: Settings) -> Finding:
