@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ DELAY_MS = 2000.0
 TIMEOUT_S = 5.0  # per request, including its retries
 END_TIMEOUT_S = 3.0
 MAX_REASON_CHARS = 300
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
 _KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "server": SpanKind.SERVER}
 
 
@@ -76,8 +78,9 @@ def try_collector(endpoint: str) -> str | None:
         exporter.shutdown()  # type: ignore[no-untyped-call]
         library.propagate = propagates
         library.removeHandler(listener)
-    reason = without_secrets(said[-1], endpoint) if said else "it does not answer"
-    return reason.splitlines()[0][:MAX_REASON_CHARS]
+    reason = without_secrets(said[0], endpoint) if said else "it does not answer"
+    errno = _ERRNO.search(reason)  # the libraries wrap it in a sentence of their own each
+    return errno[1] if errno is not None else reason.splitlines()[0][:MAX_REASON_CHARS]
 
 
 class Complaining(SpanExporter):
