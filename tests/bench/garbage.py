@@ -32,6 +32,7 @@ from tests.bench.service import Service, environment, running_process
 
 HANDLING = {"service": "talkspurt", "python": "Python's defaults"}
 TALK_S = 5.0
+COLLECT_TIMEOUT_S = 20.0
 
 console = Console()
 
@@ -87,20 +88,35 @@ async def measure(how: str, calls: int, collections: int) -> Figures:
                 await asyncio.sleep(collections)
                 forcing = monotonic()
                 for _ in range(collections):
-                    os.kill(pid, signal.SIGUSR1)
+                    await _force(pid, notes)
                     await asyncio.sleep(1.0)
                 ended = monotonic()
-        found = [_read(line) for line in notes.read_text().splitlines()]
+        found = _read(notes)
     return Figures(
         forced_ms=[note.collection_ms for note in _between(found, forcing, ended) if note.collection_ms],
-        lag_ms=max(note.lag_ms for note in _between(found, forcing, ended)),
-        quiet_lag_ms=max(note.lag_ms for note in _between(found, quiet, forcing)),
+        lag_ms=max((note.lag_ms for note in _between(found, forcing, ended)), default=0.0),
+        quiet_lag_ms=max((note.lag_ms for note in _between(found, quiet, forcing)), default=0.0),
         unasked_ms=[note.collection_ms for note in _between(found, began, forcing) if note.collection_ms],
     )
 
 
-def _read(line: str) -> Note:
-    return Note(**{name: value for name, value in json.loads(line).items() if name in Note.__slots__})
+async def _force(pid: int, notes: Path) -> None:
+    """Have the service collect, and wait until it has."""
+    before = _collections(notes)
+    os.kill(pid, signal.SIGUSR1)
+    async with asyncio.timeout(COLLECT_TIMEOUT_S):
+        while _collections(notes) == before:  # noqa: ASYNC110  it is another process that does it
+            await asyncio.sleep(0.02)
+
+
+def _collections(notes: Path) -> int:
+    return sum(note.collection_ms > 0 for note in _read(notes))
+
+
+def _read(notes: Path) -> list[Note]:
+    """Read what has been written, without a line that is not complete yet."""
+    lines = notes.read_text().splitlines(keepends=True)
+    return [Note(**json.loads(line)) for line in lines if line.endswith("\n")]
 
 
 def _between(notes: Iterable[Note], since: float, until: float) -> list[Note]:
