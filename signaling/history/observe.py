@@ -134,7 +134,7 @@ def figures_of(leg: Leg) -> Figures:
     return Figures(
         codec=call.voice.codec,
         interruptions=call.counts.interruptions,
-        cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
+        cost_usd=spent.usd,
         tokens=spent.by_direction(),
         stats={name: value for name, value in counted if value},
         marks=call.timeline.to_json(),
