@@ -33,6 +33,7 @@ from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
+from signaling.dialects.openai import talk as openai
 from signaling.history import history_of
 from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
 from signaling.http import outbound as phone_api
@@ -87,7 +88,9 @@ def build_app(
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
+    negotiator = Negotiator(
+        settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi, openai.LABEL: openai.speak_openai}
+    )
     app.add_routes(whip.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
     app.add_routes(recording.routes(settings, calls))

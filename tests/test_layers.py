@@ -121,6 +121,7 @@ FOLDERS = {
             "agent.record",
             "signaling.command",
             "signaling.dialects",
+            "signaling.dialects.openai",
             "signaling.history",
             "signaling.http",
             "signaling.phone",
@@ -154,6 +155,11 @@ FOLDERS = {
         ("agent.call", "agent.media", "agent.record", "signaling.http", "signaling.webrtc"),
         needs=("aiortc",),
         edge=("channel", "rtvi"),
+    ),
+    "signaling.dialects.openai": Folder(
+        ("agent.author", "agent.live", "agent.media", "agent.tools", "signaling.dialects", "signaling.webrtc"),
+        needs=("aiortc",),
+        edge=("functions", "talk"),
     ),
     "signaling.phone": Folder(
         ("agent.call", "agent.dialog", "agent.media", "agent.tools", "signaling.http", "signaling.webrtc"),

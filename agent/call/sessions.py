@@ -151,7 +151,7 @@ class Sessions:
             instructions: its new instructions; None leaves them unchanged.
             tools: the tools that replace all its former ones; None leaves them unchanged.
         """
-        agent = self._agent.changed(instructions, tools)
+        agent = self.agent.changed(instructions, tools)
         self._tools.replace(agent.tools)
         setup = agent.session()
         change = AgentChange(
@@ -160,7 +160,7 @@ class Sessions:
         self._attempt(partial(self.link.change_agent, setup, change))
 
     @property
-    def _agent(self) -> AgentSetup:
+    def agent(self) -> AgentSetup:
         """The agent as it is, or as it will be once the server has accepted a pending change; the link knows."""
         agent: AgentSetup | None = self.link.setup.agent
         return agent or self._own  # the link forgets the agent when the call is over
@@ -209,7 +209,7 @@ class Sessions:
 
     def _refused(self, what: events.RefusedInput, reason: str) -> None:
         if what == "agent_change":
-            self._tools.replace(self._agent.tools)
+            self._tools.replace(self.agent.tools)
         self._ports.act([events.InputRefused(what, reason)])
 
     def _picture_sent(self, shown: Shown) -> None:
