@@ -35,8 +35,9 @@ from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
 from signaling.dialects.openai import talk as openai
 from signaling.history import history_of
-from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
+from signaling.http import assets, client_secrets, health, ice, live_calls, pictures, recording, whip
 from signaling.http import outbound as phone_api
+from signaling.http.access import Access
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
 from signaling.http.origins import add_cors, origin_middleware, origins_of
@@ -91,8 +92,10 @@ def build_app(
     negotiator = Negotiator(
         settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi, openai.LABEL: openai.speak_openai}
     )
-    app.add_routes(whip.routes(settings, negotiator, calls))
-    app.add_routes(pictures.routes(settings, calls))
+    access = Access(settings)
+    app.add_routes(whip.routes(settings, negotiator, calls, access))
+    app.add_routes(client_secrets.routes(settings, access))
+    app.add_routes(pictures.routes(calls, access))
     app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None

@@ -40,6 +40,8 @@ def speak_openai(leg: ClientLeg, channel: RTCDataChannel) -> None:
     text.read(talk.message_came)
     leg.last_messages.append(text.flush)
     leg.call.observe(talk.event_came)
+    if isinstance(leg.wish, SessionWish):
+        talk.grant(leg.wish)
     talk.begin()
     if leg.call.ended is not None:  # it ended before the channel was open
         talk.event_came(leg.call.ended)
@@ -67,6 +69,12 @@ class _Talk:
         self._held: list[commands.CreateMessage] = []  # typed by the client, and not yet told the model
         self._goes_on = False  # the model answers by itself what it was given last
         self._hush_next = False  # the response was cancelled before the model began
+
+    def grant(self, wish: SessionWish) -> None:
+        """Apply what came with the offer and takes effect only now: functions need a channel to be called over."""
+        if wish.transcribes is not None:
+            self._told.caller.transcribes = wish.transcribes
+        self._change_agent(SessionWish(tools=wish.tools), None)
 
     def begin(self) -> None:
         """Tell the client of the session, once the agent can hear."""
