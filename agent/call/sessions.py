@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from agent import events
 from agent.call.briefing import Briefing
@@ -158,6 +159,14 @@ class Sessions:
             None if instructions is None else setup.instructions, None if tools is None else setup.declarations
         )
         self._attempt(partial(self.link.change_agent, setup, change))
+
+    def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Change how the Live session is set up, such as the voice; another session takes over at a quiet point.
+
+        Args:
+            changes: settings by name; how turns are marked (``vad`` off or not) cannot change within a call.
+        """
+        self._attempt(partial(self.link.renew, self.agent.with_settings(changes).session()))
 
     @property
     def agent(self) -> AgentSetup:

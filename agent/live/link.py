@@ -175,10 +175,20 @@ class LiveLink:
         Raises:
             LiveLost: the Live server has stopped reading.
         """
-        self.setup = setup
         if rules_of(setup.settings.model).agent_change:
+            self.setup = setup
             self.uplink.put(change)
-        elif self._session is not None and not self._departure.planned:
+        else:
+            self.renew(setup)
+
+    def renew(self, setup: SessionSetup) -> None:
+        """Have a session with another set-up take over from the current one, if any, at the next quiet point.
+
+        Args:
+            setup: the set-up of the sessions from now on.
+        """
+        self.setup = setup
+        if self._session is not None and not self._departure.planned:
             self._departure.for_change(self._session, self._ports.is_quiet)
 
     def answer_completed(self) -> None:

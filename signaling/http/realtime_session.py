@@ -40,7 +40,7 @@ def wish_of(session: object) -> SessionWish:
     wish = read_session(session)
     if wish.objections:
         first = wish.objections[0]
-        raise OfferError(422, "session_unsupported", f"{first.param}: {first.words}.")
+        raise OfferError(422, "session_unsupported", f"session.{first.param}: {first.words}.")
     return wish
 
 

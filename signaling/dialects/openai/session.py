@@ -30,12 +30,14 @@ class Objection:
     """Something in a session that cannot be had.
 
     Attributes:
-        param: the field.
+        param: the field, as its path within the session.
         words: one sentence for the client's developer.
+        code: a short machine-readable word.
     """
 
     param: str
     words: str
+    code: str = "session_unsupported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class SessionWish:
     transcribes: bool | None = None
     objections: tuple[Objection, ...] = ()
 
+    @property
+    def changes_agent(self) -> bool:
+        """True if it changes what the Live session is set up with."""
+        return self.instructions is not None or self.tools is not None or bool(self.settings)
+
     def instructs(self) -> list[str]:
         """Return the fields in it that only the operator may decide."""
         turns = [name for name in self.settings if name != "voice"]
@@ -85,11 +92,11 @@ def read_session(session: Mapping[str, Any]) -> SessionWish:
     sound = _object(session.get("audio"))
     heard, spoken = _object(sound.get("input")), _object(sound.get("output"))
     if session.get("type") not in (None, "realtime"):
-        objections.append(Objection("session.type", "only sessions of type realtime are served here"))
+        objections.append(Objection("type", "only sessions of type realtime are served here"))
     if session.get("output_modalities") not in (None, ["audio"], ["text", "audio"], ["audio", "text"]):
-        objections.append(Objection("session.output_modalities", "the agent speaks; text comes as its transcript"))
+        objections.append(Objection("output_modalities", "the agent speaks; text comes as its transcript"))
     if session.get("prompt") is not None:
-        objections.append(Objection("session.prompt", "stored prompts are not served here: send instructions"))
+        objections.append(Objection("prompt", "stored prompts are not served here: send instructions"))
     settings = {**_voice(spoken, objections), **_turn_detection(heard, objections)}
     return SessionWish(
         _instructions(session, objections),
@@ -106,7 +113,7 @@ def _instructions(session: Mapping[str, Any], objections: list[Objection]) -> st
         return None
     if not isinstance(given, str) or len(given) > MAX_INSTRUCTION_CHARS:
         words = f"instructions must be a text of at most {MAX_INSTRUCTION_CHARS} characters"
-        objections.append(Objection("session.instructions", words))
+        objections.append(Objection("instructions", words))
         return None
     return given.strip() or None  # SDKs send an empty text for an agent that has none
 
@@ -116,11 +123,11 @@ def _tools(session: Mapping[str, Any], objections: list[Objection]) -> tuple[Wis
     if given is None:
         return None
     if not isinstance(given, list) or len(given) > MAX_TOOLS:
-        objections.append(Objection("session.tools", f"tools must be a list of at most {MAX_TOOLS}"))
+        objections.append(Objection("tools", f"tools must be a list of at most {MAX_TOOLS}"))
         return None
     found: dict[str, WishedTool] = {}
     for number, each in enumerate(given):
-        param = f"session.tools[{number}]"
+        param = f"tools[{number}]"
         tool = _object(each)
         name, description = tool.get("name"), tool.get("description") or ""
         parameters = tool.get("parameters") or {"type": "object", "properties": {}}
@@ -146,7 +153,7 @@ def _voice(spoken: Mapping[str, Any], objections: list[Objection]) -> dict[str, 
     name = VOICE_BY_NAME.get(given.lower()) if isinstance(given, str) else None
     if name is None:
         words = f"there is no such voice; there are {', '.join(VOICES)}"
-        objections.append(Objection("session.audio.output.voice", words))
+        objections.append(Objection("audio.output.voice", words))
         return {}
     return {"voice": name}
 
@@ -155,7 +162,7 @@ def _turn_detection(heard: Mapping[str, Any], objections: list[Objection]) -> di
     """Return the settings that mean the same; none for what OpenAI's SDKs send by default."""
     if "turn_detection" not in heard:
         return {}
-    given, param = heard["turn_detection"], "session.audio.input.turn_detection"
+    given, param = heard["turn_detection"], "audio.input.turn_detection"
     if given is None:
         return {"vad": "off"}
     given = _object(given)

@@ -6,23 +6,21 @@ docs/clients.md says what of it works. `told` and `asked` translate; this file c
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from dataclasses import replace
 
 from aiortc import RTCDataChannel
 
 from agent import events
-from agent.author.agent import check_names
 from agent.clock import monotonic
-from agent.errors import ConfigError, LiveLost
-from agent.tools.declare import Tool
+from agent.errors import LiveLost
 from signaling.dialects.channel import TextChannel
 from signaling.dialects.openai import asked, commands
+from signaling.dialects.openai.agreement import Agreement
 from signaling.dialects.openai.functions import ClientFunctions
 from signaling.dialects.openai.items import Json, message
-from signaling.dialects.openai.session import SessionWish, WishedTool, session_object
 from signaling.dialects.openai.told import Told
+from signaling.dialects.requests import QUESTION
 from signaling.dialects.shorten import to_json
 from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.rates import TooFastError
@@ -40,8 +38,6 @@ def speak_openai(leg: ClientLeg, channel: RTCDataChannel) -> None:
     text.read(talk.message_came)
     leg.last_messages.append(text.flush)
     leg.call.observe(talk.event_came)
-    if isinstance(leg.wish, SessionWish):
-        talk.grant(leg.wish)
     talk.begin()
     if leg.call.ended is not None:  # it ended before the channel was open
         talk.event_came(leg.call.ended)
@@ -54,34 +50,25 @@ class _Talk:
         self._leg = leg
         self._call = leg.call
         self._channel = channel
-        setup = leg.call.sessions.agent
-        self._own_tools = setup.tools
         self._told = Told(
-            written=not setup.settings.audio_output,
+            written=not leg.call.sessions.agent.settings.audio_output,
             generation=leg.call.conversation.generation,
             turn_open=leg.call.conversation.turn_open,
         )
         self._functions = ClientFunctions(leg.call.model, self._function_called)
-        self._tools: tuple[WishedTool, ...] = ()
-        self._instructions: str | None = None
+        self._agreement = Agreement(leg, self._told, self._functions)
         self._ready = False
         self._waiting: deque[str] = deque()
         self._held: list[commands.CreateMessage] = []  # typed by the client, and not yet told the model
         self._goes_on = False  # the model answers by itself what it was given last
         self._hush_next = False  # the response was cancelled before the model began
 
-    def grant(self, wish: SessionWish) -> None:
-        """Apply what came with the offer and takes effect only now: functions need a channel to be called over."""
-        if wish.transcribes is not None:
-            self._told.caller.transcribes = wish.transcribes
-        self._change_agent(SessionWish(tools=wish.tools), None)
-
     def begin(self) -> None:
         """Tell the client of the session, once the agent can hear."""
         if self._ready or self._call.ready is None:
             return
         self._ready = True
-        self._channel.write(to_json(self._told.wire.event("session.created", session=self._session())))
+        self._send(self._agreement.begin())
         while self._waiting:
             self._channel.write(self._waiting.popleft())
 
@@ -119,7 +106,7 @@ class _Talk:
     def _carry_out(self, command: commands.Command, event_id: str | None) -> None:
         match command:
             case commands.UpdateSession(wish):
-                self._update(wish, event_id)
+                self._send(self._agreement.update(wish, event_id))
             case commands.CreateMessage():
                 self._create_message(command)
             case commands.CreateOutput():
@@ -141,61 +128,6 @@ class _Talk:
                     self._send([self._told.voice_cleared()])
             case commands.ClearInput() | commands.CommitInput():
                 self._mark(starts=isinstance(command, commands.ClearInput))
-
-    # the session
-
-    def _session(self) -> Json:
-        return session_object(
-            self._call.call_id,
-            self._call.sessions.agent.settings,
-            instructions=self._instructions,
-            tools=self._tools,
-            transcribes=self._told.caller.transcribes,
-        )
-
-    def _update(self, wish: SessionWish, event_id: str | None) -> None:
-        for objection in wish.objections:
-            self._refuse("session_unsupported", objection.words, objection.param, event_id)
-        gated = wish.instructs()
-        if gated and not self._call.client_may_instruct:
-            words = "the operator does not let clients change this: see the setting client_may_instruct"
-            self._refuse("not_allowed", f"{', '.join(gated)}: {words}", f"session.{gated[0]}", event_id)
-            wish = SessionWish(transcribes=wish.transcribes)
-        if wish.settings:
-            words = "this takes effect with the offer or a client secret only; the call keeps what it has"
-            self._refuse("session_unsupported", words, "session.audio", event_id)
-        if wish.transcribes is not None:
-            self._told.caller.transcribes = wish.transcribes
-        self._change_agent(wish, event_id)
-        self._send([self._told.wire.event("session.updated", session=self._session())])
-
-    def _change_agent(self, wish: SessionWish, event_id: str | None) -> None:
-        """Give the agent new instructions, and the client's functions beside its own tools."""
-        instructions = None if wish.instructions == self._instructions else wish.instructions
-        tools = None
-        if wish.tools is not None and wish.tools != self._tools:
-            tools = self._declared(wish.tools, event_id)
-        if instructions is None and tools is None:
-            return
-        length = len(instructions or "") + sum(len(json.dumps(dict(each.parameters))) for each in wish.tools or ())
-        self._leg.rates.take(monotonic(), notes=1, characters=length)
-        self._call.change_agent(instructions, tools)
-        self._instructions = instructions or self._instructions
-
-    def _declared(self, wished: tuple[WishedTool, ...], event_id: str | None) -> list[Tool]:
-        """Return all tools of the call, with those of the client's functions that can be declared."""
-        tools, accepted = list(self._own_tools), []
-        for number, each in enumerate(wished):
-            try:
-                tool = self._functions.tool(each)
-                check_names([*tools, tool])
-            except ConfigError as error:
-                self._refuse("invalid_tool", str(error), f"session.tools[{number}]", event_id)
-            else:
-                tools.append(tool)
-                accepted.append(each)
-        self._tools = tuple(accepted)
-        return tools
 
     # items
 
@@ -275,11 +207,11 @@ class _Talk:
         held, self._held, self._goes_on = self._held, [], False
         if instructions is not None:
             self._call.add_to_context(instructions, "system")
-        text = "\n".join(each.text for each in held if each.text)
+        text = "\n".join(each.text for each in held if each.text) or QUESTION
         pictures = [picture for each in held for picture in each.pictures]
         self._told.typing(text)
         self._send(self._told.response_asked(goes_on=False))
-        self._call.type_text(text or "What do you see?", pictures=pictures)
+        self._call.type_text(text, pictures=pictures)
 
     def _cancel(self, response_id: str | None) -> None:
         response = self._told.responses.open

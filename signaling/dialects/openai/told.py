@@ -49,7 +49,6 @@ class Told:
         self._agent_turns: dict[str, _AgentTurn] = {}
         self._typed: list[str] = []  # texts that the call has yet to report
         self._heard_ms = 0  # of the generation that was interrupted last
-        self._cleared = False  # the voice ended because it was cut off
 
     # what the client asks for
 
@@ -125,10 +124,9 @@ class Told:
             case events.AgentTranscribed():
                 return self._agent_said(event)
             case events.AgentStartedSpeaking():
-                self._cleared = False
                 return [self._voice("started")]
             case events.AgentStoppedSpeaking():
-                return [] if self._cleared else [self._voice("stopped")]
+                return [self._voice("stopped")]
             case events.AgentInterrupted():
                 return self._interrupted(event)
             case events.TurnCompleted(generation):
@@ -197,7 +195,6 @@ class Told:
 
     def _interrupted(self, event: events.AgentInterrupted) -> list[Json]:
         self._heard_ms = event.heard_samples // SAMPLES_PER_MS
-        self._cleared = True
         response = self.responses.open
         cut = response is not None and response.generation == event.generation
         return [self._voice("cleared"), *(self.responses.finish("cancelled") if cut else [])]
