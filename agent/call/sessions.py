@@ -161,12 +161,15 @@ class Sessions:
         self._attempt(partial(self.link.change_agent, setup, change))
 
     def change_settings(self, changes: Mapping[str, Any]) -> None:
-        """Change how the Live session is set up, such as the voice; another session takes over at a quiet point.
+        """Change how the Live session is set up, such as the voice, by another session that takes over.
+
+        It does so at once while nobody has said anything, and later at a quiet point.
 
         Args:
             changes: settings by name; how turns are marked (``vad`` off or not) cannot change within a call.
         """
-        self._attempt(partial(self.link.renew, self.agent.with_settings(changes).session()))
+        nothing_said = self._conversation.quiet and not self._conversation.transcript.count
+        self.link.renew(self.agent.with_settings(changes).session(), at_once=nothing_said)
 
     @property
     def agent(self) -> AgentSetup:

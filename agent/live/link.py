@@ -181,14 +181,19 @@ class LiveLink:
         else:
             self.renew(setup)
 
-    def renew(self, setup: SessionSetup) -> None:
-        """Have a session with another set-up take over from the current one, if any, at the next quiet point.
+    def renew(self, setup: SessionSetup, *, at_once: bool = False) -> None:
+        """Have a session with another set-up take over from the current one, if any.
 
         Args:
             setup: the set-up of the sessions from now on.
+            at_once: whether to leave the current one now, because it knows nothing yet; else at a quiet point.
         """
         self.setup = setup
-        if self._session is not None and not self._departure.planned:
+        if self._session is None:
+            return
+        if at_once:
+            self._session.leave()
+        elif not self._departure.planned:
             self._departure.for_change(self._session, self._ports.is_quiet)
 
     def answer_completed(self) -> None:

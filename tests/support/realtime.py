@@ -105,6 +105,17 @@ class RealtimeCaller:
         ]
         return error
 
+    async def refused_for(self, event_id: str) -> Json:
+        """Wait for an error that the client event with this id caused; return what it says."""
+        found = await self.event("error", lambda event: event["error"]["event_id"] == event_id)
+        error: Json = found["error"]
+        return error
+
+    async def hears(self, words: str) -> None:
+        """Wait until the agent has begun to say these words; the deltas of what it says are put together."""
+        kind = "response.output_audio_transcript.delta"
+        await self.event(kind, lambda _event: words in "".join(event["delta"] for event in self.all(kind)))
+
     async def said(self, words: str) -> Json:
         """Wait for an answer of the agent that has these words; return the response that it was."""
 

@@ -109,7 +109,8 @@ class Agreement:
         )
         if self._call.client_may_instruct:
             return new, objections
-        if {tool.name for tool in new.tools or ()} <= {tool.name for tool in self._granted}:
+        granted = {tool.name for tool in self._granted}
+        if all(tool.name in granted for tool in new.tools or ()):
             new = replace(new, tools=None)  # the backend granted these functions, and declared them as it wants
         instructs = new.instructs()
         if instructs:
