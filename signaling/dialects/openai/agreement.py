@@ -47,7 +47,7 @@ class Agreement:
         if granted.tools:  # they take effect now: only over the channel can they be called
             tools, self._refused = self._declared(granted.tools)
             self._call.change_agent(None, tools)
-        self._granted = self._tools
+        self._granted: tuple[WishedTool, ...] = self._tools
 
     def begin(self) -> list[Json]:
         """Return the server events that begin the session."""

@@ -29,6 +29,7 @@ class CallerItems:
         self._item_id: str | None = None  # of what the caller is saying or has just said
         self._turn_id: str | None = None  # names the turn whose words it has
         self._words = ""
+        self._committed = False  # it was told that its speech is complete
 
     def started(self, now_ms: int) -> list[Json]:
         """The caller began to speak."""
@@ -41,8 +42,13 @@ class CallerItems:
     def stopped(self, now_ms: int) -> list[Json]:
         """The caller stopped speaking."""
         item_id = self._item_id = self._item_id or self._items.new_id()
-        event = self._wire.event("input_audio_buffer.speech_stopped", audio_end_ms=now_ms, item_id=item_id)
-        return [event, *self._add(item_id)]
+        stopped = self._wire.event("input_audio_buffer.speech_stopped", audio_end_ms=now_ms, item_id=item_id)
+        if self._committed:
+            return [stopped]
+        self._committed = True
+        previous = self._items.previous(item_id) if item_id in self._items else self._items.last
+        place = {"previous_item_id": previous, "item_id": item_id}
+        return [stopped, self._wire.event("input_audio_buffer.committed", **place), *self._add(item_id)]
 
     def said(self, event: events.CallerTranscribed) -> list[Json]:
         """Words of the caller were recognised."""
@@ -62,7 +68,6 @@ class CallerItems:
         item = message(item_id, "user", [{"type": "input_audio", "transcript": None}], "completed")
         previous = self._items.add(item)
         return [
-            self._wire.event("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id),
             self._wire.event("conversation.item.added", previous_item_id=previous, item=item),
             self._wire.event("conversation.item.done", previous_item_id=previous, item=item),
         ]
@@ -70,7 +75,7 @@ class CallerItems:
     def _close(self) -> list[Json]:
         """End the item with its words, or with none."""
         item_id, words = self._item_id, self._words
-        self._item_id, self._turn_id, self._words = None, None, ""
+        self._item_id, self._turn_id, self._words, self._committed = None, None, "", False
         item = None if item_id is None else self._items.get(item_id)
         if item is None or not self.transcribes:
             return []

@@ -21,7 +21,8 @@ class Items:
     def __init__(self) -> None:
         self._items: OrderedDict[str, Json] = OrderedDict()
         self._previous: dict[str, str | None] = {}
-        self._last: str | None = None
+        self.last: str | None = None
+        "The id of the newest item."
         self._count = 0
 
     def new_id(self) -> str:
@@ -37,9 +38,9 @@ class Items:
 
     def add(self, item: Json) -> str | None:
         """Add an item at the end; return the id of the one before it, None for the first."""
-        previous = self._previous[item["id"]] = self._last
+        previous = self._previous[item["id"]] = self.last
         self._items[item["id"]] = item
-        self._last = item["id"]
+        self.last = item["id"]
         if len(self._items) > MAX_ITEMS:
             oldest, _ = self._items.popitem(last=False)
             del self._previous[oldest]
@@ -57,8 +58,8 @@ class Items:
         """Forget an item."""
         self._items.pop(item_id, None)
         self._previous.pop(item_id, None)
-        if item_id == self._last:
-            self._last = next(reversed(self._items), None)
+        if item_id == self.last:
+            self.last = next(reversed(self._items), None)
 
 
 def message(item_id: str, role: str, content: list[Json], status: Status) -> Json:

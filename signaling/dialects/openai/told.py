@@ -165,8 +165,11 @@ class Told:
         if event.interrupted:
             return self._truncated(turn, event.text)
         delta = grown(turn.told, event.text)
+        if self.responses.open is None or self.responses.open.speech is None:
+            delta = delta.lstrip()  # it begins an item
         if not delta:
             return []
+        begin = len(event.text) - len(delta)
         self._answered = True
         out = [] if self.responses.open else self.responses.begin(self._generation)
         response = self.responses.open
@@ -175,7 +178,7 @@ class Told:
             response.generation = self._generation
         out += self.responses.say(response, delta)
         assert response.speech is not None
-        turn.begins.setdefault(response.speech, len(turn.told))
+        turn.begins.setdefault(response.speech, begin)
         turn.told = event.text
         return out
 
