@@ -90,13 +90,10 @@ class Tickets:
         Raises:
             OfferError: 401, it is not one of ours, or has expired.
         """
-        if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_CHARS:
-            raise OfferError(401, "unauthorised", "This is no client secret.")
-        try:
-            said = self._serializer.loads(token.removeprefix(PREFIX))  # decompresses only what it has verified
-        except (BadData, RecursionError):
+        said = self._verified(token)
+        if said is None:
             detail = "The client secret was not made by this service, or its server key has changed since."
-            raise OfferError(401, "invalid_client_secret", detail) from None
+            raise OfferError(401, "invalid_client_secret", detail)
         ticket = Ticket(
             said["id"], said["exp"], said.get("caller"), said.get("metadata", {}), said.get("session", {})
         )
@@ -104,3 +101,13 @@ class Tickets:
             detail = "The client secret has expired: have your backend make another one."
             raise OfferError(401, "expired_client_secret", detail)
         return ticket
+
+    def _verified(self, token: str) -> dict[str, Any] | None:
+        """Return what a token says; None if it is not one of ours."""
+        if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_CHARS or not token.isascii():
+            return None
+        try:
+            said: dict[str, Any] = self._serializer.loads(token.removeprefix(PREFIX))  # verified, then decompressed
+        except BadData:
+            return None
+        return said

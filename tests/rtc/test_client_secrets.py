@@ -97,6 +97,7 @@ async def test_what_was_changed_or_has_expired_is_refused(
             "ek_",
             "ek_" + "x" * 8000,
             "ek_.e.e",
+            "ek_\u00e9",
         ):
             async with http.post(CALLS, data=OFFER, headers=bearing(bad, **SDP)) as response:
                 assert response.status in (400, 401)  # 400: longer than any header
