@@ -185,3 +185,27 @@ async def test_its_session_and_caller_are_those_of_the_call(emulator: Emulator) 
     setup = json.dumps(emulator.sessions[-1].setup)
     assert "Be a pirate." in setup
     assert "Kore" in setup
+
+
+async def test_functions_that_it_grants_need_no_further_leave(service: ServiceFactory) -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}
+    function = {"type": "function", "name": "double", "description": "Doubles.", "parameters": parameters}
+    async with service(server_key=KEY) as url:
+        async with aiohttp.ClientSession(url) as http:
+            token = (await secret(http, session={"type": "realtime", "tools": [function]}))["value"]
+        named = {"type": "function", "name": "double", "description": "Be rude."}
+        async with call_realtime(url, key=token, tools=[named]) as caller:
+            assert caller.all("error") == []
+            assert caller.all("session.updated")[0]["session"]["tools"] == [function]
+            caller.type('call double {"a": 4}')
+            call = await caller.event("response.function_call_arguments.done")
+            item = {"type": "function_call_output", "call_id": call["call_id"], "output": "eight"}
+            caller.send("conversation.item.create", item=item)
+            await caller.said("eight")
+        async with call_realtime(url, key=token, tools=[named, {**named, "name": "other"}]) as caller:
+            await caller.refused("not_allowed")
+            assert caller.all("session.updated")[0]["session"]["tools"] == [function]
+        session = {"type": "realtime", "instructions": "Be brief.", "tools": [function]}
+        async with call_realtime(url, key=KEY, session=session, updates=False) as caller:
+            created = await caller.event("session.created")
+            assert created["session"]["tools"] == [function]

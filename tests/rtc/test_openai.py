@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -118,11 +119,12 @@ async def test_a_function_runs_in_the_client(service: ServiceFactory, emulator: 
         await output_for(caller, '{"sum": 5}')
         response = await caller.said("sum 5")
         assert response["id"] != first["id"]
-        caller.type("what is twelve plus thirty")
-        await caller.said("42")
         responses = caller.kinds()
-        assert responses.count("response.created") == responses.count("response.done") == 3
+        assert responses.count("response.created") == responses.count("response.done") == 2
         assert caller.all("error") == []
+        caller.type("what is the weather in Rome")  # a tool of the agent's own, which the client is not told
+        await caller.said("degrees")
+        assert len(caller.all("response.function_call_arguments.done")) == 1
         await output_for(caller, "again")
         assert (await caller.refused("function_call_unknown"))["param"] == "item.call_id"
 
@@ -218,6 +220,30 @@ async def test_what_is_typed_waits_for_a_response_and_can_be_deleted(service: Se
         assert (await caller.refused("item_delete_unsupported"))["event_id"] == "late"
         caller.send("conversation.item.truncate", item_id="mine_1", content_index=0, audio_end_ms=1)
         await caller.refused("item_truncate_unsupported")
+
+
+async def test_what_is_typed_is_known_when_the_caller_goes_on_speaking(
+    service: ServiceFactory, emulator: Emulator
+) -> None:
+    async with service() as url, call_realtime(url) as caller:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "my name is Ada"}]}
+        caller.send("conversation.item.create", item=item)
+        caller.microphone.play(tone(500, 48_000, 1.0))
+        await caller.hears("I heard you for")
+        assert "my name is Ada" in str(emulator.sessions[0].contents)
+
+
+async def test_a_client_is_told_why_its_call_ends(service: ServiceFactory) -> None:
+    async with AsyncExitStack() as stack:
+        running = AsyncExitStack()
+        url = await running.enter_async_context(service())
+        caller = await stack.enter_async_context(call_realtime(url, hang_up=False))
+        caller.type(STORY)
+        await caller.event("output_audio_buffer.started")
+        await running.aclose()
+        error = await caller.refused("shutdown")
+        assert error["type"] == "server_error"
+        assert caller.kinds().count("response.done") == 1
 
 
 @pytest.mark.parametrize("at_once", [True, False])

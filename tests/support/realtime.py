@@ -132,7 +132,13 @@ class RealtimeCaller:
 
 @asynccontextmanager
 async def call_realtime(
-    url: str, *, key: str | None = None, session: Json | None = None, updates: bool = True, **changes: Any
+    url: str,
+    *,
+    key: str | None = None,
+    session: Json | None = None,
+    updates: bool = True,
+    hang_up: bool = True,
+    **changes: Any,
 ) -> AsyncIterator[RealtimeCaller]:
     """Call a service at `/v1/realtime/calls`; yield once the session was updated.
 
@@ -141,6 +147,7 @@ async def call_realtime(
         key: the bearer token.
         session: sent with the offer, in a form; None sends the offer alone.
         updates: send `session.update`, as the client does, and wait for `session.updated`.
+        hang_up: if False, leave without a DELETE.
         changes: to the session that is sent.
 
     Raises:
@@ -161,8 +168,9 @@ async def call_realtime(
                 caller.update(**changes)
                 await caller.event("session.updated")
             yield caller
-            async with http.delete(caller.location):
-                pass
+            if hang_up:
+                async with http.delete(caller.location):
+                    pass
     finally:
         caller.microphone.stop()
         await close_peer(pc)
