@@ -49,6 +49,11 @@ def says(words: str) -> Callable[[Any], bool]:
     return lambda event: words in str(event["response"]["output"])
 
 
+def coded(code: str) -> Callable[[Any], bool]:
+    """Match a server event's error; the client tells others of its own as text."""
+    return lambda error: isinstance(error, dict) and error["code"] == code
+
+
 async def test_it_talks_types_interrupts_and_runs_functions(chromium: BrowserFactory, tmp_path: Path) -> None:
     microphone = write_wav(tmp_path / "caller.wav", 2.0, speech_48k("what time is it"), 120.0)
     async with (
@@ -107,14 +112,14 @@ async def test_it_is_told_what_it_may_not_do_and_what_cannot_be_done(
 
         token = await client_secret(service)
         await page.evaluate("(key) => call(key, {instructions: 'Be rude.'})", token)
-        error = await told(page, "error", lambda error: error["code"] == "not_allowed")
+        error = await told(page, "error", coded("not_allowed"))
         assert "instructions, tools" in error["message"]
         assert "client_may_instruct" in error["message"]
         await page.evaluate('session.sendMessage(\'call add_up {"a": 2, "b": 3}\')')
         await event(page, "response.done", lambda e: e["response"]["output"])
         assert await page.evaluate("window.ran") == []
         await page.evaluate("session.updateHistory([])")
-        await told(page, "error", lambda error: error["code"] == "item_delete_unsupported")
+        await told(page, "error", coded("item_delete_unsupported"))
         log = "\n".join(service.log)
         assert token not in log
         assert KEY not in log

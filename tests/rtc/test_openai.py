@@ -202,7 +202,7 @@ async def test_the_agent_speaks_when_the_client_asks(service: ServiceFactory) ->
         caller.send("response.create", response={"instructions": "say hello to everyone"})
         await caller.said("hello to everyone")
         caller.send("response.create")
-        await caller.event("output_audio_buffer.started", after=len(caller.events))
+        await caller.event("response.output_audio_transcript.delta", after=len(caller.events))
         assert caller.all("error") == []
 
 

@@ -77,7 +77,7 @@ class _Talk:
         if isinstance(event, events.AgentReady):
             self.begin()
         if isinstance(event, events.CallerStartedSpeaking):
-            self._goes_on = False
+            self._goes_on = self._hush_next = False
             self._release_held()
         if isinstance(event, events.GenerationStarted) and self._hush_next:
             self._hush_next = False
@@ -192,8 +192,11 @@ class _Talk:
         if instructions is not None:
             self._want_trust("response.instructions", "response.instructions")
             self._leg.rates.take(monotonic(), notes=1, characters=len(instructions))
+        self._hush_next = False
+        if instructions is not None and (self._held or self._goes_on):
+            self._call.add_to_context(instructions, "system")
         if self._held:
-            self._ask_what_is_held(instructions)
+            self._ask_what_is_held()
         elif self._goes_on:
             self._goes_on = False
             self._send(self._told.response_asked(goes_on=True))
@@ -202,11 +205,9 @@ class _Talk:
             self._send(self._told.response_asked(goes_on=False))
             self._call.add_to_context(instructions or SPEAK_NOW, "system", run_immediately=True)
 
-    def _ask_what_is_held(self, instructions: str | None) -> None:
+    def _ask_what_is_held(self) -> None:
         """Type to the agent what the client created since the last response."""
         held, self._held, self._goes_on = self._held, [], False
-        if instructions is not None:
-            self._call.add_to_context(instructions, "system")
         text = "\n".join(each.text for each in held if each.text) or QUESTION
         pictures = [picture for each in held for picture in each.pictures]
         self._told.typing(text)
