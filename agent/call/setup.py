@@ -5,8 +5,9 @@ A set-up is made once, with its call; a change of the agent replaces it as a who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agent.live.config import SessionSetup
 from agent.settings import Settings
@@ -82,3 +83,7 @@ class AgentSetup:
             instructions=self.instructions if instructions is None else valid_text(instructions),
             tools=self.tools if tools is None else tuple(tools),
         )
+
+    def with_settings(self, changes: Mapping[str, Any]) -> AgentSetup:
+        """Return the set-up with other settings, by name."""
+        return replace(self, settings=self.settings.model_copy(update=changes), vad=changes.get("vad", self.vad))
