@@ -34,7 +34,7 @@ from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
 from signaling.history import history_of
-from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
+from signaling.http import assets, health, ice, live_calls, pictures, pipecat, recording, rejoin, whip
 from signaling.http import outbound as phone_api
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
@@ -89,6 +89,8 @@ def build_app(
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
     app.add_routes(whip.routes(settings, negotiator, calls))
+    app.add_routes(rejoin.routes(settings, negotiator, calls))
+    app.add_routes(pipecat.routes(settings, negotiator, calls))
     app.add_routes(pictures.routes(settings, calls))
     app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))

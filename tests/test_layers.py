@@ -134,7 +134,7 @@ FOLDERS = {
     "signaling.webrtc": Folder(
         (*CALL, "agent.media.tap", "agent.record", "agent.replay", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
+        edge=("admission", "calls", "client_leg", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -148,10 +148,10 @@ FOLDERS = {
             "signaling.webrtc",
         ),
         needs=("aiohttp", "aiortc", "prometheus_client"),
-        edge=("assets", "connections", "ice", "kept_calls", "metrics", "origins", "problem", "tokens"),
+        edge=("assets", "connections", "ice", "kept_calls", "metrics", "origins", "pipecat", "problem", "tokens"),
     ),
     "signaling.dialects": Folder(
-        ("agent.call", "agent.media", "agent.record", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.media", "agent.media.tap", "agent.record", "signaling.http", "signaling.webrtc"),
         needs=("aiortc",),
         edge=("channel", "rtvi"),
     ),

@@ -23,7 +23,7 @@ from signaling.dialects.mask import redacted
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.http.info import CALLS_PATH, call_info
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 from signaling.webrtc.rates import TooFastError
 
 LABEL = "chat"
@@ -48,10 +48,9 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
 
 def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
-    text = TextChannel(leg, channel)
-    talk = _Talk(leg, text)
-    text.read(talk.message_came)
-    leg.last_messages.append(text.flush)
+    talk = _Talk(leg, TextChannel(leg, channel))
+    leg.last_messages.append(talk.flush)
+    leg.moving[LABEL] = talk
     leg.call.observe(talk.event_came)
     if leg.call.ready is not None:  # what the agent does was told before anybody listened
         talk.event_came(events.AgentStateChanged(leg.call.state))
@@ -67,7 +66,7 @@ def _version() -> str:
 
 
 class _Talk:
-    """The conversation on one channel."""
+    """The conversation on one channel, and on those that take its place."""
 
     def __init__(self, leg: ClientLeg, channel: TextChannel) -> None:
         self._leg = leg
@@ -77,6 +76,25 @@ class _Talk:
         self._hello_id: str | None = None  # id of client-ready; None until it comes
         self._introduced = False
         self._waiting: deque[str] = deque()
+        channel.read(self.message_came)
+
+    def leave_channel(self) -> None:
+        """Keep what the client may not have received; see `signaling.webrtc.client_leg.MovingDialect`."""
+        kept = [*self._channel.leave(), *self._waiting][-MAX_MESSAGES_BEFORE_READY:]
+        self._waiting = deque(kept)
+
+    def use_channel(self, channel: RTCDataChannel) -> None:
+        """Go on over the channel of another connection: a client that was introduced is not told bot-ready again.
+
+        What happened while there was no channel, or just before it was lost, is told now.
+        """
+        self._channel = TextChannel(self._leg, channel)
+        self._channel.read(self.message_came)
+        self._send_waiting()
+
+    async def flush(self) -> None:
+        """Wait a moment for written messages to be sent."""
+        await self._channel.flush()
 
     def message_came(self, data: str | bytes) -> None:
         """Handle an untrusted message from the client."""
@@ -137,7 +155,10 @@ class _Talk:
         }
         self._introduced = True
         self._channel.write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
-        while self._waiting:
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._introduced and self._waiting:
             self._channel.write(self._waiting.popleft())
 
     def _refuse_length(self, text: str) -> None:
@@ -213,7 +234,7 @@ class _Talk:
 
     def _send(self, kind: str, data: dict[str, Any] | None, *, at_once: bool) -> None:
         message = _message(kind, data)
-        if self._introduced or at_once:
+        if (self._introduced and self._channel.open) or at_once:
             self._channel.write(message, last=at_once)
             return
         if len(self._waiting) == MAX_MESSAGES_BEFORE_READY:

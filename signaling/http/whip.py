@@ -23,7 +23,8 @@ from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
 from signaling.http.problem import MAX_BODY_BYTES
 from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.leg import ClientLeg, Leg
+from signaling.webrtc.client_leg import ClientLeg
+from signaling.webrtc.leg import Leg
 from signaling.webrtc.offer import NO_OPTIONS, CallOptions, Negotiator
 from signaling.webrtc.trickle import Fragment, parse_fragment
 
@@ -45,11 +46,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
             replace(options, key=key_name(settings), traceparent=request.headers.get("traceparent", "")),
             request.remote,
         )
-        headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
-        response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
-        for link in ice_links(settings.ice_servers):
-            response.headers.add("Link", link)
-        return response
+        return answered(answer, leg, settings)
 
     async def trickle(request: web.Request) -> web.Response:
         authorise(request, settings)
@@ -117,6 +114,15 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
     return found
 
 
+def answered(answer: str, leg: ClientLeg, settings: Settings) -> web.Response:
+    """Return the answer to an offer (RFC 9725 section 4.2)."""
+    headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
+    response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
+    for link in ice_links(settings.ice_servers):
+        response.headers.add("Link", link)
+    return response
+
+
 def ice_links(urls: Sequence[str]) -> list[str]:
     """Return the ICE servers as Link header values (RFC 9725 section 4.6)."""
     return [f'<{url}>; rel="ice-server"' for url in urls]
@@ -126,15 +132,16 @@ async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions]:
     """Return the offer, and the options of the call."""
     if request.content_type != FORM_TYPE:
         want_type(request, SDP_TYPE)
-        return _text(await request.read()), NO_OPTIONS
+        return offer_text(await request.read()), NO_OPTIONS
     parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
     if "sdp" not in parts:
         raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
-    return _text(parts["sdp"]), CallOptions(kept=kept)
+    return offer_text(parts["sdp"]), CallOptions(kept=kept)
 
 
-def _text(body: bytes) -> str:
+def offer_text(body: bytes) -> str:
+    """Return an offer, which is untrusted."""
     return body.decode(errors="replace")  # the name of a session may be in any charset
 
 
@@ -154,7 +161,9 @@ def _leg_of_this_generation(request: web.Request, leg: Leg, fragment: Fragment) 
         raise OfferError(428, "if_match_required", "Send the ETag of the call in an If-Match header.")
     known = (None, *leg.ufrags) if isinstance(leg, ClientLeg) else (None,)
     if if_match.strip() == "*" or fragment.ufrag not in known:
-        raise OfferError(422, "ice_restart_unsupported", "ICE restart is not supported: start a new call.")
+        raise OfferError(
+            422, "ice_restart_unsupported", "ICE restart is not supported: POST an offer of a new connection here."
+        )
     if not isinstance(leg, ClientLeg) or leg.etag not in (tag.strip() for tag in if_match.split(",")):
         raise OfferError(412, "etag_mismatch", "The If-Match header does not name this call's ICE generation.")
     return leg
