@@ -16,6 +16,7 @@ from aiortc import RTCDataChannel
 from agent import events
 from agent.clock import monotonic
 from agent.errors import LiveLost
+from agent.media.dtmf import KEYS
 from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.dialects.channel import TextChannel
@@ -33,6 +34,7 @@ MAX_MESSAGE_CHARS = 64 << 10
 ID = re.compile(r'"id"\s*:\s*"([^"\\]{1,64})"')
 ID_SEARCH_CHARS = 256  # searched at the beginning and the end of a message that is too long to parse
 MAX_TEXT_CHARS = 16 << 10
+MAX_KEYS_AT_ONCE = 60
 MAX_MESSAGES_BEFORE_READY = 256  # further ones push out the oldest
 LIBRARY = "talkspurt"
 WITHOUT_DATA: dict[type[events.Event], str] = {
@@ -124,6 +126,8 @@ class _Talk:
                 self._do(message_id, content.get("t"), content.get("d"))
             case "append-to-context":  # RTVI's own form of it, which is deprecated there
                 self._do(message_id, "append-to-context", content)
+            case "dtmf":
+                self._press(message_id, content)
             case "disconnect-bot":
                 self._call.hang_up("hung_up", "The caller hung up.", "caller")
             case kind:
@@ -188,6 +192,21 @@ class _Talk:
                 self._refuse_rate(message_id, error)
             except LiveLost as error:
                 self._answer_error(message_id, error.detail)
+
+    def _press(self, message_id: str, content: dict[str, Any]) -> None:
+        """Press telephone keys; RTVI 2.0 has a single ``button``."""
+        keys = content.get("buttons", [content.get("button")])
+        if not isinstance(keys, list) or not 0 < len(keys) <= MAX_KEYS_AT_ONCE or not all(map(_is_key, keys)):
+            error = f"dtmf requires data.buttons, a list of 1 to {MAX_KEYS_AT_ONCE} of the keys {KEYS}"
+            self._answer_error(message_id, error)
+            return
+        try:
+            self._leg.rates.take(monotonic(), marks=1)
+        except TooFastError as too_fast:
+            self._refuse_rate(message_id, too_fast)
+            return
+        for key in keys:
+            self._call.press(key)
 
     def _do(self, message_id: str, what: object, details: object) -> None:
         """Carry out one of our own requests, for which RTVI has no type."""
@@ -258,7 +277,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.CallerTranscribed():
             return [("user-transcription", _caller_text(event))]
         case events.AgentTranscribed():
-            return [("bot-output", _agent_text(event))]
+            whole = [("bot-transcription", {"text": event.text})] if event.final and event.text else []
+            return [("bot-output", _agent_text(event)), *whole]
         case events.AgentInterrupted():
             per_ms = VOICE_RATE_HZ // 1000
             heard_ms, dropped_ms = event.heard_samples // per_ms, event.dropped_samples // per_ms
@@ -377,6 +397,10 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
         messages.append(("error", {"error": event.detail, "fatal": True, **why}))
     messages.append(("server-message", {"type": "call-ended", "detail": event.detail, **why}))
     return messages
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and len(key) == 1 and key in KEYS
 
 
 def _id_in(text: str) -> str:
