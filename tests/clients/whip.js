@@ -2,9 +2,11 @@
 import { WHIPClient as Eyevinn } from "@eyevinn/whip-web-client";
 import { WHIPClient as Medooze } from "whip-whep/whip.js";
 
+const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+
 window.medooze = async (url, token) => {
   const pc = (window.pc = new RTCPeerConnection());
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
   pc.addTransceiver(stream.getAudioTracks()[0], { direction: "sendrecv", streams: [stream] });
   pc.ontrack = ({ streams, track }) => {
     const audio = new Audio();
@@ -18,5 +20,5 @@ window.medooze = async (url, token) => {
 window.eyevinn = async (url, token) => {
   window.whip = new Eyevinn({ endpoint: url, opts: { authkey: token, iceServers: [] } });
   await window.whip.setIceServersFromEndpoint();
-  await window.whip.ingest(await navigator.mediaDevices.getUserMedia({ audio: true, video: true }));
+  await window.whip.ingest(await navigator.mediaDevices.getUserMedia({ audio: PLAIN, video: true }));
 };
