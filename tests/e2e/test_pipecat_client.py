@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Page
@@ -15,7 +14,7 @@ from playwright.async_api import Page
 from agent.emulator import running_emulator
 from tests.support.browser import BrowserFactory, speech_48k, write_wav
 from tests.support.clients import open_app, told
-from tests.support.networks import SERVICE, other_machine, why_no_networks
+from tests.support.networks import on_other_machine, other_machine, why_no_networks
 from tests.support.service import service_for
 
 KEY = "the-servers-own-key"
@@ -105,11 +104,11 @@ async def test_a_call_goes_on_from_another_network(chromium: BrowserFactory, tmp
             service_for(emulator, offline_demo=True, host="0.0.0.0", server_key=KEY) as local,
             chromium(
                 program=machine.program("/usr/bin/chromium"),
-                more_flags=[f"--unsafely-treat-insecure-origin-as-secure={on_lan(local)}"],
+                more_flags=[f"--unsafely-treat-insecure-origin-as-secure={on_other_machine(local)}"],
             ) as browser,
         ):
             page = await browser.new_page()
-            await open_app(page, on_lan(local), "pipecat")
+            await open_app(page, on_other_machine(local), "pipecat")
             await start(page)
             await told(page, "botReady")
             await page.evaluate("client.sendText('tell me a long story')")
@@ -131,8 +130,3 @@ async def test_a_call_goes_on_from_another_network(chromium: BrowserFactory, tmp
             assert len(emulator.sessions) == 1
             await page.evaluate("client.disconnect()")
             await emulator.wait_for(lambda: not emulator.sessions[0].open)
-
-
-def on_lan(url: str) -> str:
-    """Return the service's address as the other machine knows it."""
-    return f"http://{SERVICE}:{urlsplit(url).port}"

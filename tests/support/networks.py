@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 SERVICE = "10.213.0.1"  # on loopback here; the other machine reaches it over either link
 
@@ -47,6 +48,11 @@ def why_no_networks() -> str | None:
         return "only root can make network namespaces"
     made = subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True)
     return None if made.returncode == 0 else "network namespaces cannot be made here"
+
+
+def on_other_machine(url: str) -> str:
+    """Return the address of a service here as the other machine knows it."""
+    return f"http://{SERVICE}:{urlsplit(url).port}/"
 
 
 @contextmanager
