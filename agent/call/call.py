@@ -258,6 +258,7 @@ class Call:
             self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
+        self._media.clear()
         self.videos.clear()
         for part in (self.voice, self.hearing, self.live, self.tools, self.taping):
             part.let_go()

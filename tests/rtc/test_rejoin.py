@@ -92,7 +92,9 @@ async def test_a_client_that_connects_anew_is_told_what_happened_meanwhile() -> 
         async with call_service(line.url, location=first.location, hang_up=False) as second:
             await says(second, "taxi")
             assert first_told == len(first.messages), "the first one was still connected"
-            assert "bot-ready" not in [message["type"] for message in second.messages]
+            kinds = [message["type"] for message in second.messages]
+            assert "bot-ready" not in kinds
+            assert "bot-llm-started" in kinds, "what was sent into the void is lost"
             second.type("what is twelve plus thirty")
             await says(second, "42")
             second.send("client-ready", {"version": "2.1.0"}, message_id="again")
