@@ -220,16 +220,10 @@ async def test_what_the_model_says_later_in_the_same_turn_is_not_heard_either() 
 
 async def test_keys_pressed_in_a_page_are_those_of_a_telephone() -> None:
     async with on_line(**FAST) as line:
-        for wrong in (
-            {},
-            {"buttons": []},
-            {"buttons": ["12"]},
-            {"buttons": "1"},
-            {"buttons": ["E"]},
-            {"buttons": [1]},
-        ):
+        keys: list[Any] = [None, [], ["12"], "1", ["E"], [1]]
+        for wrong in keys:
             asked = len(line.caller.messages)
-            line.caller.send("dtmf", wrong, message_id="wrong")
+            line.caller.send("dtmf", {"buttons": wrong}, message_id="wrong")
             refused = await line.caller.message("error-response", after=asked)
             assert "buttons" in refused["error"]
         line.caller.send("dtmf", {"buttons": ["1", "2"]})
