@@ -217,7 +217,10 @@ class AgentVoiceTrack(MediaStreamTrack):
         if self._wake is not None and not self._wake.done():
             self._wake.cancel()
         self._due = None
-        return self.playout.rewind()
+        samples = self.playout.rewind()
+        if self.capture is not None:
+            self.capture.note("rewind", samples)
+        return samples
 
     def stop(self) -> None:
         """Do nothing: aiortc's senders stop the track when their connection is lost, and others may follow."""
