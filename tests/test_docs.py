@@ -291,6 +291,20 @@ def test_each_event_of_openais_api_is_on_the_page_of_the_clients() -> None:
     assert [kind for kind in sorted(told | COMMANDS.keys()) if f"`{kind}`" not in page] == []
 
 
+def test_each_client_on_the_page_of_clients_is_tried() -> None:
+    """Each row of the first table names tests that are there, and each test of a client is on the page."""
+    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in text.partition("| --- |")[2].partition("\n\n")[0].splitlines() if line.startswith("| ")
+    ]
+    assert rows
+    assert [row for row in rows if not re.search(r"`tests/[^`]+::", row)] == []
+    assert [name for name in re.findall(r"`(tests/[^`]+::[^`]+)`", text) if not has_test(name)] == []
+    for page in (ROOT / "tests" / "e2e").glob("test_*_client*.py"):
+        for test in re.findall(r"^async def (test_\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert f"{page.relative_to(ROOT)}::{test}" in text
+
+
 def tables(page: Path) -> list[list[str]]:
     """Return the rows of each table."""
     found: list[list[str]] = [[]]

@@ -150,6 +150,7 @@ class _Player:
             )
             call.voice.use_codec("opus")
             call.voice.paced = False
+            call.playout.rewinds = True
             try:
                 await self._hold_call(call, notes, settings.video_max_px)
             finally:
@@ -175,6 +176,9 @@ class _Player:
                         _hear(call, inlet.poll(what[0]))
                     case "frame":
                         _show(call, notes, max_px, *what)
+                    case "rewind":
+                        call.playout.confirm(what[0])
+                        call.voice.rewind()
                     case "pull":
                         with suppress(MediaStreamError):
                             await call.voice.recv()

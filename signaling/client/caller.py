@@ -93,7 +93,7 @@ class Microphone(MediaStreamTrack):
 class Caller:
     """One call as the caller sees it; see `call_service`."""
 
-    def __init__(self, pc: RTCPeerConnection, microphone: Microphone) -> None:
+    def __init__(self, pc: RTCPeerConnection, microphone: Microphone, *, greets: bool = True) -> None:
         self.pc = pc
         self.microphone = microphone
         self.messages: list[dict[str, Any]] = []
@@ -105,7 +105,8 @@ class Caller:
         self._changed = asyncio.Event()
         self._channel = pc.createDataChannel("chat")
         self._channel.on("message", self._message_came)
-        self._channel.on("open", self._greet)
+        if greets:
+            self._channel.on("open", self._greet)
 
     def send_text(self, text: str) -> None:
         """Send a text over the data channel as it is."""
@@ -211,6 +212,7 @@ async def call_service(
     state: str | None = None,
     traceparent: str | None = None,
     record: bool | None = None,
+    location: str | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -227,6 +229,8 @@ async def call_service(
         state: the state of an earlier call that this one continues, as ``GET .../state`` returned it.
         traceparent: names the span that led to the call (W3C Trace Context).
         record: whether the service is to record the call; None leaves that to the service.
+        location: the address of a running call to connect to, in place of its present connection. The caller does
+            not say client-ready again.
 
     Raises:
         OfferError: the service answered with an error, whose status it carries.
@@ -235,7 +239,7 @@ async def call_service(
     # As the offerer, aiortc by default loses the second video section, and with MAX_BUNDLE whatever follows the
     # data channel.
     pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
-    caller = Caller(pc, microphone or Microphone())
+    caller = Caller(pc, microphone or Microphone(), greets=location is None)
     connected = asyncio.Event()
     listening: list[asyncio.Task[None]] = []
     pc.on("track", lambda track: listening.append(asyncio.create_task(caller.listen(track))))
@@ -259,7 +263,7 @@ async def call_service(
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                caller.location, answer = await _offer(http, endpoint, pc.localDescription.sdp, state)
+                caller.location, answer = await _offer(http, location or endpoint, pc.localDescription.sdp, state)
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
                 await connected.wait()
             try:

@@ -22,7 +22,7 @@ from signaling.dialects.openai.items import Json, message
 from signaling.dialects.openai.told import Told
 from signaling.dialects.requests import QUESTION
 from signaling.dialects.shorten import to_json
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 from signaling.webrtc.rates import TooFastError
 
 LABEL = "oai-events"
