@@ -165,6 +165,11 @@ FOLDERS = {
         needs=("aiohttp", "aiortc", "av", "numpy", "rich"),
         edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
+    "signaling.load": Folder(
+        ("agent.emulator.faults",),
+        needs=("pydantic", "yaml"),
+        edge=("impairment", "scenario_file"),
+    ),
     "signaling.command": Folder(
         (
             "agent.author",
