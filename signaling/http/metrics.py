@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -30,6 +30,7 @@ class Metrics:
 
     def __init__(self, calls: Calls, connections: Connections, strangers_errors: StrangersErrors) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self._registry.register(_CallsCollector(calls))
         self._registry.register(_DoorCollector(connections, strangers_errors))
         lag = Histogram(
