@@ -22,6 +22,7 @@ from signaling.load.generator import Plan
 from signaling.load.page import page, plotly
 from signaling.load.prepare import scripts_of
 from signaling.load.printed import print_capacity, print_report
+from signaling.load.processes import keep_garbage
 from signaling.load.progress import Progress
 from signaling.load.run import Test, run_test, search
 from signaling.load.scenario import Scenario
@@ -90,6 +91,8 @@ def load_command(
     wanted = objectives(_given(slo or (), slo_file))
     scenarios, weights = chosen(scenario or ["conversation"])
     console = Console()
+
+    keep_garbage()
 
     async def run() -> int:
         await _reach(url)

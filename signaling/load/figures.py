@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from signaling.load import emodel
 from signaling.load.hearing import Talk
@@ -102,7 +103,7 @@ def _greeting(record: CallRecord) -> Iterator[Measured]:
 
 def _responses(record: CallRecord) -> list[Measured]:
     found = []
-    for turn, following in zip(record.turns, [*record.turns[1:], None], strict=True):
+    for turn, following in zip_longest(record.turns, record.turns[1:]):
         if not turn.wants_reply:
             continue
         ended = record.ended_at if record.ended_at is not None else float("inf")

@@ -43,7 +43,6 @@ async def generate(
     Raises:
         ProcessLostError: a process did not come to its end.
     """
-    keep_garbage()
     if processes == 1:
         return await _here(plan, scripts, stop, watch)
     return await _Crowd(plan, scripts, processes, watch).run(stop)

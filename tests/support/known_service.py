@@ -42,7 +42,8 @@ class Behaviour:
     """What the service does.
 
     Attributes:
-        greeting_s: after the connection is up the agent says something; None says nothing.
+        media_s: from the offer to the first packet; above what it takes to connect.
+        greeting_s: so long after the first packet the agent says something; None says nothing.
         response_s: from the last loud packet of the caller's to the answer; above the silence that ends a turn.
         reply_frames: length of an answer.
         stop_s: from the first loud packet of a caller who interrupts to the last of the answer's packets.
@@ -54,9 +55,10 @@ class Behaviour:
         transcript: what is transcribed of each turn.
     """
 
+    media_s: float = 0.3
     greeting_s: float | None = 0.2
     response_s: float = 0.6
-    reply_frames: int = 60
+    reply_frames: int = 20
     stop_s: float = 0.15
     lost: int = 0
     late: int = 0
@@ -169,6 +171,7 @@ class _Call:
         await self._up.wait()
         service, behaviour = self._service, self._service.behaviour
         send = rtp_sender(sender)
+        await asyncio.sleep(max(0.0, self._offered_at + behaviour.media_s - monotonic()))
         due = began = monotonic()
         greets_at = None if behaviour.greeting_s is None else began + behaviour.greeting_s
         sequence = 0
@@ -213,9 +216,9 @@ class _Call:
     def _send(self, send: Send, payload_type: int, sequence: int, timestamp: int, payload: bytes) -> None:
         behaviour, happened = self._service.behaviour, self._service.happened
         position = behaviour.reply_frames - self._left if self._replied and self._left else 0
-        if 10 < position <= 10 + behaviour.lost:
+        if 5 < position <= 5 + behaviour.lost:
             happened.lost += 1
-        elif 30 < position <= 30 + behaviour.late:
+        elif 12 < position <= 12 + behaviour.late:
             happened.late += 1
             loop = asyncio.get_running_loop()
             loop.call_later(behaviour.late_s, send, payload_type, sequence, timestamp, payload)
@@ -273,3 +276,13 @@ async def known_service(behaviour: Behaviour) -> AsyncIterator[KnownService]:
     finally:
         await service.close()
         await runner.cleanup()
+
+
+async def _serve() -> None:
+    async with known_service(Behaviour(greeting_s=None)) as service:
+        print(service.url, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
