@@ -17,7 +17,7 @@ import pytest
 
 from signaling.load import report as reports
 from signaling.load.arrivals import Arrivals
-from signaling.load.generator import Generator, Plan
+from signaling.load.generator import Generator, Now, Plan
 from signaling.load.player import Script
 from signaling.load.prepare import scripts_of
 from signaling.load.processes import generate
@@ -48,9 +48,9 @@ def plan(url: str, calls: int, *, duration_s: float | None = None, ramp_s: float
     return Plan(url, None, calls, Arrivals.CONSTANT, ramp_s, duration_s, (1.0,), 1)
 
 
-async def load(service: KnownService, text: str, calls: int, **slos: float) -> dict[str, Any]:
-    done = await Generator(plan(service.url, calls), await scripts(text)).run()
-    return build(done, (), objectives(slos), {"url": service.url})
+async def load(service: KnownService, text: str, calls: int, *, ramp_s: float = 0.5) -> dict[str, Any]:
+    done = await Generator(plan(service.url, calls, ramp_s=ramp_s), await scripts(text)).run()
+    return build(done, (), objectives({}), {"url": service.url})
 
 
 def error_ms(report: dict[str, Any], name: str, put_in: Sequence[float]) -> float:
@@ -64,7 +64,7 @@ def error_ms(report: dict[str, Any], name: str, put_in: Sequence[float]) -> floa
 async def test_the_report_says_what_was_put_in() -> None:
     behaviour = Behaviour(reply_frames=60, lost=3, late=2, refuse=3, transcript="please")
     async with known_service(behaviour) as service:
-        report = await load(service, TALK, 6)
+        report = await load(service, TALK, 6, ramp_s=2.0)
     happened, counts = service.happened, report["counts"]
     assert (counts["offered"], counts["failed"], report["outcomes"]["refused 503"]) == (6, 2, happened.refused)
     assert counts["completed"] == 4 == happened.deleted
@@ -75,7 +75,9 @@ async def test_the_report_says_what_was_put_in() -> None:
     assert (counts["words"], counts["missing_words"]) == (16, 12)  # of "hello hello please stop" only one was heard
     assert counts["missing_replies"] == 0
     for name in ("set_up_ms", "greeting_ms", "response_ms", "stop_ms"):
-        assert error_ms(report, name, getattr(happened, name)) <= MAX_ERROR_MS, (name, happened)
+        # A generator that is later than the promise says so in its report.
+        allowed_ms = max(MAX_ERROR_MS, report["generator"]["late_p99_ms"])
+        assert error_ms(report, name, getattr(happened, name)) <= allowed_ms, (name, happened)
     assert min(happened.set_up_ms) >= 1e3 * behaviour.media_s
     assert min(happened.response_ms) >= 1e3 * behaviour.response_s - 2
     assert 100 < min(happened.stop_ms) <= 1e3 * behaviour.stop_s
@@ -148,7 +150,7 @@ async def test_a_service_that_is_kept_from_its_core_fails(hogged: bool, monkeypa
 
 async def test_several_processes_do_what_one_does() -> None:
     async with known_service(Behaviour(greeting_s=None)) as service:
-        seen = []
+        seen: list[Now] = []
         done = await generate(plan(service.url, 5), await scripts(ASK), 2, asyncio.Event(), seen.append)
     report = build(done, (), objectives({}), {})
     assert report["counts"]["completed"] == 5 == service.happened.deleted

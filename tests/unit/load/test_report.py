@@ -60,7 +60,7 @@ def test_a_good_test_passes_and_a_late_generator_says_nothing() -> None:
 
 
 def test_figures_stand_for_each_scenario_and_where_they_were_measured() -> None:
-    turns = {"turns": [Turn(110.0, 111.0, wants_reply=True)], "talks": [Talk(111.5, 112.0)]}
+    turns: dict[str, Any] = {"turns": [Turn(110.0, 111.0, wants_reply=True)], "talks": [Talk(111.5, 112.0)]}
     made = report(
         call(0, **turns), call(1, scenario="b", turns=[Turn(110.0, 111.0, wants_reply=True)], ended_at=140.0)
     )
