@@ -188,7 +188,8 @@ class Player:
         assert caller is not None
         clip = self._script.clips[index]
         caller.say(clip)
-        await caller.until(lambda _now: not caller.speaking, clip.seconds + 10.0)
+        if not await caller.until(lambda _now: not caller.speaking, clip.seconds + 10.0):
+            return  # cut off: what was not said to its end is owed no answer
         self.record.turns.append(Turn(caller.first_loud_at, caller.last_loud_at, barges_in=barges_in, text=text))
         if text:
             self._said.append(text)

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from signaling.load.capacity import Capacity
-from signaling.load.figures import BY_NAME
 
 COLOURS = {"pass": "green", "fail": "red", "invalid": "yellow", "not measured": "dim"}
 
@@ -34,13 +33,7 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
             cells = [
                 "never" if spread[at] is None else f"{spread[at]:.1f}" for at in ("p50", "p90", "p95", "p99", "max")
             ]
-            title = BY_NAME[name].title.partition(":")[0]
-            figures.add_row(
-                f"{title}{', ms' if name.endswith('_ms') else ''}",
-                str(spread["count"]),
-                str(spread["missing"]),
-                *cells,
-            )
+            figures.add_row(name, str(spread["count"]), str(spread["missing"]), *cells)
     console.print(figures)
     for reason, count in report["outcomes"].items():
         console.print(f"{count} calls: {escape(reason)}", highlight=False)

@@ -171,6 +171,16 @@ async def test_callers_call_again_until_the_time_is_up_and_then_hang_up() -> Non
     assert counts["dropped"] == counts["failed"] == 0
 
 
+async def test_nobody_misses_an_answer_to_what_the_end_of_the_test_cut_off() -> None:
+    text = "steps: [{say: hello}, wait_for_reply, {tone: {hz: 440, for_ms: 20000}}, wait_for_reply]"
+    async with known_service(Behaviour(greeting_s=None)) as service:
+        done = await Generator(plan(service.url, 1, duration_s=6.0), await scripts(text)).run()
+    [record] = done.records
+    assert record.outcome == "stopped"
+    assert len(record.turns) == 1
+    assert build(done, (), objectives({}), {})["counts"]["missing_replies"] == 0
+
+
 async def test_ctrl_c_ends_a_test_with_a_report(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     page = tmp_path / "report.html"
