@@ -184,7 +184,7 @@ FOLDERS = {
             "player",
             "prepare",
             "processes",
-            "run",
+            "trial",
             "scenario_file",
             "server",
             "wheel",

@@ -24,10 +24,10 @@ from signaling.load.prepare import scripts_of
 from signaling.load.printed import print_capacity, print_report
 from signaling.load.processes import keep_garbage
 from signaling.load.progress import Progress
-from signaling.load.run import Test, run_test, search
 from signaling.load.scenario import Scenario
 from signaling.load.scenario_file import load_scenarios
 from signaling.load.slo import objectives, parse
+from signaling.load.trial import Trial, run_trial, search
 
 SHIPPED = Path(__file__).parents[1] / "load" / "scenarios"
 SEARCH_S = 30.0
@@ -100,18 +100,18 @@ def load_command(
         seconds = SEARCH_S if duration is None and find_capacity else duration
         amount = float(calls) if rate is None else rate
         scripts = await scripts_of(scenarios)
-        test = Test(plan, scripts, wanted, processes, rate is not None, amount, ramp, seconds)
+        trial = Trial(plan, scripts, wanted, processes, rate is not None, amount, ramp, seconds)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, _stop_gently, loop, stop)
         with Progress(console) as progress:
             if find_capacity:
                 found = await search(
-                    test, stop, progress.show, repeat=repeat, told=lambda line: console.print(escape(line))
+                    trial, stop, progress.show, repeat=repeat, told=lambda line: console.print(escape(line))
                 )
                 report = found.report()
             else:
-                report = await run_test(test, stop, progress.show)
+                report = await run_trial(trial, stop, progress.show)
         _write(report, json_file, html_file, program)
         if find_capacity:
             return print_capacity(console, found, by_rate=rate is not None)

@@ -21,7 +21,7 @@ PAUSE_S = 2.0  # between the tests of a search, for the service to let go of the
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Trial:
     """What is tested.
 
     Attributes:
@@ -62,52 +62,52 @@ class Test:
         return f"{plan.calls} callers, arriving in {plan.ramp_s:g} s ({plan.arrivals.value}); {names}"
 
 
-async def run_test(test: Test, stop: asyncio.Event, watch: Callable[[Now], None]) -> dict[str, Any]:
+async def run_trial(trial: Trial, stop: asyncio.Event, watch: Callable[[Now], None]) -> dict[str, Any]:
     """Run a test and return its report; `stop` ends it soon, with what is known so far."""
-    plan = test.planned()
+    plan = trial.planned()
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     scraper = Scraper(plan.url, plan.key)
     scraping = asyncio.create_task(scraper.run())
     try:
-        done = await generate(plan, test.scripts, test.processes, stop, watch)
+        done = await generate(plan, trial.scripts, trial.processes, stop, watch)
     finally:
         scraping.cancel()
         await asyncio.gather(scraping, return_exceptions=True)
     about = {
         "url": plan.url,
         "started": started,
-        "summary": test.summary(),
+        "summary": trial.summary(),
         "seed": plan.seed,
-        "load": test.load,
-        "by_rate": test.by_rate,
+        "load": trial.load,
+        "by_rate": trial.by_rate,
         "arrivals": plan.arrivals.value,
         "ramp_s": plan.ramp_s,
         "duration_s": plan.duration_s,
-        "processes": test.processes,
+        "processes": trial.processes,
         "scenarios": {
-            script.scenario.name: weight for script, weight in zip(test.scripts, plan.weights, strict=True)
+            script.scenario.name: weight for script, weight in zip(trial.scripts, plan.weights, strict=True)
         },
         "metrics_trouble": scraper.trouble,
         "stopped_early": stop.is_set(),
     }
-    return build(done, scraper.scrapes, test.objectives, about)
+    return build(done, scraper.scrapes, trial.objectives, about)
 
 
 async def search(
-    test: Test, stop: asyncio.Event, watch: Callable[[Now], None], *, repeat: int, told: Callable[[str], None]
+    trial: Trial, stop: asyncio.Event, watch: Callable[[Now], None], *, repeat: int, told: Callable[[str], None]
 ) -> Capacity:
     """Search for the largest load that holds, beginning with the test's own.
 
     Args:
-        test: what is tested.
+        trial: what is tested.
         stop: ends the search after the test that runs.
-        watch: see `run_test`.
+        watch: see `run_trial`.
         repeat: how often each load is tried.
         told: is given a line about each test.
     """
 
     async def run(load: float) -> Mapping[str, Any]:
-        report = await run_test(replace(test, load=load), stop, watch)
+        report = await run_trial(replace(trial, load=load), stop, watch)
         if stop.is_set():
             report |= {"verdict": "invalid", "invalid": "the search was stopped"}
         failed = ", ".join(f"{row['name']} {_value(row)}" for row in report["slos"] if row["verdict"] == "fail")
@@ -115,7 +115,7 @@ async def search(
         await asyncio.sleep(PAUSE_S)
         return report
 
-    return await find_capacity(run, first=test.load, repeat=repeat, whole=not test.by_rate)
+    return await find_capacity(run, first=trial.load, repeat=repeat, whole=not trial.by_rate)
 
 
 def _value(row: Mapping[str, Any]) -> str:
