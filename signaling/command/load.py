@@ -88,7 +88,7 @@ def load_command(
         if file is not None and not file.absolute().parent.is_dir():
             raise ConfigError(f"{option} = {str(file)!r}: its folder does not exist")
     program = "" if html_file is None else plotly()
-    wanted = objectives(_given(slo or (), slo_file))
+    wanted = objectives(given_objectives(slo or (), slo_file))
     scenarios, weights = chosen(scenario or ["conversation"])
     console = Console()
 
@@ -154,7 +154,12 @@ def chosen(texts: Sequence[str]) -> tuple[list[Scenario], tuple[float, ...]]:
     return scenarios, tuple(weights)
 
 
-def _given(options: Sequence[str], file: Path | None) -> dict[str, float]:
+def given_objectives(options: Sequence[str], file: Path | None) -> dict[str, float]:
+    """Return the limits that a file and options give, by name; options go before the file.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
     given: dict[str, float] = {}
     if file is not None:
         try:

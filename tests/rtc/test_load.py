@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from signaling.load import report as reports
+from signaling.load import trial as trials
 from signaling.load.arrivals import Arrivals
 from signaling.load.generator import Generator, Now, Plan
 from signaling.load.player import Script
@@ -23,7 +24,8 @@ from signaling.load.prepare import scripts_of
 from signaling.load.processes import generate
 from signaling.load.report import build
 from signaling.load.scenario_text import parse_scenarios
-from signaling.load.slo import objectives
+from signaling.load.slo import Objective, objectives
+from signaling.load.trial import Trial, search
 from tests.support.known_service import Behaviour, KnownService, known_service
 
 TALK = """
@@ -146,6 +148,27 @@ async def test_a_service_that_is_kept_from_its_core_fails(hogged: bool, monkeypa
     late = next(row for row in report["slos"] if row["name"] == "late_pct")
     assert late["verdict"] == ("fail" if hogged else "pass"), report["counts"]
     assert report["verdict"] == "failed" or not hogged
+
+
+async def test_the_capacity_is_what_the_service_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "LATE_P99_MS", 1e6)  # whatever this machine does meanwhile
+    monkeypatch.setattr(trials, "PAUSE_S", 0.1)
+    told: list[str] = []
+    async with known_service(Behaviour(greeting_s=None, most=3)) as service:
+        trial = Trial(
+            plan(service.url, 2),
+            await scripts("steps: [{silent: 1.5}]"),
+            [Objective("set_up_pct", 99.5)],
+            processes=1,
+            by_rate=False,
+            load=2,
+            ramp_s=0.2,
+            seconds=None,
+        )
+        found = await search(trial, asyncio.Event(), lambda _now: None, repeat=1, told=told.append)
+    assert (found.held, found.limits, found.lowest_failed, found.highest_held) == (3, ["set_up_pct"], 4, 3)
+    assert [line.partition(":")[0] for line in told] == ["2", "4", "3"]
+    assert "set_up_pct 75" in told[1]
 
 
 async def test_several_processes_do_what_one_does() -> None:

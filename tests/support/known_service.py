@@ -51,6 +51,7 @@ class Behaviour:
         late_s: how late the packets of an answer are that are late.
         late: how many of each answer are.
         refuse: every so-many-th offer is answered 503; 0 refuses none.
+        most: so many calls at once; further ones are answered 503.
         silent: the agent does not answer.
         transcript: what is transcribed of each turn.
     """
@@ -64,6 +65,7 @@ class Behaviour:
     late: int = 0
     late_s: float = 0.15
     refuse: int = 0
+    most: int = 1000
     silent: bool = False
     transcript: str = ""
 
@@ -238,7 +240,8 @@ class KnownService:
     async def offered(self, request: web.Request) -> web.Response:
         offered_at = monotonic()
         self.happened.offers += 1
-        if self.behaviour.refuse and self.happened.offers % self.behaviour.refuse == 0:
+        unwanted = self.behaviour.refuse and self.happened.offers % self.behaviour.refuse == 0
+        if unwanted or len(self._calls) >= self.behaviour.most:
             self.happened.refused += 1
             return web.Response(status=503, headers={"Retry-After": "1"}, text="full")
         call = _Call(self, offered_at)
