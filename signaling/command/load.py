@@ -25,7 +25,6 @@ from signaling.load.printed import print_capacity, print_report
 from signaling.load.processes import keep_garbage
 from signaling.load.progress import Progress
 from signaling.load.scenario import Scenario
-from signaling.load.scenario_file import load_scenarios
 from signaling.load.slo import objectives, parse
 from signaling.load.trial import Trial, run_trial, search
 
@@ -129,8 +128,12 @@ def chosen(texts: Sequence[str]) -> tuple[list[Scenario], tuple[float, ...]]:
     """Return the scenarios that ``SCENARIO[=WEIGHT]`` texts name, and their weights.
 
     Raises:
-        ConfigError: one cannot be read, or a weight is no number above 0.
+        ConfigError: one cannot be read, a weight is no number above 0, or the extra for scenarios is not installed.
     """
+    try:
+        from signaling.load.scenario_file import load_scenarios
+    except ImportError:
+        raise ConfigError("load tests need the extra 'scenarios': pip install '.[scenarios,load]'") from None
     scenarios: list[Scenario] = []
     weights: list[float] = []
     for text in texts:

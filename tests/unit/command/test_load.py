@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from agent.errors import ConfigError
 from signaling.command import load
 from signaling.command.cli import main
+from signaling.load.generator import Now
+from signaling.load.hearing import Talk
+from signaling.load.progress import Progress
+from signaling.load.record import CallRecord, Turn
 
 
 def test_the_shipped_scenarios_can_be_read_and_weighed() -> None:
@@ -65,3 +73,30 @@ def test_objectives_of_a_file_give_way_to_those_of_the_command(tmp_path: Path) -
     file = tmp_path / "slo.txt"
     file.write_text("# ours\nstop_p95_ms = 400  # the demo\n\nlate_pct=1\n", encoding="utf-8")
     assert load.given_objectives(["late_pct=2"], file) == {"stop_p95_ms": 400.0, "late_pct": 2.0}
+
+
+def test_without_the_extra_the_command_still_starts_and_says_what_is_missing() -> None:
+    program = (
+        "import sys; sys.modules['yaml'] = None; from signaling.command.cli import main; "
+        "sys.argv = ['talkspurt', 'load', 'http://127.0.0.1:9/']; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "the extra 'scenarios'" in ended.stderr
+
+
+def test_how_a_test_goes_is_shown_on_a_terminal_and_elsewhere() -> None:
+    record = CallRecord(0, "a", 1.0, 1.1, 1.2, 1.3, 9.0, "refused [red]503", late=7)
+    record.turns, record.talks = [Turn(2.0, 3.0, wants_reply=True)], [Talk(3.5, 4.0)]
+    now = Now(12.0, 3, 2, Counter({"completed": 1, "refused [red]503": 1}), 1.5, [record])
+    for terminal in (True, False):
+        shown = io.StringIO()
+        with Progress(Console(file=shown, force_terminal=terminal, width=100)) as progress:
+            progress.show(now)
+        text = shown.getvalue()
+        assert "2 up" in text
+        assert "3 offered" in text
+        assert "1 failed" in text
+        if terminal:
+            assert "refused [red]503" in text
+            assert "p50 500 ms" in text
