@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from signaling.load.report import build
 from signaling.load.scenario_text import parse_scenarios
 from signaling.load.slo import Objective, objectives
 from signaling.load.trial import Trial, search
-from tests.support.known_service import Behaviour, KnownService, known_service
+from tests.support.known_service import Behaviour, Happened, KnownService, known_service
 
 TALK = """
 steps:
@@ -55,12 +55,17 @@ async def load(service: KnownService, text: str, calls: int, *, ramp_s: float = 
     return build(done, (), objectives({}), {"url": service.url})
 
 
-def error_ms(report: dict[str, Any], name: str, put_in: Sequence[float]) -> float:
-    """Return by how much a figure is wrong: by its lowest value, to which a busy machine adds the least."""
-    measured = [value for call in report["calls"] for value in call["figures"].get(name, ())]
-    assert len(measured) == len(put_in)
-    codec_ms = 0.0 if name == "set_up_ms" else CODEC_MS
-    return float(abs(min(measured) - min(put_in) - codec_ms))
+def assert_right(report: dict[str, Any], happened: Happened, network_ms: Mapping[str, float]) -> None:
+    """Compare each figure's lowest value, to which a busy machine adds the least, with what was put in."""
+    # A generator that is later than the promise says so in its report.
+    allowed_ms = max(MAX_ERROR_MS, report["generator"]["late_p99_ms"])
+    for name, by_network_ms in network_ms.items():
+        put_in = getattr(happened, name)
+        measured = [value for call in report["calls"] for value in call["figures"].get(name, ())]
+        assert len(measured) == len(put_in) > 0
+        codec_ms = 0.0 if name == "set_up_ms" else CODEC_MS
+        error_ms = min(measured) - min(put_in) - codec_ms - by_network_ms
+        assert abs(error_ms) <= allowed_ms, (name, measured, put_in)
 
 
 async def test_the_report_says_what_was_put_in() -> None:
@@ -76,13 +81,19 @@ async def test_the_report_says_what_was_put_in() -> None:
         assert counts["late_packets"] == happened.late
     assert (counts["words"], counts["missing_words"]) == (16, 12)  # of "hello hello please stop" only one was heard
     assert counts["missing_replies"] == 0
-    for name in ("set_up_ms", "greeting_ms", "response_ms", "stop_ms"):
-        # A generator that is later than the promise says so in its report.
-        allowed_ms = max(MAX_ERROR_MS, report["generator"]["late_p99_ms"])
-        assert error_ms(report, name, getattr(happened, name)) <= allowed_ms, (name, happened)
+    assert_right(report, happened, dict.fromkeys(("set_up_ms", "greeting_ms", "response_ms", "stop_ms"), 0.0))
     assert min(happened.set_up_ms) >= 1e3 * behaviour.media_s
     assert min(happened.response_ms) >= 1e3 * behaviour.response_s - 2
     assert 100 < min(happened.stop_ms) <= 1e3 * behaviour.stop_s
+
+
+async def test_a_networks_delay_is_in_what_its_caller_hears() -> None:
+    network = "network: {up: {delay_ms: 60}, down: {delay_ms: 40}}"
+    async with known_service(Behaviour(reply_frames=60)) as service:
+        report = await load(service, network + TALK, 2)
+    assert report["counts"]["lost_packets"] == report["counts"]["missing_replies"] == 0
+    both = {"set_up_ms": 40.0, "greeting_ms": 40.0, "response_ms": 100.0, "stop_ms": 100.0}
+    assert_right(report, service.happened, both)
 
 
 async def test_an_agent_that_says_nothing_misses_every_answer() -> None:
