@@ -79,10 +79,14 @@ class Wheel:
                 if slot:
                     self._tick(slot, now, now - due)
                 if now - due > MOST_BEHIND_S:
+                    self._note(now - due, sum(map(len, self._slots)))  # everybody's packets wait so much longer
                     due = now
 
     def _tick(self, slot: list[Rider], now: float, late_s: float) -> None:
-        self.lateness.note(late_s, len(slot))
-        self.newest.note(late_s, len(slot))
+        self._note(late_s, len(slot))
         for rider in tuple(slot):
             rider.tick(now)
+
+    def _note(self, late_s: float, packets: int) -> None:
+        self.lateness.note(late_s, packets)
+        self.newest.note(late_s, packets)
