@@ -14,7 +14,7 @@ from agent.media.playout import VOICE_RATE_HZ
 from signaling.client.files import SOUND_RATE_HZ, read_sound
 from signaling.load.clips import clip_of, quiet, tone
 from signaling.load.player import Script
-from signaling.load.scenario import BargeIn, Camera, Play, Press, Say, Scenario, Step, Tone
+from signaling.load.scenario import BargeIn, Camera, Picture, Play, Press, Say, Scenario, Step, Tone
 
 
 async def scripts_of(scenarios: Sequence[Scenario]) -> list[Script]:
@@ -35,6 +35,8 @@ async def _script(scenario: Scenario, voice: Voice) -> Script:
                 f"scenario {scenario.name!r}, line {step.line}: {step.name} is not possible in a load test, whose "
                 "callers send prepared speech only; talkspurt test can play it"
             )
+        if isinstance(step.act, Picture) and not Path(scenario.folder, step.act.file).is_file():
+            raise ConfigError(f"scenario {scenario.name!r}, line {step.line}: there is no file {step.act.file}")
         pcm = await _speech(step, scenario, voice)
         if pcm is not None:
             speech[index] = pcm
