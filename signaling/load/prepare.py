@@ -28,15 +28,9 @@ async def scripts_of(scenarios: Sequence[Scenario]) -> list[Script]:
 
 
 async def _script(scenario: Scenario, voice: Voice) -> Script:
+    _check(scenario)
     speech: dict[int, Pcm] = {}
     for index, step in enumerate(scenario.steps):
-        if isinstance(step.act, Camera | Press):
-            raise ConfigError(
-                f"scenario {scenario.name!r}, line {step.line}: {step.name} is not possible in a load test, whose "
-                "callers send prepared speech only; talkspurt test can play it"
-            )
-        if isinstance(step.act, Picture) and not Path(scenario.folder, step.act.file).is_file():
-            raise ConfigError(f"scenario {scenario.name!r}, line {step.line}: there is no file {step.act.file}")
         pcm = await _speech(step, scenario, voice)
         if pcm is not None:
             speech[index] = pcm
@@ -60,3 +54,20 @@ async def _speech(step: Step, scenario: Scenario, voice: Voice) -> Pcm | None:
         case Tone(hz=hz, for_ms=for_ms):
             return tone(hz, for_ms)
     return None
+
+
+def _check(scenario: Scenario) -> None:
+    """Check that each step can be played.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    for step in scenario.steps:
+        where = f"scenario {scenario.name!r}, line {step.line}"
+        if isinstance(step.act, Camera | Press):
+            raise ConfigError(
+                f"{where}: {step.name} is not possible in a load test, whose callers send prepared speech only; "
+                "talkspurt test can play it"
+            )
+        if isinstance(step.act, Picture) and not Path(scenario.folder, step.act.file).is_file():
+            raise ConfigError(f"{where}: there is no file {step.act.file}")
