@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.emulator.model.phrases import NOT_ALOUD
 from agent.emulator.model.voice import Voice, speech_pack
 from agent.errors import ConfigError
 from agent.media.fir import FirResampler, Pcm
@@ -47,9 +48,17 @@ async def _speech(step: Step, scenario: Scenario, voice: Voice) -> Pcm | None:
             try:
                 return speech_pack().caller_phrase(text)
             except KeyError:
-                return await voice.say(text)
+                pass  # not one of the caller's phrases in the speech pack
+            spoken = await voice.say(text)
+            if spoken is speech_pack().phrase(NOT_ALOUD):
+                raise ConfigError(
+                    f"scenario {scenario.name!r}, line {step.line}: nothing here can say {text!r}; install flite "
+                    "or espeak-ng"
+                )
+            return spoken
         case Play(file=file):
             sound = read_sound(Path(scenario.folder, file))
+            sound = np.concatenate((sound, np.zeros(SOUND_RATE_HZ // 50, np.int16)))  # what the resampler keeps
             return FirResampler(SOUND_RATE_HZ, VOICE_RATE_HZ).push(sound)
         case Tone(hz=hz, for_ms=for_ms):
             return tone(hz, for_ms)

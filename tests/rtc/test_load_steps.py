@@ -118,6 +118,13 @@ async def test_a_picture_that_is_not_there_is_refused_before_anybody_calls(tmp_p
         await scripts_of(scenarios)
 
 
+async def test_what_nothing_here_can_say_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")  # no program that speaks
+    assert len(await scripts_of(parse_scenarios("steps: [{say: what time is it}]", "test", name="mine"))) == 1
+    with pytest.raises(ConfigError, match="nothing here can say 'antidisestablishmentarianism'"):
+        await scripts_of(parse_scenarios("steps: [{say: antidisestablishmentarianism}]", "test", name="mine"))
+
+
 @pytest.mark.parametrize("step", ["press: '12'", "camera: x.jpg"])
 async def test_what_such_callers_cannot_do_is_refused_with_its_line(step: str) -> None:
     scenarios = parse_scenarios(f"steps:\n  - {step}", "test", name="mine")
