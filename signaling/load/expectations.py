@@ -101,8 +101,8 @@ def _not_called(name: str, scene: Scene) -> bool:
 
 
 def _turns(wanted: Turns, scene: Scene) -> bool:
-    agent = {each["data"].get("segment_id") for each in scene.every if each["type"] == "bot-output"}
-    caller = {each["data"].get("turn_id") for each in scene.every if each["type"] == "user-transcription"}
+    agent = {str(each["data"].get("segment_id")) for each in scene.every if each["type"] == "bot-output"}
+    caller = {str(each["data"].get("turn_id")) for each in scene.every if each["type"] == "user-transcription"}
     return wanted.agent in (None, len(agent)) and wanted.caller in (None, len(caller))
 
 
@@ -123,9 +123,11 @@ def _cost(limit_usd: float, scene: Scene) -> bool:
     return not costs or (isinstance(costs[-1], int | float) and costs[-1] < limit_usd)
 
 
-def _contains(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _contains(given: Any, wanted: Mapping[str, Any]) -> bool:
     """Return whether all fields are there; texts are compared without case."""
-    return all(name in given and _like(given[name]) == _like(value) for name, value in wanted.items())
+    return isinstance(given, dict) and all(
+        name in given and _like(given[name]) == _like(value) for name, value in wanted.items()
+    )
 
 
 def _like(value: Any) -> Any:

@@ -144,7 +144,7 @@ class Generator:
             turning = asyncio.create_task(self._wheel.run())
             sampling = asyncio.create_task(self._sample(watch))
             try:
-                await self._call_all(http)
+                await self._call_all(http, turning)
             finally:
                 done.ended, done.cpu_s = monotonic(), process_time() - cpu_before
                 for task in (sampling, turning):
@@ -153,7 +153,8 @@ class Generator:
         watch(self._now(0))
         return done
 
-    async def _call_all(self, http: aiohttp.ClientSession) -> None:
+    async def _call_all(self, http: aiohttp.ClientSession, turning: asyncio.Task[None]) -> None:
+        """Make the calls; ends with them, or with the error of the clock, without which nobody would go on."""
         plan = self._plan
         starts = arrivals(plan.arrivals, plan.calls, plan.ramp_s, self._rng)
         scripts = mixed(list(plan.weights), plan.calls, self._rng)
@@ -162,16 +163,20 @@ class Generator:
             for index, start in enumerate(starts)
         ]
         stopping = asyncio.create_task(self._stop.wait())
-        everybody = asyncio.gather(*callers)
+        everybody = asyncio.create_task(asyncio.wait(callers))
         try:
-            await asyncio.wait((everybody, stopping), timeout=plan.duration_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (everybody, stopping, turning), timeout=plan.duration_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if turning.done():
+                turning.result()
             self._stop.set()
             for player in self._players:
                 player.stop()
             await asyncio.wait((everybody,), timeout=STOP_S)
         finally:
-            stopping.cancel()
-            everybody.cancel()
+            for task in (stopping, everybody, *callers):
+                task.cancel()
             for outcome in await asyncio.gather(*callers, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     raise outcome

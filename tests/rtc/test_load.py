@@ -19,6 +19,7 @@ from signaling.load import report as reports
 from signaling.load import trial as trials
 from signaling.load.arrivals import Arrivals
 from signaling.load.generator import Generator, Now, Plan
+from signaling.load.light import LightCaller
 from signaling.load.player import Script
 from signaling.load.prepare import scripts_of
 from signaling.load.processes import generate
@@ -121,6 +122,16 @@ async def test_every_delay_of_the_clock_is_noted_whoevers_turn_it_is() -> None:
     await asyncio.sleep(0.05)
     turning.cancel()
     assert sum(wheel.lateness.counts[round(0.1 / BUCKET_S) :]) >= 10
+
+
+async def test_a_clock_that_stops_ends_the_test_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_caller: LightCaller, _now: float) -> None:
+        raise RuntimeError("a caller that cannot be ticked")
+
+    monkeypatch.setattr(LightCaller, "tick", broken)
+    async with known_service(Behaviour(greeting_s=None)) as service:
+        with pytest.raises(RuntimeError, match="cannot be ticked"):
+            await Generator(plan(service.url, 1), await scripts(ASK)).run()
 
 
 async def test_a_generator_that_is_kept_from_its_core_says_that_nothing_is_known() -> None:
