@@ -89,13 +89,18 @@ class Load:
         """Packets that the callers sent, all together."""
         return sum(caller.sent for caller in self.callers)
 
+    async def talk(self) -> None:
+        """Send every caller's packets in real time; until cancelled."""
+        wheel = Wheel()
+        for caller in self.callers:
+            wheel.join(caller)
+        await wheel.run()
+
     @asynccontextmanager
     async def talking(self) -> AsyncIterator[None]:
         """Have everybody talk while the context lasts."""
-        calls, wheel = len(self.callers), Wheel()
-        for caller in self.callers:
-            wheel.join(caller)
-        tasks = [asyncio.create_task(wheel.run())]
+        calls = len(self.callers)
+        tasks = [asyncio.create_task(self.talk())]
         for number, caller in enumerate(self.callers):
             delay_s = number / calls * CHUNK_S  # the models do not all send in one moment either
             tasks.append(asyncio.create_task(caller.session.chatter(LEAD_S, delay_s)))
