@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,11 @@ from agent.tools.declare import Tool
 from agent.tools.demo import WEATHER
 from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
+from signaling.dialects.openai import talk as openai
 from signaling.history import history_of
-from signaling.http import assets, health, ice, live_calls, pictures, recording, whip
+from signaling.http import assets, client_secrets, health, ice, live_calls, pictures, recording, whip
 from signaling.http import outbound as phone_api
+from signaling.http.access import Access
 from signaling.http.connections import KEEP_ALIVE_S, Connections
 from signaling.http.metrics import Metrics
 from signaling.http.origins import add_cors, origin_middleware, origins_of
@@ -81,9 +84,13 @@ def build_app(
     origins = origins_of(settings)
     middlewares = [calls.audit.middleware, problem_middleware, connections.middleware, origin_middleware(origins)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
-    negotiator = Negotiator(settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi})
-    app.add_routes(whip.routes(settings, negotiator, calls))
-    app.add_routes(pictures.routes(settings, calls))
+    negotiator = Negotiator(
+        settings, agent, calls, {rtvi.LABEL: rtvi.speak_rtvi, openai.LABEL: openai.speak_openai}
+    )
+    access = Access(settings)
+    app.add_routes(whip.routes(settings, negotiator, calls, access))
+    app.add_routes(client_secrets.routes(settings, access))
+    app.add_routes(pictures.routes(calls, access))
     app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))
     phone = None
@@ -112,13 +119,14 @@ def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history:
         calls.summaries.observers.append(summaries.note)
     calls.watchers.append(observe.watcher_of(history, keeper, summaries))
     calls.recorder.listeners.append(keeper.note)
+    calls.recorder.completed = keeper.settle
 
     async def keep(_app: web.Application) -> AsyncIterator[None]:
         yield
         await keeper.close()  # after the calls
 
     app.cleanup_ctx.append(keep)
-    app.add_routes(http.routes(settings, history))
+    app.add_routes(http.routes(settings, history, partial(observe.figures_now, calls)))
 
 
 @asynccontextmanager
@@ -188,6 +196,7 @@ async def _serving(
     if settings.record:
         check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
+    metrics.webhooks = None if history is None else history.deliverer
     if trace is not None:
         calls.watchers.append(trace)
     app = build_app(settings, agent, calls, metrics, connections, history)

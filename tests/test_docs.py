@@ -19,6 +19,7 @@ from agent.live.models import MODELS
 from agent.live.voices import VOICES
 from agent.settings import ENV_PREFIX, GROUPS, Settings
 from signaling.command.cli import app
+from signaling.dialects.openai.asked import COMMANDS
 from tests.survival import registry
 
 ROOT = Path(__file__).parent.parent
@@ -268,6 +269,26 @@ def test_a_feature_is_there_and_tested(feature: Feature) -> None:
 def test_what_does_not_exist_would_be_noticed(name: str) -> None:
     assert not exists(name, flags())
     assert not has_test(f"tests/test_docs.py::{name}")
+
+
+def test_the_tests_of_the_clients_are_there() -> None:
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py::\w+)`", page)
+    assert named
+    assert [name for name in named if not has_test(name)] == []
+
+
+def test_each_event_of_openais_api_is_on_the_page_of_the_clients() -> None:
+    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    transcripts = (ROOT / "tests" / "data" / "openai").glob("*.txt")
+    told = {
+        json.loads(line[2:])["type"]
+        for path in transcripts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("<")
+    }
+    assert "response.done" in told
+    assert [kind for kind in sorted(told | COMMANDS.keys()) if f"`{kind}`" not in page] == []
 
 
 def tables(page: Path) -> list[list[str]]:

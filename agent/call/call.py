@@ -18,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from agent import events
@@ -60,6 +61,7 @@ class Call:
         client: the Live API's client.
         setup: how the agent is set up.
         caller: who is calling; None if unknown. Untrusted.
+        metadata: what the application says about the caller.
         offline_demo: whether the Live server is the local emulator.
         phase_s: see `AgentVoiceTrack`.
         prices: what the model's tokens cost.
@@ -79,6 +81,7 @@ class Call:
         client: LiveClient,
         setup: AgentSetup,
         caller: str | None = None,
+        metadata: Mapping[str, str] = MappingProxyType({}),
         offline_demo: bool = False,
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
@@ -91,7 +94,7 @@ class Call:
         capture: Capture | None = None,
     ) -> None:
         settings = setup.settings
-        self.call_id, self.caller, self.model = call_id, caller, settings.model
+        self.call_id, self.caller, self.metadata, self.model = call_id, caller, metadata, settings.model
         self.client_may_instruct = settings.client_may_instruct
         self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
         self.purse = purse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -28,6 +28,7 @@ class Host(Protocol):
 
     call_id: str
     caller: str | None
+    metadata: Mapping[str, str]
     tool_rates: ToolRates
 
     @property
@@ -65,6 +66,7 @@ class HostContext:
     def __init__(self, host: Host, tell_progress: Callable[[Any], None] = lambda _value: None) -> None:
         self.call_id = host.call_id
         self.caller = host.caller
+        self.metadata = host.metadata
         self.transcript = host.spoken()
         self._host = host
         self._loop = asyncio.get_running_loop()

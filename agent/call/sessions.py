@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from agent import events
 from agent.call.briefing import Briefing
@@ -151,7 +152,7 @@ class Sessions:
             instructions: its new instructions; None leaves them unchanged.
             tools: the tools that replace all its former ones; None leaves them unchanged.
         """
-        agent = self._agent.changed(instructions, tools)
+        agent = self.agent.changed(instructions, tools)
         self._tools.replace(agent.tools)
         setup = agent.session()
         change = AgentChange(
@@ -159,8 +160,19 @@ class Sessions:
         )
         self._attempt(partial(self.link.change_agent, setup, change))
 
+    def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Change how the Live session is set up, such as the voice, by another session that takes over.
+
+        It does so at once while nobody has said anything, and later at a quiet point.
+
+        Args:
+            changes: settings by name; how turns are marked (``vad`` off or not) cannot change within a call.
+        """
+        nothing_said = self._conversation.quiet and not self._conversation.transcript.count
+        self.link.renew(self.agent.with_settings(changes).session(), at_once=nothing_said)
+
     @property
-    def _agent(self) -> AgentSetup:
+    def agent(self) -> AgentSetup:
         """The agent as it is, or as it will be once the server has accepted a pending change; the link knows."""
         agent: AgentSetup | None = self.link.setup.agent
         return agent or self._own  # the link forgets the agent when the call is over
@@ -209,7 +221,7 @@ class Sessions:
 
     def _refused(self, what: events.RefusedInput, reason: str) -> None:
         if what == "agent_change":
-            self._tools.replace(self._agent.tools)
+            self._tools.replace(self.agent.tools)
         self._ports.act([events.InputRefused(what, reason)])
 
     def _picture_sent(self, shown: Shown) -> None:

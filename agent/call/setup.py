@@ -5,8 +5,9 @@ A set-up is made once, with its call; a change of the agent replaces it as a who
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agent.live.config import SessionSetup
 from agent.settings import Settings
@@ -24,6 +25,7 @@ class AgentSetup:
         vad: how the caller's turns are detected, as in the setting of that name.
         tools: the tools that the model may call.
         greeting: what the agent says first; None lets the caller begin.
+        announcement: what it says before that, also to callers who return and are not greeted; None for nothing.
     """
 
     settings: Settings
@@ -31,6 +33,7 @@ class AgentSetup:
     vad: str | None
     tools: tuple[Tool, ...] = ()
     greeting: str | None = field(default=None, repr=False)
+    announcement: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -39,6 +42,7 @@ class AgentSetup:
         tools: Sequence[Tool] = (),
         *,
         greeting: str | None = None,
+        announcement: str | None = None,
         instruction: str = "",
         telephone: bool = False,
     ) -> AgentSetup:
@@ -48,6 +52,7 @@ class AgentSetup:
             settings: the service's settings.
             tools: the tools that the model may call.
             greeting: what the agent says first; None lets the caller begin.
+            announcement: what it says before that, also to callers who return.
             instruction: an instruction for this call alone, appended to the service's own.
             telephone: whether the caller is on a telephone, where lines are noisy and turns cannot be marked.
         """
@@ -58,6 +63,7 @@ class AgentSetup:
             vad="phone" if telephone and settings.vad in (None, "off") else settings.vad,
             tools=tuple(tools),
             greeting=greeting,
+            announcement=announcement,
         )
 
     @property
@@ -77,3 +83,7 @@ class AgentSetup:
             instructions=self.instructions if instructions is None else valid_text(instructions),
             tools=self.tools if tools is None else tuple(tools),
         )
+
+    def with_settings(self, changes: Mapping[str, Any]) -> AgentSetup:
+        """Return the set-up with other settings, by name."""
+        return replace(self, settings=self.settings.model_copy(update=changes), vad=changes.get("vad", self.vad))

@@ -175,10 +175,25 @@ class LiveLink:
         Raises:
             LiveLost: the Live server has stopped reading.
         """
-        self.setup = setup
         if rules_of(setup.settings.model).agent_change:
+            self.setup = setup
             self.uplink.put(change)
-        elif self._session is not None and not self._departure.planned:
+        else:
+            self.renew(setup)
+
+    def renew(self, setup: SessionSetup, *, at_once: bool = False) -> None:
+        """Have a session with another set-up take over from the current one, if any.
+
+        Args:
+            setup: the set-up of the sessions from now on.
+            at_once: whether to leave the current one now, because it knows nothing yet; else at a quiet point.
+        """
+        self.setup = setup
+        if self._session is None:
+            return
+        if at_once:
+            self._session.leave()
+        elif not self._departure.planned:
             self._departure.for_change(self._session, self._ports.is_quiet)
 
     def answer_completed(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from agent.spoken import Spoken
@@ -24,6 +24,10 @@ class CallContext(Protocol):
     @property
     def caller(self) -> str | None:
         """Who is calling, if known, for example a phone number. Untrusted."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the application's backend said about the caller when it made the client secret; empty if nothing."""
 
     @property
     def transcript(self) -> tuple[Spoken, ...]:

@@ -210,6 +210,7 @@ async def call_service(
     hang_up: bool = True,
     state: str | None = None,
     traceparent: str | None = None,
+    record: bool | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -225,6 +226,7 @@ async def call_service(
         hang_up: if False, leave without a DELETE.
         state: the state of an earlier call that this one continues, as ``GET .../state`` returned it.
         traceparent: names the span that led to the call (W3C Trace Context).
+        record: whether the service is to record the call; None leaves that to the service.
 
     Raises:
         OfferError: the service answered with an error, whose status it carries.
@@ -249,6 +251,7 @@ async def call_service(
     _prefer(transceiver, codec)
     for video in videos:
         _prefer(pc.addTransceiver(video, direction="sendonly"), video_codec)
+    endpoint = urljoin(url, "/whip" if record is None else f"/whip?record={str(record).lower()}")
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     if traceparent is not None:
         headers["traceparent"] = traceparent
@@ -256,7 +259,7 @@ async def call_service(
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                caller.location, answer = await _offer(http, url, pc.localDescription.sdp, state)
+                caller.location, answer = await _offer(http, endpoint, pc.localDescription.sdp, state)
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
                 await connected.wait()
             try:
@@ -283,8 +286,7 @@ def _prefer(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
     transceiver.setCodecPreferences([found for found in capabilities.codecs if found.mimeType.lower() == wanted])
 
 
-async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str | None) -> tuple[str, str]:
-    endpoint = urljoin(url, "/whip")
+async def _offer(http: aiohttp.ClientSession, endpoint: str, offer: str, state: str | None) -> tuple[str, str]:
     if state is None:
         asked = http.post(endpoint, data=offer, headers={"Content-Type": "application/sdp"})
     else:

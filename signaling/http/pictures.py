@@ -1,4 +1,7 @@
-"""Questions over HTTP about pictures that are too large for the data channel. See docs/calls.md."""
+"""Pictures that are too large for the data channel: those of the caller, and those that the model made.
+
+See docs/calls.md.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,10 @@ from agent.clock import monotonic
 from agent.errors import LiveLost, MediaError, OfferError
 from agent.media.still import MAX_STILL_BYTES, read_still
 from agent.picture import Picture
-from agent.settings import Settings
 from signaling.dialects.requests import MAX_PICTURES, RefusedError, text_of
+from signaling.http.access import Access
 from signaling.http.bodies import refused_by_rate, want_type
 from signaling.http.form import FORM_ERRORS, FORM_TYPE
-from signaling.http.tokens import authorise
 from signaling.http.whip import ENDPOINTS
 from signaling.webrtc.calls import Calls
 
@@ -20,13 +22,13 @@ MAX_FORM_BYTES = 8 << 20  # it becomes one message to the Live server, which del
 RETRY_AFTER_S = 1
 
 
-def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
-    """Return the routes that take pictures, one for each endpoint that calls have."""
+def routes(calls: Calls, access: Access) -> list[web.RouteDef]:
+    """Return the routes of pictures, for each endpoint that calls have."""
     uploading: set[str] = set()  # ids of calls; one upload at a time per call bounds their memory
 
     async def ask(request: web.Request) -> web.Response:
-        authorise(request, settings)
         call_id = request.match_info["call_id"]
+        access.want_party(request, calls.find(call_id))
         calls.get(call_id)
         want_type(request, FORM_TYPE)
         if (request.content_length or 0) > MAX_FORM_BYTES:
@@ -54,7 +56,22 @@ def routes(settings: Settings, calls: Calls) -> list[web.RouteDef]:
             raise OfferError(503, "live_busy", _sentence(error.detail), retry_after_s=RETRY_AFTER_S) from None
         return web.json_response({"pictures": [_told(still) for still in stills]})
 
-    return [web.post(f"{endpoint}/{{call_id}}/pictures", ask) for endpoint in ENDPOINTS]
+    async def show(request: web.Request) -> web.Response:
+        call_id, number = request.match_info["call_id"], request.match_info["number"]
+        access.want_party(request, calls.find(call_id))
+        picture = calls.get(call_id).call.drawn.picture(int(number))
+        if picture is None:
+            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is no longer kept.")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
+
+    found = []
+    for endpoint in ENDPOINTS:
+        found += [
+            web.post(f"{endpoint}/{{call_id}}/pictures", ask),
+            web.get(f"{endpoint}/{{call_id}}/pictures/{{number:[0-9]{{1,9}}}}", show),
+        ]
+    return found
 
 
 async def _read_form(request: web.Request) -> tuple[str, list[Picture]]:

@@ -30,6 +30,12 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
+def bearer(request: web.Request) -> str:
+    """Return the bearer token of a request; "" if it has none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def authorise(request: web.Request, settings: Settings) -> None:
     """Accept a request that has the server key, or any request if no key is set.
 
@@ -38,10 +44,9 @@ def authorise(request: web.Request, settings: Settings) -> None:
     """
     if settings.server_key is None:
         return
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     expected = settings.server_key.get_secret_value()
-    given = token.strip().encode(errors="surrogateescape")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected.encode()):
+    given = bearer(request).encode(errors="surrogateescape")
+    if not hmac.compare_digest(given, expected.encode()):
         raise OfferError(401, "unauthorised", "Send the server key as Authorization: Bearer <key>.")
 
 

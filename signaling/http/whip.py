@@ -16,12 +16,15 @@ from aiohttp import web
 from agent.clock import monotonic, unix
 from agent.errors import OfferError
 from agent.settings import Settings
+from signaling.dialects.openai.session import NO_WISH, SessionWish
+from signaling.http.access import Access
 from signaling.http.bodies import read_json, read_text, refused_by_rate, want_type
 from signaling.http.form import FORM_TYPE, read_form
 from signaling.http.info import CALLS_PATH, call_info
 from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
 from signaling.http.problem import MAX_BODY_BYTES
-from signaling.http.tokens import authorise, key_name, want_instructor, want_key_holder
+from signaling.http.realtime_session import MAX_SESSION_BYTES, read_session_part, want_leave, with_session
+from signaling.http.tokens import key_name, want_instructor, want_key_holder
 from signaling.webrtc.calls import Calls
 from signaling.webrtc.leg import ClientLeg, Leg
 from signaling.webrtc.offer import NO_OPTIONS, CallOptions, Negotiator
@@ -33,40 +36,47 @@ ENDPOINTS = ("/whip", CALLS_PATH)
 MAX_SAY_CHARS = 16 << 10
 
 
-def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web.RouteDef]:
+def routes(settings: Settings, negotiator: Negotiator, calls: Calls, access: Access) -> list[web.RouteDef]:
     """Return the routes of calls."""
     seal = Seal(settings)
 
     async def create(request: web.Request) -> web.Response:
-        authorise(request, settings)
-        offer, options = await _wish(request, seal)
-        answer, leg = await negotiator.accept_offer(
-            offer,
-            replace(options, key=key_name(settings), traceparent=request.headers.get("traceparent", "")),
-            request.remote,
+        ticket = access.want_caller(request)
+        offer, options, session = await _wish(request, seal)
+        want_leave(session, settings, has_key=settings.server_key is not None and ticket is None)
+        options = replace(
+            options,
+            key=key_name(settings),
+            traceparent=request.headers.get("traceparent", ""),
+            record=_record(request, settings),
         )
+        answer, leg = await negotiator.accept_offer(offer, with_session(options, ticket, session), request.remote)
         headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
         response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
         for link in ice_links(settings.ice_servers):
             response.headers.add("Link", link)
         return response
 
+    def party(request: web.Request) -> Leg:
+        """Return the call that a request is about, if it may be."""
+        call_id = request.match_info["call_id"]
+        access.want_party(request, calls.find(call_id))
+        return calls.get(call_id)
+
     async def trickle(request: web.Request) -> web.Response:
-        authorise(request, settings)
-        leg = calls.get(request.match_info["call_id"])
+        leg = party(request)
         want_type(request, FRAGMENT_TYPE)
         fragment = parse_fragment(await read_text(request, "invalid_sdp"))
         await _leg_of_this_generation(request, leg, fragment).trickle(fragment)
         return web.Response(status=204)
 
     async def hang_up(request: web.Request) -> web.Response:
-        authorise(request, settings)
+        access.want_party(request, calls.find(request.match_info["call_id"]))
         calls.hang_up(request.match_info["call_id"], "The caller hung up.", "caller")
         return web.Response(status=200)
 
     async def show(request: web.Request) -> web.Response:
-        authorise(request, settings)
-        leg = calls.get(request.match_info["call_id"])
+        leg = party(request)
         return web.json_response(call_info(leg), headers=_etag(leg))
 
     async def show_kept(request: web.Request) -> web.Response:
@@ -85,15 +95,6 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
         leg.call.say(text.strip())
         return web.json_response({}, status=202)
 
-    async def show_picture(request: web.Request) -> web.Response:
-        authorise(request, settings)
-        number = request.match_info["number"]
-        picture = calls.get(request.match_info["call_id"]).call.drawn.picture(int(number))
-        if picture is None:
-            raise OfferError(404, "no_such_picture", f"There is no picture {number}, or it is no longer kept.")
-        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        return web.Response(body=picture.data, content_type=picture.mime_type, headers=headers)
-
     async def show_endpoint(_request: web.Request) -> web.Response:
         return web.Response(status=204)
 
@@ -108,10 +109,10 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls) -> list[web
             web.options(endpoint, options),
             web.patch(f"{endpoint}/{{call_id}}", trickle),
             web.delete(f"{endpoint}/{{call_id}}", hang_up),
+            web.post(f"{endpoint}/{{call_id}}/hangup", hang_up),
             web.get(f"{endpoint}/{{call_id}}", show),
             web.get(f"{endpoint}/{{call_id}}/state", show_kept),
             web.post(f"{endpoint}/{{call_id}}/say", say),
-            web.get(f"{endpoint}/{{call_id}}/pictures/{{number:[0-9]{{1,9}}}}", show_picture),
             web.options(f"{endpoint}/{{call_id}}", options),
         ]
     return found
@@ -122,16 +123,34 @@ def ice_links(urls: Sequence[str]) -> list[str]:
     return [f'<{url}>; rel="ice-server"' for url in urls]
 
 
-async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions]:
-    """Return the offer, and the options of the call."""
+async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions, SessionWish]:
+    """Return the offer, the options of the call, and the session that is asked for."""
     if request.content_type != FORM_TYPE:
         want_type(request, SDP_TYPE)
-        return _text(await request.read()), NO_OPTIONS
-    parts = await read_form(request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES})
+        return _text(await request.read()), NO_OPTIONS, NO_WISH
+    parts = await read_form(
+        request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES, "session": MAX_SESSION_BYTES}
+    )
     if "sdp" not in parts:
         raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
-    return _text(parts["sdp"]), CallOptions(kept=kept)
+    session = read_session_part(parts["session"]) if "session" in parts else NO_WISH
+    return _text(parts["sdp"]), CallOptions(kept=kept), session
+
+
+def _record(request: web.Request, settings: Settings) -> bool | None:
+    """Return whether the holder of the server key wants the call recorded; None leaves that to agent and settings.
+
+    Raises:
+        OfferError: 403 if there is no server key, because then strangers would decide; 422.
+    """
+    record = request.query.get("record")
+    if record is None:
+        return None
+    want_key_holder(request, settings)
+    if record not in ("true", "false"):
+        raise OfferError(422, "invalid_record", "record must be true or false.")
+    return record == "true"
 
 
 def _text(body: bytes) -> str:

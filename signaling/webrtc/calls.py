@@ -133,6 +133,10 @@ class Calls:
             total.add(leg.call.meter.spent)
         return total
 
+    def find(self, call_id: str) -> Leg | None:
+        """Return a call, even one that has just ended; None if there is none."""
+        return self._legs.get(call_id)
+
     def get(self, call_id: str) -> Leg:
         """Find a call that has not ended.
 

@@ -161,6 +161,8 @@ class ClientLeg(PeerLeg):
         messages: counts what went wrong on the data channel.
         channel_settled: set once a dialect has taken over the data channel, or none ever will.
         last_messages: awaited before the peer connection closes, so that the last messages are sent.
+        ticket_id: names the client secret that the call was made with; None if there was none.
+        wish: what the offer asked for besides its SDP, for the dialect that understands it; None for nothing.
     """
 
     etag: str
@@ -171,6 +173,8 @@ class ClientLeg(PeerLeg):
     messages: MessageCounts = field(default_factory=MessageCounts)
     channel_settled: asyncio.Event = field(default_factory=asyncio.Event)
     last_messages: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    ticket_id: str | None = None
+    wish: object = None
 
     async def trickle(self, fragment: Fragment) -> None:
         """Pass on the trickled candidates that are usable: see `CandidateGate`.

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
@@ -92,6 +92,10 @@ class CallOptions:
         key: the name of the key that it came with, see `signaling.http.tokens.key_name`; None if there was none.
         traceparent: the ``traceparent`` header that it came with: untrusted.
         record: whether it is recorded; None leaves that to the agent and the settings.
+        settings: settings that replace the service's own.
+        metadata: what the application says about the caller, for tools.
+        ticket_id: names the client secret that it came with; None if there was none.
+        wish: what it asked for, for the dialect that understands it; None for nothing.
     """
 
     tools: Sequence[Tool] = ()
@@ -102,6 +106,10 @@ class CallOptions:
     key: str | None = None
     traceparent: str = ""
     record: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    ticket_id: str | None = None
+    wish: object = None
 
 
 NO_OPTIONS = CallOptions()
@@ -163,6 +171,8 @@ class Negotiator:
                     gate=gate,
                     opens_channel=offered.wants_data,
                     max_message_bytes=offered.max_message_bytes,
+                    ticket_id=options.ticket_id,
+                    wish=options.wish,
                 )
 
             async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
@@ -255,20 +265,21 @@ class Negotiator:
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call for this service's agent; it does not run yet."""
-        call_id, recording = new_call_id(), None
-        greeting = self._agent.greeting
+        call_id, recording, announcement = new_call_id(), None, None
         if self._settings.record if options.record is None else options.record:
             recording = self._calls.recorder.begin(call_id)
-            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
+            announcement = self._settings.record_announcement
         setup = AgentSetup.of(
-            self._settings,
+            self._settings.of_agent(options.settings) if options.settings else self._settings,
             (*self._agent.tools, *options.tools),
-            greeting=greeting,
+            greeting=self._agent.greeting,
+            announcement=announcement,
             instruction=options.instruction,
             telephone=options.telephone,
         )
         caller = None if options.caller is None else valid_text(options.caller)
         phase_s = random.uniform(0, FRAME_S)  # noqa: S311  spreads work, protects nothing
+        trusted = options.key is not None and options.ticket_id is None
         capture = None
         if self._calls.captures is not None:
             header = header_of(
@@ -286,13 +297,14 @@ class Negotiator:
             client=self._agent.client,
             setup=setup,
             caller=caller,
+            metadata=options.metadata,
             offline_demo=self._agent.offline_demo,
             prices=self._agent.prices,
             phase_s=phase_s,
             hurried=lambda: self._calls.hurry.active,
             kept=options.kept,
             purse=self._calls.admission.budgets.purse(options.key),
-            trace=begin_trace(options.traceparent, trusted=options.key is not None, trace_id=secrets.token_hex(16)),
+            trace=begin_trace(options.traceparent, trusted=trusted, trace_id=secrets.token_hex(16)),
             recording=recording,
             capture=capture,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from agent.call.host import ToolRates
@@ -54,6 +54,7 @@ class FakeCall:
     def __init__(self) -> None:
         self.call_id = "c1"
         self.caller: str | None = "+4930123456"
+        self.metadata: Mapping[str, str] = {"plan": "gold"}
         self.caller_spoke_at = 0.0
         self.tool_rates = ToolRates()
         self.turns: list[tuple[str, str]] = []

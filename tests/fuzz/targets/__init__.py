@@ -12,6 +12,7 @@ from tests.fuzz.targets import (
     janus,
     live,
     offer,
+    openai,
     prices,
     rtp,
     rtvi,
@@ -31,5 +32,6 @@ _ALL = (
     *(rtvi.TARGET, twilio.TARGET, janus.TARGET),
     *(settings.TARGET, prices.TARGET, agent_file.TARGET),
     *bodies.TARGETS,
+    *openai.TARGETS,
 )
 TARGETS: dict[str, Target] = {target.name: target for target in _ALL}

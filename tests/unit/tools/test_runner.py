@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ class NoCall:
 
     call_id = "c1"
     caller = None
+    metadata: Mapping[str, str] = MappingProxyType({})
     transcript = ()
 
     def __init__(self) -> None:
