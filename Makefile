@@ -64,8 +64,8 @@ LOCK = $(BIN)/uv pip compile pyproject.toml deploy/build.in --universal --python
 	--no-strip-extras --no-annotate --no-emit-index-url --custom-compile-command "make lock" --quiet $(UPGRADE)
 lock: .venv/venv.done
 	@$(PIP) install uv
-	@$(LOCK) --extra speed --extra demo --extra history --output-file deploy/run.lock >/dev/null
-	@$(LOCK) --extra speed --extra demo --extra history --extra mcp --extra otel --extra test --output-file deploy/test.lock >/dev/null
+	@$(LOCK) --extra speed --extra demo --extra history --extra load --extra scenarios --output-file deploy/run.lock >/dev/null
+	@$(LOCK) --extra speed --extra demo --extra history --extra load --extra scenarios --extra mcp --extra otel --extra test --output-file deploy/test.lock >/dev/null
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

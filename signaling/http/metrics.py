@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -49,6 +49,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.webhooks: Webhooks | None = None
         "Sends messages about calls to other services; None if they are told nothing."
+        ProcessCollector(registry=self._registry)
         self._registry.register(_CallsCollector(calls))
         self._registry.register(_WebhooksCollector(self))
         self._registry.register(_DoorCollector(connections, strangers_errors))

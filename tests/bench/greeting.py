@@ -22,8 +22,8 @@ from rich.table import Table
 
 from agent.media.inbound import PacketInlet
 from agent.media.rtp import RtpPacket
+from signaling.load.light import Mute
 from tests.bench.line import TakePacket, call_service
-from tests.bench.load import Mute
 from tests.bench.service import ROOT, Service, clean_environment, running_process
 
 AUDIBLE = 300  # of 32768

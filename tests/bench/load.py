@@ -1,37 +1,33 @@
 """Callers that cost the harness as little as callers can, so that one core of them loads one core of service.
 
-They are connected by aiortc, then send packets that were encoded beforehand and only count what comes.
+They are connected by aiortc, then send packets that were encoded beforehand and only count what comes. Their clock
+and their way to the socket are those of ``talkspurt load``, whose callers also decode what they hear.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from time import monotonic
-from typing import Any
-
-import av
-from aiortc import MediaStreamTrack
-from aiortc.mediastreams import MediaStreamError
 
 from agent.media.encode import voice_encoder
 from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ
 from agent.media.rtp import RtpPacket
+from agent.media.tap.packets import Send, rtp_sender
+from signaling.load.light import TIMESTAMPS_PER_PACKET, Mute
+from signaling.load.wheel import FRAME_S, Wheel
 from tests.bench.line import Line, TakePacket, call_service
 from tests.bench.live_server import CHUNK_S, LiveServer, Session
 from tests.bench.markers import chatter
 from tests.bench.service import Service
 from tests.bench.video import Camera, clips
 
-FRAME_S = 0.02
 LATE_GAP_S = FRAME_S + 0.06  # between two packets of the agent's: the later one was more than 60 ms late
-SLOTS = 10  # the callers are spread over 20 ms in so many groups
-MOST_BEHIND_S = 0.1  # further behind, the load skips: a burst would measure the harness
 LEAD_S = 0.4  # the model is so much ahead of what is heard
 DIALLED_AT_ONCE = 4
+APART = 17  # packets: each caller is at another place in the speech, so that they do not all pause at once
 
 
 @lru_cache(maxsize=1)
@@ -42,28 +38,21 @@ def speech_packets() -> list[bytes]:
     return [encode(pcm[start : start + FRAME_SAMPLES]) for start in range(0, len(pcm), FRAME_SAMPLES)]
 
 
-class Mute(MediaStreamTrack):
-    """Never has a packet: the load's own clock sends instead, at a fraction of a sender's cost."""
-
-    kind = "audio"
-
-    async def recv(self) -> av.Packet[Any]:
-        await asyncio.Event().wait()
-        raise MediaStreamError
-
-
 class LightCaller:
-    """One caller of the load."""
+    """One caller of the load; `Wheel` ticks it."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
         self.received = 0
+        self.sent = 0
         self.late_gaps = 0
         "Packets of the agent's voice that came more than 60 ms late, seen from here."
         self.camera: Camera | None = None
-        self.line: Line
         self.session: Session
+        self._packets = speech_packets()
+        self._from = APART * number
         self._received_at = 0.0
         self._payload_type = 0
+        self._send: Send
 
     def open(self, payloads: Mapping[int, str]) -> TakePacket:
         """Return what takes the packets of a stream with these payload types."""
@@ -77,13 +66,16 @@ class LightCaller:
 
         return take
 
-    async def send(self, index: int, payload: bytes) -> None:
-        """Send a packet past aiortc's sender, with its SSRC; encrypted and sent by the real transport."""
-        sender = self.line.sender
-        header = struct.pack(
-            "!BBHII", 0x80, self._payload_type, index & 0xFFFF, index * 960 & 0xFFFFFFFF, sender._ssrc
-        )
-        await self.line.transport._send_rtp(header + payload)
+    def use(self, line: Line) -> None:
+        """Send over a line from now on."""
+        self._send = rtp_sender(line.sender)
+
+    def tick(self, _now: float) -> None:
+        """Send the next packet past aiortc's sender, with its SSRC and keys."""
+        index = self.sent
+        payload = self._packets[(index + self._from) % len(self._packets)]
+        self._send(self._payload_type, index, index * TIMESTAMPS_PER_PACKET, payload)
+        self.sent += 1
 
 
 class Load:
@@ -91,25 +83,18 @@ class Load:
 
     def __init__(self) -> None:
         self.callers: list[LightCaller] = []
-        self.sent = 0
-        "Packets that the callers sent, all together."
+
+    @property
+    def sent(self) -> int:
+        """Packets that the callers sent, all together."""
+        return sum(caller.sent for caller in self.callers)
 
     async def talk(self) -> None:
         """Send every caller's packets in real time; until cancelled."""
-        packets = speech_packets()
-        started = monotonic()
-        index = 0
-        while True:
-            for slot in range(SLOTS):
-                due = started + (index + slot / SLOTS) * FRAME_S
-                await asyncio.sleep(max(0.0, due - monotonic()))
-                if monotonic() - due > MOST_BEHIND_S:
-                    started += monotonic() - due
-                for number in range(slot, len(self.callers), SLOTS):
-                    # Each caller is at another place in the speech, so that they do not all pause at once.
-                    await self.callers[number].send(index, packets[(index + 17 * number) % len(packets)])
-                    self.sent += 1
-            index += 1
+        wheel = Wheel()
+        for caller in self.callers:
+            wheel.join(caller)
+        await wheel.run()
 
     @asynccontextmanager
     async def talking(self) -> AsyncIterator[None]:
@@ -145,16 +130,17 @@ async def add_callers(
 ) -> None:
     """Connect further callers, some at a time; ``stack`` hangs them up."""
 
-    async def one() -> None:
-        caller = LightCaller()
+    async def one(number: int) -> None:
+        caller = LightCaller(number)
         caller.camera = Camera() if video else None
-        caller.line = await stack.enter_async_context(
-            call_service(service, Mute(), caller.open, camera=caller.camera)
+        caller.use(
+            await stack.enter_async_context(call_service(service, Mute(), caller.open, camera=caller.camera))
         )
         caller.session = await live.next_session()
         load.callers.append(caller)
 
     while calls > 0:
         group = min(calls, DIALLED_AT_ONCE)
-        await asyncio.gather(*(one() for _ in range(group)))
+        dialled = len(load.callers)
+        await asyncio.gather(*(one(dialled + number) for number in range(group)))
         calls -= group

@@ -18,6 +18,7 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from signaling.load.server import WANTED, read_metrics
 from tests.support.line import on_line
 
 ROOT = Path(__file__).parent.parent.parent
@@ -191,6 +192,14 @@ async def test_what_is_asked_for_and_told_of_is_there() -> None:
     for name, given in re.findall(r"^(talkspurt_\w+)\{(.*)\} ", metrics, re.MULTILINE):
         family = re.sub(r"_(bucket|count|sum|created)$", "", name) if name not in told else name
         assert set(re.findall(r'(\w+)="', given)) - {"le"} == labels.get(family, set()), name
+
+
+async def test_a_load_test_finds_what_it_reads() -> None:
+    scrape = read_metrics(await real_metrics(), at=0.0)
+    assert set(WANTED.values()) - {"refused"} == set(scrape.values)  # nobody was refused: there is no series yet
+    assert scrape.values["cpu_s"] > 0
+    assert scrape.values["memory_bytes"] > 1e7
+    assert scrape.lag
 
 
 @needs_promtool
