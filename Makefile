@@ -46,10 +46,17 @@ format: .venv/test.done
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/test.done: .venv/run.done deploy/test.lock
+.venv/test.done: .venv/run.done .venv/clients.done deploy/test.lock
 	@echo "setting up: packages of the tests"
 	@sh deploy/system-packages.sh test
 	@$(PIP) install --require-hashes -r deploy/test.lock
+	@touch $@
+
+# Clients of other makers, for tests in the browser; without node these tests are skipped.
+.venv/clients.done: .venv/venv.done tests/clients/package-lock.json
+	@if command -v npm >/dev/null; then echo "setting up: clients of other makers"; cd tests/clients && npm ci --silent || \
+		echo "setting up: going on without them: their tests are skipped" >&2; \
+	else echo "setting up: no npm here: the tests of other makers' clients are skipped" >&2; fi
 	@touch $@
 
 # Pin every package and its hashes anew, after a change of the dependencies; `make lock UPGRADE=--upgrade` takes newer ones.

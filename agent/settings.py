@@ -228,7 +228,7 @@ class Settings(BaseSettings):
         30.0, gt=0, description="Seconds from the SDP answer within which media must flow, or the call ends."
     )
     ice_grace_s: float = Field(
-        15.0, gt=0, description="Seconds without a packet from the caller after which the call ends."
+        20.0, gt=0, description="Seconds without a packet from the caller after which the call ends."
     )
     max_calls: int | None = Field(
         None, ge=1, description="Calls at once; further offers are answered 503. If unset, what the machine allows."

@@ -49,6 +49,8 @@ test)
     has_library libopus.so.0 || optional libopus0 "the tests of concealment and FEC are skipped"
     has_library libatomic.so.1 || optional libatomic1 "the tests in a browser are skipped" # Playwright's driver needs it
     has chromium || optional chromium "the tests in a browser are skipped"
+    has firefox-esr || optional firefox-esr "the tests in Firefox are skipped"
+    has ip || optional iproute2 "the tests with a change of networks are skipped"
     has flite || optional flite "the demo says fewer words aloud"
     # The packages of these servers start services where systemd runs; the tests start their own on free ports of loopback.
     for server in janus kamailio coturn; do

@@ -35,7 +35,18 @@ from agent.tools.mcp import mcp_tools
 from signaling.dialects import rtvi
 from signaling.dialects.openai import talk as openai
 from signaling.history import history_of
-from signaling.http import assets, client_secrets, health, ice, live_calls, pictures, recording, whip
+from signaling.http import (
+    assets,
+    client_secrets,
+    health,
+    ice,
+    live_calls,
+    pictures,
+    pipecat,
+    recording,
+    rejoin,
+    whip,
+)
 from signaling.http import outbound as phone_api
 from signaling.http.access import Access
 from signaling.http.connections import KEEP_ALIVE_S, Connections
@@ -95,6 +106,8 @@ def build_app(
     access = Access(settings)
     app.add_routes(whip.routes(settings, negotiator, calls, access))
     app.add_routes(client_secrets.routes(settings, access))
+    app.add_routes(rejoin.routes(settings, negotiator, calls, access))
+    app.add_routes(pipecat.routes(settings, negotiator, calls, access))
     app.add_routes(pictures.routes(calls, access))
     app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))

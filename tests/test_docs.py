@@ -249,11 +249,18 @@ def test_what_does_not_exist_would_be_noticed(name: str) -> None:
     assert not has_test(f"tests/test_docs.py::{name}")
 
 
-def test_the_tests_of_the_clients_are_there() -> None:
-    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py::\w+)`", page)
-    assert named
-    assert [name for name in named if not has_test(name)] == []
+def test_each_client_on_the_page_of_clients_is_tried() -> None:
+    """Each row of the first table names tests that are there, and each test of a client is on the page."""
+    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+    rows = [
+        line for line in text.partition("| --- |")[2].partition("\n\n")[0].splitlines() if line.startswith("| ")
+    ]
+    assert rows
+    assert [row for row in rows if not re.search(r"`tests/[^`]+::", row)] == []
+    assert [name for name in re.findall(r"`(tests/[^`]+::[^`]+)`", text) if not has_test(name)] == []
+    for page in (ROOT / "tests" / "e2e").glob("test_*_client*.py"):
+        for test in re.findall(r"^async def (test_\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert f"{page.relative_to(ROOT)}::{test}" in text
 
 
 def test_each_event_of_openais_api_is_on_the_page_of_the_clients() -> None:

@@ -135,7 +135,7 @@ FOLDERS = {
     "signaling.webrtc": Folder(
         (*CALL, "agent.media.tap", "agent.record", "agent.replay", "signaling.http", "signaling.process"),
         needs=("aiortc",),
-        edge=("admission", "calls", "leg", "offer", "peer", "summaries", "watch", "wiring"),
+        edge=("admission", "calls", "client_leg", "leg", "offer", "peer", "summaries", "watch", "wiring"),
     ),
     "signaling.http": Folder(
         (
@@ -158,13 +158,14 @@ FOLDERS = {
             "kept_calls",
             "metrics",
             "origins",
+            "pipecat",
             "problem",
             "tickets",
             "tokens",
         ),
     ),
     "signaling.dialects": Folder(
-        ("agent.call", "agent.media", "agent.record", "signaling.http", "signaling.webrtc"),
+        ("agent.call", "agent.media", "agent.media.tap", "agent.record", "signaling.http", "signaling.webrtc"),
         needs=("aiortc",),
         edge=("channel", "rtvi"),
     ),

@@ -9,8 +9,8 @@ import { emit } from "./dom.js";
 import { Problem, request } from "./http.js";
 import { CHANNEL, clientReady, decode, encode, isRecord, text } from "./rtvi.js";
 import { fragment } from "./sdpfrag.js";
+import { limit, withoutSendTime } from "./senders.js";
 import { isLimitEnd, isQuietEnd } from "./state.js";
-import { MAX_FPS } from "./video.js";
 
 /** @typedef {import("./rtvi.js").Message} Message */
 /** @typedef {import("./state.js").CallState} CallState */
@@ -32,6 +32,12 @@ const TRICKLE_MS = 50;
 const READY_TIMEOUT_MS = 20_000;
 const FAREWELL_MS = 1500;
 const PICTURES_TIMEOUT_S = 60;
+/** How long a connection may be interrupted before another one is made, and how often that is tried. */
+const PATIENCE_MS = 1500;
+const AGAIN_MS = 1000;
+const REJOIN_TIMEOUT_S = 4;
+/** The service waits for its callers about as long. */
+const LOST_MS = 20_000;
 
 export class Call extends EventTarget {
   /** @type {RTCPeerConnection | null} */
@@ -47,7 +53,10 @@ export class Call extends EventTarget {
   /** @type {import("./sdpfrag.js").Candidate[]} */
   #candidates = [];
   #gathered = false;
+  /** The service has answered the newest offer. */
+  #answered = false;
   #trickling = false;
+  #rejoining = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #readyTimer;
   /** @type {StateChange | null} The last thing the service said about the end; shown when the channel closes. */
@@ -65,7 +74,7 @@ export class Call extends EventTarget {
   async start(tracks) {
     this.#become("connecting", "", "Contacting the service…");
     try {
-      await this.#offer(tracks);
+      await this.#offer(tracks, "whip");
     } catch (error) {
       if (this.over) return;
       const problem = error instanceof Problem ? error : new Problem(0, "The call could not be set up", String(error));
@@ -74,26 +83,31 @@ export class Call extends EventTarget {
     }
   }
 
-  /** @param {Record<string, MediaStreamTrack | null>} tracks */
-  async #offer(tracks) {
+  /**
+   * @param {Record<string, MediaStreamTrack | null>} tracks
+   * @param {string | URL} target where to send the offer: to the address of this call if it is under way already
+   */
+  async #offer(tracks, target) {
     const iceServers = await this.#iceServers();
     if (this.over) return;
+    this.#candidates = [];
+    this.#gathered = this.#trickling = this.#answered = false;
     const pc = (this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
     for (const { name, kind, direction } of LINES) {
       const transceiver = pc.addTransceiver(tracks[name] ?? kind, { direction });
       if (kind === "video") withoutSendTime(transceiver);
     }
     pc.addEventListener("track", ({ track }) => this.#emit("stream", new MediaStream([track])));
-    pc.addEventListener("connectionstatechange", () => this.#onConnection());
-    pc.addEventListener("icecandidate", ({ candidate }) => this.#onCandidate(candidate));
+    pc.addEventListener("connectionstatechange", () => pc === this.pc && this.#onConnection());
+    pc.addEventListener("icecandidate", ({ candidate }) => pc === this.pc && this.#onCandidate(candidate));
     this.#watch((this.#channel = pc.createDataChannel(CHANNEL, { ordered: true })));
     await pc.setLocalDescription();
 
-    const response = await request("whip", {
+    const response = await request(target, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: pc.localDescription?.sdp ?? "",
-    });
+    }, this.#ready ? REJOIN_TIMEOUT_S : undefined);
     const location = response.headers.get("Location");
     if (location) this.#url = new URL(location, response.url);
     this.#etag = response.headers.get("ETag") ?? "";
@@ -101,6 +115,14 @@ export class Call extends EventTarget {
     // Hung up while the offer was on its way: the service has a call by now and must be told.
     if (this.over) return this.#delete();
     await pc.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    this.#answered = true;
+    void this.#trickle();
+    if (!this.#ready) this.#awaitReady(pc);
+    await this.#limit();
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #awaitReady(pc) {
     this.#become("connecting", "", "Connecting the audio…");
     this.#readyTimer = setTimeout(() => {
       if (this.state !== "connecting") return;
@@ -109,8 +131,38 @@ export class Call extends EventTarget {
         ? "The service answered, but the agent did not become ready."
         : "The service answered, but no audio path to it was found. A firewall may block UDP.");
     }, READY_TIMEOUT_MS);
-    void this.#trickle();
-    await this.#limit();
+  }
+
+  /**
+   * Connects to the same call by another peer connection, because the network was lost or is another one now.
+   * The service keeps the call and the agent's words, and tells what happened meanwhile; nothing begins anew.
+   */
+  async #rejoin() {
+    if (this.#rejoining || this.over || !this.#url) return;
+    this.#rejoining = true;
+    const lost = Date.now();
+    /** @type {Record<string, MediaStreamTrack | null>} */
+    const tracks = {};
+    for (const { name } of LINES) tracks[name] = this.#transceiver(name)?.sender.track ?? null;
+    while (!this.over && this.#url) {
+      const former = this.pc;
+      try {
+        await this.#offer(tracks, this.#url);
+        former?.close();
+        break;
+      } catch (error) {
+        this.#log("page", "rejoin-refused", String(error));
+        former?.close();
+        const final = error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
+        if (final || Date.now() - lost > LOST_MS) return this.#lose();
+        await new Promise((wake) => setTimeout(wake, AGAIN_MS));
+      }
+    }
+    this.#rejoining = false;
+  }
+
+  #lose() {
+    this.#finish("failed", "lost", "Connection lost", "The network did not come back. You can call again.");
   }
 
   /** Limits the bit and frame rate of video before any is sent: not every camera can capture as slowly as it is asked to. */
@@ -142,7 +194,7 @@ export class Call extends EventTarget {
     else if (candidate.candidate) {
       this.#candidates.push({ mid: candidate.sdpMid ?? "0", candidate: candidate.candidate });
     }
-    if (this.#url) void this.#trickle();
+    if (this.#answered) void this.#trickle();
   }
 
   /** Sends the candidates gathered so far in batches, one request at a time, until their end has been sent. */
@@ -150,9 +202,9 @@ export class Call extends EventTarget {
     const pc = this.pc;
     if (this.#trickling || !pc || !this.#url) return;
     this.#trickling = true;
-    while (!this.over && (this.#candidates.length || this.#gathered)) {
+    while (!this.over && pc === this.pc && (this.#candidates.length || this.#gathered)) {
       await new Promise((wake) => setTimeout(wake, TRICKLE_MS));
-      if (this.over) return;
+      if (this.over || pc !== this.pc) return;
       const complete = this.#gathered;
       const batch = this.#candidates.splice(0);
       try {
@@ -168,7 +220,7 @@ export class Call extends EventTarget {
       }
       if (complete) return; // and stay "trickling": nothing may follow the end
     }
-    this.#trickling = false;
+    if (pc === this.pc) this.#trickling = false;
   }
 
   // ---- the data channel
@@ -176,6 +228,7 @@ export class Call extends EventTarget {
   /** @param {RTCDataChannel} channel */
   #watch(channel) {
     channel.addEventListener("open", () => {
+      if (this.#ready) return; // the service goes on where it was
       this.#become("connecting", "", "Waiting for the agent…");
       this.send(clientReady());
     });
@@ -184,6 +237,7 @@ export class Call extends EventTarget {
       if (message && !this.over) this.#onMessage(message);
     });
     channel.addEventListener("close", () => {
+      if (channel !== this.#channel || this.#rejoining) return;
       const end = this.#farewell;
       if (end) this.#finish(end.state, end.reason, end.title, end.detail);
       else this.#finish(this.#ready ? "ended" : "failed", "service_left", "The service ended the call", "It gave no reason.");
@@ -275,12 +329,17 @@ export class Call extends EventTarget {
     const to = this.pc?.connectionState;
     this.#log("page", "connection", to);
     if (to === "connected" && this.state === "reconnecting") this.#become("connected");
-    else if (to === "disconnected" && this.state === "connected") {
-      this.#become("reconnecting", "network", "Waiting for the network to come back…");
-    } else if (to === "failed") {
-      this.#finish("failed", "lost", this.#ready ? "Connection lost" : "The call did not connect", this.#ready
-        ? "The network did not come back. You can call again."
-        : "No audio path to the service was found. A firewall may block UDP.");
+    else if (to === "failed" && !this.#ready) {
+      const detail = "No audio path to the service was found. A firewall may block UDP.";
+      this.#finish("failed", "lost", "The call did not connect", detail);
+    } else if (to === "disconnected" || to === "failed") {
+      if (this.state === "connected") {
+        this.#become("reconnecting", "network", "Waiting for the network to come back…");
+      }
+      const pc = this.pc;
+      setTimeout(() => {
+        if (pc === this.pc && pc?.connectionState !== "connected") void this.#rejoin();
+      }, to === "failed" ? 0 : PATIENCE_MS);
     }
   }
 
@@ -377,29 +436,4 @@ export function isSamePicture(path, url) {
   const named = new URL(path, url);
   const end = url.pathname.split("/").slice(-3).join("/");
   return named.origin === url.origin && !named.search && !named.hash && named.pathname.endsWith(`/${end}`);
-}
-
-/**
- * @param {RTCRtpSender} sender of video
- * @param {number} maxBitrate
- */
-async function limit(sender, maxBitrate) {
-  const parameters = sender.getParameters();
-  for (const encoding of parameters.encodings) Object.assign(encoding, { maxBitrate, maxFramerate: MAX_FPS });
-  // Few sharp pictures are worth more to the agent than many soft ones.
-  parameters.degradationPreference = "maintain-resolution";
-  await sender.setParameters(parameters);
-}
-
-/**
- * Leaves the abs-send-time extension out of the offer where the browser allows it (Chromium, Safari). aiortc estimates
- * the bandwidth from it and takes two pictures a second for a slow network: 60 kbit/s, at which a screen is unreadable.
- * Without it the browser relies on reported loss, and pictures are sharp after a few seconds.
- * @param {any} transceiver newer than TypeScript's types
- */
-function withoutSendTime(transceiver) {
-  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
-  if (!extensions || !transceiver.setHeaderExtensionsToNegotiate) return;
-  for (const one of extensions) if (one.uri.endsWith("/abs-send-time")) one.direction = "stopped";
-  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

@@ -9,6 +9,8 @@ const FIGURES = ["answer", "rtt", "loss", "jitter"];
 export class CallClock {
   #time = byId("call-time", HTMLElement);
   #sinceMs = 0;
+  /** @type {RTCPeerConnection | null} */
+  #pc = null;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #timer;
   /** @type {import("./stats.js").Figures | null} */
@@ -31,15 +33,16 @@ export class CallClock {
     return clockWords((performance.now() - this.#sinceMs) / 1000);
   }
 
-  /** @param {RTCPeerConnection} pc ignored while the clock runs, as after a reconnection */
+  /** @param {RTCPeerConnection} pc another one after a reconnection, while the clock runs */
   start(pc) {
+    if (pc !== this.#pc) this.#last = null; // its counters begin anew
+    this.#pc = pc;
     if (this.running) return;
     this.#sinceMs = performance.now();
-    this.#last = null;
     for (const name of FIGURES) this.figure(name, null, "");
     this.#time.textContent = this.words;
     this.#time.hidden = false;
-    this.#timer = setInterval(() => void this.#tick(pc), 1000);
+    this.#timer = setInterval(() => void this.#tick(), 1000);
     void this.#keepScreenOn();
   }
 
@@ -52,11 +55,11 @@ export class CallClock {
     this.#screen = null;
   }
 
-  /** @param {RTCPeerConnection} pc */
-  async #tick(pc) {
+  async #tick() {
     this.#time.textContent = this.words;
-    const reports = await pc.getStats();
-    if (!this.running) return;
+    const pc = this.#pc;
+    const reports = await pc?.getStats();
+    if (!this.running || !reports || pc !== this.#pc) return;
     this.#last = summarise(reports.values(), this.#last);
     this.figure("rtt", this.#last.rttMs, "ms");
     this.figure("loss", this.#last.lossPercent, "%");

@@ -111,6 +111,7 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._media: list[asyncio.Task[None]] = []  # those of them that listen to the caller and watch
         self.observers = Observers(call_id)
         self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self.hang_up, capture)
         parts = wired(
@@ -212,10 +213,7 @@ class Call:
                 self._start(self.sessions.watch_silence, "silence")
                 self._start(self._keep_limits, "limits")
                 self._start(self._greeting.run, "greeting")
-                if audio is not None:
-                    self._start(partial(self.hearing.listen, audio), "listen")
-                for video in self.videos:
-                    self._start(video.watch, video.name)
+                self.hear_and_see(audio)
                 ended = await self._end
                 for task in self._tasks:
                     task.cancel()
@@ -225,7 +223,7 @@ class Call:
             )
             raise
         finally:
-            self.voice.stop()
+            self.voice.end()
             await self.tools.end()
             await self.taping.end()
         self._carry_out([*self.conversation.end(), ended])
@@ -235,6 +233,15 @@ class Call:
         """End the call; the first reason counts. See `events.CallEnded`."""
         if not self._end.done():
             self._end.set_result(events.CallEnded(reason, detail, fault))
+
+    def hear_and_see(self, audio: InboundAudio | None) -> None:
+        """Hear the caller by this audio from now on, and watch `videos`; nothing else is awaited any more."""
+        for task in self._media:
+            task.cancel()
+        started = [self._start(video.watch, video.name) for video in self.videos]
+        if audio is not None:
+            started.append(self._start(partial(self.hearing.listen, audio), "listen"))
+        self._media = [task for task in started if task is not None]
 
     def media_flows(self) -> None:
         """Note that the caller can hear the agent from now on."""
@@ -254,6 +261,7 @@ class Call:
             self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
+        self._media.clear()
         self.videos.clear()
         for part in (self.voice, self.hearing, self.live, self.tools, self.taping):
             part.let_go()
@@ -294,9 +302,10 @@ class Call:
         self.sessions.send(item)
         self._settle()
 
-    def _start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None] | None:
         if self._group is None or self._end.done():
-            return
+            return None
         task = self._group.create_task(work(), name=f"call-{name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

@@ -32,7 +32,7 @@ class CallPorts:
     clock: Clock
     act: Callable[[Outcomes], None]
     send: Callable[[Item], None]
-    start: Callable[[Callable[[], Coroutine[Any, Any, None]], str], None]
+    start: Callable[[Callable[[], Coroutine[Any, Any, None]], str], object]
     hang_up: Callable[[str, str, events.Fault], None]
     capture: Capture | None = None
 

@@ -123,6 +123,10 @@ class Quality:
             self._due_at = now + WINDOW_S
         return now >= self._due_at
 
+    def restart(self) -> None:
+        """Begin a window anew, because what is counted now is another connection's."""
+        self._due_at, self._inbound, self._outbound = None, Inbound(0, 0, 0.0), None
+
     def close_window(
         self, inbound: Inbound, outbound: Outbound | None, rtt_ms: float | None, codec: str, now: float
     ) -> QualityEstimated | None:

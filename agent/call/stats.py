@@ -91,14 +91,19 @@ class CallCounts:
 
 def media_stats(audio: InboundAudio | None, voice: AgentVoiceTrack, videos: Sequence[InboundVideo]) -> CallStats:
     """Read the counters of a call's media."""
-    stats = CallStats(
-        outbound_packets=voice.stats.frames,
-        outbound_bytes=voice.stats.payload_bytes,
-        outbound_late_packets=voice.stats.late_frames,
-        outbound_skipped_slots=voice.stats.skipped_slots,
-        heard_s=voice.playout.total_heard_samples / VOICE_RATE_HZ,
-        dropped_s=voice.playout.total_dropped_samples / VOICE_RATE_HZ,
-    )
+    stats = inbound_stats(audio, videos)
+    stats.outbound_packets = voice.stats.frames
+    stats.outbound_bytes = voice.stats.payload_bytes
+    stats.outbound_late_packets = voice.stats.late_frames
+    stats.outbound_skipped_slots = voice.stats.skipped_slots
+    stats.heard_s = voice.playout.total_heard_samples / VOICE_RATE_HZ
+    stats.dropped_s = voice.playout.total_dropped_samples / VOICE_RATE_HZ
+    return stats
+
+
+def inbound_stats(audio: InboundAudio | None, videos: Sequence[InboundVideo]) -> CallStats:
+    """Read the counters of what comes from a caller over one connection."""
+    stats = CallStats()
     if audio is not None:
         packets, samples = audio.packets(), audio.stats
         stats.inbound_packets = packets.received

@@ -5,6 +5,8 @@ Rules:
   2. Speech belongs to a generation. Generations have ascending numbers; once one is flushed, anything that arrives
      late for it or for an older one is refused.
   3. Heard means handed to the wire by `pull`.
+  4. If the wire breaks, `rewind` takes back what was handed to it since the last `confirm`, so that the caller can
+     hear it over another one. What was flushed is never taken back.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from agent.media.fir import Pcm
 VOICE_RATE_HZ = 24_000
 FRAME_SAMPLES = VOICE_RATE_HZ // 50
 MAX_QUEUED_SAMPLES = 600 * VOICE_RATE_HZ  # 10 min, 29 MB; only a faulty model sends a longer reply
+MAX_KEPT_SAMPLES = 20 * VOICE_RATE_HZ  # rule 4; nobody waits longer for another wire
 FADE_SAMPLES = VOICE_RATE_HZ * 5 // 1000  # 5 ms at a flush, because a hard cut clicks
 
 _FADE = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
@@ -57,6 +60,11 @@ class Playout:
         self.queued_samples = 0
         self.total_heard_samples = 0
         self.total_dropped_samples = 0
+        self.rewinds = False
+        "Set this to keep what was pulled until it is confirmed; it costs the memory for it."
+        self._unconfirmed_samples = 0
+        self._pulled: deque[tuple[int, Pcm]] = deque()  # items pulled to their end, for `rewind`
+        self._pulled_samples = 0
         self._queue: deque[tuple[int, Pcm]] = deque()
         self._offset = 0  # samples already pulled from the first queued item
         self._flushed_to = -1
@@ -137,11 +145,38 @@ class Playout:
             self._drop(len(pcm) - self._offset, queued_generation)
             self._offset = 0  # only the first item was partly pulled
         self._queue.clear()
+        self._pulled.clear()
+        self._pulled_samples = self._unconfirmed_samples = 0
         self.queued_samples = 0
         self._flushed_to = max(self._flushed_to, self.generation)
         for count in self._counts.values():
             count.queued = 0
         return [Flushed(each, self._counts[each].heard, self._counts[each].dropped) for each in cut], fade
+
+    def confirm(self, newest_samples: int) -> None:
+        """Note that all that was pulled has reached the caller, except perhaps the newest samples."""
+        self._unconfirmed_samples = min(self._unconfirmed_samples, newest_samples)
+        while self._pulled and self._pulled_samples - len(self._pulled[0][1]) + self._offset >= (
+            self._unconfirmed_samples
+        ):
+            self._pulled_samples -= len(self._pulled.popleft()[1])
+
+    def rewind(self) -> int:
+        """Queue again what was pulled and not confirmed; return how many samples that is."""
+        wanted = min(self._unconfirmed_samples, self._pulled_samples + self._offset)
+        back = 0
+        while back < wanted:
+            if not self._offset:
+                self._queue.appendleft(self._pulled.pop())
+                self._offset = len(self._queue[0][1])
+                self._pulled_samples -= self._offset
+            generation = self._queue[0][0]
+            step = min(self._offset, wanted - back)
+            self._offset -= step
+            self._take_back(step, generation)
+            back += step
+        self._unconfirmed_samples = 0
+        return back
 
     def _begin(self, generation: int) -> None:
         """Start counting for a new generation; older speech that is still queued is played first."""
@@ -166,12 +201,28 @@ class Playout:
             self._offset += len(part)
             self._heard(len(part), generation)
             if self._offset == len(pcm):
-                self._queue.popleft()
+                self._put_away(self._queue.popleft())
                 self._offset = 0
+
+    def _put_away(self, item: tuple[int, Pcm]) -> None:
+        """Keep an item that was pulled to its end, if it may be taken back."""
+        if self.rewinds:
+            self._pulled.append(item)
+            self._pulled_samples += len(item[1])
+            while self._pulled_samples > MAX_KEPT_SAMPLES:
+                self._pulled_samples -= len(self._pulled.popleft()[1])
+
+    def _take_back(self, samples: int, generation: int) -> None:
+        self.queued_samples += samples
+        self.total_heard_samples -= samples
+        count = self._counts.setdefault(generation, _Count(samples))
+        count.heard -= samples
+        count.queued += samples
 
     def _heard(self, samples: int, generation: int) -> None:
         self.queued_samples -= samples
         self.total_heard_samples += samples
+        self._unconfirmed_samples += samples
         self.playing = generation
         count = self._counts[generation]
         count.heard += samples

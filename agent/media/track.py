@@ -32,11 +32,12 @@ from agent.media.encode import SILENCE, VoiceEncoder, voice_encoder
 from agent.media.fir import Pcm
 from agent.media.level import is_audible
 from agent.media.pace import Pace
-from agent.media.playout import FRAME_SAMPLES, Flushed, Playout
+from agent.media.playout import FRAME_SAMPLES, VOICE_RATE_HZ, Flushed, Playout
 from agent.media.rtp import OnAudio
 
 FRAME_S = 0.02
 MAX_LATE_S = 0.06  # beyond this slots are skipped, because a burst inflates the receiver's buffer for seconds
+IN_FLIGHT_S = 0.1  # what left so shortly before the caller's last packet may still have been lost
 COMMA_SLOTS = 25
 HANGOVER_FRAMES = 5  # encoded silence before cached packets; otherwise the receiver stretches the last sound
 
@@ -204,7 +205,27 @@ class AgentVoiceTrack(MediaStreamTrack):
         self.stats.payload_bytes += len(payload)
         return packet
 
+    def confirm(self, silent_s: float) -> None:
+        """Note that the caller was heard so many seconds ago: what was sent before that has arrived."""
+        self.playout.confirm(int((silent_s + IN_FLIGHT_S) * VOICE_RATE_HZ))
+
+    def rewind(self) -> int:
+        """Take back what the caller has not received, before another sender takes over; return its samples.
+
+        The former sender no longer gets anything; if it is waiting for a packet, its task is cancelled.
+        """
+        if self._wake is not None and not self._wake.done():
+            self._wake.cancel()
+        self._due = None
+        samples = self.playout.rewind()
+        if self.capture is not None:
+            self.capture.note("rewind", samples)
+        return samples
+
     def stop(self) -> None:
+        """Do nothing: aiortc's senders stop the track when their connection is lost, and others may follow."""
+
+    def end(self) -> None:
         """End the track; a pending `recv` raises."""
         super().stop()
         if self._wake is not None and not self._wake.done():

@@ -146,6 +146,7 @@ class _Player:
             )
             call.voice.use_codec("opus")
             call.voice.paced = False
+            call.playout.rewinds = True
             try:
                 await self._hold_call(call, notes)
             finally:
@@ -169,6 +170,9 @@ class _Player:
                         _hear(call, inlet.push(packet_of(what[0]), what[1]))
                     case "poll" if inlet is not None:
                         _hear(call, inlet.poll(what[0]))
+                    case "rewind":
+                        call.playout.confirm(what[0])
+                        call.voice.rewind()
                     case "pull":
                         with suppress(MediaStreamError):
                             await call.voice.recv()

@@ -93,7 +93,7 @@ class Microphone(MediaStreamTrack):
 class Caller:
     """One call as the caller sees it; see `call_service`."""
 
-    def __init__(self, pc: RTCPeerConnection, microphone: Microphone) -> None:
+    def __init__(self, pc: RTCPeerConnection, microphone: Microphone, *, greets: bool = True) -> None:
         self.pc = pc
         self.microphone = microphone
         self.messages: list[dict[str, Any]] = []
@@ -105,7 +105,8 @@ class Caller:
         self._changed = asyncio.Event()
         self._channel = pc.createDataChannel("chat")
         self._channel.on("message", self._message_came)
-        self._channel.on("open", self._greet)
+        if greets:
+            self._channel.on("open", self._greet)
 
     def send_text(self, text: str) -> None:
         """Send a text over the data channel as it is."""
@@ -210,6 +211,7 @@ async def call_service(
     hang_up: bool = True,
     state: str | None = None,
     traceparent: str | None = None,
+    location: str | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -225,6 +227,8 @@ async def call_service(
         hang_up: if False, leave without a DELETE.
         state: the state of an earlier call that this one continues, as ``GET .../state`` returned it.
         traceparent: names the span that led to the call (W3C Trace Context).
+        location: the address of a running call to connect to, in place of its present connection. The caller does
+            not say client-ready again.
 
     Raises:
         OfferError: the service answered with an error, whose status it carries.
@@ -233,7 +237,7 @@ async def call_service(
     # As the offerer, aiortc by default loses the second video section, and with MAX_BUNDLE whatever follows the
     # data channel.
     pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
-    caller = Caller(pc, microphone or Microphone())
+    caller = Caller(pc, microphone or Microphone(), greets=location is None)
     connected = asyncio.Event()
     listening: list[asyncio.Task[None]] = []
     pc.on("track", lambda track: listening.append(asyncio.create_task(caller.listen(track))))
@@ -256,7 +260,9 @@ async def call_service(
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                caller.location, answer = await _offer(http, url, pc.localDescription.sdp, state)
+                caller.location, answer = await _offer(
+                    http, location or urljoin(url, "/whip"), pc.localDescription.sdp, state
+                )
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
                 await connected.wait()
             try:
@@ -283,8 +289,7 @@ def _prefer(transceiver: RTCRtpTransceiver, codec: str | None) -> None:
     transceiver.setCodecPreferences([found for found in capabilities.codecs if found.mimeType.lower() == wanted])
 
 
-async def _offer(http: aiohttp.ClientSession, url: str, offer: str, state: str | None) -> tuple[str, str]:
-    endpoint = urljoin(url, "/whip")
+async def _offer(http: aiohttp.ClientSession, endpoint: str, offer: str, state: str | None) -> tuple[str, str]:
     if state is None:
         asked = http.post(endpoint, data=offer, headers={"Content-Type": "application/sdp"})
     else:

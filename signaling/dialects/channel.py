@@ -10,8 +10,9 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from agent.isolate import isolated
+from agent.media.tap.sctp import undelivered_texts
 from signaling.dialects.shorten import shortened
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,17 @@ class TextChannel:
     def __init__(self, leg: ClientLeg, channel: RTCDataChannel) -> None:
         self._leg = leg
         self._channel = channel
+        self._left = False
+
+    @property
+    def open(self) -> bool:
+        """True until the channel is closed or left."""
+        return self._channel.readyState == "open" and not self._left
+
+    def leave(self) -> list[str]:
+        """Write nothing any more; return the messages that the client has not acknowledged, oldest first."""
+        self._left = True
+        return undelivered_texts(self._channel)
 
     def read(self, take: Callable[[str | bytes], None]) -> None:
         """Pass each untrusted message to ``take``. Its errors are contained here: they would end the call."""

@@ -16,6 +16,7 @@ from aiortc import RTCDataChannel
 from agent import events
 from agent.clock import monotonic
 from agent.errors import LiveLost
+from agent.media.dtmf import KEYS
 from agent.media.playout import VOICE_RATE_HZ
 from agent.unicode import read_json
 from signaling.dialects.channel import TextChannel
@@ -23,7 +24,7 @@ from signaling.dialects.mask import redacted
 from signaling.dialects.requests import COSTS, REQUESTS, RefusedError
 from signaling.dialects.shorten import to_json
 from signaling.http.info import CALLS_PATH, call_info
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 from signaling.webrtc.rates import TooFastError
 
 LABEL = "chat"
@@ -33,6 +34,7 @@ MAX_MESSAGE_CHARS = 64 << 10
 ID = re.compile(r'"id"\s*:\s*"([^"\\]{1,64})"')
 ID_SEARCH_CHARS = 256  # searched at the beginning and the end of a message that is too long to parse
 MAX_TEXT_CHARS = 16 << 10
+MAX_KEYS_AT_ONCE = 60
 MAX_MESSAGES_BEFORE_READY = 256  # further ones push out the oldest
 LIBRARY = "talkspurt"
 WITHOUT_DATA: dict[type[events.Event], str] = {
@@ -48,10 +50,9 @@ WITHOUT_DATA: dict[type[events.Event], str] = {
 
 def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
-    text = TextChannel(leg, channel)
-    talk = _Talk(leg, text)
-    text.read(talk.message_came)
-    leg.last_messages.append(text.flush)
+    talk = _Talk(leg, TextChannel(leg, channel))
+    leg.last_messages.append(talk.flush)
+    leg.moving[LABEL] = talk
     leg.call.observe(talk.event_came)
     if leg.call.ready is not None:  # what the agent does was told before anybody listened
         talk.event_came(events.AgentStateChanged(leg.call.state))
@@ -67,7 +68,7 @@ def _version() -> str:
 
 
 class _Talk:
-    """The conversation on one channel."""
+    """The conversation on one channel, and on those that take its place."""
 
     def __init__(self, leg: ClientLeg, channel: TextChannel) -> None:
         self._leg = leg
@@ -77,6 +78,25 @@ class _Talk:
         self._hello_id: str | None = None  # id of client-ready; None until it comes
         self._introduced = False
         self._waiting: deque[str] = deque()
+        channel.read(self.message_came)
+
+    def leave_channel(self) -> None:
+        """Keep what the client may not have received; see `signaling.webrtc.client_leg.MovingDialect`."""
+        kept = [*self._channel.leave(), *self._waiting][-MAX_MESSAGES_BEFORE_READY:]
+        self._waiting = deque(kept)
+
+    def use_channel(self, channel: RTCDataChannel) -> None:
+        """Go on over the channel of another connection: a client that was introduced is not told bot-ready again.
+
+        What happened while there was no channel, or just before it was lost, is told now.
+        """
+        self._channel = TextChannel(self._leg, channel)
+        self._channel.read(self.message_came)
+        self._send_waiting()
+
+    async def flush(self) -> None:
+        """Wait a moment for written messages to be sent."""
+        await self._channel.flush()
 
     def message_came(self, data: str | bytes) -> None:
         """Handle an untrusted message from the client."""
@@ -106,6 +126,8 @@ class _Talk:
                 self._do(message_id, content.get("t"), content.get("d"))
             case "append-to-context":  # RTVI's own form of it, which is deprecated there
                 self._do(message_id, "append-to-context", content)
+            case "dtmf":
+                self._press(message_id, content)
             case "disconnect-bot":
                 self._call.hang_up("hung_up", "The caller hung up.", "caller")
             case kind:
@@ -137,7 +159,10 @@ class _Talk:
         }
         self._introduced = True
         self._channel.write(_message("bot-ready", {"version": PROTOCOL_VERSION, "about": about}, self._hello_id))
-        while self._waiting:
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self._introduced and self._waiting:
             self._channel.write(self._waiting.popleft())
 
     def _refuse_length(self, text: str) -> None:
@@ -167,6 +192,21 @@ class _Talk:
                 self._refuse_rate(message_id, error)
             except LiveLost as error:
                 self._answer_error(message_id, error.detail)
+
+    def _press(self, message_id: str, content: dict[str, Any]) -> None:
+        """Press telephone keys; RTVI 2.0 has a single ``button``."""
+        keys = content.get("buttons", [content.get("button")])
+        if not isinstance(keys, list) or not 0 < len(keys) <= MAX_KEYS_AT_ONCE or not all(map(_is_key, keys)):
+            error = f"dtmf requires data.buttons, a list of 1 to {MAX_KEYS_AT_ONCE} of the keys {KEYS}"
+            self._answer_error(message_id, error)
+            return
+        try:
+            self._leg.rates.take(monotonic(), marks=1)
+        except TooFastError as too_fast:
+            self._refuse_rate(message_id, too_fast)
+            return
+        for key in keys:
+            self._call.press(key)
 
     def _do(self, message_id: str, what: object, details: object) -> None:
         """Carry out one of our own requests, for which RTVI has no type."""
@@ -213,7 +253,7 @@ class _Talk:
 
     def _send(self, kind: str, data: dict[str, Any] | None, *, at_once: bool) -> None:
         message = _message(kind, data)
-        if self._introduced or at_once:
+        if (self._introduced and self._channel.open) or at_once:
             self._channel.write(message, last=at_once)
             return
         if len(self._waiting) == MAX_MESSAGES_BEFORE_READY:
@@ -237,7 +277,8 @@ def rtvi_messages(event: events.Event) -> list[tuple[str, dict[str, Any] | None]
         case events.CallerTranscribed():
             return [("user-transcription", _caller_text(event))]
         case events.AgentTranscribed():
-            return [("bot-output", _agent_text(event))]
+            whole = [("bot-transcription", {"text": event.text})] if event.final and event.text else []
+            return [("bot-output", _agent_text(event)), *whole]
         case events.AgentInterrupted():
             per_ms = VOICE_RATE_HZ // 1000
             heard_ms, dropped_ms = event.heard_samples // per_ms, event.dropped_samples // per_ms
@@ -356,6 +397,10 @@ def _farewell(event: events.CallEnded) -> list[tuple[str, dict[str, Any] | None]
         messages.append(("error", {"error": event.detail, "fatal": True, **why}))
     messages.append(("server-message", {"type": "call-ended", "detail": event.detail, **why}))
     return messages
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and len(key) == 1 and key in KEYS
 
 
 def _id_in(text: str) -> str:

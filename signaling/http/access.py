@@ -9,7 +9,8 @@ from agent.errors import OfferError
 from agent.settings import Settings
 from signaling.http.tickets import PREFIX, Ticket, Tickets
 from signaling.http.tokens import authorise, bearer
-from signaling.webrtc.leg import ClientLeg, Leg
+from signaling.webrtc.client_leg import ClientLeg
+from signaling.webrtc.leg import Leg
 
 
 class Access:

@@ -21,10 +21,14 @@ def routes(settings: Settings) -> list[web.RouteDef]:
     """Return the route that lists the ICE servers as JSON for `RTCPeerConnection`."""
 
     async def ice_servers(_request: web.Request) -> web.Response:
-        servers = [{"urls": [url]} for url in settings.ice_servers]
-        return web.json_response({"iceServers": servers, "ttl": TTL_S})
+        return web.json_response({**ice_config(settings), "ttl": TTL_S})
 
     return [web.get("/v1/ice-servers", ice_servers)]
+
+
+def ice_config(settings: Settings) -> dict[str, list[dict[str, list[str]]]]:
+    """Return the ICE servers as a browser's `RTCConfiguration`."""
+    return {"iceServers": [{"urls": [url]} for url in settings.ice_servers]}
 
 
 def own_servers(settings: Settings) -> list[RTCIceServer]:

@@ -26,7 +26,8 @@ from signaling.http.problem import MAX_BODY_BYTES
 from signaling.http.realtime_session import MAX_SESSION_BYTES, read_session_part, want_leave, with_session
 from signaling.http.tokens import key_name, want_instructor, want_key_holder
 from signaling.webrtc.calls import Calls
-from signaling.webrtc.leg import ClientLeg, Leg
+from signaling.webrtc.client_leg import ClientLeg
+from signaling.webrtc.leg import Leg
 from signaling.webrtc.offer import NO_OPTIONS, CallOptions, Negotiator
 from signaling.webrtc.trickle import Fragment, parse_fragment
 
@@ -46,11 +47,7 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls, access: Acc
         want_leave(session, settings, has_key=settings.server_key is not None and ticket is None)
         options = replace(options, key=key_name(settings), traceparent=request.headers.get("traceparent", ""))
         answer, leg = await negotiator.accept_offer(offer, with_session(options, ticket, session), request.remote)
-        headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
-        response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
-        for link in ice_links(settings.ice_servers):
-            response.headers.add("Link", link)
-        return response
+        return answered(answer, leg, settings)
 
     def party(request: web.Request) -> Leg:
         """Return the call that a request is about, if it may be."""
@@ -113,6 +110,15 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls, access: Acc
     return found
 
 
+def answered(answer: str, leg: ClientLeg, settings: Settings) -> web.Response:
+    """Return the answer to an offer (RFC 9725 section 4.2)."""
+    headers = {"Location": f"{CALLS_PATH}/{leg.call.call_id}", "ETag": leg.etag}
+    response = web.Response(status=201, body=answer.encode(), content_type=SDP_TYPE, headers=headers)
+    for link in ice_links(settings.ice_servers):
+        response.headers.add("Link", link)
+    return response
+
+
 def ice_links(urls: Sequence[str]) -> list[str]:
     """Return the ICE servers as Link header values (RFC 9725 section 4.6)."""
     return [f'<{url}>; rel="ice-server"' for url in urls]
@@ -122,7 +128,7 @@ async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions, Ses
     """Return the offer, the options of the call, and the session that is asked for."""
     if request.content_type != FORM_TYPE:
         want_type(request, SDP_TYPE)
-        return _text(await request.read()), NO_OPTIONS, NO_WISH
+        return offer_text(await request.read()), NO_OPTIONS, NO_WISH
     parts = await read_form(
         request, {"sdp": MAX_BODY_BYTES, "state": MAX_STATE_BYTES, "session": MAX_SESSION_BYTES}
     )
@@ -130,10 +136,11 @@ async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions, Ses
         raise OfferError(422, "missing_part", "The form has no part sdp, which is the offer.")
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
     session = read_session_part(parts["session"]) if "session" in parts else NO_WISH
-    return _text(parts["sdp"]), CallOptions(kept=kept), session
+    return offer_text(parts["sdp"]), CallOptions(kept=kept), session
 
 
-def _text(body: bytes) -> str:
+def offer_text(body: bytes) -> str:
+    """Return an offer, which is untrusted."""
     return body.decode(errors="replace")  # the name of a session may be in any charset
 
 
@@ -153,7 +160,9 @@ def _leg_of_this_generation(request: web.Request, leg: Leg, fragment: Fragment) 
         raise OfferError(428, "if_match_required", "Send the ETag of the call in an If-Match header.")
     known = (None, *leg.ufrags) if isinstance(leg, ClientLeg) else (None,)
     if if_match.strip() == "*" or fragment.ufrag not in known:
-        raise OfferError(422, "ice_restart_unsupported", "ICE restart is not supported: start a new call.")
+        raise OfferError(
+            422, "ice_restart_unsupported", "ICE restart is not supported: POST an offer of a new connection here."
+        )
     if not isinstance(leg, ClientLeg) or leg.etag not in (tag.strip() for tag in if_match.split(",")):
         raise OfferError(412, "etag_mismatch", "The If-Match header does not name this call's ICE generation.")
     return leg

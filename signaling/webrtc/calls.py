@@ -29,6 +29,7 @@ from agent.replay.writer import CaptureWriter
 from agent.settings import Settings
 from signaling.process.audit import Audit
 from signaling.webrtc.admission import Admission
+from signaling.webrtc.client_leg import ClientLeg
 from signaling.webrtc.ended import EndedCalls
 from signaling.webrtc.leg import Leg
 from signaling.webrtc.pending import Slot
@@ -145,7 +146,18 @@ class Calls:
         """
         leg = self._legs.get(call_id)
         if leg is None or leg.call.ended is not None:
-            raise _unknown_call()
+            raise unknown_call()
+        return leg
+
+    def get_clients(self, call_id: str) -> ClientLeg:
+        """Find the call of a client that came by HTTP, which has not ended.
+
+        Raises:
+            OfferError: 404; 409 for a telephone's call, which no client can join.
+        """
+        leg = self.get(call_id)
+        if not isinstance(leg, ClientLeg):
+            raise OfferError(409, "not_a_clients_call", "This call is a telephone's.")
         return leg
 
     def hang_up(self, call_id: str, detail: str, fault: Fault) -> None:
@@ -163,7 +175,7 @@ class Calls:
         if leg is not None:
             leg.call.hang_up("hung_up", detail, fault)
         elif not self._over.knows(call_id, monotonic()):
-            raise _unknown_call()
+            raise unknown_call()
 
     def _give_up(self, call_id: str) -> None:
         """End an unconnected call to make room."""
@@ -267,5 +279,6 @@ class Calls:
             leg.let_go()
 
 
-def _unknown_call() -> OfferError:
+def unknown_call() -> OfferError:
+    """Return the error for a call that is not there."""
     return OfferError(404, "unknown_call", "There is no such call; it may have ended.")

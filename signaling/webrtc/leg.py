@@ -1,37 +1,37 @@
-"""Legs, which connect callers to calls: what all kinds have in common, and those on a peer connection.
+"""Legs, which connect callers to calls: what all kinds have in common, and what those on a peer connection have.
 
-`ClientLeg` is a browser or another client that comes by HTTP. The legs of telephones are in `signaling.phone`:
-`SipLeg` comes through the gateway's peer connection, `StreamLeg` over a carrier's WebSocket.
+The leg of a browser or another client that comes by HTTP is in `signaling.webrtc.client_leg`, those of telephones
+are in `signaling.phone`: `SipLeg` is on the gateway's peer connection, `StreamLeg` on a carrier's WebSocket.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import logging
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiortc import RTCPeerConnection
-from aiortc.sdp import candidate_from_sdp
 
 from agent.call.call import Call
 from agent.call.stats import CallStats, media_stats
 from agent.clock import monotonic
 from agent.events import CallEnded, QualityEstimated
-from agent.isolate import isolated_async
 from agent.live.uplink import BYTES_PER_S as UPLINK_BYTES_PER_S
 from agent.media.inbound import InboundAudio
+from agent.media.tap.arrivals import Arrivals, watch_arrivals
 from agent.settings import Settings
-from signaling.webrtc.candidates import CandidateGate
 from signaling.webrtc.measure import measure
 from signaling.webrtc.peer import close_peer
 from signaling.webrtc.rates import Rates
-from signaling.webrtc.sdp import DEFAULT_MESSAGE_BYTES
-from signaling.webrtc.trickle import Fragment
-from signaling.webrtc.watch import watch_connection
+from signaling.webrtc.watch import Gone, watch_connection
+
+logger = logging.getLogger(__name__)
 
 CHANNEL_TIMEOUT_S = 5.0
+LOST_FOR_GOOD = "The connection to the caller was lost, and no other one came about."
 
 
 class Leg(Protocol):
@@ -94,6 +94,7 @@ class PeerLeg:
     reachable: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     rates: Rates = field(default_factory=Rates, init=False)
     codec: str = field(default="opus", init=False)
+    _arrivals: list[Arrivals] | None = field(default=None, init=False)
 
     async def run(self) -> CallEnded:
         """Hold the call until it has ended; return how it did."""
@@ -101,13 +102,9 @@ class PeerLeg:
 
     async def watch(self, on_connected: Callable[[], None]) -> None:
         """End the call when its connection is gone, or never comes about; see `watch_connection`."""
-
-        def connected() -> None:
-            self.reachable.set()
-            on_connected()
-
         await self.answered.wait()
-        await watch_connection(self.pc, self.call, self.settings, monotonic, connected, self._measure)
+        gone = await self.watch_connection_once(on_connected)
+        self.call.hang_up(gone.reason, gone.detail, gone.fault)
 
     async def linger(self, ended: CallEnded) -> None:
         """Return at once: such a caller cannot be told anything."""
@@ -129,97 +126,31 @@ class PeerLeg:
         self.audio = None
         self.call.let_go()
 
+    async def watch_connection_once(self, on_connected: Callable[[], None]) -> Gone:
+        def connected() -> None:
+            self.reachable.set()
+            on_connected()
+
+        self._arrivals = watch_arrivals(self.pc)
+        return await watch_connection(
+            self.pc,
+            self._arrivals,
+            self.call,
+            self.settings,
+            monotonic,
+            connected,
+            self.confirm_heard,
+            self._measure,
+        )
+
+    def confirm_heard(self) -> None:
+        """Confirm to the voice what must have arrived, because the caller was heard after it had been sent."""
+        newest_at = max((each.at for each in self._arrivals or ()), default=monotonic())
+        if newest_at > -math.inf:
+            self.call.voice.confirm(monotonic() - newest_at)
+
     async def _measure(self, now: float) -> QualityEstimated | None:
         return await measure(self.call.quality, self.pc, self.audio, self.codec, now)
-
-
-@dataclass(slots=True)
-class MessageCounts:
-    """Counts of messages on the data channel that did not get through unchanged.
-
-    Attributes:
-        shortened: messages that were shortened because they were too long for the client.
-        dropped: messages that the client never gets, because it does not read or they cannot be shortened enough.
-        failed: messages from the client that the service failed to process.
-    """
-
-    shortened: int = 0
-    dropped: int = 0
-    failed: int = 0
-
-
-@dataclass(eq=False, kw_only=True)
-class ClientLeg(PeerLeg):
-    """The call of a client that came by HTTP, which may trickle candidates and open a data channel.
-
-    Attributes:
-        etag: identifies the ICE generation (RFC 9725 section 4.4), including the quotes.
-        ufrags: ICE user name fragments of the offer, to tell a restart from a trickle.
-        gate: admits the caller's candidates.
-        opens_channel: the offer has a data channel, so the client can be told why the call ended early.
-        max_message_bytes: the longest message that the client takes on its data channel.
-        messages: counts what went wrong on the data channel.
-        channel_settled: set once a dialect has taken over the data channel, or none ever will.
-        last_messages: awaited before the peer connection closes, so that the last messages are sent.
-        ticket_id: names the client secret that the call was made with; None if there was none.
-        wish: what the offer asked for besides its SDP, for the dialect that understands it; None for nothing.
-    """
-
-    etag: str
-    ufrags: frozenset[str]
-    gate: CandidateGate
-    opens_channel: bool
-    max_message_bytes: int = DEFAULT_MESSAGE_BYTES
-    messages: MessageCounts = field(default_factory=MessageCounts)
-    channel_settled: asyncio.Event = field(default_factory=asyncio.Event)
-    last_messages: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    ticket_id: str | None = None
-    wish: object = None
-
-    async def trickle(self, fragment: Fragment) -> None:
-        """Pass on the trickled candidates that are usable: see `CandidateGate`.
-
-        The end of candidates is not passed on: without any candidates, aioice would give up before the caller's
-        checks arrive.
-        """
-        for trickled in fragment.candidates:
-            text = trickled.candidate.removeprefix("candidate:")
-            mid = self.gate.leading.get(trickled.mid)
-            if mid is not None and self.gate.admit(mid, text):
-                candidate = candidate_from_sdp(text)
-                candidate.sdpMid = mid
-                await self.pc.addIceCandidate(candidate)
-
-    async def watch(self, on_connected: Callable[[], None]) -> None:
-        """End the call when its connection is gone, or never comes about."""
-        await super().watch(on_connected)
-        self.channel_settled.set()
-
-    async def linger(self, ended: CallEnded) -> None:
-        """Wait for the data channel to open, so that a call that failed at once can tell its client why."""
-        if ended.reason in ("live_refused", "live_lost") and self.opens_channel:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CHANNEL_TIMEOUT_S):
-                    await self.channel_settled.wait()
-
-    async def close(self) -> None:
-        """Send the last messages, then close the peer connection."""
-        for finish in self.last_messages:
-            await isolated_async(f"call {self.call.call_id}: its last messages", finish)
-        await super().close()
-
-    def stats(self) -> CallStats:
-        """Return the counters of the call and of its data channel."""
-        stats = super().stats()
-        stats.messages_shortened = self.messages.shortened
-        stats.messages_dropped = self.messages.dropped
-        stats.messages_failed = self.messages.failed
-        return stats
-
-    def let_go(self) -> None:
-        """Break the reference cycles through the leg and its call, once both are over."""
-        self.last_messages.clear()
-        super().let_go()
 
 
 def call_stats(call: Call, audio: InboundAudio | None, rates: Rates) -> CallStats:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
@@ -32,9 +33,10 @@ from agent.tools.declare import Tool
 from agent.unicode import valid_text
 from signaling.http.ice import GATHERING_S, checked_networks, own_servers
 from signaling.http.tokens import new_call_id
-from signaling.webrtc.calls import Calls
+from signaling.webrtc.calls import Calls, unknown_call
 from signaling.webrtc.candidates import EVERYWHERE, CandidateGate
-from signaling.webrtc.leg import ClientLeg, PeerLeg
+from signaling.webrtc.client_leg import ClientLeg
+from signaling.webrtc.leg import PeerLeg
 from signaling.webrtc.offered import Offered, read_offer
 from signaling.webrtc.peer import close_peer
 from signaling.webrtc.sdp import KEYS_CLOCKS_HZ
@@ -161,25 +163,49 @@ class Negotiator:
             offered = read_offer(offer, gate.admit)
             gate.leading = offered.leading
 
-            def make_leg(call: Call, pc: RTCPeerConnection) -> ClientLeg:
-                return ClientLeg(
-                    call,
-                    pc,
-                    self._settings,
-                    etag=f'"{secrets.token_hex(8)}"',
-                    ufrags=offered.ufrags,
-                    gate=gate,
-                    opens_channel=offered.wants_data,
-                    max_message_bytes=offered.max_message_bytes,
-                    ticket_id=options.ticket_id,
-                    wish=options.wish,
-                )
-
+            make_leg = partial(self._client_leg, offered, gate, options)
             async with self._negotiating_answer(options, make_leg, one_transport=offered.one_transport) as leg:
-                self._await_channel(leg)
+                self._await_channel(leg, leg.pc)
                 answer = await self._answer(leg, offered, offered_at)
                 self._calls.start(leg, slot)
             return answer, leg
+
+    async def rejoin(self, offer: str, leg: ClientLeg) -> str:
+        """Answer an offer that connects a client anew to its running call; the former connection is closed.
+
+        The call and its Live session go on. What the agent said and the client cannot have received is said again.
+
+        Args:
+            offer: the client's SDP: untrusted.
+            leg: the call.
+
+        Returns:
+            The answer's SDP.
+
+        Raises:
+            OfferError: 400, 409, 422 or 503. If the offer itself cannot be used, the former connection stays.
+        """
+        gate = CandidateGate(self._networks, self._calls.candidates_ignored)
+        offered = read_offer(offer, gate.admit)
+        gate.leading = offered.leading
+        with leg.joining():
+            pc = self._new_connection(one_transport=offered.one_transport)
+            fresh = self._client_leg(offered, gate, NO_OPTIONS, leg.call, pc)
+            self._await_channel(leg, pc)
+            try:
+                with _refusing_unusable_sdp():
+                    async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+                        answer = await self._answer(fresh, offered, monotonic())
+            except BaseException as error:
+                await _discard(pc)
+                if isinstance(error, TimeoutError):
+                    raise OfferError(503, "negotiation_timeout", "The offer took too long to answer.") from None
+                raise
+            if leg.call.ended is not None:  # meanwhile
+                await _discard(pc)
+                raise unknown_call()
+            leg.use_connection(fresh)
+        return answer
 
     async def accept_gateways_offer(
         self, offer: str, options: CallOptions, make_leg: MakeLeg[AnyLeg]
@@ -338,10 +364,8 @@ class Negotiator:
         Raises:
             OfferError: 503.
         """
-        # With aiortc's default, BALANCED, the second video section is lost.
-        policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
         call = self.new_call(options)
-        pc = RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
+        pc = self._new_connection(one_transport=one_transport)
         leg = make_leg(call, pc)
         try:
             async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
@@ -352,6 +376,27 @@ class Negotiator:
             if isinstance(error, TimeoutError):
                 raise OfferError(503, "negotiation_timeout", late) from None
             raise
+
+    def _new_connection(self, *, one_transport: bool) -> RTCPeerConnection:
+        # With aiortc's default, BALANCED, the second video section is lost.
+        policy = RTCBundlePolicy.MAX_BUNDLE if one_transport else RTCBundlePolicy.MAX_COMPAT
+        return RTCPeerConnection(RTCConfiguration(iceServers=own_servers(self._settings), bundlePolicy=policy))
+
+    def _client_leg(
+        self, offered: Offered, gate: CandidateGate, options: CallOptions, call: Call, pc: RTCPeerConnection
+    ) -> ClientLeg:
+        return ClientLeg(
+            call,
+            pc,
+            self._settings,
+            etag=f'"{secrets.token_hex(8)}"',
+            ufrags=offered.ufrags,
+            gate=gate,
+            opens_channel=offered.wants_data,
+            max_message_bytes=offered.max_message_bytes,
+            ticket_id=options.ticket_id,
+            wish=options.wish,
+        )
 
     async def _answer(self, leg: PeerLeg, offered: Offered, offered_at: float) -> str:
         """Answer an offer, and connect its media to the call; return the answer's SDP."""
@@ -378,18 +423,23 @@ class Negotiator:
         tap_ice.limit_gathering(pc, GATHERING_S, self._settings.media_addresses or None)
         await pc.setLocalDescription(description)
 
-    def _await_channel(self, leg: ClientLeg) -> None:
-        """Have a dialect take over the data channel, if the client opens one."""
+    def _await_channel(self, leg: ClientLeg, pc: RTCPeerConnection) -> None:
+        """Have a dialect take over the data channel, if the client opens one on that connection."""
+        settled = False
 
         def channel_came(channel: RTCDataChannel) -> None:
+            nonlocal settled
             dialect = self._dialects.get(channel.label)
-            if dialect is None or leg.channel_settled.is_set():
+            if dialect is None or settled or pc.connectionState == "closed":
                 logger.info("call %s: a data channel is ignored: unknown label, or not the first", leg.call.call_id)
                 return
-            isolated(f"call {leg.call.call_id}: the dialect {channel.label}", lambda: dialect(leg, channel))
+            settled = True
+            moving = leg.moving.get(channel.label)
+            take = partial(dialect, leg) if moving is None else moving.use_channel
+            isolated(f"call {leg.call.call_id}: the dialect {channel.label}", lambda: take(channel))
             leg.channel_settled.set()
 
-        leg.pc.on("datachannel", channel_came)
+        pc.on("datachannel", channel_came)
 
 
 async def _discard(pc: RTCPeerConnection) -> None:

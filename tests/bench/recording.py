@@ -116,7 +116,7 @@ async def _measure(
     took.cpu_s += time.process_time() - cpu_s
     took.call_s += (sum(call.voice.stats.frames for call in held) - frames) * FRAME_S
     for call in held:
-        call.voice.stop()
+        call.voice.end()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,13 +24,18 @@ def chromium() -> BrowserFactory:
         pytest.skip(reason)
 
     @asynccontextmanager
-    async def start(microphone: Path | None = None) -> AsyncIterator[Browser]:
-        flags = list(FLAGS)
+    async def start(
+        microphone: Path | None = None, *, program: str | None = None, more_flags: Sequence[str] = ()
+    ) -> AsyncIterator[Browser]:
+        flags = [*FLAGS, *more_flags]
         if microphone is not None:
             flags.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), headless=True, chromium_sandbox=False, args=flags
+                executable_path=program or shutil.which("chromium"),
+                headless=True,
+                chromium_sandbox=False,
+                args=flags,
             )
             yield browser
             await browser.close()

@@ -19,7 +19,7 @@ from agent.call.setup import AgentSetup
 from agent.settings import Settings
 from agent.tools.function import as_tool
 from signaling.webrtc.candidates import CandidateGate
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 
 ROUNDS = 6  # of the loop, in which what one piece causes has happened
 

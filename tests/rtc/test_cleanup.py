@@ -46,7 +46,7 @@ from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Janus
 from signaling.phone.sip_call import SipCall, SipLeg
 from signaling.phone.stream import StreamLeg
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
 from tests.support.http import SDP

@@ -13,7 +13,7 @@ from agent.emulator import CallFunction as AskTool
 from agent.emulator import Emulator, HookedSession, Hooks, Moment, Play, Turn
 from agent.emulator.model.turn import Reply
 from signaling.client.caller import Caller, call_service
-from tests.support.line import VOICE_HZ, on_line, talkspurts_s
+from tests.support.line import FAST, VOICE_HZ, on_line, talkspurts_s
 from tests.support.service import ServiceFactory
 from tests.support.tones import rms, tone
 
@@ -216,3 +216,18 @@ async def test_what_the_model_says_later_in_the_same_turn_is_not_heard_either() 
         first, second = talkspurts_s(caller.heard_pcm(), caller.heard_rate_hz)
         assert first < 0.5
         assert second == pytest.approx(0.6, abs=0.05)
+
+
+async def test_keys_pressed_in_a_page_are_those_of_a_telephone() -> None:
+    async with on_line(**FAST) as line:
+        keys: list[Any] = [None, [], ["12"], "1", ["E"], [1]]
+        for wrong in keys:
+            asked = len(line.caller.messages)
+            line.caller.send("dtmf", {"buttons": wrong}, message_id="wrong")
+            refused = await line.caller.message("error-response", after=asked)
+            assert "buttons" in refused["error"]
+        line.caller.send("dtmf", {"buttons": ["1", "2"]})
+        line.caller.send("dtmf", {"button": "#"})
+        await line.told("key-pressed", key="#")
+        session = line.emulator.sessions[0]
+        await line.emulator.wait_for(lambda: any("1 2 #" in text for text in session.texts))

@@ -101,6 +101,15 @@ async def ask_twice(line: Line) -> None:
     await line.hears()
 
 
+async def change_connections(line: Line) -> None:
+    """Connect anew while the agent speaks."""
+    line.caller.type("go")
+    await line.counted("bot-started-speaking", 1)
+    await line.caller.pc.getSenders()[0].transport.transport._connection.close()
+    async with call_service(line.url, location=line.caller.location, hang_up=False) as other:
+        await other.message("bot-stopped-speaking")
+
+
 async def ask_and_wait(line: Line) -> None:
     """Ask a model that says nothing, until it is asked again."""
     line.caller.type("are you there")
@@ -133,6 +142,7 @@ CALLS: dict[str, tuple[Play, dict[str, Any], str]] = {
         "AgentFellSilent",
     ),
     "tools and texts": (type_and_call, {**FAST, "definition": AGENT, "settings": TRUSTING}, "ToolFinished"),
+    "another connection": (change_connections, {}, "AgentStoppedSpeaking"),
 }
 
 

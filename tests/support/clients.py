@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from playwright.async_api import Page, Route
 
 CLIENTS = Path(__file__).parent.parent / "clients"
@@ -59,6 +61,28 @@ async def open_app(page: Page, origin: str, name: str) -> None:
     await page.route(f"{origin}/app.js", serve)
     await page.route(f"{origin}/app.html", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
     await page.goto(f"{origin}/app.html")
+
+
+@asynccontextmanager
+async def other_site(name: str) -> AsyncIterator[str]:
+    """Serve a page that has the script of a client; yield the origin, which is not the service's."""
+    script = await bundle(name)
+
+    async def serve_page(_request: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html")
+
+    async def serve_script(_request: web.Request) -> web.Response:
+        return web.Response(text=script, content_type="text/javascript")
+
+    app = web.Application()
+    app.add_routes([web.get("/app.html", serve_page), web.get("/app.js", serve_script)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://app.localhost:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def told(page: Page, event: str, matches: Callable[[Any], bool] = lambda _data: True) -> Any:

@@ -7,11 +7,14 @@ private; each is looked up before it is replaced.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiortc import RTCPeerConnection
+
+from agent.clock import monotonic
 
 _RTP, _RTCP, _DATA = "_handle_rtp_data", "_handle_rtcp_data", "_handle_data"
 _ARRIVALS = "_talkspurt_arrivals"
@@ -24,9 +27,16 @@ class Arrivals:
 
     Attributes:
         packets: authenticated packets: RTP, RTCP and SCTP.
+        at: when the newest came, in monotonic seconds.
     """
 
     packets: int = 0
+    at: float = -math.inf
+
+    def count(self) -> None:
+        """Count a packet that has just come."""
+        self.packets += 1
+        self.at = monotonic()
 
 
 def arrivals_of(transport: Any) -> Arrivals | None:
@@ -56,7 +66,7 @@ def _count(owner: Any, name: str, arrivals: Arrivals) -> None:
     take: Callable[..., Awaitable[None]] = getattr(owner, name)
 
     async def take_and_count(data: bytes, **named: Any) -> None:
-        arrivals.packets += 1
+        arrivals.count()
         await take(data, **named)
 
     setattr(owner, name, take_and_count)

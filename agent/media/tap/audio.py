@@ -176,7 +176,7 @@ def _take_shortcut(receiver: Any, on_packet: OnPacket) -> bool:
             packet = parse_rtp(transport._rx_srtp.unprotect(data))
         except (SrtpError, ValueError):
             return  # forged, duplicated, or too long
-        arrivals.packets += 1
+        arrivals.count()
         if packet is not None:
             stream.add(packet)
             on_packet(packet)

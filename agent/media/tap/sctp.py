@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiortc.rtcsctptransport
-from aiortc import RTCPeerConnection
+from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.rtcsctptransport import (
+    SCTP_DATA_FIRST_FRAG,
     SCTP_DATA_LAST_FRAG,
     SCTP_TSN_MODULO,
+    WEBRTC_STRING,
     DataChunk,
     ForwardTsnChunk,
     RTCSctpTransport,
@@ -166,3 +168,26 @@ def guard_channels(pc: RTCPeerConnection, on_abuse: OnAbuse) -> None:
     if pc.sctp is not None:
         aiortc.rtcsctptransport.decode_params = decode_params
         _Guard(pc.sctp, on_abuse)
+
+
+def undelivered_texts(channel: RTCDataChannel) -> list[str]:
+    """Return the texts sent over an ordered channel that the other side may not have received, oldest first.
+
+    Everything after the first chunk that is not acknowledged counts, because it is delivered in order. Of a text
+    whose beginning was acknowledged the rest alone would be of no use.
+    """
+    sctp: Any = channel.transport
+    texts: list[str] = []
+    begun: list[bytes] | None = None
+    for chunk in (*getattr(sctp, "_sent_queue", ()), *getattr(sctp, "_outbound_queue", ())):
+        if chunk.stream_id != channel.id or chunk.protocol != WEBRTC_STRING:
+            continue
+        if chunk.flags & SCTP_DATA_FIRST_FRAG:
+            begun = []
+        if begun is not None:
+            begun.append(chunk.user_data)
+            if chunk.flags & SCTP_DATA_LAST_FRAG:
+                texts.append(b"".join(begun).decode())
+                begun = None
+    waiting = getattr(sctp, "_data_channel_queue", ())
+    return [*texts, *(data.decode() for owner, kind, data in waiting if owner is channel and kind == WEBRTC_STRING)]

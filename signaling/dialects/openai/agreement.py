@@ -14,7 +14,7 @@ from signaling.dialects.openai.functions import ClientFunctions
 from signaling.dialects.openai.items import Json
 from signaling.dialects.openai.session import Objection, SessionWish, WishedTool, session_object
 from signaling.dialects.openai.told import Told
-from signaling.webrtc.leg import ClientLeg
+from signaling.webrtc.client_leg import ClientLeg
 
 MARKS = Objection(
     "audio.input.turn_detection",

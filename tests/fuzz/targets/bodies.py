@@ -1,4 +1,4 @@
-"""What else comes as a file or as JSON: tool arguments of the model, calls that were kept, and pictures."""
+"""What else comes as a file or as JSON: arguments of the model, kept calls, pictures, and Pipecat's bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from agent.media.still import read_still
 from agent.settings import Settings
 from agent.spoken import Spoken
 from agent.tools.arguments import fitted
+from agent.unicode import read_json
 from signaling.http.kept_calls import MAX_STATE_BYTES, Seal
+from signaling.http.pipecat_bodies import read_pipecat_candidates, read_pipecat_offer
 from tests.fuzz.mutate import Pieces
 from tests.fuzz.target import Take, Target
 from tests.fuzz.world import WEATHER
@@ -78,6 +80,43 @@ def pictures() -> list[Pieces]:
     return [[png], [jpeg], [b"\xff\xd8\xff\xff\xff\xda" + bytes(20)]]
 
 
+@contextmanager
+def pipecat() -> Iterator[Take]:
+    yield read_pipecat
+
+
+def read_pipecat(text: bytes) -> object:
+    try:
+        body = read_json(text.decode(errors="replace"))
+    except ValueError:
+        return "no JSON"
+    if not isinstance(body, dict):
+        return "no object"
+    outcomes = []
+    for read in (read_pipecat_offer, read_pipecat_candidates):
+        try:
+            read(body)
+            outcomes.append("read")
+        except OfferError as error:
+            outcomes.append(error.code)
+    return tuple(outcomes)
+
+
+PIPECAT = [
+    {"sdp": "v=0", "type": "offer", "pc_id": None, "restart_pc": False, "requestData": {"agent": "x"}},
+    {"sdp": "v=0", "type": "offer", "pc_id": "rtc_1", "restart_pc": True},
+    {
+        "pc_id": "rtc_1",
+        "candidates": [
+            {
+                "candidate": "candidate:1 1 udp 2122260223 192.0.2.1 5000 typ host",
+                "sdp_mid": "0",
+                "sdp_mline_index": 0,
+            },
+            {"candidate": "", "sdp_mid": "1", "sdp_mline_index": 1},
+        ],
+    },
+]
 GIVEN = {
     "size": "2",
     "either": "[1, 2]",
@@ -92,5 +131,6 @@ TARGETS = [
     Target(
         "kept", "json", kept, expected=(OfferError,), more=lambda: [[STATE]], max_bytes=MAX_STATE_BYTES, quick=1000
     ),
+    Target("pipecat", "json", pipecat, more=lambda: [[json.dumps(body).encode()] for body in PIPECAT]),
     Target("still", "bytes", still, expected=(MediaError,), more=pictures, max_bytes=4 << 20),
 ]

@@ -13,7 +13,7 @@ from aiortc.exceptions import InvalidStateError
 
 from signaling.dialects.channel import MAX_BUFFERED_BYTES, TextChannel
 from signaling.dialects.shorten import to_json
-from signaling.webrtc.leg import MessageCounts
+from signaling.webrtc.client_leg import MessageCounts
 
 
 class Wire:

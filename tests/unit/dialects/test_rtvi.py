@@ -126,7 +126,8 @@ EXAMPLES: list[tuple[events.Event, list[tuple[str, dict[str, Any] | None]]]] = [
                     "unheard_text": "noon.",
                     "estimated": False,
                 },
-            )
+            ),
+            ("bot-transcription", {"text": "It is"}),
         ],
     ),
     (
