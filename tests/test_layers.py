@@ -199,12 +199,13 @@ FOLDERS = {
             "signaling.http",
             "signaling.phone",
             "signaling.process",
+            "signaling.traces",
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer"),
-        edge=("calls", "cli", "doctor"),
+        edge=("beyond", "calls", "cli", "doctor"),
     ),
     "signaling.history": Folder(
-        ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
+        ("agent.record", "signaling.dialects", "signaling.http", "signaling.process", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=(
             "__init__",
@@ -220,7 +221,9 @@ FOLDERS = {
         ),
     ),
     "signaling.traces": Folder(
-        ("agent.call", "signaling.dialects", "signaling.webrtc"), needs=("opentelemetry",), edge=("export",)
+        ("agent.call", "signaling.dialects", "signaling.process", "signaling.webrtc"),
+        needs=("opentelemetry",),
+        edge=("export",),
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }
