@@ -31,10 +31,10 @@ def test_what_is_not_confirmed_is_heard_again() -> None:
     assert pulled(playout, 5)[-1] == 2400
     playout.confirm(1000)  # the first 1400 have arrived
     assert playout.rewind() == 1000
-    assert playout.heard_samples == 1400
+    assert playout.total_heard_samples == 1400
     assert playout.queued_in(1) == 2600
     assert pulled(playout, 20) == list(range(1401, 4001))
-    assert playout.heard_samples == 4000
+    assert playout.total_heard_samples == 4000
 
 
 def test_nothing_is_heard_again_if_all_is_confirmed_or_was_flushed() -> None:
