@@ -124,6 +124,17 @@ async def use_a_tool_and_leave(url: str) -> None:
         await caller.message("llm-function-call-started")
 
 
+async def change_connections(url: str) -> None:
+    """Lose the network while the agent speaks, and go on over another connection."""
+    async with call_service(url, hang_up=False) as lost:
+        await lost.message("bot-ready")
+        lost.type("tell me a long story")
+        await lost.message("bot-started-speaking")
+        await lost.pc.getSenders()[0].transport.transport._connection.close()
+        async with call_service(url, location=lost.location) as caller:
+            await caller.until(lambda: len(caller.heard) > 50)
+
+
 async def bad_offer(url: str) -> None:
     async with (
         aiohttp.ClientSession(url) as http,
@@ -190,7 +201,9 @@ async def test_a_call_that_has_ended_goes_without_the_collector(service: Service
         assert held() == Counter()
 
 
-@pytest.mark.parametrize("stage", [offer_and_vanish, delete_while_connecting, talk_and_leave, use_a_tool_and_leave])
+@pytest.mark.parametrize(
+    "stage", [offer_and_vanish, delete_while_connecting, talk_and_leave, use_a_tool_and_leave, change_connections]
+)
 async def test_whatever_way_it_ended(service: ServiceFactory, stage: Callable[[str], Awaitable[None]]) -> None:
     async with service(connect_timeout_s=0.5) as url:
         with held_together() as held:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+NAME = "talkspurt-test"
+LINKS = {"wifi": ("tswifi0", 1), "mobile": ("tsmobile0", 2)}  # by their names there; their names and numbers here
 SERVICE = "10.213.0.1"  # on loopback here; the other machine reaches it over either link
 
 
@@ -19,25 +23,23 @@ class OtherMachine:
     """A machine with the networks ``wifi``, which is up at first, and ``mobile``.
 
     Attributes:
-        name: of its namespace.
         folder: for scripts.
     """
 
-    name: str
     folder: Path
 
     def program(self, path: str) -> str:
         """Return a program that runs another one on this machine."""
         script = self.folder / Path(path).name
-        script.write_text(f'#!/bin/sh\nexec ip netns exec {self.name} {path} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec ip netns exec {NAME} {path} "$@"\n')
         script.chmod(0o755)
         return str(script)
 
     def change_networks(self) -> None:
         """Lose the Wi-Fi, without a word, and be on the mobile network from now on."""
-        _ip(f"-n {self.name} link set wifi down")
-        _ip(f"-n {self.name} link set mobile up")
-        _ip(f"-n {self.name} route add default via 10.213.2.1")
+        _ip(f"-n {NAME} link set wifi down")
+        _ip(f"-n {NAME} link set mobile up")
+        _ip(f"-n {NAME} route add default via 10.213.2.1")
 
 
 def why_no_networks() -> str | None:
@@ -57,27 +59,32 @@ def on_other_machine(url: str) -> str:
 
 @contextmanager
 def other_machine(folder: Path) -> Iterator[OtherMachine]:
-    """Make a machine, and remove it."""
-    machine = OtherMachine(f"talkspurt-{os.getpid()}", folder)
-    links = {"wifi": ("tswifi0", 1), "mobile": ("tsmobile0", 2)}
-    _ip(f"netns add {machine.name}")
-    try:
-        _ip(f"addr add {SERVICE}/32 dev lo")
-        for inner, (outer, number) in links.items():
-            _ip(f"link add {outer} type veth peer name {inner} netns {machine.name}")
-            _ip(f"addr add 10.213.{number}.1/24 dev {outer}")
-            _ip(f"link set {outer} up")
-            _ip(f"-n {machine.name} addr add 10.213.{number}.2/24 dev {inner}")
-        _ip(f"-n {machine.name} link set lo up")
-        _ip(f"-n {machine.name} link set wifi up")
-        _ip(f"-n {machine.name} route add default via 10.213.1.1")
-        yield machine
-    finally:
-        subprocess.run(["ip", "addr", "del", f"{SERVICE}/32", "dev", "lo"], check=False, capture_output=True)
-        for outer, _number in links.values():
-            subprocess.run(["ip", "link", "del", outer], check=False, capture_output=True)
-        _ip(f"netns del {machine.name}")
+    """Make a machine, and remove it; tests of other processes wait until theirs can be made."""
+    with (Path(tempfile.gettempdir()) / "talkspurt-networks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove()  # what a test that was killed has left
+        try:
+            _ip(f"netns add {NAME}")
+            _ip(f"addr add {SERVICE}/32 dev lo")
+            for inner, (outer, number) in LINKS.items():
+                _ip(f"link add {outer} type veth peer name {inner} netns {NAME}")
+                _ip(f"addr add 10.213.{number}.1/24 dev {outer}")
+                _ip(f"link set {outer} up")
+                _ip(f"-n {NAME} addr add 10.213.{number}.2/24 dev {inner}")
+            _ip(f"-n {NAME} link set lo up")
+            _ip(f"-n {NAME} link set wifi up")
+            _ip(f"-n {NAME} route add default via 10.213.1.1")
+            yield OtherMachine(folder)
+        finally:
+            _remove()
 
 
-def _ip(arguments: str) -> None:
-    subprocess.run(["ip", *arguments.split()], check=True, capture_output=True)
+def _remove() -> None:
+    for outer, _number in LINKS.values():
+        _ip(f"link del {outer}", check=False)
+    _ip(f"addr del {SERVICE}/32 dev lo", check=False)
+    _ip(f"netns del {NAME}", check=False)
+
+
+def _ip(arguments: str, *, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments.split()], check=check, capture_output=True)
