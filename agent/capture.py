@@ -6,6 +6,7 @@ their data:
     codecs        the caller's packets can now be read: the codec by payload type
     rtp, poll     a packet came, before it is put in order; time alone released something. Both with their time
     pcm           the caller's voice, as the call hears it: samples
+    frame, shown  a key frame of camera or screen became a picture: source, codec and frame; source and JPEG
     pull          20 ms of the agent's voice were taken
     ask           a client, a tool or the operator did something to the call: name, arguments
     connecting    a Live session is opened
@@ -29,7 +30,8 @@ from agent.clock import Clock
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_WAITING = 8192  # notes per call: half a minute; each holds at most a few KiB
+MAX_WAITING = 8192  # notes per call: half a minute; each holds at most a few KiB, except the rare frames
+MAX_FRAME_BYTES = 256 << 10  # a larger picture, and what became of it, is left out
 
 Note = tuple[float, str, tuple[Any, ...]]
 """Monotonic seconds, the kind, and the data."""

@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,13 +132,14 @@ def _keep_calls(settings: Settings, app: web.Application, calls: Calls, history:
         calls.summaries.observers.append(summaries.note)
     calls.watchers.append(observe.watcher_of(history, keeper, summaries))
     calls.recorder.listeners.append(keeper.note)
+    calls.recorder.completed = keeper.settle
 
     async def keep(_app: web.Application) -> AsyncIterator[None]:
         yield
         await keeper.close()  # after the calls
 
     app.cleanup_ctx.append(keep)
-    app.add_routes(http.routes(settings, history))
+    app.add_routes(http.routes(settings, history, partial(observe.figures_now, calls)))
 
 
 @asynccontextmanager
@@ -207,6 +209,7 @@ async def _serving(
     if settings.record:
         check_folder(Path(settings.record_folder), settings.source("record_folder"))
     metrics = Metrics(calls, connections, strangers_errors)
+    metrics.webhooks = None if history is None else history.deliverer
     if trace is not None:
         calls.watchers.append(trace)
     app = build_app(settings, agent, calls, metrics, connections, history)

@@ -208,7 +208,6 @@ FOLDERS = {
         ("agent.record", "signaling.dialects", "signaling.http", "signaling.process", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=(
-            "__init__",
             "complaints",
             "database",
             "deliver",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def capture_call(call: Call, capture: Capture) -> None:
     """Capture every event and what is done to the call from outside.
 
-    Pictures, pauses of the recording and the quality are left out: no replay compares them.
+    Uploaded pictures, pauses of the recording and the quality are left out: no replay compares them.
     """
     call.type_text = capture.noting("type_text", call.type_text)
     call.press = capture.noting("press", call.press)

@@ -25,14 +25,15 @@ class Greeting:
         conversation: tells whether the caller spoke first.
         briefing: tells the model.
         kept: an earlier call that this one continues: the model is told which of its tools were cut off, and there
-            is no greeting and no message on the caller's behalf.
+            is no greeting and no message on the caller's behalf, only the announcement.
     """
 
     def __init__(
         self, setup: AgentSetup, conversation: Conversation, briefing: Briefing, kept: KeptCall | None
     ) -> None:
         self._settings = setup.settings
-        self._greeting = setup.greeting  # without the set-up's tools, which may refer to the call
+        # Without the set-up's tools, which may refer to the call.
+        self._greeting, self._announcement = setup.greeting, setup.announcement
         self._conversation = conversation
         self._briefing = briefing
         self._kept = kept
@@ -52,16 +53,23 @@ class Greeting:
         """Have the model begin once its session is ready and the caller can hear it, then return."""
         if self._kept is not None:
             self._go_on(self._kept)
+            if self._announcement is not None:
+                await self._can_be_heard()
+                self._briefing.say(self._announcement)
             return
-        await self._media.wait()
-        await self._ready.wait()
+        await self._can_be_heard()
         settings = self._settings
-        if self._greeting is not None:
-            self._briefing.greet(self._greeting)
+        opening = " ".join(filter(None, (self._announcement, self._greeting)))
+        if opening:
+            self._briefing.greet(opening)
         if settings.initial_message is not None:
             await asyncio.sleep(settings.initial_message_delay_s)
             if self._conversation.caller_spoke_at == -math.inf:
                 self._briefing.add_to_context(settings.initial_message, "user", run_immediately=True)
+
+    async def _can_be_heard(self) -> None:
+        await self._media.wait()
+        await self._ready.wait()
 
     def _go_on(self, kept: KeptCall) -> None:
         if kept.open_tools:

@@ -25,6 +25,7 @@ class AgentSetup:
         vad: how the caller's turns are detected, as in the setting of that name.
         tools: the tools that the model may call.
         greeting: what the agent says first; None lets the caller begin.
+        announcement: what it says before that, also to callers who return and are not greeted; None for nothing.
     """
 
     settings: Settings
@@ -32,6 +33,7 @@ class AgentSetup:
     vad: str | None
     tools: tuple[Tool, ...] = ()
     greeting: str | None = field(default=None, repr=False)
+    announcement: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -40,6 +42,7 @@ class AgentSetup:
         tools: Sequence[Tool] = (),
         *,
         greeting: str | None = None,
+        announcement: str | None = None,
         instruction: str = "",
         telephone: bool = False,
     ) -> AgentSetup:
@@ -49,6 +52,7 @@ class AgentSetup:
             settings: the service's settings.
             tools: the tools that the model may call.
             greeting: what the agent says first; None lets the caller begin.
+            announcement: what it says before that, also to callers who return.
             instruction: an instruction for this call alone, appended to the service's own.
             telephone: whether the caller is on a telephone, where lines are noisy and turns cannot be marked.
         """
@@ -59,6 +63,7 @@ class AgentSetup:
             vad="phone" if telephone and settings.vad in (None, "off") else settings.vad,
             tools=tuple(tools),
             greeting=greeting,
+            announcement=announcement,
         )
 
     @property

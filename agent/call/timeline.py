@@ -31,6 +31,7 @@ from agent.events import SetUpStages, Stages
 MAX_TURNS = 1000
 MAX_TOOLS = 1000
 MAX_MARKS = 1000
+MAX_WINDOWS = 1000
 
 Instant = Literal[
     "offer", "answer", "ice", "dtls", "first_rtp", "live_connecting", "live_ready", "first_agent_audio"
@@ -171,6 +172,8 @@ class Timeline:
         "Generations, oldest first; `tools` and `marks` are in the same order."
         self.tools: deque[ToolMarks] = deque(maxlen=MAX_TOOLS)
         self.marks: deque[Mark] = deque(maxlen=MAX_MARKS)
+        self.quality: deque[tuple[float, events.QualityEstimated]] = deque(maxlen=MAX_WINDOWS)
+        "The estimates of how well caller and agent heard each other, each with the end of its window."
         self.last_stages: Stages | None = None
         "The stages of the newest answer."
         self._began_at = now
@@ -290,6 +293,8 @@ class Timeline:
                 self.tools.append(ToolMarks(key, name, now))
             case events.ToolFinished(key, outcome=outcome):
                 self._tool_ended(key, outcome, now)
+            case events.QualityEstimated():
+                self.quality.append((now, event))
             case _:
                 self._mark(event, now)
 
@@ -301,9 +306,9 @@ class Timeline:
     def to_json(self) -> list[dict[str, Any]]:
         """Return the timeline as JSON values, oldest first, without any of the words that were said.
 
-        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, the instants of the set-up, the
-        kinds of `Mark`, and ``set_up``, which contains the stages of the set-up. All times are Unix milliseconds;
-        what did not happen is null.
+        Each entry has a ``name`` and ``at_ms``. The names are ``turn``, ``tool``, ``quality`` (at the end of its
+        window), the instants of the set-up, the kinds of `Mark`, and ``set_up``, which contains the stages of the
+        set-up. All times are Unix milliseconds; what did not happen is null.
         """
 
         def at_ms(instant: float | None) -> float | None:
@@ -341,7 +346,8 @@ class Timeline:
             for tool in self.tools
         ]
         marks = [{"name": mark.kind, "at_ms": at_ms(mark.at), "detail": mark.detail} for mark in self.marks]
-        return sorted([set_up, *instants, *turns, *tools, *marks], key=itemgetter("at_ms"))
+        quality = [{"name": "quality", "at_ms": at_ms(at), **asdict(window)} for at, window in self.quality]
+        return sorted([set_up, *instants, *turns, *tools, *marks, *quality], key=itemgetter("at_ms"))
 
     def _turn(self, generation: int) -> TurnMarks | None:
         return next((turn for turn in reversed(self.turns) if turn.generation == generation), None)

@@ -23,6 +23,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
+from agent.capture import MAX_FRAME_BYTES, Capture
 from agent.clock import Clock
 from agent.errors import MediaError
 from agent.media.keyframe import Assembler, Part, is_key_frame, starts_frame
@@ -166,6 +167,7 @@ class VideoSource:
         see: takes the pictures.
         worker: decodes them; shared by all sources, and not closed here.
         clock: monotonic seconds.
+        capture: notes the frames that become pictures, for a replay; None if nobody wants one.
     """
 
     def __init__(
@@ -179,8 +181,10 @@ class VideoSource:
         see: Callable[[Shown], None],
         worker: Executor,
         clock: Clock,
+        capture: Capture | None = None,
     ) -> None:
         self.name = name
+        self._capture = capture
         self.stats = VideoStats()
         self._codecs = {payload: codec.lower() for payload, codec in payloads.items() if codec.lower() in DECODERS}
         self._max_px = max_px
@@ -265,7 +269,21 @@ class VideoSource:
             self.stats.unchanged += 1
             return
         self.stats.pictures += 1
+        if self._capture is not None and isinstance(frame, EncodedFrame) and len(frame.data) <= MAX_FRAME_BYTES:
+            self._capture.note("frame", self.name, frame.codec, frame.data)
+            self._capture.note("shown", self.name, looked.jpeg.data)
         self._see(Shown(self.name, looked.jpeg))
+
+
+def picture_of(codec: str, data: bytes, max_px: int) -> Picture:
+    """Make the picture of one key frame, as a `VideoSource` makes it.
+
+    Raises:
+        MediaError: it cannot be decoded or encoded.
+    """
+    looked = look(EncodedFrame(codec, data), max_px, None, False)
+    assert looked.jpeg is not None
+    return looked.jpeg
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from typing import Literal
 from agent import events
 from agent.clock import Clock, monotonic, unix
 from agent.errors import ConfigError
-from agent.isolate import ignore, isolated
+from agent.isolate import ignore, isolated, isolated_async
 from agent.record.file import MUX_ERRORS, PART, CallFile, PartFile, Write, suffix_of
 from agent.record.repair import repair_folder
 from agent.record.tape import CLOCKS_HZ, Packet, Piece, Tape
@@ -181,6 +181,8 @@ class Recorder:
         "How many seconds are missing in all finished recordings."
         self.listeners: list[Callable[[str, RecordingEvent], None]] = []
         "Called in the event loop with the call's id and each event of its recording, even after the call."
+        self.completed: Callable[[list[str]], Awaitable[None]] | None = None
+        "Awaited once `repair` is done, with the keys of the recordings that it has completed."
         self._write, self._clock = write, clock
         self._ending: deque[Recording] = deque()
         self._writers: dict[Recording, _Writer] = {}  # changed by the thread only; others only read it
@@ -219,8 +221,11 @@ class Recorder:
 
     async def repair(self) -> None:
         """Complete the files that an earlier process left behind, while calls run; see `agent.record.repair`."""
-        if self.folder.is_dir():
-            self.counts["repaired"] += await asyncio.to_thread(repair_folder, self.folder)
+        completed = await asyncio.to_thread(repair_folder, self.folder) if self.folder.is_dir() else []
+        self.counts["repaired"] += len(completed)
+        if self.completed is not None:
+            keys = [path.relative_to(self.folder).as_posix() for path in completed]
+            await isolated_async("recordings of an earlier process", partial(self.completed, keys))
 
     async def watch(self) -> None:
         """Give up recordings whenever the disk is stuck, until cancelled."""

@@ -21,19 +21,43 @@ REPAIRED = ".repaired"
 UNREADABLE = ".unreadable"
 
 
-def repair_folder(folder: Path) -> int:
-    """Repair all recordings that no process is writing any more; return how many.
+def repair_folder(folder: Path) -> list[Path]:
+    """Repair all recordings that no process is writing any more; return the files that are complete now.
 
     A file that cannot be read is renamed to ``.unreadable`` and kept.
     """
-    repaired = 0
+    repaired = []
     for path in sorted(each for suffix in SUFFIXES for each in folder.rglob(f"*{suffix}{PART}")):
         try:
             with _unused(path) as unused:
-                repaired += unused and _repair(path)
+                if unused and _repair(path):
+                    repaired.append(path.with_suffix(""))
         except OSError as error:
             logger.warning("the recording %s cannot be repaired: %s", path.name, error.strerror)
     return repaired
+
+
+def length_ms(path: Path) -> int | None:
+    """Return the length of a complete recording; None if there is no such file, or it cannot be read."""
+    try:
+        with av.open(str(path), "r") as file:
+            return None if file.duration is None else round(file.duration / 1000)
+    except MUX_ERRORS:
+        return None
+
+
+def delete_leftovers(whole: Path) -> None:
+    """Delete what a recording that failed has left behind, unless a process is still writing it.
+
+    Args:
+        whole: where the recording would be if it were complete.
+    """
+    for suffix in ("", UNREADABLE, REPAIRED, PART):
+        path = whole.with_name(f"{whole.name}{suffix}")
+        if path.exists():
+            with _unused(path) as unused:
+                if unused:
+                    path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ NOT_REPLAYED = (
     *("PictureSent", "CallSetUp", "QualityEstimated"),
     *("RecordingStarted", "RecordingPaused", "RecordingResumed", "RecordingFailed", "RecordingStored"),
 )
-"""Events about what is not captured: camera and screen, the connection, the recording."""
+"""Events about what is not captured: when pictures were sent, the connection, the recording."""
 CONTEXT_LINES = 3
 MAX_DIFF_LINES = 60
 
@@ -57,6 +57,7 @@ def compare(captured: Sequence[Line], replayed: Sequence[Line], trouble: Sequenc
         trouble: whatever else went wrong in the replay.
     """
     differences = [*trouble, *_pcm(captured, replayed), *_events(captured, replayed), *_sent(captured, replayed)]
+    differences += _shown(captured, replayed)
     pcm = sum(note[1] == "pcm" for note in captured)
     return Comparison(pcm, len(_told(captured)), tuple(differences))
 
@@ -70,6 +71,15 @@ def _pcm(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
             return [f"{place}; {_packet_before(captured, index)}"]
     if len(now) > len(was):
         return [f"the caller's voice has {len(now)} frames in the replay, {len(was)} in the call"]
+    return []
+
+
+def _shown(captured: Sequence[Line], replayed: Sequence[Line]) -> list[str]:
+    """Compare the pictures of camera and screen that were made for the model."""
+    was, now = ([note[2:] for note in notes if note[1] == "shown"] for notes in (captured, replayed))
+    for number, (source, picture) in enumerate(was):
+        if number >= len(now) or now[number] != [source, picture]:
+            return [f"the pictures differ from number {number + 1} on, which was of the {source}"]
     return []
 
 

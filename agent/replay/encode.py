@@ -57,6 +57,7 @@ def header_of(
         "instructions": setup.instructions,
         "vad": setup.vad,
         "greeting": setup.greeting,
+        "announcement": setup.announcement,
         "tools": [plain(tool) for tool in setup.tools],
         "caller": caller,
         "offline_demo": offline_demo,
@@ -79,6 +80,9 @@ def encode(note: Note) -> Line:
             (message,) = what
             assert isinstance(message, BaseModel)
             return [at, kind, json.loads(message.model_dump_json(exclude_none=True, by_alias=True))]
+        case "frame":
+            source, codec, frame = what
+            return [at, kind, source, codec, base64.b64encode(frame).decode()]
         case "event" | "sent":
             (told,) = what
             return [at, kind, type(told).__name__, plain(told)]

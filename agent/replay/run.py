@@ -8,6 +8,7 @@ give the answers that they gave in the call.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 from collections import Counter, defaultdict, deque
@@ -23,13 +24,15 @@ from agent.capture import Capture, Note
 from agent.clock import Clock
 from agent.emulator import HookedSession, Hooks, Refusal, ServerMessage, SessionRecord, message, running_emulator
 from agent.emulator.wire.incoming import History
-from agent.errors import AgentError, ToolError
+from agent.errors import AgentError, MediaError, ToolError
 from agent.events import CallEnded
 from agent.live.client import live_client
 from agent.live.config import LiveEndpoint
 from agent.media.fir import Pcm
 from agent.media.inbound import InboundAudio, InboundStats, PacketInlet
 from agent.media.reorder import ReorderStats
+from agent.media.video import picture_of
+from agent.picture import Shown, SourceName
 from agent.replay.compare import Comparison, compare
 from agent.replay.encode import Line, encode, kept_in, made_again, packet_of, price_in, settings_of
 from agent.replay.file import Captured
@@ -135,6 +138,7 @@ class _Player:
                     vad=header["vad"],
                     tools=tuple(self._tool(told["tool"]) for told in header["tools"]),
                     greeting=header["greeting"],
+                    announcement=header.get("announcement"),
                 ),
                 caller=header["caller"],
                 offline_demo=header["offline_demo"],
@@ -148,12 +152,12 @@ class _Player:
             call.voice.paced = False
             call.playout.rewinds = True
             try:
-                await self._hold_call(call, notes)
+                await self._hold_call(call, notes, settings.video_max_px)
             finally:
                 call.let_go()
                 await client.aio.aclose()
 
-    async def _hold_call(self, call: Call, notes: _Notes) -> None:
+    async def _hold_call(self, call: Call, notes: _Notes, max_px: int) -> None:
         path = asyncio.Event()
         audio = InboundAudio(_listen, True, InboundStats(), ReorderStats)
         running = asyncio.create_task(call.run(audio, path), name="replayed call")
@@ -173,6 +177,8 @@ class _Player:
                     case "rewind":
                         call.playout.confirm(what[0])
                         call.voice.rewind()
+                    case "frame":
+                        _show(call, notes, max_px, *what)
                     case "pull":
                         with suppress(MediaStreamError):
                             await call.voice.recv()
@@ -342,6 +348,14 @@ async def _close(session: HookedSession, code: int | None, reason: str) -> None:
 def _hear(call: Call, frames: list[Pcm]) -> None:
     for pcm in frames:
         call.hear(pcm)
+
+
+def _show(call: Call, notes: Capture, max_px: int, source: SourceName, codec: str, data: str) -> None:
+    """Show the call what the caller showed; a frame that can no longer be decoded is missed in the comparison."""
+    with suppress(MediaError):
+        picture = picture_of(codec, base64.b64decode(data), max_px)
+        notes.note("shown", source, picture.data)
+        call.see(Shown(source, picture))
 
 
 def _asked(name: str, arguments: Mapping[str, Any]) -> str:

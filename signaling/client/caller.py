@@ -212,6 +212,7 @@ async def call_service(
     state: str | None = None,
     traceparent: str | None = None,
     location: str | None = None,
+    record: bool | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -229,6 +230,7 @@ async def call_service(
         traceparent: names the span that led to the call (W3C Trace Context).
         location: the address of a running call to connect to, in place of its present connection. The caller does
             not say client-ready again.
+        record: whether the service is to record the call; None leaves that to the service.
 
     Raises:
         OfferError: the service answered with an error, whose status it carries.
@@ -253,6 +255,7 @@ async def call_service(
     _prefer(transceiver, codec)
     for video in videos:
         _prefer(pc.addTransceiver(video, direction="sendonly"), video_codec)
+    endpoint = urljoin(url, "/whip" if record is None else f"/whip?record={str(record).lower()}")
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     if traceparent is not None:
         headers["traceparent"] = traceparent
@@ -260,9 +263,7 @@ async def call_service(
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                caller.location, answer = await _offer(
-                    http, location or urljoin(url, "/whip"), pc.localDescription.sdp, state
-                )
+                caller.location, answer = await _offer(http, location or endpoint, pc.localDescription.sdp, state)
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
                 await connected.wait()
             try:

@@ -1,9 +1,11 @@
-"""`talkspurt calls`: look at what is kept of calls, and erase one, whether the service runs or not."""
+"""`talkspurt calls`: look at what is kept of calls, export and erase it, whether the service runs or not."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -21,10 +23,13 @@ T = TypeVar("T")
 
 app = typer.Typer(
     name="calls",
-    help="What is kept of calls: list them, show one, erase one. It reads the database of the setting history_url.",
+    help="What is kept of calls: list, show, export and erase them. It reads the database of history_url.",
     invoke_without_command=True,
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Words = Annotated[str | None, typer.Argument(help="Words that were said, all in one turn.")]
+Caller = Annotated[str | None, typer.Option(help="Only calls of this number or address.")]
+Reason = Annotated[str | None, typer.Option(help="Only calls that ended so, e.g. live_lost.")]
 
 
 @app.callback()
@@ -36,9 +41,9 @@ def calls(context: typer.Context) -> None:
 
 @app.command("list")
 def list_calls(
-    words: Annotated[str | None, typer.Argument(help="Words that were said, all in one turn.")] = None,
-    caller: Annotated[str | None, typer.Option(help="Only calls of this number or address.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only calls that ended so, e.g. live_lost.")] = None,
+    words: Words = None,
+    caller: Caller = None,
+    reason: Reason = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_LISTED, help="How many at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -81,6 +86,20 @@ def show_call(call_id: Annotated[str, typer.Argument(help="The call's id.")], as
         _print(line)
 
 
+@app.command("export")
+def export_calls(words: Words = None, caller: Caller = None, reason: Reason = None) -> None:
+    """Print everything that is kept of calls as JSON, one call a line, newest first."""
+
+    async def write(history: Any) -> None:
+        from signaling.history.export import exported
+        from signaling.history.read import Filters
+
+        async for call in exported(history, words, Filters(caller=caller, reason=reason)):
+            _write_line(json.dumps(call, ensure_ascii=False))
+
+    _asked(write)
+
+
 @app.command("erase")
 def erase_call(
     call_id: Annotated[str, typer.Argument(help="The call's id.")],
@@ -106,6 +125,17 @@ def _asked(ask: Callable[[Any], Awaitable[T]]) -> T:
             return await ask(history)
 
     return asyncio.run(run())
+
+
+def _write_line(line: str) -> None:
+    """Write a line to standard output; end the command if nobody takes it."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError:  # the reader has had enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except OSError as error:
+        raise ConfigError(f"the calls cannot be written: {error.strerror}") from None
 
 
 def _print(text: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
@@ -60,7 +59,9 @@ async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[
     async with open_history(
         settings.history_url,
         worker=worker,
-        record_store=_store_of(settings, may_record=settings.record or settings.janus_url is not None),
+        record_store=settings.record_store or settings.record_folder,
+        lazy_store=not settings.record and settings.record_store is None,
+        record_folder=settings.record_folder,
         retention_days=settings.retention_days,
         endpoint=endpoint,
     ) as history:
@@ -84,7 +85,9 @@ async def history_to_look_at(settings: Settings) -> AsyncIterator[History]:
     want_packages(settings.source("history_url"))
     from signaling.history.history import look_at
 
-    async with look_at(settings.history_url, _store_of(settings, may_record=False)) as history:
+    store = settings.record_store or settings.record_folder
+    lazy, folder = settings.record_store is None, settings.record_folder
+    async with look_at(settings.history_url, store, lazy_store=lazy, record_folder=folder) as history:
         yield history
 
 
@@ -114,10 +117,3 @@ async def try_database(settings: Settings) -> str:
     from signaling.history.history import try_out
 
     return await try_out(settings.history_url)
-
-
-def _store_of(settings: Settings, *, may_record: bool) -> str | None:
-    """Return where recordings are: the store, else the folder they are written to; None if there never are any."""
-    if settings.record_store is not None or may_record or Path(settings.record_folder).is_dir():
-        return settings.record_store or settings.record_folder
-    return None

@@ -135,6 +135,8 @@ class Deliverer:
         self._random = random.Random()  # noqa: S311  it spreads attempts
         self._too_much = 0
         self._quiet_until = 0.0
+        self._oldest_s: float | None = None  # when the oldest waiting message was made; Unix time
+        self._looked_at = 0.0
         self._complaints = Complaints(logger)
 
     async def run(self) -> None:
@@ -154,12 +156,13 @@ class Deliverer:
                 if wait_s > 0:
                     await self._wait(wait_s)
 
-    async def oldest_s(self) -> float:
-        """Return how long the oldest message still to be delivered has waited; 0 if there is none."""
-        first = select(func.min(outbox.c.created_ms)).where(outbox.c.done_ms.is_(None))
-        async with self._database.read() as connection:
-            created_ms = await connection.scalar(first)
-        return 0.0 if created_ms is None else max(0.0, self._clock() - created_ms / 1000)
+    @property
+    def oldest_s(self) -> float:
+        """How long the oldest message has been waiting to be delivered; 0 if there is none.
+
+        Of a message that is delivered meanwhile, this is noticed within `CHECK_INTERVAL_S`.
+        """
+        return 0.0 if self._oldest_s is None else max(0.0, self._clock() - self._oldest_s)
 
     async def _wait(self, wait_s: float) -> None:
         try:
@@ -169,12 +172,16 @@ class Deliverer:
 
     async def _send_due(self, session: aiohttp.ClientSession) -> float:
         """Send the messages that are due; return the seconds until the next check."""
+        if not 0 <= self._clock() - self._looked_at < CHECK_INTERVAL_S:
+            await self._look()
         quiet_s = self._quiet_until - self._clock()
         if quiet_s > 0:
             return min(quiet_s, CHECK_INTERVAL_S)
         held = await self._claim()
         if not held:
-            return await self._until_due()
+            due_s = await self._look()
+            wait_s = CHECK_INTERVAL_S if due_s is None else max(due_s - self._clock(), 0.01)
+            return min(wait_s, CHECK_INTERVAL_S)
         by_call = [list(rows) for _, rows in groupby(sorted(held, key=_order), key=lambda row: row["call_id"])]
         async with asyncio.TaskGroup() as group:
             for rows in by_call:
@@ -211,13 +218,14 @@ class Deliverer:
             held: Sequence[Any] = (await connection.execute(hold)).mappings().all()
             return held
 
-    async def _until_due(self) -> float:
-        first = select(func.min(outbox.c.due_ms)).where(outbox.c.done_ms.is_(None))
+    async def _look(self) -> float | None:
+        """Find the oldest message that waits; return when the next one is due, in Unix seconds, if there is one."""
+        first = select(func.min(outbox.c.due_ms), func.min(outbox.c.created_ms)).where(outbox.c.done_ms.is_(None))
         async with self._database.read() as connection:
-            due_ms = await connection.scalar(first)
-        return (
-            CHECK_INTERVAL_S if due_ms is None else min(max(due_ms / 1000 - self._clock(), 0.01), CHECK_INTERVAL_S)
-        )
+            due_ms, created_ms = (await connection.execute(first)).one()
+        self._looked_at = self._clock()
+        self._oldest_s = None if created_ms is None else created_ms / 1000
+        return None if due_ms is None else float(due_ms) / 1000
 
     async def _attempt(self, session: aiohttp.ClientSession, message_id: str, body: str) -> Outcome:
         now = self._clock()

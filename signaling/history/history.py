@@ -14,7 +14,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from signaling.history import read, store
 from signaling.history.complaints import Complaints
 from signaling.history.database import FAILURES, Database
 from signaling.history.deliver import Deliverer, Endpoint
+from signaling.history.left import Left, erased_among, left_recordings
 from signaling.history.objects import Objects, StoreError
 from signaling.history.outbox import ended_message, recording_message, started_message, summary_message
 from signaling.history.read import EVERY, Filters, Found
@@ -79,6 +80,8 @@ class History:
         self.objects = objects
         self.deliverer: Deliverer | None = None
         "Sends messages about calls to other services; None if they are told nothing."
+        self.left: list[Left] = []
+        "Calls whose recordings an earlier process may have left unfinished; known once `ready` returns."
         self.announced = asyncio.Event()
         "Set when a message for other services has been written."
         self._database = database
@@ -149,6 +152,10 @@ class History:
         """Return the state and the key of a call's recording; None if there is no such call."""
         return await self._read(read.recording_of(self._database, call_id))
 
+    async def erased_among(self, call_ids: Collection[str]) -> set[str]:
+        """Return which of these calls were erased lately."""
+        return await self._read(erased_among(self._database, call_ids))
+
     async def erase(self, call_id: str) -> bool | None:
         """Delete everything kept about a call, its recording first; later items about it are refused.
 
@@ -187,6 +194,7 @@ class History:
             ConfigError: the database cannot be used.
         """
         await self._database.prepare()
+        self.left = await left_recordings(self._database, self._worker)
         new_id = _message_id if self._announces else None
         crashed = await store.note_crashes(self._database, self._worker, self._now_ms(), new_id)
         if crashed:
@@ -264,6 +272,8 @@ async def open_history(
     *,
     worker: str = "main",
     record_store: str | None = None,
+    lazy_store: bool = False,
+    record_folder: str | None = None,
     retention_days: float | None = None,
     endpoint: Endpoint | None = None,
     clock: Clock = unix,
@@ -276,6 +286,8 @@ async def open_history(
         url: see `Database`.
         worker: see `History`.
         record_store: see `Objects`; None if there are no recordings.
+        lazy_store: see `Objects`.
+        record_folder: where recordings are written before they are stored.
         retention_days: how long calls are kept; None keeps them for ever.
         endpoint: the receiver of messages about calls; None if there is none.
         clock: Unix seconds.
@@ -284,7 +296,7 @@ async def open_history(
         ConfigError: the database or the store cannot be used.
     """
     database = Database(url)
-    objects = None if record_store is None else Objects(record_store)
+    objects = None if record_store is None else Objects(record_store, lazy=lazy_store, written_in=record_folder)
     history = History(database, worker, objects=objects, announces=endpoint is not None, clock=clock)
     tasks: list[asyncio.Task[None]] = []
     try:
@@ -309,12 +321,16 @@ async def open_history(
 
 
 @asynccontextmanager
-async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[History]:
+async def look_at(
+    url: str, record_store: str | None = None, *, lazy_store: bool = False, record_folder: str | None = None
+) -> AsyncIterator[History]:
     """Open a history that another process may be writing; no tables are created, and no calls are closed.
 
     Args:
         url: see `Database`.
         record_store: see `Objects`; None if there are no recordings.
+        lazy_store: see `Objects`.
+        record_folder: where recordings are written before they are stored.
 
     Raises:
         ConfigError: the database or the store cannot be used.
@@ -323,7 +339,7 @@ async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[Hi
     objects = None
     try:
         await database.check()
-        objects = None if record_store is None else Objects(record_store)
+        objects = None if record_store is None else Objects(record_store, lazy=lazy_store, written_in=record_folder)
         yield History(database, "looking", objects=objects)
     except FAILURES as error:
         raise ConfigError(f"history_url {database.shown} cannot be used: {type(error).__name__}") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeVar, get_args
@@ -20,6 +21,7 @@ from signaling.history.complaints import Complaints
 from signaling.history.database import FAILURES
 from signaling.history.history import History
 from signaling.history.objects import NotStored, Stored, StoreError
+from signaling.history.observe import Figures
 from signaling.history.outbox import HISTORY_PATH, RECORDING_PATH
 from signaling.history.read import MAX_PAGE, Filters
 from signaling.history.record import CallState
@@ -53,8 +55,16 @@ RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
 T = TypeVar("T")
 
 
-def routes(settings: Settings, history: History) -> list[web.RouteDef]:
-    """Return the routes of the history; docs/history.md describes them."""
+def routes(
+    settings: Settings, history: History, figures_now: Callable[[str], Figures | None] = lambda _id: None
+) -> list[web.RouteDef]:
+    """Return the routes of the history; docs/history.md describes them.
+
+    Args:
+        settings: the service's settings.
+        history: the history.
+        figures_now: returns the figures so far of a call with this id; None if it does not run here.
+    """
     complaints = Complaints(logger)
 
     async def show_page(request: web.Request) -> web.Response:
@@ -74,6 +84,8 @@ def routes(settings: Settings, history: History) -> list[web.RouteDef]:
         found = await _answer(history.one(_call_id(request)))
         if found is None:
             raise _unknown()
+        if found["state"] == "running" and (figures := figures_now(found["id"])) is not None:
+            found |= {each.name: getattr(figures, each.name) for each in fields(figures)}  # `asdict` would copy all
         return _json(found)
 
     async def erase(request: web.Request) -> web.Response:

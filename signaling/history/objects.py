@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 from agent.errors import ConfigError
+from agent.record.repair import delete_leftovers
 from agent.redact import shown_url
 
 THREADS = 4
@@ -71,15 +72,18 @@ class Objects:
     Args:
         url: a folder, or ``s3://bucket/folder``, ``gs://...``, ``az://...``; ``?endpoint=https://...&region=...``
             names another store that is compatible with S3.
+        lazy: open it only when it is needed, so that no folder is made for nothing.
+        written_in: the folder in which recordings are written before they are stored; None if there is none here.
 
     Raises:
         ConfigError: it cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lazy: bool = False, written_in: str | None = None) -> None:
         self.shown = shown_url(url)
         "The URL without its secrets, for messages."
-        self._store = _open(url)
+        self._url, self._written_in = url, written_in
+        self._opened = None if lazy else _open(url)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="record-store")
 
     async def move_in(self, key: str, path: Path) -> int:
@@ -124,19 +128,26 @@ class Objects:
             yield await self._run(lambda at=at, until=until: self._range(key, at, until))  # type: ignore[misc]
 
     async def delete(self, key: str) -> None:
-        """Delete an object, if it exists.
+        """Delete an object, if it exists, and what is left of it where it was written.
 
         Raises:
             StoreError: the object may still exist.
         """
-        try:
+        with suppress(NotStored):
             await self._run(lambda: obstore.delete(self._store, key))
-        except NotStored:
-            return
+        folder = None if self._written_in is None else Path(self._written_in)
+        if folder is not None:
+            await self._run(lambda: delete_leftovers(folder / key))
 
     def close(self) -> None:
         """Start no further requests; those under way end within `REQUEST_TIMEOUT_S`."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _store(self) -> Any:
+        if self._opened is None:
+            self._opened = _open(self._url)
+        return self._opened
 
     def _range(self, key: str, start: int, end: int) -> bytes:
         return bytes(obstore.get_range(self._store, key, start=start, end=end))
@@ -156,7 +167,7 @@ def _own_errors() -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise NotStored("there is no such recording") from None
-    except (BaseError, OSError, ValueError) as error:
+    except (BaseError, OSError, ValueError, ConfigError) as error:
         raise StoreError(f"the record store failed: {type(error).__name__}") from error
 
 

@@ -17,6 +17,7 @@ from signaling.dialects.mask import redacted
 from signaling.history.history import History
 from signaling.history.record import CallEnd, CallStart, Summary, ToolUse, Turn
 from signaling.history.recordings import RecordingKeeper
+from signaling.webrtc.calls import Calls
 from signaling.webrtc.leg import Leg
 
 
@@ -25,6 +26,7 @@ class Figures:
     """The figures of a call so far.
 
     Attributes:
+        codec: the codec of the caller's voice; of a telephone that was called, it is known once that has answered.
         interruptions: how often the agent's speech was cut off.
         cost_usd: by the price list; None if the model's price is not known.
         tokens: token counts by direction and modality.
@@ -34,6 +36,7 @@ class Figures:
         mos_out: the same for the audio that the caller received.
     """
 
+    codec: str | None = None
     interruptions: int = 0
     cost_usd: float | None = None
     tokens: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -129,6 +132,7 @@ def figures_of(leg: Leg) -> Figures:
     spent = call.meter.total()
     counted = ((name, round(value, 3)) for name, value in asdict(leg.stats()).items())
     return Figures(
+        codec=call.voice.codec,
         interruptions=call.counts.interruptions,
         cost_usd=spent.usd,
         tokens=spent.by_direction(),
@@ -137,6 +141,12 @@ def figures_of(leg: Leg) -> Figures:
         mos_in=call.quality.heard.mean,
         mos_out=call.quality.sent.mean,
     )
+
+
+def figures_now(calls: Calls, call_id: str) -> Figures | None:
+    """Return the figures so far of a running call; None if it does not run in this process, or is over."""
+    leg = next((leg for leg in calls.running() if leg.call.call_id == call_id), None)
+    return None if leg is None else figures_of(leg)
 
 
 @dataclass(slots=True)
@@ -273,6 +283,7 @@ class CallKeeper:
             reason=event.reason,
             detail=event.detail,
             fault=event.fault,
+            codec=figures.codec,
             turns=self._turns,
             interruptions=figures.interruptions,
             cost_usd=figures.cost_usd,

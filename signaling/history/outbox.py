@@ -138,6 +138,7 @@ def recording_message(message_id: str, call: CallStart, recording: Recording, no
         "duration_s": (recording.duration_ms or 0) / 1000,
         "size_bytes": recording.size_bytes or 0,
         "lost_s": recording.lost_ms / 1000,
+        "cut_off": recording.cut_off,
         "recording": RECORDING_PATH.format(call_id=call.call_id),
     }
     return _message(message_id, "call.recording_ready", call, now_ms, told)

@@ -295,6 +295,7 @@ def _shown_call(row: Any) -> dict[str, Any]:
         "duration_ms": row["recording_ms"],
         "size_bytes": row["recording_bytes"],
         "lost_ms": row["recording_lost_ms"],
+        "cut_off": row["state"] == "crashed" and row["recording_state"] == "stored",
     }
     return shown
 

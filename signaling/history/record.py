@@ -110,6 +110,7 @@ class CallEnd:
         detail: one sentence for a person.
         fault: who caused the end.
         state: ``crashed`` if the call's process died before the call ended.
+        codec: the codec of the caller's voice; None leaves what was noted at the start.
         turns: how often somebody took the floor.
         interruptions: how often the agent's speech was cut off.
         cost_usd: by the price list; None if the model's price is not known.
@@ -125,6 +126,7 @@ class CallEnd:
     detail: str
     fault: Fault
     state: Literal["ended", "crashed"] = "ended"
+    codec: str | None = None
     turns: int = 0
     interruptions: int = 0
     cost_usd: float | None = None
@@ -145,6 +147,7 @@ class Recording:
         duration_ms: its length.
         size_bytes: the size of its file.
         lost_ms: how much of it is silent because packets were dropped.
+        cut_off: True if it ends where its process was killed.
     """
 
     state: RecordingState
@@ -152,6 +155,7 @@ class Recording:
     duration_ms: int | None = None
     size_bytes: int | None = None
     lost_ms: int = 0
+    cut_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,21 +1,26 @@
 """Note the state of calls' recordings, and move finished ones into the record store.
 
-Without a `record_store`, recordings stay in `record_folder`, which then serves as the store.
+Without a `record_store`, recordings stay in `record_folder`, which then serves as the store. What a killed process
+left unfinished is noted by the next one, once its files have been completed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from agent import events
 from agent.record.recorder import RecordingEvent
+from agent.record.repair import length_ms
 from agent.settings import Settings
 from signaling.history.complaints import Complaints
 from signaling.history.history import History
-from signaling.history.objects import Objects, StoreError
+from signaling.history.left import Left
+from signaling.history.objects import NotStored, Objects, StoreError
 from signaling.history.record import CallStart, Recording
 
 logger = logging.getLogger(__name__)
@@ -80,10 +85,23 @@ class RecordingKeeper:
                     size_bytes=event.bytes,
                     lost_ms=event.lost_ms,
                 )
-                if self._store is None:
-                    self._history.recording(start, stored)
-                else:
-                    self._begin_move(start, stored, self._store)
+                self._keep(start, stored)
+
+    async def settle(self, completed: Collection[str]) -> None:
+        """Note what became of the recordings that an earlier process left unfinished.
+
+        Args:
+            completed: the keys of the recordings that have just been completed.
+        """
+        await self._history.ready()
+        keys = {PurePosixPath(key).stem: key for key in completed}
+        for left in self._history.left:
+            key = left.key or keys.get(left.start.call_id)
+            if key is not None:
+                await self._settle(left, key)
+        self._history.left.clear()
+        for call_id in await self._history.erased_among(keys) if keys else ():
+            (self._folder / keys[call_id]).unlink(missing_ok=True)
 
     async def close(self) -> None:
         """Give moves under way `LAST_MOVES_S` to finish; files not moved by then stay where they are."""
@@ -93,6 +111,35 @@ class RecordingKeeper:
                 task.cancel()
             if left:
                 logger.warning("history: %d recordings were not stored; they are in %s", len(left), self._folder)
+
+    def _keep(self, start: CallStart, stored: Recording) -> None:
+        if self._store is None:
+            self._history.recording(start, stored)
+        else:
+            # This notes the length, in case the process is killed between the move and the note of it.
+            self._history.recording(start, replace(stored, state="writing"))
+            self._begin_move(start, stored, self._store)
+
+    async def _settle(self, left: Left, key: str) -> None:
+        path = self._folder / key
+        lasts_ms = await asyncio.to_thread(length_ms, path)
+        stored = Recording(
+            state="stored", key=key, duration_ms=lasts_ms, lost_ms=left.lost_ms, cut_off=left.cut_off
+        )
+        if lasts_ms is not None:
+            self._keep(left.start, replace(stored, size_bytes=path.stat().st_size))
+            return
+        try:  # it may have been moved, only that was not noted any more
+            size = None if self._store is None else (await self._store.look(key)).size_bytes
+        except NotStored:
+            size = None
+        except StoreError as error:  # the next start tries again
+            self._complaints.tell("history: it is not known whether a recording is stored", error)
+            return
+        if size is None:
+            self._history.recording(left.start, Recording(state="failed", key=key))
+        else:
+            self._history.recording(left.start, replace(stored, size_bytes=size, duration_ms=left.duration_ms))
 
     def _begin_move(self, start: CallStart, stored: Recording, store: Objects) -> None:
         """Begin to move a finished file in a task, which ends with the last try, or in `close`."""

@@ -119,8 +119,6 @@ async def note_crashes(
                 state="crashed",
             )
             await _change(connection, row["id"], {**_end_row(end), **_counted(row)})
-            if row["recording_state"] == "writing":
-                await _change(connection, row["id"], {"recording_state": "failed"})
             if new_message_id is not None:
                 message = ended_message(new_message_id(), start_of(row), end, now_ms)
                 await connection.execute(_outbox(database), [_message_row(message)])
@@ -265,7 +263,8 @@ def _tool_row(call_id: str, use: ToolUse) -> dict[str, Any]:
 
 
 def _end_row(end: CallEnd) -> dict[str, Any]:
-    return {
+    codec = {} if end.codec is None else {"codec": _name(end.codec)}
+    return codec | {
         "state": end.state,
         "ended_ms": end.ended_ms,
         "reason": _name(end.reason),

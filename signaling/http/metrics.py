@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Histogram
@@ -25,12 +27,30 @@ from signaling.webrtc.calls import Calls
 _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+OUTCOMES = ("delivered", "failed", "given_up")
+
+
+class Webhooks(Protocol):
+    """Sends messages about calls to other services; see `signaling.history.deliver.Deliverer`."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Attempts, by outcome."""
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the oldest message has been waiting to be delivered; 0 if there is none."""
+
+
 class Metrics:
     """The metrics registry of one service; nothing is global."""
 
     def __init__(self, calls: Calls, connections: Connections, strangers_errors: StrangersErrors) -> None:
         self._registry = CollectorRegistry()
+        self.webhooks: Webhooks | None = None
+        "Sends messages about calls to other services; None if they are told nothing."
         self._registry.register(_CallsCollector(calls))
+        self._registry.register(_WebhooksCollector(self))
         self._registry.register(_DoorCollector(connections, strangers_errors))
         lag = Histogram(
             "talkspurt_loop_lag_seconds",
@@ -80,6 +100,25 @@ class _DoorCollector(Collector):
         yield errors
         yield CounterMetricFamily(
             "talkspurt_log_lines_dropped", "Log lines dropped because nobody read them.", lines_dropped()
+        )
+
+
+class _WebhooksCollector(Collector):
+    """Collects how messages to other services get on."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        webhooks = self._metrics.webhooks
+        attempts = CounterMetricFamily("talkspurt_webhooks", "Attempts to deliver webhooks.", labels=["outcome"])
+        for outcome in OUTCOMES:
+            attempts.add_metric([outcome], 0 if webhooks is None else webhooks.counts[outcome])
+        yield attempts
+        yield GaugeMetricFamily(
+            "talkspurt_webhook_oldest_seconds",
+            "How long the oldest webhook has been waiting to be delivered.",
+            0 if webhooks is None else webhooks.oldest_s,
         )
 
 

@@ -45,7 +45,12 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls, access: Acc
         ticket = access.want_caller(request)
         offer, options, session = await _wish(request, seal)
         want_leave(session, settings, has_key=settings.server_key is not None and ticket is None)
-        options = replace(options, key=key_name(settings), traceparent=request.headers.get("traceparent", ""))
+        options = replace(
+            options,
+            key=key_name(settings),
+            traceparent=request.headers.get("traceparent", ""),
+            record=_record(request, settings),
+        )
         answer, leg = await negotiator.accept_offer(offer, with_session(options, ticket, session), request.remote)
         return answered(answer, leg, settings)
 
@@ -137,6 +142,21 @@ async def _wish(request: web.Request, seal: Seal) -> tuple[str, CallOptions, Ses
     kept = seal.take_back(parts["state"], unix()) if "state" in parts else None
     session = read_session_part(parts["session"]) if "session" in parts else NO_WISH
     return offer_text(parts["sdp"]), CallOptions(kept=kept), session
+
+
+def _record(request: web.Request, settings: Settings) -> bool | None:
+    """Return whether the holder of the server key wants the call recorded; None leaves that to agent and settings.
+
+    Raises:
+        OfferError: 403 if there is no server key, because then strangers would decide; 422.
+    """
+    record = request.query.get("record")
+    if record is None:
+        return None
+    want_key_holder(request, settings)
+    if record not in ("true", "false"):
+        raise OfferError(422, "invalid_record", "record must be true or false.")
+    return record == "true"
 
 
 def offer_text(body: bytes) -> str:

@@ -291,15 +291,15 @@ class Negotiator:
 
     def new_call(self, options: CallOptions = NO_OPTIONS) -> Call:
         """Make a call for this service's agent; it does not run yet."""
-        call_id, recording = new_call_id(), None
-        greeting = self._agent.greeting
+        call_id, recording, announcement = new_call_id(), None, None
         if self._settings.record if options.record is None else options.record:
             recording = self._calls.recorder.begin(call_id)
-            greeting = " ".join(filter(None, (self._settings.record_announcement, greeting))) or None
+            announcement = self._settings.record_announcement
         setup = AgentSetup.of(
             self._settings.of_agent(options.settings) if options.settings else self._settings,
             (*self._agent.tools, *options.tools),
-            greeting=greeting,
+            greeting=self._agent.greeting,
+            announcement=announcement,
             instruction=options.instruction,
             telephone=options.telephone,
         )

@@ -114,6 +114,7 @@ def wire_video(leg: PeerLeg, answer: str, worker: Executor) -> None:
             see=leg.call.see,
             worker=worker,
             clock=monotonic,
+            capture=leg.call.capture,
         )
         leg.call.videos.append(open_inbound_video(transceiver.receiver, source))
 

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, expect
 
+from agent.call import quality
 from agent.emulator import Emulator
 from signaling.client.caller import call_service
 from signaling.history.history import History, open_history
@@ -310,9 +311,83 @@ async def test_erasing_asks_first(chromium: BrowserFactory, emulator: Emulator, 
                     assert response.status == 404
 
 
-async def test_a_live_call_is_seen_followed_and_hung_up(
+def windows_of(began_ms: int, count: int) -> list[dict[str, Any]]:
+    """Return the quality of a call that loses packets in its middle, and of which nothing is known for a while."""
+    bad = range(count // 3, count // 2)
+    return [
+        {
+            "name": "quality",
+            "at_ms": began_ms + (number + 1) * 10_000,
+            "mos_in": 2.9 if number in bad else 4.3,
+            "mos_out": None if number == 2 else 4.2,
+            "loss_in_percent": 8.5 if number in bad else 0.0,
+            "loss_out_percent": 0.4,
+            "jitter_in_ms": 6.0 + number,
+            "jitter_out_ms": 4.0,
+            "rtt_ms": 90.0 if number in bad else 60.0,
+        }
+        for number in range(count)
+    ]
+
+
+async def test_the_quality_over_time_is_drawn_and_told(
     chromium: BrowserFactory, emulator: Emulator, kept: dict[str, Any], tmp_path: Path
 ) -> None:
+    """Each figure has its curve, whose accessible name says its range; the table has every window."""
+    async with open_history(kept["history_url"], worker="seed", record_store=kept["record_store"]) as history:
+        of = call(50, caller="+49 30 901821")
+        history.started(of)
+        marks = [*windows_of(of.started_ms, 18), *marks_of(of.started_ms)]
+        history.ended(of, end(of, ended_ms=of.started_ms + 180_000, marks=marks))
+        await history.written()
+    async with service_for(emulator, **kept) as url, chromium() as browser:
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        complaints = complaints_of(page)
+        await unlock(page, url, f"#{of.call_id}")
+        plots = page.locator(".quality .plot")
+        await expect(plots).to_have_count(5)
+        for name in (
+            "Quality (MOS, estimated): from the caller 2.9 to 4.3; to the caller 4.2",
+            "Loss: from the caller 0.0 % to 8.5 %; to the caller 0.4 %",
+            "Round-trip time: 60 ms to 90 ms",
+            "Response time: 2 answers, 564 ms to 684 ms",
+        ):
+            await expect(page.get_by_role("img", name=name, exact=True)).to_be_visible()
+        curves = [await path.get_attribute("d") or "" for path in await plots.first.locator("path").all()]
+        assert [path.count("M") for path in curves] == [1, 2], "a gap where nothing is known"
+        assert [path.count("H") for path in curves] == [18, 17]
+        highest = [min(map(float, re.findall(r" ([0-9.]+)H", path))) for path in curves]
+        assert highest[0] < highest[1], "the better score is drawn higher"
+        await page.get_by_role("heading", name="Quality over time").scroll_into_view_if_needed()
+        await page.evaluate("document.querySelector('.quality').scrollIntoView()")
+        await take_screenshot(page, tmp_path, "operator-quality")
+
+        await page.get_by_text("As a table").focus()
+        await page.keyboard.press("Enter")
+        rows_of = page.locator(".qualities tbody tr")
+        await expect(rows_of).to_have_count(18)
+        seventh = await rows_of.nth(6).locator("th, td").all_text_contents()
+        assert seventh == ["1:10", "2.9", "4.2", "8.5 %", "0.4 %", "12 ms", "4 ms", "90 ms"]
+        assert (await rows_of.nth(2).locator("td").all_text_contents())[1] == "\N{EN DASH}"
+        assert await axe(page) == []
+        await page.set_viewport_size({"width": 390, "height": 844})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert await axe(page) == []
+        await page.goto(f"{url}calls#rtc_000039")
+        await expect(page.locator("#call h2")).to_have_text("+49 30 55504")
+        await expect(plots).to_have_count(1)  # its response time is all that is known
+        await expect(page.get_by_text("As a table")).to_be_hidden()
+        assert complaints == []
+
+
+async def test_a_live_call_is_seen_followed_and_hung_up(
+    chromium: BrowserFactory,
+    emulator: Emulator,
+    kept: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quality, "WINDOW_S", 1.0)
     async with service_for(emulator, offline_demo=True, **kept) as url, chromium() as browser:
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
         complaints = complaints_of(page)
@@ -328,6 +403,13 @@ async def test_a_live_call_is_seen_followed_and_hung_up(
             await page.locator("#live li .row-name").click()
             await expect(page.locator("#call .reason")).to_have_text("Running")
             await expect(page.locator(".said .turn").first).to_contain_text("what time is it")
+            measured = page.locator(".qualities tbody tr")
+            await page.get_by_text("As a table").click(timeout=ANSWER_MS)
+            await page.locator(".quality .table-box").focus()
+            before = await measured.count()
+            await expect(measured.nth(before)).to_be_visible(timeout=ANSWER_MS)
+            await expect(page.locator(".quality .table-box")).to_be_focused()
+            await expect(page.get_by_role("img", name=re.compile("^Loss: from the caller"))).to_be_visible()
             assert await axe(page) == []
             await take_screenshot(page, tmp_path, "operator-live")
             await page.locator("#live").get_by_role("button", name="Hang up: A browser").click()

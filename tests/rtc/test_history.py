@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import av
 import pytest
 
 from agent.author.agent import Agent
@@ -19,6 +21,7 @@ from signaling.client.caller import call_service
 from signaling.history.history import open_history
 from tests.support.process import serving
 from tests.support.service import service_for
+from tests.support.webhooks import SECRET, receiving
 
 KEY = "a-server-key-of-the-tests"
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -216,28 +219,55 @@ async def test_a_drain_waits_for_the_last_words(tmp_path: Path, emulator: Emulat
         assert "what time is it" in [turn["text"] for turn in whole["transcript"]]
 
 
-async def test_a_call_whose_process_was_killed_is_marked_at_the_next_start(tmp_path: Path) -> None:
-    settings = {"TALKSPURT_HISTORY_URL": f"sqlite:///{tmp_path / 'calls.db'}", "TALKSPURT_SERVER_KEY": KEY}
-    async with serving("--port", "0", **settings) as first:
-        caller_of = call_service(first.url, key=KEY, hang_up=False)
-        caller = await caller_of.__aenter__()
-        assert caller.location is not None
-        call_id = caller.location.rpartition("/")[2]
-        await caller.message("bot-ready", timeout_s=20)
-        caller.type("what time is it")
-        await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=20)
-        for _ in range(100):
-            if len((await asked(first.url, f"v1/history/{call_id}"))["transcript"]) >= 2:
-                break
-            await asyncio.sleep(0.05)
-        first.process.send_signal(signal.SIGKILL)
-        await first.process.wait()
-    await caller_of.__aexit__(None, None, None)
-    async with serving("--port", "0", **settings) as second:
-        kept = await asked(second.url, f"v1/history/{call_id}")
+async def test_a_call_whose_process_was_killed_is_closed_by_the_next_start(tmp_path: Path) -> None:
+    """It is marked; its recording, which the kill cut off, can be fetched, and is announced once."""
+    folder = tmp_path / "recordings"
+    async with receiving() as receiver:
+        settings = {
+            "TALKSPURT_HISTORY_URL": f"sqlite:///{tmp_path / 'calls.db'}",
+            "TALKSPURT_SERVER_KEY": KEY,
+            "TALKSPURT_RECORD": "1",
+            "TALKSPURT_RECORD_FOLDER": str(folder),
+            "TALKSPURT_WEBHOOK_URL": receiver.url,
+            "TALKSPURT_WEBHOOK_SECRET": SECRET,
+            "TALKSPURT_WEBHOOK_ALLOW_PRIVATE": "1",
+        }
+        async with serving("--port", "0", **settings) as first:
+            caller_of = call_service(first.url, key=KEY, hang_up=False)
+            caller = await caller_of.__aenter__()
+            assert caller.location is not None
+            call_id = caller.location.rpartition("/")[2]
+            await caller.message("bot-ready", timeout_s=20)
+            caller.type("what time is it")
+            await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=20)
+            for _ in range(100):
+                if len((await asked(first.url, f"v1/history/{call_id}"))["transcript"]) >= 2:
+                    break
+                await asyncio.sleep(0.05)
+            frames = caller.microphone.sent_frames
+            await caller.until(lambda: caller.microphone.sent_frames >= frames + 100)
+            first.process.send_signal(signal.SIGKILL)
+            await first.process.wait()
+        await caller_of.__aexit__(None, None, None)
+        assert [path.suffix for path in sounds(folder)] == [".part"]
+        async with serving("--port", "0", **settings) as second:
+            await receiver.until(lambda: "call.recording_ready" in receiver.types())
+            kept = await asked(second.url, f"v1/history/{call_id}")
+            sound = f"{second.url}v1/calls/{call_id}/recording"
+            async with aiohttp.ClientSession(headers=BEARER) as http, http.get(sound) as response:
+                assert response.status == 200
+                found = await response.read()
     assert (kept["state"], kept["reason"], kept["fault"]) == ("crashed", "crashed", "operator")
     assert [turn["speaker"] for turn in kept["transcript"]][:2] == ["caller", "agent"]
     assert kept["ended_ms"] >= kept["transcript"][-1]["ended_ms"]
+    assert (kept["recording"]["state"], kept["recording"]["cut_off"]) == ("stored", True)
+    assert kept["recording"]["duration_ms"] > 1500
+    assert kept["recording"]["size_bytes"] == len(found)
+    with av.open(io.BytesIO(found), "r") as file:
+        assert [stream.metadata["title"] for stream in file.streams.audio] == ["caller", "agent"]
+        assert file.duration == pytest.approx(kept["recording"]["duration_ms"] * 1000, abs=1000)
+    (ready,) = [body["data"] for body in receiver.delivered.values() if body["type"] == "call.recording_ready"]
+    assert (ready["call_id"], ready["cut_off"], ready["size_bytes"]) == (call_id, True, len(found))
 
 
 def data_folder(pid: int) -> tuple[Path, list[Path]]:

@@ -24,6 +24,7 @@ from aiortc.rtp import is_rtcp
 from agent import Agent, CallContext, Spoken
 from agent.emulator import Emulator
 from agent.emulator.faults.kinds import GoAway
+from agent.errors import OfferError
 from agent.media.rtp import RtpPacket, parse_rtp
 from agent.record import file, recorder
 from agent.record.repair import repair_folder
@@ -238,6 +239,86 @@ async def test_an_agent_may_refuse_to_be_recorded(tmp_path: Path, emulator: Emul
     assert recordings(tmp_path) == []
 
 
+KEY = "a-server-key-of-the-tests"
+
+
+async def test_the_key_holder_says_whether_a_call_is_recorded(tmp_path: Path, emulator: Emulator) -> None:
+    """Whatever the settings say; it is kept with the call like any other recording, and announced."""
+    agent = Agent(greeting="How can I help?")
+    for by_default in (False, True):
+        folder = tmp_path / str(by_default)
+        settings: dict[str, Any] = {
+            "record": by_default,
+            "record_folder": str(folder / "recordings"),
+            "history_url": f"sqlite:///{tmp_path / str(by_default)}.db",
+            "record_announcement": "This call is recorded.",
+        }
+        async with service_for(emulator, agent, offline_demo=True, server_key=KEY, **settings) as url:
+            assert folder.exists() == by_default, "no folder is made for nothing"
+            async with call_service(url, key=KEY, record=not by_default) as caller:
+                said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+                assert ("recorded" in said["text"]) != by_default
+                assert caller.location is not None
+                call_id = caller.location.rpartition("/")[2]
+            if by_default:
+                assert recordings(folder) == []
+                continue
+            await stored(folder)
+            headers = {"Authorization": f"Bearer {KEY}"}
+            async with asyncio.timeout(10), aiohttp.ClientSession(headers=headers) as http:
+                status = 0
+                while status != 200:
+                    async with http.get(f"{url}v1/calls/{call_id}/recording") as response:
+                        status = response.status
+
+
+@pytest.mark.parametrize("record", [True, False])
+async def test_a_stranger_does_not_say_whether_a_call_is_recorded(
+    tmp_path: Path, service: ServiceFactory, record: bool
+) -> None:
+    """Without a server key nobody is trusted; with one, nobody gets in without it."""
+    folder = str(tmp_path / "recordings")
+    for settings, status in (({}, 403), ({"server_key": KEY}, 401)):
+        async with service(record=not record, record_folder=folder, **settings) as url:
+            with pytest.raises(OfferError) as refused:
+                async with call_service(url, record=record):
+                    pass
+            assert refused.value.status == status
+    async with (
+        service(server_key=KEY) as url,
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as http,
+        http.post(f"{url}whip?record=1", data="v=0", headers={"Content-Type": "application/sdp"}) as response,
+    ):
+        assert (response.status, (await response.json())["detail"]) == (422, "record must be true or false.")
+
+
+async def test_a_caller_who_returns_hears_that_the_call_is_recorded(tmp_path: Path, emulator: Emulator) -> None:
+    """The announcement, and no greeting."""
+    agent = Agent(greeting="How can I help?")
+    settings = {"record_folder": str(tmp_path), "record_announcement": "This call is recorded.", "server_key": KEY}
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with service_for(emulator, agent, offline_demo=True, **settings) as url:
+        async with call_service(url, key=KEY) as caller:
+            said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+            assert "recorded" not in said["text"]
+            async with (
+                aiohttp.ClientSession(headers=headers) as http,
+                http.get(f"{caller.location}/state") as response,
+            ):
+                state = await response.text()
+        async with call_service(url, key=KEY, state=state, record=True) as caller:
+            said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+            assert "recorded" in said["text"]
+            assert "help" not in said["text"]
+        await stored(tmp_path)
+        async with call_service(url, key=KEY, state=state) as caller:
+            await caller.message("bot-ready")
+            caller.type("what is twelve plus thirty")
+            said = await caller.message("bot-output", lambda data: data["spoken_status"] == "completed")
+            assert "42" in said["text"]
+            assert not any("recorded" in str(message) for message in caller.messages)
+
+
 BEEP_S = 0.1
 
 
@@ -384,4 +465,4 @@ async def test_what_a_killed_process_recorded_is_completed_when_the_next_one_sta
     with av.open(str(path)) as repaired:
         assert repaired.duration is not None
         assert repaired.duration / 1e6 >= sent_s - 1.3 - 0.2  # of which the service never got the last packets
-    assert repair_folder(tmp_path) == 0
+    assert repair_folder(tmp_path) == []

@@ -33,6 +33,7 @@ from agent.replay.run import replay
 from signaling.client.caller import call_service
 from tests.bench.line import drop_packets
 from tests.support.line import FAST, QUICK, TRUSTING, Line, on_line, sweep
+from tests.support.pictures import BLUE, RED, Show, sent
 from tests.support.service import service_for
 
 Play = Callable[[Line], Awaitable[None]]
@@ -170,6 +171,26 @@ async def test_a_telephone_codec_is_played_again(tmp_path: Path, emulator: Emula
     assert "pcmu" in next(line[2] for line in what.lines if line[1] == "codecs").values()
     found = await played(what)
     assert found.same, found.report()
+
+
+async def test_the_same_pictures_are_seen_again(tmp_path: Path, emulator: Emulator) -> None:
+    camera, screen = Show(RED, 30), Show(BLUE, 15)
+    async with (
+        service_for(emulator, offline_demo=True, capture_folder=str(tmp_path)) as url,
+        call_service(url, videos=[camera, screen]) as caller,
+    ):
+        await caller.message("bot-ready")
+        await caller.until(lambda: min(sent(caller)[name] for name in ("camera", "screen")) >= 2)
+        caller.type("what is twelve plus thirty")
+        await caller.message("bot-output", lambda data: data["spoken_status"] == "completed", timeout_s=15)
+    what = read(only_file(tmp_path))
+    shown = [line[2] for line in what.lines if line[1] == "shown"]
+    assert min(shown.count("camera"), shown.count("screen")) >= 2
+    found = await played(what)
+    assert found.same, found.report()
+    frame = next(line for line in what.lines if line[1] == "frame")
+    frame[4] = base64.b64encode(base64.b64decode(frame[4])[:-200]).decode()
+    assert "the pictures differ from number 1 on" in (await played(what)).report()
 
 
 async def test_a_packet_that_was_changed_is_named(tmp_path: Path) -> None:

@@ -98,7 +98,13 @@ async def test_all_of_a_call_is_kept(history: History) -> None:
         "marks": marks,
         "summary": {**asdict(summary), "summary": "A \0 taxi."},
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
-        "recording": {"state": "stored", "duration_ms": 42_000, "size_bytes": 2**33, "lost_ms": 20},
+        "recording": {
+            "state": "stored",
+            "duration_ms": 42_000,
+            "size_bytes": 2**33,
+            "lost_ms": 20,
+            "cut_off": False,
+        },
         "transcript": [
             {
                 "turn_id": "turn-1",
@@ -519,7 +525,8 @@ async def test_what_a_process_left_running_is_closed_by_its_next_start(url: str)
     assert crashed is not None
     assert (crashed["reason"], crashed["fault"]) == ("crashed", "operator")
     assert crashed["ended_ms"] == BEGAN_MS + 5 * MINUTE_MS
-    assert crashed["recording"]["state"] == "failed"
+    assert crashed["recording"]["state"] == "writing"  # until its file has been completed
+    assert [(left.start.call_id, left.key, left.cut_off) for left in history.left] == [("rtc_000001", "1", True)]
 
 
 async def test_processes_that_start_together_share_a_database(url: str) -> None:

@@ -10,10 +10,8 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,70 +31,12 @@ from signaling.history.record import Recording
 from signaling.history.schema import outbox
 from tests.support.history import call, end, said
 from tests.support.ports import free_ports
+from tests.support.webhooks import SECRET, Answer, Receiver, receiving
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "webhooks.schema.json").read_text(encoding="utf-8"))
-SECRET = "whsec_" + base64.b64encode(b"a" * 32).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(b"b" * 24).decode()
 QUICK_S = (0.0, 0.02, 0.02, 0.02, 0.02)
-Answer = Callable[["Receiver", str], web.Response]
-
-
-@dataclass
-class Receiver:
-    """A service that is told of calls.
-
-    Attributes:
-        answer: decides on each request, by the message's id.
-        attempts: headers and body of each, in order.
-        delivered: bodies by id, of those that were answered with success.
-        times: how often each id was delivered.
-    """
-
-    answer: Answer
-    url: str = ""
-    attempts: list[tuple[dict[str, str], str]] = field(default_factory=list)
-    delivered: dict[str, Any] = field(default_factory=dict)
-    times: Counter[str] = field(default_factory=Counter)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def receive(self, request: web.Request) -> web.Response:
-        body = await request.text()
-        self.attempts.append((dict(request.headers), body))
-        message_id = request.headers["webhook-id"]
-        Webhook(SECRET).verify(body, dict(request.headers))
-        response = self.answer(self, message_id)
-        if 200 <= response.status < 300:
-            self.delivered[message_id] = json.loads(body)
-            self.times[message_id] += 1
-        self.changed.set()
-        return response
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
-            while not true():
-                self.changed.clear()
-                await self.changed.wait()
-
-    def types(self) -> list[str]:
-        return [body["type"] for body in self.delivered.values()]
-
-
-@asynccontextmanager
-async def receiving(answer: Answer = lambda _receiver, _id: web.Response(status=204)) -> AsyncIterator[Receiver]:
-    receiver = Receiver(answer)
-    app = web.Application()
-    app.add_routes([web.post("/hook", receiver.receive)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    receiver.url = f"http://127.0.0.1:{port}/hook"
-    try:
-        yield receiver
-    finally:
-        await runner.cleanup()
 
 
 def answers(*statuses: int, then: int = 204, headers: dict[str, str] | None = None) -> Answer:
@@ -150,7 +90,9 @@ async def test_a_receiver_is_told_of_a_call_in_order(url: str) -> None:
         await settled(url)
         assert history.deliverer is not None
         assert history.deliverer.counts == {"delivered": 3}
-        assert await history.deliverer.oldest_s() == 0
+        async with asyncio.timeout(20):
+            while history.deliverer.oldest_s:  # noqa: ASYNC110  it has to be asked
+                await asyncio.sleep(0.02)
     assert receiver.types() == ["call.started", "call.ended", "call.recording_ready"]
     for body in receiver.delivered.values():
         jsonschema.validate(body, SCHEMA)
@@ -208,6 +150,22 @@ async def test_a_receiver_that_does_not_answer_is_given_some_time(
                 while not [row for row in await waiting(file_url) if row["error"]]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
     assert "Timeout" in (await waiting(file_url))[0]["error"]
+
+
+async def test_how_long_the_oldest_message_waits_is_known(file_url: str) -> None:
+    """Also by a process that starts only later."""
+    old, new = (call(n, started_ms=round((time.time() - age_s) * 1000)) for n, age_s in ((1, 1000), (2, 0)))
+    async with receiving(answers(then=500)) as receiver:
+        endpoint = Endpoint(receiver.url, [SECRET], allow_private=True, delays_s=(0.0, 3600.0))
+        for starts in ((old, new), ()):
+            async with open_history(file_url, endpoint=endpoint) as history:
+                for of in starts:
+                    history.started(of)
+                assert history.deliverer is not None
+                async with asyncio.timeout(30):
+                    while history.deliverer.oldest_s < 1000:  # noqa: ASYNC110  it has to be asked
+                        await asyncio.sleep(0.02)
+                await receiver.until(lambda: len(receiver.attempts) >= 2)
 
 
 async def test_a_receiver_that_asks_to_be_left_alone_is(file_url: str) -> None:

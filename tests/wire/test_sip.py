@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from aiortc import RTCPeerConnection, RTCSessionDescription
 
 from agent.emulator import Emulator
 from agent.errors import ConfigError
+from signaling.history.history import open_history
 from signaling.phone import janus, sip_call, sip_setup
 from signaling.phone import sip_line as sip
 from tests.support.fake_janus import FakeJanus, fake_janus, telephone
@@ -397,10 +399,11 @@ async def test_keys_by_sip_info_are_part_of_the_call(
 
 
 async def test_early_media_is_not_heard_but_its_answer_counts(
-    with_line: Phones, gateway: FakeJanus, emulator: Emulator
+    with_line: Phones, gateway: FakeJanus, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """183 brings the description, 200 does not repeat it."""
-    async with with_line() as url:
+    """183 brings the description, 200 does not repeat it. Its codec, known only then, is kept."""
+    history_url = f"sqlite:///{tmp_path / 'calls.db'}"
+    async with with_line(history_url=history_url, record_folder=str(tmp_path)) as url:
         _status, call = await post(
             url, {"to": "+1 (555) 0001", "headers": {"X-Tag": "a"}, "instruction": "Be brief \ud83d."}
         )
@@ -423,6 +426,10 @@ async def test_early_media_is_not_heard_but_its_answer_counts(
         ended = await until(url, f"v1/calls/{call['id']}", lambda body: body["state"] == "ended")
         assert ended["reason"] == "hung_up"
         await phone.close()
+    async with open_history(history_url) as history:
+        (kept,) = await history.page()
+    assert (kept["direction"], kept["callee"]) == ("outbound", "sip:+15550001@agent.local")
+    assert (kept["state"], kept["codec"]) == ("ended", "opus")
 
 
 async def test_a_phone_that_does_not_answer(

@@ -6,6 +6,7 @@ import { clock, milliseconds, money, size, whole, who, words } from "./format.js
 import { isBad } from "./list.js";
 import { playerOf } from "./player.js";
 import { lanes, setUp, timeline, waits } from "./plots.js";
+import { QualityPlots } from "./quality.js";
 
 const FETCHED_UNASKED_BYTES = 20e6;
 
@@ -21,6 +22,8 @@ export class CallView extends EventTarget {
   #player = null;
   /** @type {{bytes: Uint8Array, name: string} | null} */
   #file = null;
+  #quality = new QualityPlots();
+  #facts = make("dl");
 
   /**
    * @param {HTMLElement} box
@@ -46,23 +49,39 @@ export class CallView extends EventTarget {
     const unchanged = same && ["state", "turns"].every((name) => this.#call[name] === call[name])
       && this.#call.transcript.length === call.transcript.length && this.#call.tools.length === call.tools.length
       && this.#call.recording.state === call.recording.state && Boolean(this.#call.summary) === Boolean(call.summary);
-    if (unchanged) return;
+    const lengthMs = (call.ended_ms ?? lastMoment(call)) - call.started_ms;
+    if (unchanged) {
+      if (this.running) this.#keepUp(call, lengthMs);
+      return;
+    }
     const scrolled = same ? this.#box.scrollTop : 0;
     this.#close();
     this.#call = call;
-    const lengthMs = (call.ended_ms ?? lastMoment(call)) - call.started_ms;
+    this.#facts = figures(call, lengthMs);
+    if (!same) this.#quality = new QualityPlots();
+    this.#quality.show(call, lengthMs);
     this.#box.replaceChildren(
       this.#head(call, lengthMs),
-      this.#figures(call, lengthMs),
+      this.#facts,
       ...this.#optional("Summary", summaryOf(call)),
       this.#part("What happened when", ...this.#sound(call, lengthMs)),
       this.#part("Transcript", this.#transcript(call)),
+      this.#quality.element,
       ...this.#optional("Waits for an answer", waits(call)),
       ...this.#optional("Set-up", setUp(call)),
       ...this.#optional("Events", eventList(call)),
       ...this.#optional("Counters", counters(call)),
     );
     this.#box.scrollTop = scrolled;
+  }
+
+  /** Shows the figures of a running call in which nobody has said anything more. @param {any} call @param {number} lengthMs */
+  #keepUp(call, lengthMs) {
+    this.#call = call;
+    const facts = figures(call, lengthMs);
+    this.#facts.replaceWith(facts);
+    this.#facts = facts;
+    this.#quality.show(call, lengthMs);
   }
 
   /** @param {string} sentence */
@@ -107,7 +126,7 @@ export class CallView extends EventTarget {
       back,
       make("div", { class: "call-title" },
         make("h2", {}, who(call)),
-        make("p", { class: "quiet figure" }, `${whole(call.started_ms)} · ${clock(lengthMs)}`),
+        make("p", { class: "quiet figure" }, call.state === "running" ? whole(call.started_ms) : `${whole(call.started_ms)} · ${clock(lengthMs)}`),
         make("p", {}, make("span", { class: "reason", "data-bad": String(isBad(call)), "data-state": String(call.state) }, reason), call.detail ? ` · ${call.detail}${fault}` : "")),
       actions);
   }
@@ -117,29 +136,6 @@ export class CallView extends EventTarget {
     const button = make("button", { class: `button ${kind}`, type: "button" }, name);
     button.addEventListener("click", () => emit(this, event, this.id));
     return button;
-  }
-
-  /** @param {any} call @param {number} lengthMs */
-  #figures(call, lengthMs) {
-    const responses = call.transcript.map((/** @type {any} */ turn) => turn.response_ms).filter((/** @type {any} */ ms) => ms !== null).sort((/** @type {number} */ a, /** @type {number} */ b) => a - b);
-    const { inbound_packets: got = 0, inbound_lost_packets: lost = 0 } = call.stats ?? {};
-    /** @type {[string, string][]} */
-    const facts = [
-      ["Duration", clock(lengthMs)],
-      ["Turns", `${call.turns || call.transcript.length}${call.interruptions ? `, ${call.interruptions} cut` : ""}`],
-      ["Median wait", responses.length ? milliseconds(responses[Math.floor(responses.length / 2)]) : "–"],
-      ["Cost", money(call.cost_usd)],
-      ["Tokens", tokens(call.tokens)],
-      ["Lost packets", got + lost ? `${((100 * lost) / (got + lost)).toFixed(1)} %` : "–"],
-      ["Quality (estimated)", typeof call.mos_in === "number" ? `${call.mos_in.toFixed(1)} in, ${call.mos_out?.toFixed(1) ?? "–"} out` : "–"],
-      ["Model", call.model],
-      ["Codec", call.codec ?? "–"],
-      ["From", call.caller ?? "–"],
-      ["To", call.callee ?? "–"],
-      ["Call id", call.id],
-    ];
-    return make("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "–").map(([name, value]) =>
-      make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   }
 
   /** The lanes, and the recording's player over them if there is one. @param {any} call @param {number} lengthMs */
@@ -178,7 +174,8 @@ export class CallView extends EventTarget {
       const save = make("button", { class: "link", type: "button" }, `Download recording (${size(bytes.length)})`);
       save.addEventListener("click", () => download(new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)]), name));
       const lost = call.recording.lost_ms ? `${(call.recording.lost_ms / 1000).toFixed(1)} s of it are silent because packets were lost.` : "";
-      place.replaceChildren(save, make("p", { class: "quiet small" }, lost));
+      const cut = call.recording.cut_off ? "It ends where the service was killed." : "";
+      place.replaceChildren(save, make("p", { class: "quiet small" }, [lost, cut].filter(Boolean).join(" ")));
       const player = await playerOf(bytes, call.recording.duration_ms ?? 0);
       if (this.#call !== call) return player.close();
       this.#player = player;
@@ -233,6 +230,29 @@ export class CallView extends EventTarget {
   }
 }
 
+/** @param {any} call @param {number} lengthMs */
+function figures(call, lengthMs) {
+  const responses = call.transcript.map((/** @type {any} */ turn) => turn.response_ms).filter((/** @type {any} */ ms) => ms !== null).sort((/** @type {number} */ a, /** @type {number} */ b) => a - b);
+  const { inbound_packets: got = 0, inbound_lost_packets: lost = 0 } = call.stats ?? {};
+  /** @type {[string, string][]} */
+  const facts = [
+    ["Duration", clock(lengthMs)],
+    ["Turns", `${call.turns || call.transcript.length}${call.interruptions ? `, ${call.interruptions} cut` : ""}`],
+    ["Median wait", responses.length ? milliseconds(responses[Math.floor(responses.length / 2)]) : "–"],
+    ["Cost", money(call.cost_usd)],
+    ["Tokens", tokens(call.tokens)],
+    ["Lost packets", got + lost ? `${((100 * lost) / (got + lost)).toFixed(1)} %` : "–"],
+    ["Quality (estimated)", typeof call.mos_in === "number" ? `${call.mos_in.toFixed(1)} in, ${call.mos_out?.toFixed(1) ?? "–"} out` : "–"],
+    ["Model", call.model],
+    ["Codec", call.codec ?? "–"],
+    ["From", call.caller ?? "–"],
+    ["To", call.callee ?? "–"],
+    ["Call id", call.id],
+  ];
+  return make("dl", { class: "facts" }, ...facts.filter(([, value]) => value !== "–").map(([name, value]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}
+
 /** What a model said of the call once it was over; null if nobody asked. @param {any} call */
 function summaryOf(call) {
   const found = call.summary;
@@ -245,6 +265,7 @@ function summaryOf(call) {
 /** @param {any} call */
 function lastMoment(call) {
   const moments = [...call.transcript, ...call.tools].map((/** @type {any} */ each) => each.ended_ms);
+  if (Array.isArray(call.marks)) moments.push(...call.marks.map((/** @type {any} */ mark) => mark.at_ms));
   return Math.max(call.started_ms, ...moments);
 }
 

@@ -4,7 +4,7 @@ import { make } from "../dom.js";
 import { clock, milliseconds, words } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 1000;
+export const WIDTH = 1000;
 /** In the order in which they follow each other; see docs/events.md. @type {Record<string, string>} */
 const STAGES = { uplink_ms: "Uplink", model_ms: "Model", tools_ms: "Tools", voice_ms: "Voice", downlink_ms: "Downlink" };
 /** @type {Record<string, string>} */
@@ -17,7 +17,7 @@ const INSTANTS = {
 };
 
 /** @param {string} tag @param {Record<string, string | number>} attributes @param {...Node} children */
-function draw(tag, attributes, ...children) {
+export function draw(tag, attributes, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   element.append(...children);
@@ -25,7 +25,7 @@ function draw(tag, attributes, ...children) {
 }
 
 /** @param {string} text */
-const title = (text) => {
+export const title = (text) => {
   const element = document.createElementNS(SVG, "title");
   element.textContent = text;
   return element;
@@ -42,10 +42,28 @@ export function timeline(call) {
   return {
     setUp: marks.find((mark) => mark.name === "set_up")?.stages ?? null,
     turns: marks.filter((mark) => mark.name === "turn" && mark.stages).map((mark) => ({ at: since(mark.asked_ms ?? mark.at_ms), stages: mark.stages })),
-    events: marks.filter((mark) => !["set_up", "turn", "tool"].includes(mark.name)).map((mark) => ({
+    events: marks.filter((mark) => !["set_up", "turn", "tool", "quality"].includes(mark.name)).map((mark) => ({
       at: since(mark.at_ms), name: INSTANTS[mark.name] ?? words(String(mark.name)), detail: String(mark.detail ?? ""), notable: "detail" in mark,
     })),
   };
+}
+
+/** How good the line was in each window; `at` is its end. @param {any} call @returns {{at: number, [figure: string]: any}[]} */
+export const quality = (call) =>
+  (Array.isArray(call.marks) ? call.marks : []).filter((/** @type {any} */ mark) => mark.name === "quality").map((/** @type {any} */ mark) => ({ ...mark, at: mark.at_ms - call.started_ms }));
+
+/**
+ * How long the caller waited for each answer; `stages` is null if the wait was not divided.
+ * @param {any} call
+ * @returns {{at: number, ms: number, stages: any}[]}
+ */
+export function answers(call) {
+  const { turns } = timeline(call);
+  const total = (/** @type {any} */ stages) => Object.keys(STAGES).reduce((sum, stage) => sum + (stages[stage] ?? 0), 0);
+  if (turns.length) return turns.map(({ at, stages }) => ({ at, ms: total(stages), stages }));
+  return call.transcript.filter((/** @type {any} */ turn) => turn.response_ms !== null).map((/** @type {any} */ turn) => ({
+    at: turn.started_ms - call.started_ms - turn.response_ms, ms: turn.response_ms, stages: null,
+  }));
 }
 
 /** Who spoke when, and when tools ran. @param {any} call @param {number} lengthMs */
@@ -104,20 +122,14 @@ function legend(names) {
 
 /** How long the caller waited for each answer, and for what. @param {any} call @returns {HTMLElement | null} */
 export function waits(call) {
-  const { turns } = timeline(call);
-  const staged = turns.length > 0;
-  /** @type {{at: number, stages: any}[]} */
-  const rows = staged ? turns
-    : call.transcript.filter((/** @type {any} */ turn) => turn.response_ms !== null).map((/** @type {any} */ turn) => ({
-      at: turn.started_ms - call.started_ms - turn.response_ms, stages: { model_ms: turn.response_ms },
-    }));
+  const rows = answers(call);
   if (!rows.length) return null;
-  const total = (/** @type {any} */ row) => Object.keys(STAGES).reduce((sum, stage) => sum + (row.stages[stage] ?? 0), 0);
-  const most = Math.max(...rows.map(total));
-  const lines = rows.map((/** @type {any} */ row) => make("tr", {},
-    make("td", { class: "figure" }, clock(row.at)),
-    make("td", { class: "figure" }, milliseconds(total(row))),
-    make("td", { class: "bar-cell" }, stacked(row.stages, STAGES, most), make("span", { class: "unseen" }, staged ? spelled(row.stages, STAGES) : "not divided"))));
+  const staged = rows.some(({ stages }) => stages);
+  const most = Math.max(...rows.map(({ ms }) => ms));
+  const lines = rows.map(({ at, ms, stages }) => make("tr", {},
+    make("td", { class: "figure" }, clock(at)),
+    make("td", { class: "figure" }, milliseconds(ms)),
+    make("td", { class: "bar-cell" }, stacked(stages ?? { model_ms: ms }, STAGES, most), make("span", { class: "unseen" }, stages ? spelled(stages, STAGES) : "not divided"))));
   const head = make("tr", {}, ...["At", "Wait", "Spent on"].map((name) => make("th", { scope: "col" }, name)));
   const table = make("table", { class: "waits" }, make("thead", {}, head), make("tbody", {}, ...lines));
   return make("div", {}, ...(staged ? [legend(STAGES)] : []), make("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": "Waits" }, table));

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import events
-from agent.call.timeline import MAX_MARKS, MAX_TOOLS, MAX_TURNS, Instant, Timeline, stages_of
+from agent.call.timeline import MAX_MARKS, MAX_TOOLS, MAX_TURNS, MAX_WINDOWS, Instant, Timeline, stages_of
 from agent.events import SetUpStages, Stages
 
 SET_UP: dict[Instant, float] = {
@@ -240,14 +240,26 @@ def test_all_of_it_can_be_stored_without_a_word_of_the_call() -> None:
     ]
 
 
+def test_the_quality_of_the_line_is_kept_over_time() -> None:
+    timeline = Timeline(now=100.0, unix_now=1_000_000.0)
+    estimate = events.QualityEstimated(4.1, None, 2.0, None, 3.0, None, None)
+    for at in (110.0, 120.0):
+        timeline.note(estimate, at)
+    kept = [entry for entry in timeline.to_json() if entry["name"] == "quality"]
+    assert [entry["at_ms"] for entry in kept] == [1_000_010_000, 1_000_020_000]
+    assert (kept[0]["mos_in"], kept[0]["loss_in_percent"], kept[0]["rtt_ms"]) == (4.1, 2.0, None)
+
+
 def test_a_long_call_keeps_the_newest() -> None:
     timeline = Timeline()
-    for number in range(max(MAX_TURNS, MAX_TOOLS, MAX_MARKS) + 5):
+    for number in range(max(MAX_TURNS, MAX_TOOLS, MAX_MARKS, MAX_WINDOWS) + 5):
+        timeline.note(events.QualityEstimated(4.0, 4.0, 0.0, 0.0, 1.0, 1.0, 20.0), number)
         timeline.output_came(number, number)
         timeline.note(events.ToolCalled(str(number), "f", {}), number)
         timeline.note(events.ContextLost(), number)
     assert (len(timeline.turns), len(timeline.tools), len(timeline.marks)) == (MAX_TURNS, MAX_TOOLS, MAX_MARKS)
-    assert timeline.turns[0].generation == 5
+    assert len(timeline.quality) == MAX_WINDOWS
+    assert timeline.turns[0].generation == timeline.quality[0][0] == 5
 
 
 HAPPENINGS: list[Callable[[Timeline, int, float], object]] = [

@@ -67,6 +67,7 @@ recordings = st.builds(
     duration_ms=st.none() | st.integers(0, 10**9),
     size_bytes=st.none() | st.integers(0, 10**12),
     lost_ms=st.integers(0, 10**9),
+    cut_off=st.booleans(),
 )
 
 values = st.recursive(
