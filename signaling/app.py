@@ -103,6 +103,8 @@ def build_app(
     app.add_routes(rejoin.routes(settings, negotiator, calls, access))
     app.add_routes(pipecat.routes(settings, negotiator, calls, access))
     app.add_routes(client_secrets.routes(settings, access))
+    app.add_routes(rejoin.routes(settings, negotiator, calls, access))
+    app.add_routes(pipecat.routes(settings, negotiator, calls, access))
     app.add_routes(pictures.routes(calls, access))
     app.add_routes(recording.routes(settings, calls))
     app.add_routes(ice.routes(settings))

@@ -271,13 +271,6 @@ def test_what_does_not_exist_would_be_noticed(name: str) -> None:
     assert not has_test(f"tests/test_docs.py::{name}")
 
 
-def test_the_tests_of_the_clients_are_there() -> None:
-    page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/[\w/]+\.py::\w+)`", page)
-    assert named
-    assert [name for name in named if not has_test(name)] == []
-
-
 def test_each_event_of_openais_api_is_on_the_page_of_the_clients() -> None:
     page = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
     transcripts = (ROOT / "tests" / "data" / "openai").glob("*.txt")

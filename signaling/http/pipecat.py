@@ -35,15 +35,13 @@ def routes(settings: Settings, negotiator: Negotiator, calls: Calls, access: Acc
         return web.json_response({"sessionId": secrets.token_urlsafe(16), "iceConfig": ice_config(settings)})
 
     async def offer(request: web.Request) -> web.Response:
-        access.want_party(request, None)
+        access.want_party(request, None)  # before anything is read; more below
         offered = read_pipecat_offer(await read_json(request))
         if offered.pc_id is None:
             ticket = access.want_caller(request)
             traceparent = request.headers.get("traceparent", "")
-            options = CallOptions(key=key_name(settings), traceparent=traceparent)
-            answer, leg = await negotiator.accept_offer(
-                offered.sdp, with_session(options, ticket, NO_WISH), request.remote
-            )
+            options = with_session(CallOptions(key=key_name(settings), traceparent=traceparent), ticket, NO_WISH)
+            answer, leg = await negotiator.accept_offer(offered.sdp, options, request.remote)
         else:
             access.want_party(request, calls.find(offered.pc_id))
             leg = calls.get_clients(offered.pc_id)

@@ -72,6 +72,8 @@ class ClientLeg(PeerLeg):
         ticket_id: names the client secret that the call was made with; None if there was none.
         wish: what the offer asked for besides its SDP, for the dialect that understands it; None for nothing.
         moving: the dialects that can go on over another connection, by the label of their data channel.
+        ticket_id: names the client secret that the call was made with; None if there was none.
+        wish: what the offer asked for besides its SDP, for the dialect that understands it; None for nothing.
     """
 
     etag: str
@@ -85,6 +87,8 @@ class ClientLeg(PeerLeg):
     ticket_id: str | None = None
     wish: object = None
     moving: dict[str, MovingDialect] = field(default_factory=dict)
+    ticket_id: str | None = None
+    wish: object = None
     _before: CallStats = field(default_factory=CallStats, init=False)  # of former connections
     _leaving: bool = field(default=False, init=False)  # another connection is being negotiated
     _joined: asyncio.Event = field(default_factory=asyncio.Event, init=False)

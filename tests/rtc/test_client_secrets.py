@@ -75,6 +75,29 @@ async def test_a_call_is_for_the_one_who_made_it(service: ServiceFactory) -> Non
             assert response.status == 200
 
 
+async def test_other_clients_use_it_too(service: ServiceFactory) -> None:
+    """Pipecat's requests, and those of a client that connects anew to its call."""
+    async with with_key(service) as http:
+        mine, other = (await secret(http))["value"], (await secret(http))["value"]
+        async with http.post("/start", headers=bearing(mine)) as response:
+            assert response.status == 200
+        offer = {"sdp": OFFER, "type": "offer", "pc_id": None, "restart_pc": False}
+        async with http.post("/api/offer", json=offer, headers=bearing(mine)) as response:
+            assert response.status == 200
+            call_id = (await response.json())["pc_id"]
+        again, trickled = {**offer, "pc_id": call_id, "restart_pc": True}, {"pc_id": call_id, "candidates": []}
+        asked: list[tuple[str, str, dict[str, Any]]] = [
+            ("POST", "/api/offer", {"json": again}),
+            ("PATCH", "/api/offer", {"json": trickled}),
+            ("POST", f"{CALLS}/{call_id}", {"data": OFFER, "headers": SDP}),
+        ]
+        for method, path, body in asked:
+            for token, status in ((other, 403), ("ek_no", 401), (mine, None)):
+                headers = bearing(token, **body.get("headers", {}))
+                async with http.request(method, path, **{**body, "headers": headers}) as response:
+                    assert response.status == status or (status is None and response.status < 300)
+
+
 async def test_it_makes_no_other_one_and_opens_nothing_of_the_operator(service: ServiceFactory) -> None:
     async with with_key(service) as http:
         token = (await secret(http))["value"]

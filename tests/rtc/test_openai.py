@@ -233,6 +233,19 @@ async def test_what_is_typed_is_known_when_the_caller_goes_on_speaking(
         assert "my name is Ada" in str(emulator.sessions[0].contents)
 
 
+async def test_a_client_that_connects_anew_goes_on(service: ServiceFactory, emulator: Emulator) -> None:
+    async with service() as url, call_realtime(url, hang_up=False) as caller:
+        caller.type(STORY)
+        await caller.event("output_audio_buffer.started")
+        async with call_realtime(url, rejoins=caller.location, updates=False) as again:
+            again.send("response.cancel")
+            await again.event("response.done")
+            assert "session.created" not in again.kinds()
+            again.type("what is twelve plus thirty")
+            await again.said("42")
+            assert len(emulator.sessions) == 1
+
+
 async def test_a_client_is_told_why_its_call_ends(service: ServiceFactory) -> None:
     async with AsyncExitStack() as stack:
         running = AsyncExitStack()

@@ -138,6 +138,7 @@ async def call_realtime(
     session: Json | None = None,
     updates: bool = True,
     hang_up: bool = True,
+    rejoins: str | None = None,
     **changes: Any,
 ) -> AsyncIterator[RealtimeCaller]:
     """Call a service at `/v1/realtime/calls`; yield once the session was updated.
@@ -148,6 +149,7 @@ async def call_realtime(
         session: sent with the offer, in a form; None sends the offer alone.
         updates: send `session.update`, as the client does, and wait for `session.updated`.
         hang_up: if False, leave without a DELETE.
+        rejoins: the address of a call that is connected anew; None for a new call.
         changes: to the session that is sent.
 
     Raises:
@@ -160,7 +162,9 @@ async def call_realtime(
     try:
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
-            caller.location, answer = await _offer(http, url, pc.localDescription.sdp, session)
+            caller.location, answer = await _offer(
+                http, rejoins or urljoin(url, "/v1/realtime/calls"), pc.localDescription.sdp, session
+            )
             await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             async with asyncio.timeout(15):
                 await caller.opened.wait()
@@ -176,8 +180,7 @@ async def call_realtime(
         await close_peer(pc)
 
 
-async def _offer(http: aiohttp.ClientSession, url: str, offer: str, session: Json | None) -> tuple[str, str]:
-    endpoint = urljoin(url, "/v1/realtime/calls")
+async def _offer(http: aiohttp.ClientSession, endpoint: str, offer: str, session: Json | None) -> tuple[str, str]:
     if session is None:
         asked = http.post(endpoint, data=offer, headers={"Content-Type": "application/sdp"})
     else:

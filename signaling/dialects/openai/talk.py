@@ -33,10 +33,9 @@ SPEAK_NOW = "The caller's app asks you to speak to the caller now: answer what w
 
 def speak_openai(leg: ClientLeg, channel: RTCDataChannel) -> None:
     """Take over a data channel of a call; see `signaling.webrtc.offer.Dialect`."""
-    text = TextChannel(leg, channel)
-    talk = _Talk(leg, text)
-    text.read(talk.message_came)
-    leg.last_messages.append(text.flush)
+    talk = _Talk(leg, TextChannel(leg, channel))
+    leg.last_messages.append(talk.flush)
+    leg.moving[LABEL] = talk
     leg.call.observe(talk.event_came)
     talk.begin()
     if leg.call.ended is not None:  # it ended before the channel was open
@@ -44,7 +43,7 @@ def speak_openai(leg: ClientLeg, channel: RTCDataChannel) -> None:
 
 
 class _Talk:
-    """The conversation on one channel."""
+    """The conversation on one channel, and on those that take its place."""
 
     def __init__(self, leg: ClientLeg, channel: TextChannel) -> None:
         self._leg = leg
@@ -62,6 +61,22 @@ class _Talk:
         self._held: list[commands.CreateMessage] = []  # typed by the client, and not yet told the model
         self._goes_on = False  # the model answers by itself what it was given last
         self._hush_next = False  # the response was cancelled before the model began
+        channel.read(self.message_came)
+
+    def leave_channel(self) -> None:
+        """Keep what the client may not have received; see `signaling.webrtc.client_leg.MovingDialect`."""
+        kept = [*self._channel.leave(), *self._waiting][-MAX_MESSAGES_BEFORE_READY:]
+        self._waiting = deque(kept)
+
+    def use_channel(self, channel: RTCDataChannel) -> None:
+        """Go on over the channel of another connection: the client is told what it may have missed."""
+        self._channel = TextChannel(self._leg, channel)
+        self._channel.read(self.message_came)
+        self._send_waiting()
+
+    async def flush(self) -> None:
+        """Wait a moment for written messages to be sent."""
+        await self._channel.flush()
 
     def begin(self) -> None:
         """Tell the client of the session, once the agent can hear."""
@@ -69,8 +84,7 @@ class _Talk:
             return
         self._ready = True
         self._send(self._agreement.begin())
-        while self._waiting:
-            self._channel.write(self._waiting.popleft())
+        self._send_waiting()
 
     def event_came(self, event: events.Event) -> None:
         """Tell the client what happened."""
@@ -257,10 +271,14 @@ class _Talk:
     def _send(self, messages: list[Json], *, at_once: bool = False) -> None:
         for each in messages:
             text = to_json(each)
-            if self._ready or at_once:
+            if (self._ready and self._channel.open) or at_once:
                 self._channel.write(text, last=at_once)
                 continue
             if len(self._waiting) == MAX_MESSAGES_BEFORE_READY:
                 self._waiting.popleft()
                 self._leg.messages.dropped += 1
             self._waiting.append(text)
+
+    def _send_waiting(self) -> None:
+        while self._ready and self._waiting:
+            self._channel.write(self._waiting.popleft())
