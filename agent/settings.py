@@ -230,7 +230,9 @@ class Settings(BaseSettings):
     ice_grace_s: float = Field(
         15.0, gt=0, description="Seconds without a packet from the caller after which the call ends."
     )
-    max_calls: int = Field(100, ge=1, description="Calls at once; further offers are answered 503.")
+    max_calls: int | None = Field(
+        None, ge=1, description="Calls at once; further offers are answered 503. If unset, what the machine allows."
+    )
     max_pending_calls: int | None = Field(
         None, ge=1, description="How many of them may not be connected yet; if unset, half, but at least 10."
     )
@@ -423,12 +425,15 @@ class Settings(BaseSettings):
     _flags: Mapping[str, str] = PrivateAttr({})  # flags as typed, keyed by the setting they set
     _agents: frozenset[str] = PrivateAttr(frozenset())  # settings that the agent's file set
 
-    @property
-    def most_pending(self) -> int:
-        """How many calls may be waiting to connect."""
+    def most_pending(self, most_calls: int) -> int:
+        """Return how many calls may be waiting to connect.
+
+        Args:
+            most_calls: how many calls there may be at once.
+        """
         if self.max_pending_calls is not None:
-            return min(self.max_pending_calls, self.max_calls)
-        return min(max(self.max_calls // 2, 10), self.max_calls)
+            return min(self.max_pending_calls, most_calls)
+        return min(max(most_calls // 2, 10), most_calls)
 
     def source(self, name: str) -> str:
         """Return where a setting's value came from, for the beginning of an error message."""

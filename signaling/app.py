@@ -208,6 +208,7 @@ async def _serving(
         calls.note_lag(lag_s)
 
     lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
+    voices_watch = asyncio.create_task(calls.watch_voices(), name="voices-watch")
     collecting = asyncio.create_task(collect_garbage(calls), name="garbage")
     watching = asyncio.create_task(calls.recorder.watch(), name="recorder-watch")
     repairing = asyncio.create_task(calls.recorder.repair(), name="recorder-repair")
@@ -226,7 +227,7 @@ async def _serving(
         await runner.cleanup()
         server_logger.removeFilter(strangers_errors)
         await client.aio.aclose()
-        for task in (lag_watch, collecting, watching, repairing):
+        for task in (lag_watch, voices_watch, collecting, watching, repairing):
             task.cancel()
 
 

@@ -104,7 +104,7 @@ class _CallsCollector(Collector):
         yield GaugeMetricFamily("talkspurt_media_libopus", "1 if the system's libopus is in use.", opus.available())
         yield GaugeMetricFamily(
             "talkspurt_overloaded",
-            "1 while calls are refused because the event loop is late.",
+            "1 while calls are refused because the agents' voices are, or would be, late.",
             self._calls.admission.overload.active,
         )
         yield CounterMetricFamily("talkspurt_calls_started", "Accepted calls.", self._calls.started)

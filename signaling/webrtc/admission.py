@@ -17,6 +17,7 @@ from agent.errors import OfferError
 from agent.overload import Overload
 from agent.settings import Settings
 from signaling.process.descriptors import Descriptors
+from signaling.process.machine import room_for_calls
 from signaling.webrtc.pending import Pending, Slot, holder_of
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class Admission:
         "Offers refused for lack of room, by reason."
         self.made_room = 0
         "Calls that were given up before they were connected, to make room for others."
-        self._max_calls = settings.max_calls
-        self._max_pending = settings.most_pending
+        self._max_calls = settings.max_calls or room_for_calls()
+        self._max_pending = settings.most_pending(self._max_calls)
         self._give_up = give_up
         self._descriptors = Descriptors(monotonic)
         self._slots: set[Slot] = set()
@@ -80,11 +81,13 @@ class Admission:
         """Note how late the event loop was; call it whenever `Overload.note` should be called."""
         before = self.overload.active
         self.overload.note(lag_s)
-        if self.overload.active and not before:
-            running = sum(slot.call_id is not None for slot in self._slots)
-            logger.warning("the event loop is late with %d calls: no more are accepted for now", running)
-        elif before and not self.overload.active:
-            logger.info("the event loop is on time again: calls are accepted")
+        self._tell_overload(before=before)
+
+    def note_voices(self, packets: int, late: int) -> None:
+        """Note how many packets the agents have sent, and how many late; call it like `Overload.note_voices`."""
+        before = self.overload.active
+        self.overload.note_voices(packets, late)
+        self._tell_overload(before=before)
 
     def check_budget(self, key: str | None) -> None:
         """Refuse a call if a daily budget of money or minutes is used up.
@@ -165,6 +168,13 @@ class Admission:
             detail = f"{self._max_pending} callers have an answer and are not connected yet."
             return _no_room("pending_full", detail)
         return None
+
+    def _tell_overload(self, *, before: bool) -> None:
+        if self.overload.active and not before:
+            running = sum(slot.call_id is not None for slot in self._slots)
+            logger.warning("the agents' voices are late with %d calls: no more are accepted for now", running)
+        elif before and not self.overload.active:
+            logger.info("the agents' voices are on time again: calls are accepted")
 
     def _tell_crowded(self, *, crowded: bool) -> None:
         """Log once that there are too many pending calls; log it again only after half of them have gone."""

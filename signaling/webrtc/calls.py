@@ -36,6 +36,7 @@ from signaling.webrtc.summaries import Summaries
 
 logger = logging.getLogger(__name__)
 
+VOICES_INTERVAL_S = 2.0  # see `Overload.note_voices`
 CLOSE_TIMEOUT_S = 5.0
 END_TIMEOUT_S = 25.0  # longer than all other timeouts of one call together
 HURRY_LAG_S = 0.01  # half a packet: not audible yet, and larger chunks may still prevent worse
@@ -104,6 +105,16 @@ class Calls:
         """Note how late the event loop was; call it whenever `Overload.note` should be called."""
         self.admission.note_lag(lag_s)
         self.hurry.note(lag_s)
+
+    async def watch_voices(self) -> None:
+        """Watch, until cancelled, how many packets of the voices leave late, which decides on further calls."""
+        while True:
+            voices = [leg.call.voice.stats for leg in self._legs.values()]
+            self.admission.note_voices(
+                self._stats_of_ended.outbound_packets + sum(voice.frames for voice in voices),
+                self._stats_of_ended.outbound_late_packets + sum(voice.late_frames for voice in voices),
+            )
+            await asyncio.sleep(VOICES_INTERVAL_S)
 
     def stats(self) -> CallStats:
         """Return the summed counters of all calls since the start, including ended ones."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.overload import MAX_LIMITS_PER_STALL, MEMORY, Overload
+from agent.overload import MAX_LIMITS_PER_STALL, MEMORY, MIN_PACKETS, Overload
 
 LIMIT_S = 0.04
 LAGS = st.floats(0, 10)
@@ -61,3 +61,31 @@ def test_one_measurement_at_a_time_moves_it_little(lags_s: list[float]) -> None:
         overload.note(each)
         assert abs(overload.lag_s - before_s) <= MAX_LIMITS_PER_STALL * LIMIT_S / MEMORY * 1.001
         before_s = overload.lag_s
+
+
+def heard(windows: list[tuple[int, int]]) -> Overload:
+    """Return what follows from packets and late ones per 2 s."""
+    overload, packets, late = Overload(LIMIT_S), 0, 0
+    for sent, were_late in windows:
+        packets, late = packets + sent, late + were_late
+        overload.note_voices(packets, late)
+    return overload
+
+
+def test_voices_that_stay_late_are_overload() -> None:
+    assert heard([(5_000, 11), (5_000, 11)]).active
+
+
+def test_one_stall_of_all_voices_is_none() -> None:
+    assert not heard([(5_000, 500), (5_000, 10), (5_000, 500)]).active
+
+
+def test_a_few_callers_tell_nothing() -> None:
+    assert not heard([(MIN_PACKETS - 1, 200)] * 5).active
+
+
+def test_it_ends_once_less_than_half_as_many_are_late() -> None:
+    late = [(5_000, 11), (5_000, 11)]
+    assert heard([*late, (5_000, 6)]).active
+    assert not heard([*late, (5_000, 5)]).active
+    assert not heard([*late, (5_000, 5), (5_000, 11)]).active

@@ -124,7 +124,7 @@ def test_addresses_and_networks_must_be_some(name: str, value: str, reason: str)
     ("most", "pending", "expected"), [(1, None, 1), (10, None, 10), (100, None, 50), (100, 7, 7), (5, 50, 5)]
 )
 def test_calls_that_are_not_connected_are_bounded_by_default(most: int, pending: int | None, expected: int) -> None:
-    assert load_settings({"max_calls": most, "max_pending_calls": pending}).most_pending == expected
+    assert load_settings({"max_pending_calls": pending}).most_pending(most) == expected
 
 
 def test_a_flag_beats_them_all(toml: WriteToml, monkeypatch: pytest.MonkeyPatch) -> None:
