@@ -112,7 +112,7 @@ FOLDERS = {
     "agent.emulator.model": Folder(
         ("agent.emulator.wire",),
         needs=("av", "numpy", "pocketsphinx"),
-        edge=("answers", "render_pack", "speech", "transcribe", "turn", "voice"),
+        edge=("answers", "known", "render_pack", "speech", "transcribe", "turn", "voice"),
     ),
     "signaling": Folder(
         (
@@ -166,9 +166,34 @@ FOLDERS = {
         edge=("call", "caller", "camera", "dial", "files", "keyboard"),
     ),
     "signaling.load": Folder(
-        ("agent.emulator.faults",),
-        needs=("pydantic", "yaml"),
-        edge=("impairment", "scenario_file"),
+        (
+            "agent.author",
+            "agent.emulator",
+            "agent.emulator.model",
+            "agent.emulator.faults",
+            "agent.live",
+            "agent.media",
+            "agent.media.tap",
+            "signaling",
+            "signaling.client",
+            "signaling.webrtc",
+        ),
+        needs=("aiohttp", "aiortc", "av", "numpy", "pydantic", "pytest", "yaml"),
+        edge=(
+            "camera",
+            "impairment",
+            "microphone",
+            "on_call",
+            "play",
+            "pytest_fixtures",
+            "relay",
+            "run",
+            "scenario_file",
+            "scripted_call",
+            "tape",
+            "target",
+            "voices",
+        ),
     ),
     "signaling.command": Folder(
         (
@@ -183,11 +208,12 @@ FOLDERS = {
             "signaling.client",
             "signaling.history",
             "signaling.http",
+            "signaling.load",
             "signaling.phone",
             "signaling.process",
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer"),
-        edge=("calls", "cli", "doctor"),
+        edge=("calls", "cli", "doctor", "scenarios"),
     ),
     "signaling.history": Folder(
         ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),

@@ -33,6 +33,7 @@ from signaling.client.transcript import TranscriptView
 from signaling.command.calls import app as calls_app
 from signaling.command.doctor import examine
 from signaling.command.flags import with_settings
+from signaling.command.scenarios import play_scenarios
 from signaling.process.audit import audit_to
 from signaling.process.logs import log_to_stderr
 
@@ -98,6 +99,7 @@ def doctor(settings: Settings) -> None:
 
 
 app.command()(emulate)
+app.command("test")(play_scenarios)
 app.add_typer(calls_app)
 
 
