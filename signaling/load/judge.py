@@ -56,7 +56,7 @@ def _heard(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
     audible = seen.ears.audible_between(seen.exchange.began, at.now + 1)
     if found and audible:
         return Verdict(True, f"the agent said: {_short(words)}")
-    if not (at.final or (not found and seen.is_over(at.now) and _settled(seen, at))):
+    if not at.final:
         return None
     if found:
         return Verdict(False, f"no sound was heard of what the agent said: {_short(words)}")
@@ -67,7 +67,7 @@ def _transcribed(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
     words = seen.caller_words()
     if _search(expect.transcribed, words):
         return Verdict(True, f"the caller was understood as: {_short(words)}")
-    if not (at.final or (seen.is_over(at.now) and _settled(seen, at))):
+    if not at.final:
         return None
     return Verdict(False, f"the caller was understood as: {_short(words)}" if words else "there is no transcript")
 
@@ -79,8 +79,7 @@ def _tool(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
     for run in runs:
         if _is_wanted(run, wanted):
             return Verdict(True, _told(run))
-    may_come = any(not run.over for run in runs) or not (seen.is_over(at.now) and _settled(seen, at))
-    if may_come and not at.final:
+    if not at.final:
         return None
     if any(run.arguments is None for run in runs) and wanted.arguments:
         return Verdict(False, "the service does not tell the arguments: set its tool_reports to full")
@@ -96,7 +95,7 @@ def _not_called(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
         return Verdict(False, _told(runs[0]))
     if any(run.name is None for run in seen.tools()):
         return Verdict(False, "the service does not tell which tools are called: set its tool_reports to name")
-    return Verdict(True, "it was not called") if at.final or seen.is_over(at.now) else None
+    return Verdict(True, "it was not called") if at.final or _settled(seen, at) else None
 
 
 def _turns(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
@@ -104,7 +103,7 @@ def _turns(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
     assert wanted is not None
     agent, caller = seen.turns()
     holds = wanted.agent in (None, agent) and wanted.caller in (None, caller)
-    if not at.final and not (seen.is_over(at.now) and (holds or _settled(seen, at))):
+    if not at.final and not (holds and _settled(seen, at)):
         return None
     return Verdict(holds, f"the agent has had {agent}, the caller {caller}")
 
@@ -166,7 +165,7 @@ def _cost(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
         return Verdict(False, "the service knows no price")
     if cost_usd is not None and cost_usd >= limit:
         return Verdict(False, f"it cost ${cost_usd:.6f}")
-    if not (at.final or (seen.is_over(at.now) and known and _settled(seen, at))):
+    if not (at.final or (known and _settled(seen, at))):
         return None
     return Verdict(known, f"it cost ${cost_usd:.6f}" if known else "the service has told no cost")
 
@@ -177,7 +176,7 @@ def _no_word_lost(expect: Expect, seen: Seen, at: Moment) -> Verdict | None:
     if not said:
         return Verdict(False, "the caller has not said anything that is known as text")
     lost = _missing(said, understood)
-    if lost and not (at.final or (seen.is_over(at.now) and _settled(seen, at))):
+    if lost and not at.final:
         return None
     return Verdict(not lost, f"lost: {_short(' '.join(lost))}" if lost else f"{len(said)} words arrived")
 
@@ -202,7 +201,8 @@ SETTLED_S = 1.5
 
 
 def _settled(seen: Seen, at: Moment) -> bool:
-    return seen.ears.quiet_s(at.now) >= SETTLED_S
+    """Tell whether an answer is over and nothing more of it will come; only what holds is decided so early."""
+    return seen.is_over(at.now) and seen.ears.quiet_s(at.now) >= SETTLED_S
 
 
 def _search(pattern: Pattern | None, text: str) -> bool:

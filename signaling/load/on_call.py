@@ -90,7 +90,8 @@ class OnCall:
                 raise CannotCallError(f"the call cannot go on: {self._why_no_state}")
             self.seen.call += 1
         self.seen.lost = False
-        relay = Relay(self._around.network, self._around.seed + self.seen.call)
+        version = 6 if "[" in self._target.url.partition("://")[2] else 4
+        relay = Relay(self._around.network, self._around.seed + self.seen.call, version)
         self._stack.callback(relay.close)
         self.microphone = ScenarioMicrophone(self._around.background, self._tape.caller)
         self.camera = ScenarioCamera() if self._around.camera else None

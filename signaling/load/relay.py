@@ -11,8 +11,7 @@ import ipaddress
 import logging
 import random
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,18 +32,6 @@ class Address(NamedTuple):
     port: int
 
 
-@dataclass(slots=True)
-class _Path:
-    """One way between the two sides; there is one for each version of IP, of which one is used."""
-
-    caller: Address
-    far: socket.socket
-    "Speaks to the service for the caller."
-    service: Address | None = None
-    near: socket.socket | None = None
-    "Speaks to the caller for the service."
-
-
 class Relay:
     """What lies between one caller and the service; use it for one connection, and close it.
 
@@ -53,11 +40,16 @@ class Relay:
     Args:
         network: what happens to packets.
         seed: decides which ones. Voice has dice of its own, so that the same packets of it are lost each time.
+        version: of IP, if the caller has an address of that version.
     """
 
-    def __init__(self, network: Network, seed: int) -> None:
+    def __init__(self, network: Network, seed: int, version: int = 4) -> None:
         self._loop = asyncio.get_running_loop()
-        self._paths: dict[int, _Path] = {}  # by the version of IP
+        self._version = version
+        self._caller: Address | None = None
+        self._service: Address | None = None
+        self._far: socket.socket | None = None  # speaks to the service for the caller
+        self._near: socket.socket | None = None  # speaks to the caller for the service
         self._waiting: set[asyncio.TimerHandle] = set()
         self._cut = False
         self.up = _Direction(network.up, seed * 4)
@@ -65,28 +57,27 @@ class Relay:
         self.down = _Direction(network.down, seed * 4 + 2)
 
     def offered(self, description: str) -> str:
-        """Put the relay's addresses in place of the caller's."""
-        own = [found for found in map(_host_address, description.split("\r\n")) if found is not None]
-        for version in (4, 6):
-            usual_ip = _usual_ip(version)
-            fitting = [each for each in own if _version(each.ip) == version]
-            if fitting:
-                caller = next((each for each in fitting if each.ip == usual_ip), fitting[0])
-                self._paths[version] = path = _Path(caller, _bound(caller.ip))
-                self._loop.add_reader(path.far, self._from_service, path)
-        fars = {path.caller: Address(*path.far.getsockname()[:2]) for path in self._paths.values()}
-        return _with_candidates(description, fars)
+        """Put one address of the relay in place of the caller's."""
+        own = _host_addresses(description)
+        fitting = [each for each in own if _version(each.ip) == self._version] or own
+        if not fitting:
+            return _with_candidate(description, None, None)
+        usual_ip = _usual_ip(_version(fitting[0].ip))
+        self._caller = next((each for each in fitting if each.ip == usual_ip), fitting[0])
+        self._far = _bound(self._caller.ip)
+        self._loop.add_reader(self._far, self._from_service, self._far)
+        return _with_candidate(description, self._caller, self._far)
 
     def answered(self, description: str) -> str:
         """Put one address of the relay in place of the service's."""
-        services = [found for found in map(_host_address, description.split("\r\n")) if found is not None]
-        for version, path in self._paths.items():
-            service = next((each for each in services if _version(each.ip) == version), None)
-            if service is not None:
-                path.service, path.near = service, _bound(path.caller.ip)
-                self._loop.add_reader(path.near, self._from_caller, path)
-                return _with_candidates(description, {service: Address(*path.near.getsockname()[:2])})
-        return _with_candidates(description, {})
+        if self._caller is None:
+            return _with_candidate(description, None, None)
+        version = _version(self._caller.ip)
+        services = _host_addresses(description)
+        self._service = next((each for each in services if _version(each.ip) == version), None)
+        self._near = _bound(self._caller.ip)
+        self._loop.add_reader(self._near, self._from_caller, self._near)
+        return _with_candidate(description, self._service, self._near)
 
     def began(self, now: float) -> None:
         """Say that the media connection is up: outages count from now."""
@@ -102,10 +93,9 @@ class Relay:
         self._cut = True
         for handle in self._waiting:
             handle.cancel()
-        for path in self._paths.values():
-            for each in filter(None, (path.far, path.near)):
-                self._loop.remove_reader(each)
-                each.close()
+        for each in filter(None, (self._far, self._near)):
+            self._loop.remove_reader(each)
+            each.close()
 
     def _carry(self, way: _Direction, data: bytes, send: Callable[[bytes], None]) -> None:
         """Send a packet when it arrives, if it does."""
@@ -124,16 +114,15 @@ class Relay:
         handle = self._loop.call_later(arrival - now, arrive)
         self._waiting.add(handle)
 
-    def _from_service(self, path: _Path) -> None:
-        for data, source in _received(path.far):
-            if path.near is not None and source[:2] == path.service:
-                self._carry(self.down, data, partial(_send, path.near, to=path.caller))
+    def _from_service(self, far: socket.socket) -> None:
+        for data, source in _received(far):
+            if self._near is not None and source[:2] == self._service:
+                self._carry(self.down, data, partial(_send, self._near, to=self._caller))
 
-    def _from_caller(self, path: _Path) -> None:
-        assert path.near is not None
-        for data, source in _received(path.near):
-            if source[:2] == path.caller:
-                self._carry(self.up, data, partial(_send, path.far, to=path.service))
+    def _from_caller(self, near: socket.socket) -> None:
+        for data, source in _received(near):
+            if self._far is not None and source[:2] == self._caller:
+                self._carry(self.up, data, partial(_send, self._far, to=self._service))
 
 
 class _Direction:
@@ -163,15 +152,20 @@ def _host_address(line: str) -> Address | None:
     return Address(fields[4], int(fields[5])) if _version(fields[4]) and fields[5].isdecimal() else None
 
 
-def _with_candidates(description: str, others: Mapping[Address, Address]) -> str:
-    """Return a description with other addresses in its candidates; those that have none are left out."""
+def _host_addresses(description: str) -> list[Address]:
+    found = map(_host_address, description.split("\r\n"))
+    return [address for address in found if address is not None]
+
+
+def _with_candidate(description: str, kept: Address | None, instead: socket.socket | None) -> str:
+    """Return a description with a socket's address in place of one that is kept; all others are left out."""
     lines: list[str] = []
     for line in description.split("\r\n"):
         if not line.startswith("a=candidate:"):
             lines.append(line)
-        elif (address := _host_address(line)) in others and address is not None:
-            fields = line.split()
-            lines.append(" ".join([*fields[:4], others[address].ip, str(others[address].port), *fields[6:8]]))
+        elif instead is not None and kept is not None and _host_address(line) == kept:
+            fields, (ip, port) = line.split(), instead.getsockname()[:2]
+            lines.append(" ".join([*fields[:4], ip, str(port), *fields[6:8]]))
     return "\r\n".join(lines)
 
 

@@ -97,7 +97,7 @@ def test_what_the_caller_spoke_into_is_no_reply() -> None:
 def test_words_that_are_heard() -> None:
     assert holds(answered(), 11, heard="RAINS in") is True
     assert holds(answered(), 11, heard="snow") is None
-    assert holds(answered(), 15, heard="snow") is False
+    assert holds(answered(), 15, heard="snow", final=True) is False
     assert holds(answered(), 11, heard="welcome", final=True) is False, "it was said before"
     silent = asked()
     say(silent, "It rains.", 10.8)
@@ -110,9 +110,9 @@ def test_words_that_are_heard() -> None:
 def test_an_answer_is_not_over_while_the_agent_thinks() -> None:
     seen = answered()
     server(seen, 12, type="agent-state", state="thinking")
-    assert holds(seen, 20, heard="snow") is None
+    assert holds(seen, 20, not_called="get_weather") is None
     server(seen, 21, type="agent-state", state="listening")
-    assert holds(seen, 21, heard="snow") is False
+    assert holds(seen, 21, not_called="get_weather") is True
 
 
 def test_words_that_are_understood() -> None:
@@ -120,7 +120,8 @@ def test_words_that_are_understood() -> None:
     assert holds(seen, 11, transcribed="paris") is None
     understood(seen, "what is the weather in Paris", 11)
     assert holds(seen, 11, transcribed="paris$") is True
-    assert holds(seen, 15, transcribed="rome") is False
+    assert holds(seen, 15, transcribed="rome") is None
+    assert holds(seen, 15, transcribed="rome", final=True) is False
     assert holds(asked(), 15, transcribed="rome", final=True) is False
 
 
@@ -143,7 +144,8 @@ def test_a_tool_that_is_called(wanted: Any, *, expected: bool) -> None:
     seen = answered()
     arguments = {"city": "Paris", "days": 2, "unit": "C", "hours": [1, 2]}
     call_tool(seen, 10.5, function_name="get_weather", arguments=arguments)
-    assert holds(seen, 15, tool=wanted) is expected
+    assert holds(seen, 15, tool=wanted, final=True) is expected
+    assert holds(seen, 15, tool=wanted) is (True if expected else None)
     assert holds(asked(), 15, tool=wanted) is None
     assert holds(asked(), 15, tool=wanted, final=True) is False
 
@@ -159,7 +161,7 @@ def test_a_tool_that_runs_is_waited_for() -> None:
 def test_a_service_that_tells_little() -> None:
     seen = answered()
     call_tool(seen, 10.5, function_name="get_weather")
-    verdict = judged(seen, at(15), tool={"name": "get_weather", "arguments": {"city": "Paris"}})
+    verdict = judged(seen, at(15, final=True), tool={"name": "get_weather", "arguments": {"city": "Paris"}})
     assert verdict is not None
     assert "tool_reports" in verdict.detail
     call_tool(seen, 10.6)
@@ -169,8 +171,8 @@ def test_a_service_that_tells_little() -> None:
 def test_a_tool_that_is_not_called() -> None:
     seen = answered()
     assert holds(seen, 11, not_called="get_weather") is None
-    assert holds(seen, 13, not_called="get_weather") is True
-    assert holds(seen, 13, not_called="early") is True, "it was called before the caller asked"
+    assert holds(seen, 14, not_called="get_weather") is True
+    assert holds(seen, 14, not_called="early") is True, "it was called before the caller asked"
     call_tool(seen, 13, None, function_name="get_weather", arguments={})
     assert holds(seen, 13, not_called="get_weather") is False
 
@@ -179,10 +181,12 @@ def test_the_number_of_turns() -> None:
     seen = answered()
     understood(seen, "what is the weather", 11)
     assert holds(seen, 11, turns=2) is None
-    assert holds(seen, 13, turns=2) is True
-    assert holds(seen, 13, turns={"agent": 2, "caller": 1}) is True
-    assert holds(seen, 15, turns={"caller": 2}) is False
-    assert holds(seen, 15, turns=3) is False
+    assert holds(seen, 13, turns=2) is None, "another may follow"
+    assert holds(seen, 14, turns=2) is True
+    assert holds(seen, 14, turns={"agent": 2, "caller": 1}) is True
+    assert holds(seen, 15, turns={"caller": 2}, final=True) is False
+    assert holds(seen, 15, turns=3, final=True) is False
+    assert holds(seen, 15, turns=3) is None
 
 
 def test_silence() -> None:
@@ -261,7 +265,7 @@ def test_lost_words() -> None:
     understood(seen, "what's the weather", 10)
     understood(seen, "something typed", 10, turn=2, typed=True)
     assert holds(seen, 11, no_word_lost=True) is None
-    verdict = judged(seen, at(15), no_word_lost=True)
+    verdict = judged(seen, at(15, final=True), no_word_lost=True)
     assert verdict == Verdict(False, "lost: in paris")
     understood(seen, "in PARIS", 11, turn=3)
     assert holds(seen, 11, no_word_lost=True) is True
