@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -46,8 +45,8 @@ from signaling.phone import twilio
 from signaling.phone.sip_line import SipLine
 from signaling.phone.telephone import check_tool_names
 from signaling.prices import load_prices
+from signaling.process import garbage
 from signaling.process.descriptors import raise_limit
-from signaling.process.garbage import collect_garbage
 from signaling.process.logs import StrangersErrors
 from signaling.traces import tracing
 from signaling.webrtc.calls import Calls
@@ -59,11 +58,6 @@ if TYPE_CHECKING:
     from signaling.history.history import History
 
 logger = logging.getLogger(__name__)
-
-# The media path makes no reference cycles: with Python's default of 700 objects the collector would run all the
-# time without finding anything. See `signaling.process.garbage`.
-GC_THRESHOLDS = (10_000, 20, 50)
-
 
 DEMO = Definition(tools=(WEATHER,))
 "The agent that answers if no file defines another."
@@ -209,7 +203,7 @@ async def _serving(
 
     lag_watch = asyncio.create_task(watch_loop(note_lag), name="loop-lag")
     voices_watch = asyncio.create_task(calls.watch_voices(), name="voices-watch")
-    collecting = asyncio.create_task(collect_garbage(calls), name="garbage")
+    collecting = asyncio.create_task(garbage.collect_garbage(calls), name="garbage")
     watching = asyncio.create_task(calls.recorder.watch(), name="recorder-watch")
     repairing = asyncio.create_task(calls.recorder.repair(), name="recorder-repair")
     try:
@@ -256,10 +250,7 @@ async def serve(settings: Settings, definition: Definition = DEMO) -> None:
         for doubt in (*unknown_variables(), *doubts(definition.settings(settings), offline=live.offline_demo)):
             logger.warning("%s", doubt)
         _warn_what_is_missing()
-        # Objects made at start-up stay for good; a full collection over them would stop the loop for some 70 ms.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        garbage.take_over()
         logger.info("talkspurt is ready: open %s", address)
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import typer
@@ -43,7 +44,22 @@ def verb(command: CommandInfo) -> str:
     return command.name or command.callback.__name__.replace("_", "-")
 
 
-VERBS = [verb(command) for command in app.registered_commands]
+def commands(of: typer.Typer, before: str = "") -> dict[str, CommandInfo]:
+    """Return the verbs of the command, and those of its groups, such as ``calls list``."""
+    found = {before + verb(command): command for command in of.registered_commands}
+    for group in of.registered_groups:
+        assert group.typer_instance is not None
+        name = group.name or group.typer_instance.info.name
+        assert isinstance(name, str)
+        found |= commands(group.typer_instance, f"{before}{name} ")
+    return found
+
+
+VERBS = commands(app)
+
+
+def test_the_verbs_of_groups_are_known() -> None:
+    assert {"serve", "calls list", "calls erase"} <= VERBS.keys()
 
 
 @pytest.mark.parametrize("name", VERBS)
@@ -51,7 +67,7 @@ def test_every_verb_is_documented(name: str) -> None:
     assert any(f"talkspurt {name}" in page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *DOCS])
 
 
-@pytest.mark.parametrize("command", app.registered_commands, ids=VERBS)
+@pytest.mark.parametrize("command", VERBS.values(), ids=VERBS)
 def test_every_verb_says_what_it_does(command: CommandInfo) -> None:
     assert command.help or (command.callback is not None and command.callback.__doc__)
 
@@ -198,10 +214,16 @@ def importable(name: str) -> bool:
     return False
 
 
+def with_its_commands(command: Any) -> Iterator[Any]:
+    """Yield a command, and if it is a group, those in it."""
+    yield command
+    if isinstance(command, typer.core.TyperGroup):
+        for each in command.commands.values():
+            yield from with_its_commands(each)
+
+
 def flags() -> set[str]:
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup)
-    options = [option for command in group.commands.values() for option in command.params]
+    options = [option for command in with_its_commands(typer.main.get_command(app)) for option in command.params]
     return {name.strip() for option in options for name in (*option.opts, *option.secondary_opts)}
 
 

@@ -211,12 +211,13 @@ FOLDERS = {
             "signaling.load",
             "signaling.phone",
             "signaling.process",
+            "signaling.traces",
         ),
         needs=("aiohttp", "aioice", "pydantic", "rich", "typer"),
-        edge=("calls", "cli", "doctor", "scenarios"),
+        edge=("beyond", "calls", "cli", "doctor", "scenarios"),
     ),
     "signaling.history": Folder(
-        ("agent.record", "signaling.dialects", "signaling.http", "signaling.webrtc"),
+        ("agent.record", "signaling.dialects", "signaling.http", "signaling.process", "signaling.webrtc"),
         needs=("aiohttp", "asyncpg", "obstore", "sqlalchemy", "standardwebhooks"),
         edge=(
             "__init__",
@@ -232,7 +233,9 @@ FOLDERS = {
         ),
     ),
     "signaling.traces": Folder(
-        ("agent.call", "signaling.dialects", "signaling.webrtc"), needs=("opentelemetry",), edge=("export",)
+        ("agent.call", "signaling.dialects", "signaling.process", "signaling.webrtc"),
+        needs=("opentelemetry",),
+        edge=("export",),
     ),
     "signaling.process": Folder(("agent.call", "signaling.webrtc"), needs=("aiohttp",), edge=ALL),
 }

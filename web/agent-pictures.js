@@ -58,7 +58,7 @@ export class AgentPictures {
  * @returns {Told}
  * @throws {Error} the page does not draw it
  */
-export function pictureOf(data) {
+function pictureOf(data) {
   const type = text(data.mime_type);
   if (!TYPES.has(type)) throw new Error("It is neither PNG, JPEG, WebP nor GIF.");
   const [number, bytes] = [Number(data.number), Number(data.bytes)];
@@ -74,7 +74,7 @@ const TOO_LARGE = "It is too large.";
  * @param {Told} told
  * @returns {Blob | null} null if the message does not hold all of it: a large picture is left out, and a long message is shortened
  */
-export function inlineBlob({ type, bytes, inline }) {
+function inlineBlob({ type, bytes, inline }) {
   let data;
   try {
     data = Uint8Array.from(atob(inline), (character) => character.charCodeAt(0));

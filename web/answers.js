@@ -50,7 +50,7 @@ function segment({ name, ms }) {
  * @param {unknown} stages of an agent-responded
  * @returns {Part[]} those that took any time, in order; empty if it tells none
  */
-export function stageParts(stages) {
+function stageParts(stages) {
   if (!isRecord(stages)) return [];
   return STAGES.map(([name, words]) => ({ name, words, ms: Number(stages[`${name}_ms`]) })).filter(({ ms }) => ms > 0);
 }

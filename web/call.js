@@ -372,7 +372,7 @@ function endTitle(reason, detail) {
  * @param {URL} url of the picture, by the call's own address: .../{call}/pictures/{number}
  * @returns {boolean} false for another host, call or number; the path before them may have been rewritten by a proxy
  */
-export function isSamePicture(path, url) {
+function isSamePicture(path, url) {
   if (!path || !URL.canParse(path, url)) return false;
   const named = new URL(path, url);
   const end = url.pathname.split("/").slice(-3).join("/");

@@ -87,7 +87,7 @@ const TITLES = {
  * @param {string | null} header seconds or an HTTP date
  * @returns {string} a sentence, or ""
  */
-export function retryAfter(header, now = Date.now()) {
+function retryAfter(header, now = Date.now()) {
   if (!header) return "";
   const seconds = /^\d+$/.test(header) ? Number(header) : Math.ceil((Date.parse(header) - now) / 1000);
   if (!(seconds > 0)) return "";

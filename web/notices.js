@@ -52,7 +52,7 @@ export class Notices {
  * @param {boolean} lost whether the session before was lost; a planned replacement is not shown
  * @returns {Notice | null} null: nothing to say
  */
-export function noticeOf(data, lost) {
+function noticeOf(data, lost) {
   switch (data.type) {
     case "session-lost":
       return { words: "Reconnecting to the model…", holdMs: Infinity, tone: "wait" };

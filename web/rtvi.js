@@ -6,9 +6,9 @@
 /** @typedef {{type: string, id: string, data: Record<string, unknown>}} Message */
 
 export const CHANNEL = "chat";
-export const VERSION = "2.1.0";
-export const LIBRARY = "talkspurt-web";
-export const LIBRARY_VERSION = "0.1.0";
+const VERSION = "2.1.0";
+const LIBRARY = "talkspurt-web";
+const LIBRARY_VERSION = "0.1.0";
 const LABEL = "rtvi-ai";
 
 /** @returns {string} 8 hexadecimal digits, as Pipecat's client makes them */
@@ -22,7 +22,7 @@ export function newId() {
  * @param {Record<string, unknown>} [data]
  * @returns {Message}
  */
-export function build(type, data = {}) {
+function build(type, data = {}) {
   return { type, id: newId(), data };
 }
 

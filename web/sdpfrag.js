@@ -35,7 +35,7 @@ function attribute(sdp, name) {
  * @param {string} sdp
  * @returns {{kind: string, mid: string}[]}
  */
-export function mediaLines(sdp) {
+function mediaLines(sdp) {
   return sdp
     .split(/^m=/m)
     .slice(1)

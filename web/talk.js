@@ -3,7 +3,7 @@
 import { byId } from "./dom.js";
 
 /** Sound takes longer to reach the service than a message: without this the last syllable is cut off. */
-export const TAIL_MS = 200;
+const TAIL_MS = 200;
 
 /** Elements in which the space bar has another meaning. */
 const TAKES_SPACE = "input, select, textarea, button, summary, a, [contenteditable]";

@@ -51,7 +51,7 @@ function blank() {
  * @param {Account} account
  * @returns {[string, string][]} names and values; empty before the first turn
  */
-export function usageRows({ usage, limits, sessions }) {
+function usageRows({ usage, limits, sessions }) {
   /** @type {[string, string][]} */
   const rows = [];
   const tokens = isRecord(usage.tokens) ? usage.tokens : null;

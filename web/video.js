@@ -120,7 +120,7 @@ export class VideoSource extends EventTarget {
  * @param {string} deviceId
  * @returns {MediaTrackConstraints[]}
  */
-export function cameraWishes(deviceId) {
+function cameraWishes(deviceId) {
   const size = { width: { ideal: 640 }, height: { ideal: 480 } };
   const slow = { ...size, frameRate: { ideal: MAX_FPS, max: MAX_FPS } };
   const any = { ...size, frameRate: { ideal: MAX_FPS } };

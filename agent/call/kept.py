@@ -93,7 +93,7 @@ class KeptCall:
             instructions=None if instructions is None else instructions[:MAX_TURN_CHARS],
             open_tools=tuple(name[:MAX_NAME_CHARS] for name in open_tools[:MAX_OPEN_TOOLS]),
             tokens=spent.by_direction(),
-            cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
+            cost_usd=spent.usd,
             handle=handle if handle is not None and len(handle) <= MAX_HANDLE_CHARS else None,
         )
 

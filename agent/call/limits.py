@@ -71,8 +71,7 @@ class CallLimits:
         if cost is not None:
             self._purse.charge(self._clock(), usd=float(cost - (before or 0)))
         spent = self._meter.total()
-        cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
-        self._ports.act([events.UsageReported(spent.by_direction(), cost_usd)])
+        self._ports.act([events.UsageReported(spent.by_direction(), spent.usd)])
         self._limits.spent(spent.cost_usd)
         self._moved.set()
 

@@ -48,6 +48,7 @@ class CallStats:
     video_replaced: int = 0
     video_unreadable: int = 0
     uplink_dropped_s: float = 0.0
+    uplink_replaced_pictures: int = 0
     sessions: int = 0
     outage_s: float = 0.0
     replayed_s: float = 0.0

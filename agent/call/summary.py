@@ -55,9 +55,8 @@ class Summariser:
                 tool_use_tokens=usage.tool_use_tokens,
             )
         spent = meter.spent
-        cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
         judged = self.judge(call_id, answer)
-        return replace(judged, tokens=spent.by_direction(), cost_usd=cost_usd), meter
+        return replace(judged, tokens=spent.by_direction(), cost_usd=spent.usd), meter
 
     def judge(self, call_id: str, answer: Answer) -> CallSummarised:
         """Check an answer and return the result, which is ``done`` only if the answer passes."""

@@ -227,7 +227,7 @@ class ToolCalls:
         if task.cancelled():  # unless it was cancelled here, its call is open and the model waits
             self._finish(entry, ToolAnswer("error", {"error": f"{entry.name} failed: it was cancelled"}))
         else:
-            self._finish(entry, _checked(entry.name, task.result()))
+            self._finish(entry, _with_readable_pictures(entry.name, task.result()))
 
     def _time_out(self, entry: Entry, tool: Tool) -> None:
         error = f"{tool.name} took longer than {tool.timeout_s:g} s"
@@ -327,26 +327,25 @@ def late_note(result: ToolResult) -> Note | None:
 
 
 def _result(call_id: str, name: str, answer: ToolAnswer) -> ToolResult:
-    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, pictures=_pictures(answer))
+    return ToolResult(call_id, name, answer.response, scheduling=answer.scheduling, pictures=answer.pictures)
 
 
-def _pictures(answer: ToolAnswer) -> tuple[Picture, ...]:
-    """Return an answer's pictures.
+def _read(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Read what a tool returned as pictures.
 
     Raises:
         MediaError: one is neither JPEG nor PNG, or there are too many, or they are too large.
     """
-    if len(answer.pictures) > MAX_PICTURES or sum(map(len, answer.pictures)) > MAX_PICTURE_BYTES:
+    if len(pictures) > MAX_PICTURES or sum(len(picture.data) for picture in pictures) > MAX_PICTURE_BYTES:
         limits = f"{MAX_PICTURES} pictures of {MAX_PICTURE_BYTES >> 20} MiB together"
         raise MediaError(f"a tool may return {limits} at most")
-    return tuple(map(read_still, answer.pictures))
+    return tuple(read_still(picture.data) for picture in pictures)
 
 
-def _checked(name: str, answer: ToolAnswer) -> ToolAnswer:
-    """Return the answer, or an error instead if its pictures cannot be shown."""
+def _with_readable_pictures(name: str, answer: ToolAnswer) -> ToolAnswer:
+    """Return the answer, its pictures read; an error instead if one cannot be shown, or they are too many."""
     try:
-        _pictures(answer)
+        return replace(answer, pictures=_read(answer.pictures))
     except MediaError as error:
         logger.warning("tool %s: its pictures cannot be shown: %s", name, error)
         return ToolAnswer("error", {"error": f"{name} failed: {error}"})
-    return answer

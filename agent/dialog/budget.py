@@ -25,6 +25,11 @@ class Spent:
     cost_usd: Decimal | None = None
     "None while nothing had a price."
 
+    @property
+    def usd(self) -> float | None:
+        """The cost as a float, for what is told and stored; amounts are added up without rounding."""
+        return None if self.cost_usd is None else float(self.cost_usd)
+
     def add(self, other: Spent) -> None:
         """Add the tokens and cost of another."""
         self.tokens.update(other.tokens)

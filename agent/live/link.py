@@ -320,10 +320,8 @@ class LiveLink:
 
     def _fact_came(self, fact: wire.Fact) -> None:
         match fact:
-            case wire.Resumable() if self._generates:
-                self._ports.on_fact(
-                    wire.Resumable(None)
-                )  # a session resumed from here would never complete the turn
+            case wire.Resumable() if self._generates:  # a session resumed from here would never complete the turn
+                self._ports.on_fact(wire.Resumable(None))
             case wire.Resumable(handle):
                 self._recovery.offered(handle)
                 if handle is not None and handle == self._recovery.handle:

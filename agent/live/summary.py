@@ -131,7 +131,6 @@ def _usage(told: types.GenerateContentResponseUsageMetadata | None) -> Usage | N
         response=by_modality(told.candidates_token_count, told.candidates_tokens_details),
         thoughts_tokens=bounded_tokens(told.thoughts_token_count),
         tool_use_tokens=bounded_tokens(told.tool_use_prompt_token_count),
-        total_tokens=bounded_tokens(told.total_token_count),
     )
 
 

@@ -27,7 +27,7 @@ MAX_TITLE_CHARS = 200
 MAX_URI_CHARS = 2000
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _RATE = re.compile(r"(?:^|[;\s])rate=(\d{4,6})(?!\d)")
-_SECONDS = re.compile(r"^\s*(\d+(?:\.\d+)?)s\s*$")
+_SECONDS = re.compile(r"^\s*(\d{1,9}(?:\.\d+)?)s\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,6 @@ class OutputTranscript:
     """A transcript of the agent's voice."""
 
     text: str = field(repr=False)
-    finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +130,6 @@ class Usage:
     "Tokens that the model spent on thinking."
     tool_use_tokens: int = 0
     "Tokens of the prompts for the server's own tools."
-    total_tokens: int = 0
-    "The server's sum, which sometimes leaves the thoughts out; nothing is calculated from it."
 
 
 Told = AgentThought | SourcesFound | CodeWritten | CodeRan
@@ -185,8 +182,8 @@ def _content_facts(content: types.LiveServerContent) -> Iterator[Fact]:
     if heard is not None and (heard.text or heard.finished):
         yield InputTranscript(valid_text(heard.text or ""), bool(heard.finished), _words(heard.words or ()))
     said = content.output_transcription
-    if said is not None and (said.text or said.finished):
-        yield OutputTranscript(valid_text(said.text or ""), bool(said.finished))
+    if said is not None and said.text:
+        yield OutputTranscript(valid_text(said.text))
     if content.model_turn is not None:
         for part in content.model_turn.parts or ():
             yield from _part_facts(part)
@@ -250,7 +247,6 @@ def _usage(usage: types.UsageMetadata) -> Usage:
         response=by_modality(usage.response_token_count, usage.response_tokens_details),
         thoughts_tokens=bounded_tokens(usage.thoughts_token_count),
         tool_use_tokens=bounded_tokens(usage.tool_use_prompt_token_count),
-        total_tokens=bounded_tokens(usage.total_token_count),
     )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from agent.media.rtp import RtpPacket
+from agent.media.rtp import RtpPacket, difference16, difference32
 
 KEYS = "0123456789*#ABCD"
 "The key for each event code (RFC 4733 section 3.2)."
@@ -55,7 +55,7 @@ class KeyReader:
         if newest is None or newest.ssrc != event.ssrc:
             self._newest = event
             return KEYS[event.code]
-        step = _signed(event.timestamp - newest.timestamp, 32)
+        step = difference32(event.timestamp, newest.timestamp)
         packets = (event.sequence - newest.sequence) & 0xFFFF
         # Rule 1; with a later timestamp the sequence numbers have wrapped around, which takes 22 minutes.
         if step <= 0 and (packets == 0 or packets > 0x10000 - MAX_LATE_PACKETS):
@@ -107,7 +107,7 @@ def _goes_on(before: _EventPacket, event: _EventPacket, step: int, packets: int)
         return False
     if step == _SEGMENT_TICKS:  # rule 6
         return not event.marker
-    growth = _signed(event.duration - before.duration, 16)
+    growth = difference16(event.duration, before.duration)
     if step == 0:
         return growth >= 0 or (event.end and not before.end)
     if step == before.duration:  # rule 6, for a sender that uses shorter segments
@@ -134,8 +134,3 @@ def key_packets(key: str, *, clock_hz: int = 8_000) -> Iterator[bytes]:
     for slot in range(1, TONE_SLOTS + END_PACKETS):
         end = _END if slot >= TONE_SLOTS else 0
         yield bytes((code, end | _VOLUME)) + (min(slot, TONE_SLOTS) * ticks).to_bytes(2, "big")
-
-
-def _signed(difference: int, bits: int) -> int:
-    half = 1 << bits - 1
-    return ((difference + half) & ((1 << bits) - 1)) - half

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.media.rtp import difference16
+
 MAX_PACKETS_PER_FRAME = 1024  # enough for over 1 MB
 MAX_OPEN_FRAMES = 4  # beyond that, the oldest incomplete frame is dropped
 
@@ -80,7 +82,7 @@ class _Open:
         if part.marker:
             self._last = number
         # H.264: a delimiter may come in a packet before the parameter sets.
-        if part.first and (self._first is None or (self._first - number) & 0xFFFF < 0x8000):
+        if part.first and (self._first is None or difference16(self._first, number) >= 0):
             self._first = number
         return len(self._parts) <= MAX_PACKETS_PER_FRAME
 

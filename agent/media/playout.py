@@ -62,16 +62,6 @@ class Playout:
         self._flushed_to = -1
         self._counts = {0: _Count()}  # keyed by generation: the newest, and those still playing
 
-    @property
-    def heard_samples(self) -> int:
-        """Samples of `generation` that were pulled."""
-        return self._counts[self.generation].heard
-
-    @property
-    def dropped_samples(self) -> int:
-        """Samples of `generation` that were flushed or refused."""
-        return self._counts[self.generation].dropped
-
     def queued_in(self, generation: int) -> int:
         """Return how many samples of a generation are waiting to be heard."""
         count = self._counts.get(generation)

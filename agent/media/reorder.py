@@ -35,6 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from agent.bucket import Bucket
+from agent.media.rtp import difference16, difference32
 
 MAX_HELD = 3
 MAX_HOLD_S = 0.08
@@ -103,7 +104,6 @@ class ReorderStats:
     "Duplicates, and packets that came after they were declared lost."
     lost: int = 0
     reordered: int = 0
-    restarts: int = 0
     surplus: int = 0
     "Dropped because they came faster than real time."
 
@@ -144,7 +144,7 @@ class Reorder:
             What can be released.
         """
         self.stats.received += 1
-        step = _difference16(packet.sequence, self._next_sequence)
+        step = difference16(packet.sequence, self._next_sequence)
         continues = packet.ssrc == self._ssrc and abs(step) <= MAX_JUMP_PACKETS
         if packet.ticks:
             self._arrived_at = now
@@ -191,7 +191,7 @@ class Reorder:
 
     def _is_plausible(self, packet: Packet, now: float) -> bool:
         """Compare the packet's timestamp with the time that has passed (rule 6)."""
-        jump_s = _difference32(packet.timestamp, self._next_timestamp) / self._clock_hz
+        jump_s = difference32(packet.timestamp, self._next_timestamp) / self._clock_hz
         return -MAX_LEAD_S <= jump_s <= now - self._released_at + MAX_LEAD_S
 
     def _release_in_order(self, packet: Packet, now: float) -> list[Released]:
@@ -204,8 +204,8 @@ class Reorder:
 
     def _give_up_gap(self, now: float) -> list[Released]:
         """Declare lost what is missing before the first held packet, and release the held ones (rule 2)."""
-        first = min(self._held.values(), key=lambda held: _difference16(held.sequence, self._next_sequence))
-        lost = _difference16(first.sequence, self._next_sequence)
+        first = min(self._held.values(), key=lambda held: difference16(held.sequence, self._next_sequence))
+        lost = difference16(first.sequence, self._next_sequence)
         self.stats.lost += lost
         self._skipped += lost
         released: list[Released] = []
@@ -224,7 +224,7 @@ class Reorder:
         if ticks == 0:  # rule 8; a key's timestamp is when it was pressed, which may be long ago
             return
         self._late_in_a_row = 0
-        step = _difference32(packet.timestamp, self._next_timestamp)
+        step = difference32(packet.timestamp, self._next_timestamp)
         self._released_at = now
         self._next_timestamp = (packet.timestamp + ticks) & 0xFFFFFFFF
         missing = None
@@ -268,7 +268,6 @@ class Reorder:
         """Restart the stream with this packet (rule 6), after releasing what is held of the old one."""
         released = self.drain(now)
         if self._ssrc is not None:
-            self.stats.restarts += 1
             released.append(Restarted())
         self._ssrc = packet.ssrc
         self._next_sequence = packet.sequence
@@ -276,11 +275,3 @@ class Reorder:
         self._ahead_ticks = self._pause_ticks = self._skipped = 0
         self._release(packet, released, now)
         return released
-
-
-def _difference16(later: int, earlier: int) -> int:
-    return ((later - earlier + 0x8000) & 0xFFFF) - 0x8000
-
-
-def _difference32(later: int, earlier: int) -> int:
-    return ((later - earlier + 0x80000000) & 0xFFFFFFFF) - 0x80000000

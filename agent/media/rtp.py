@@ -16,6 +16,16 @@ OnAudio = Callable[[str, float, int, int, bytes], None]
 RTP timestamp, its length on the RTP clock, and the payload."""
 
 
+def difference16(later: int, earlier: int) -> int:
+    """Return by how much a sequence number is later than another, or with a minus sign earlier (RFC 1982)."""
+    return ((later - earlier + 0x8000) & 0xFFFF) - 0x8000
+
+
+def difference32(later: int, earlier: int) -> int:
+    """Return by how much a timestamp is later than another, or with a minus sign earlier (RFC 1982)."""
+    return ((later - earlier + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
 class RtpPacket(NamedTuple):
     """One packet, without padding and without the optional parts of its header."""
 

@@ -30,10 +30,8 @@ OPTIONS = {"max_interleave_delta": "1", "cluster_time_limit": "800", "flush_pack
 MUX_ERRORS = (OSError, av.FFmpegError, av.error.PyAVCallbackError)
 """The errors that PyAV raises if a file cannot be written."""
 
-_PRE_SKIPS: dict[Side, int] = {
-    "caller": 312,
-    "agent": 120,
-}  # libopus's delay, and the smaller one of our own encoder
+# libopus's delay, and the smaller one of our own encoder
+_PRE_SKIPS: dict[Side, int] = {"caller": 312, "agent": 120}
 _OPUS_TIME = Fraction(1, RATE_HZ)
 _FLAC_BLOCK_S = 0.2
 

@@ -47,7 +47,7 @@ class ToolAnswer:
 
     outcome: Outcome
     response: dict[str, Any]
-    pictures: tuple[bytes, ...] = field(default=(), repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), repr=False)
     scheduling: Scheduling | None = None
 
 
@@ -79,7 +79,7 @@ async def run_tool(
         if inspect.isawaitable(output):  # an async function inside a plain wrapper
             output = await output
         output, scheduling = unscheduled(output)
-        pictures: list[bytes] = []
+        pictures: list[Picture] = []
         output = check_answer(output, partial(_numbered, pictures))
     except ToolError as error:
         return ToolAnswer("error", {"error": _words(error) or f"{tool.name} failed"}, scheduling=error.scheduling)
@@ -100,11 +100,11 @@ def _words(error: ToolError) -> str:
         return ""
 
 
-def _numbered(pictures: list[bytes], value: object) -> str:
+def _numbered(pictures: list[Picture], value: object) -> str:
     """Collect a picture and return the text that refers to it."""
     if not isinstance(value, Picture):
         raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
-    pictures.append(value.data)
+    pictures.append(value)
     return f"(picture {len(pictures)})"
 
 

@@ -79,10 +79,10 @@ def serve_command(
 @app.command()
 @with_settings
 def doctor(settings: Settings) -> None:
-    """Report what is missing or misconfigured; exit code 1 if something keeps calls from working.
+    """Report what is missing or misconfigured; exit code 1 if something that is wanted does not work.
 
-    It takes the same flags as serve, and checks what the service would do with them; history, webhooks and traces
-    are not tried.
+    It takes the same flags as serve, and checks what the service would do with them. The history's database, the
+    receiver of webhooks and the collector of traces are tried, if there are any; nothing is created or sent there.
     """
     colours = {"good": "green", "fallback": "yellow", "bad": "red"}
 

@@ -7,9 +7,7 @@ import importlib.util
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import aiohttp
 
@@ -26,6 +24,8 @@ from agent.record.recorder import check_folder
 from agent.settings import Settings, unknown_variables
 from signaling.app import endpoint, running
 from signaling.client.dial import STATE_POLL_S, follow_call, service_client
+from signaling.command.beyond import examine_beyond
+from signaling.command.finding import Finding
 from signaling.http.assets import WEB_FOLDER
 from signaling.http.ice import check_media_addresses
 from signaling.http.tokens import check_exposure
@@ -33,23 +33,17 @@ from signaling.phone.callees import SWITCHES, callees_of
 from signaling.prices import load_prices
 
 PHONE_TIMEOUT_S = 15.0
-
-Verdict = Literal["good", "fallback", "bad"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        verdict: ``fallback`` means that it works but could be better.
-        subject: what was checked.
-        detail: what was found, and what to do about it.
-    """
-
-    verdict: Verdict
-    subject: str
-    detail: str
+FOR_A_TRIAL = {
+    "host": "127.0.0.1",
+    "port": 0,
+    "drain_timeout_s": 0.0,
+    "record": False,
+    "capture_folder": None,
+    "history_url": None,
+    "webhook_url": None,
+    "otlp_endpoint": None,
+}
+"""The settings of a service that is started for a check, and leaves nothing behind."""
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
@@ -63,6 +57,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     yield _port(settings)
     yield _interfaces()
     yield _settings(settings)
+    async for finding in examine_beyond(settings):
+        yield finding
     try:
         async with endpoint(settings) as (live, _outage):
             yield await _live(settings, live)
@@ -168,7 +164,7 @@ async def examine_phone(settings: Settings, live: LiveEndpoint) -> Finding:
     async with AsyncExitStack() as stack:
         url = f"http://{settings.host}:{settings.port}/"
         if _port(settings).verdict == "good":
-            own = settings.model_copy(update={"host": "127.0.0.1", "port": 0, "drain_timeout_s": 0.0})
+            own = settings.model_copy(update=FOR_A_TRIAL)
             url = await stack.enter_async_context(running(own, live))
         key = settings.server_key.get_secret_value() if settings.server_key is not None else None
         http = await stack.enter_async_context(service_client(url, key))

@@ -16,6 +16,7 @@ from agent.errors import ConfigError
 from agent.settings import Settings
 
 if TYPE_CHECKING:
+    from signaling.history.deliver import Endpoint
     from signaling.history.history import History
 
 PACKAGES = ("sqlalchemy", "greenlet", "aiosqlite", "asyncpg", "obstore", "standardwebhooks")
@@ -52,14 +53,10 @@ async def history_of(settings: Settings, worker: str = "main") -> AsyncIterator[
     if settings.history_url is None:
         yield None
         return
+    endpoint = receiver_of(settings)
     want_packages(settings.source("history_url"))
-    from signaling.history.deliver import Endpoint
     from signaling.history.history import open_history
 
-    endpoint = None
-    if settings.webhook_url is not None and settings.webhook_secret is not None:
-        secrets = settings.webhook_secret.get_secret_value().split()
-        endpoint = Endpoint(settings.webhook_url, secrets, allow_private=settings.webhook_allow_private)
     async with open_history(
         settings.history_url,
         worker=worker,
@@ -89,6 +86,34 @@ async def history_to_look_at(settings: Settings) -> AsyncIterator[History]:
 
     async with look_at(settings.history_url, _store_of(settings, may_record=False)) as history:
         yield history
+
+
+def receiver_of(settings: Settings) -> Endpoint | None:
+    """Return where messages about calls go; None if there are none.
+
+    Raises:
+        ConfigError: a package is missing, or a setting cannot be used.
+    """
+    if settings.webhook_url is None or settings.webhook_secret is None:
+        return None
+    want_packages(settings.source("webhook_url"))
+    from signaling.history.deliver import Endpoint
+
+    secrets = settings.webhook_secret.get_secret_value().split()
+    return Endpoint(settings.webhook_url, secrets, allow_private=settings.webhook_allow_private)
+
+
+async def try_database(settings: Settings) -> str:
+    """Connect to the database of the history, create nothing, and return what was found.
+
+    Raises:
+        ConfigError: a package is missing, or the service could not use the database.
+    """
+    assert settings.history_url is not None, "otherwise nothing is kept"
+    want_packages(settings.source("history_url"))
+    from signaling.history.history import try_out
+
+    return await try_out(settings.history_url)
 
 
 def _store_of(settings: Settings, *, may_record: bool) -> str | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 
 from agent.clock import Clock, monotonic
-
-MINUTE_S = 60.0
+from signaling.process.seldom import OncePerMinute
 
 
 class Complaints:
@@ -19,8 +18,7 @@ class Complaints:
 
     def __init__(self, logger: logging.Logger, clock: Clock = monotonic) -> None:
         self._logger = logger
-        self._clock = clock
-        self._told_at = -MINUTE_S
+        self._minute = OncePerMinute(clock)
         self._untold = 0
 
     def tell(self, what: str, error: BaseException | str) -> None:
@@ -30,13 +28,12 @@ class Complaints:
             what: what went wrong.
             error: why it went wrong.
         """
-        now = self._clock()
-        if now - self._told_at < MINUTE_S:
+        if not self._minute.due():
             self._untold += 1
             return
         why = error if isinstance(error, str) else _kind(error)
         more = f" ({self._untold} more since it was last said)" if self._untold else ""
-        self._told_at, self._untold = now, 0
+        self._untold = 0
         self._logger.warning("%s: %s%s", what, why, more)
 
 

@@ -11,10 +11,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from asyncpg import InterfaceError, PostgresError
-from sqlalchemy import URL, Connection, event, func, insert, make_url, select, text
+from sqlalchemy import URL, Connection, event, func, insert, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -108,10 +109,7 @@ class Database:
             if found is None:
                 await connection.execute(insert(schema.version).values(version=schema.VERSION))
             elif found != schema.VERSION:
-                raise ConfigError(
-                    f"history_url {self.shown}: its tables are of version {found}, and this talkspurt knows "
-                    f"version {schema.VERSION}: run the talkspurt that made them, or name another database"
-                )
+                raise ConfigError(self._foreign(found))
 
     async def check(self) -> None:
         """Check that the tables exist, without creating any.
@@ -127,10 +125,23 @@ class Database:
         async with self.read() as connection:
             found = await connection.scalar(select(schema.version.c.version))
         if found != schema.VERSION:
-            raise ConfigError(
-                f"history_url {self.shown}: its tables are of version {found}, and this talkspurt knows version "
-                f"{schema.VERSION}: run the talkspurt that made them"
-            )
+            raise ConfigError(self._foreign(found))
+
+    async def version(self) -> int | None:
+        """Return the version of the tables, creating none; None if there are none.
+
+        Raises:
+            ConfigError: the tables have another version than this talkspurt, or an SQLite file cannot be written.
+        """
+        if self.dialect == SQLITE and not self._has_file():
+            return None
+        async with self.read() as connection:
+            if not await connection.run_sync(lambda sync: inspect(sync).has_table(schema.version.name)):
+                return None
+            found = await connection.scalar(select(schema.version.c.version))
+        if found is not None and found != schema.VERSION:
+            raise ConfigError(self._foreign(found))
+        return found
 
     async def can_write(self) -> bool:
         """Return whether the database accepts any write at all."""
@@ -221,6 +232,12 @@ class Database:
                     raise
             await asyncio.sleep(SWITCH_PAUSE_S)
 
+    def _foreign(self, found: object) -> str:
+        return (
+            f"history_url {self.shown}: its tables are of version {found}, and this talkspurt knows version "
+            f"{schema.VERSION}: run the talkspurt that made them, or name another database"
+        )
+
     @asynccontextmanager
     async def _bare(self) -> AsyncIterator[AsyncConnection]:
         """Yield the writing connection, without a transaction."""
@@ -260,6 +277,14 @@ class Database:
                 connection.exec_driver_sql(begin)
 
         return engine
+
+    def _has_file(self) -> bool:
+        """Return whether the file exists; it, or the folder in which it would be made, must be writable."""
+        path = Path(str(self._url.database)).absolute()
+        target = path if path.exists() else path.parent
+        if not os.access(target, os.W_OK):
+            raise ConfigError(f"history_url {self.shown}: {target} is not there, or cannot be written")
+        return target == path
 
     def _make_file(self) -> None:
         """Create the file, readable by the service's user only."""

@@ -82,6 +82,10 @@ class Endpoint:
         self.delays_s = delays_s
         self._signers = [_signer(secret) for secret in secrets]
 
+    def may_be_at(self, address: str) -> bool:
+        """Return whether messages may be sent to an address."""
+        return self.allow_private or is_public(address)
+
     def headers(self, message_id: str, body: str, now: float) -> dict[str, str]:
         """Return the headers of an attempt.
 

@@ -333,6 +333,27 @@ async def look_at(url: str, record_store: str | None = None) -> AsyncIterator[Hi
             objects.close()
 
 
+async def try_out(url: str) -> str:
+    """Connect to a database, create nothing, and return what was found there.
+
+    Args:
+        url: see `Database`.
+
+    Raises:
+        ConfigError: the service could not use it.
+    """
+    database = Database(url)
+    try:
+        found = await database.version()
+    except FAILURES as error:
+        raise ConfigError(f"history_url {database.shown} cannot be used: {type(error).__name__}") from None
+    finally:
+        await database.close()
+    if found is None:
+        return f"{database.shown} has no tables yet; the service makes them when it starts"
+    return f"{database.shown} can be reached, and its tables are there"
+
+
 async def _first_try(history: History, database: Database) -> None:
     """Create the tables now, so that the operator learns at start-up what needs fixing."""
     try:

@@ -130,7 +130,7 @@ def figures_of(leg: Leg) -> Figures:
     counted = ((name, round(value, 3)) for name, value in asdict(leg.stats()).items())
     return Figures(
         interruptions=call.counts.interruptions,
-        cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
+        cost_usd=spent.usd,
         tokens=spent.by_direction(),
         stats={name: value for name, value in counted if value},
         marks=call.timeline.to_json(),

@@ -22,9 +22,9 @@ MESSAGE_TYPES: tuple[MessageType, ...] = get_args(MessageType)
 DELAYS_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Delays before each attempt; the first is made at once, and after the last one the message is given up."""
 
-JITTER = (
-    0.2  # largest share by which a delay varies, so that messages that failed together are not retried together
-)
+JITTER = 0.2
+"""The largest share by which a delay varies, so that messages that failed together are not retried together."""
+
 MAX_RETRY_AFTER_S = 86_400.0
 SLOWER_S = (5.0, 30.0, 60.0, 300.0)
 """How long nothing is sent, by how often in a row the receiver has said that it is overloaded."""

@@ -66,10 +66,9 @@ call = Table(
 Index("call_newest", call.c.started_ms, call.c.id)
 for _filtered in ("reason", "fault", "caller", "callee"):
     Index(f"call_by_{_filtered}", call.c[_filtered], call.c.started_ms, call.c.id)
+# Partial: nearly all calls are ended, so an index over all states would only mislead the planner.
 _unfinished = call.c.state != "ended"
-Index(
-    "call_unfinished", call.c.started_ms, call.c.id, sqlite_where=_unfinished, postgresql_where=_unfinished
-)  # partial: nearly all calls are ended, so an index over all states would only mislead the planner
+Index("call_unfinished", call.c.started_ms, call.c.id, sqlite_where=_unfinished, postgresql_where=_unfinished)
 
 TURNS_PER_MS = 1 << 16
 """A turn's id is its call's start in Unix milliseconds times this, plus a counter. So turns are ordered by call,

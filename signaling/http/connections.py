@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler
 from agent.clock import Clock, monotonic
 from agent.errors import OfferError
 from signaling.http.form import FORM_TYPE
-from signaling.process.logs import QUIET_S
+from signaling.process.seldom import OncePerMinute
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,7 @@ class Connections:
         self.refused = 0
         "New connections that were closed because there was no room."
         self._max_connections = max_connections
-        self._clock = clock
-        self._logged_at: dict[str, float] = {}
+        self._minute = OncePerMinute(clock)
         self._idle: dict[Any, asyncio.Transport] = {}  # keyed by aiohttp's protocol, longest idle first
         self._busy: set[Any] = set()
         self._timers: dict[Any, asyncio.TimerHandle] = {}
@@ -66,7 +65,7 @@ class Connections:
     def _add(self, handler: Any, transport: asyncio.Transport) -> None:
         if len(self._idle) + len(self._busy) >= self._max_connections and not self._make_room():
             self.refused += 1
-            if self._may_log("refused"):
+            if self._minute.due("refused"):
                 logger.warning("all %d HTTP connections are busy: closing new ones", self._max_connections)
             transport.close()
             return
@@ -79,21 +78,13 @@ class Connections:
         if oldest is None:
             return False
         self.closed_for_room += 1
-        if self._may_log("room"):
+        if self._minute.due("room"):
             logger.warning(
                 "there are %d HTTP connections: closing idle ones to make room for new ones", self._max_connections
             )
         transport = self._idle[oldest]
         self._remove(oldest)
         transport.abort()
-        return True
-
-    def _may_log(self, kind: str) -> bool:
-        """Return True once a minute for each kind of message."""
-        now = self._clock()
-        if now - self._logged_at.get(kind, -QUIET_S) < QUIET_S:
-            return False
-        self._logged_at[kind] = now
         return True
 
     def _remove(self, handler: Any) -> None:

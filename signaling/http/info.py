@@ -73,5 +73,4 @@ def _score(score: Score) -> dict[str, float] | None:
 
 def _usage(leg: Leg) -> dict[str, Any]:
     spent = leg.call.meter.total()
-    cost_usd = None if spent.cost_usd is None else float(spent.cost_usd)
-    return {"tokens": spent.by_direction(), "cost_usd": cost_usd}
+    return {"tokens": spent.by_direction(), "cost_usd": spent.usd}

@@ -194,5 +194,5 @@ class _CallsCollector(Collector):
         for (direction, modality), count in sorted(spent.tokens.items()):
             tokens.add_metric([direction, modality], count)
         yield tokens
-        cost_usd = float(spent.cost_usd or 0)
+        cost_usd = spent.usd or 0.0
         yield CounterMetricFamily("talkspurt_cost_usd", "Their cost in US dollars by the price list.", cost_usd)

@@ -21,11 +21,11 @@ from agent.call.call import Call
 from agent.clock import Clock, monotonic
 from agent.errors import ConfigError
 from signaling.process.logs import BoundedHandler, JsonFormatter
+from signaling.process.seldom import MINUTE_S
 
 logger = logging.getLogger("audit")
 
 MAX_FAILURES_PER_MINUTE = 600
-MINUTE_S = 60.0
 MAX_SHOWN_CHARS = 200
 REFUSAL_STATUSES = (401, 403, 421, 429)
 LOGGED_METHODS = ("POST", "DELETE")  # not PATCH, which only trickles candidates and would fill the log

@@ -22,11 +22,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from agent.clock import Clock, monotonic
+from signaling.process.seldom import OncePerMinute
 
 LogFormat = Literal["text", "json"]
 
 MAX_WAITING_RECORDS = 10_000
-QUIET_S = 60.0
 LAST_LINES_S = 1.0
 STDERR = 2
 LIBRARIES = ("aiortc", "aioice", "google_genai", "websockets", "httpx")
@@ -126,8 +126,7 @@ class StrangersErrors(logging.Filter):
         super().__init__()
         self.counts: Counter[str] = Counter()
         "The number of errors by type."
-        self._clock = clock
-        self._told_at: dict[str, float] = {}
+        self._minute = OncePerMinute(clock)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let a record through unless a malformed or aborted request caused it."""
@@ -136,10 +135,8 @@ class StrangersErrors(logging.Filter):
             return True
         kind = type(error).__name__
         self.counts[kind] += 1
-        now = self._clock()
-        if now - self._told_at.get(kind, -QUIET_S) < QUIET_S:
+        if not self._minute.due(kind):
             return False
-        self._told_at[kind] = now
         record.msg, record.args = "a request could not be read: %s (%d so far)", (kind, self.counts[kind])
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.INFO, "INFO"

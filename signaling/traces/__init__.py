@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 
 from agent.errors import ConfigError
@@ -34,6 +35,21 @@ def want_packages(setting: str) -> None:
             f"{setting} needs the extra `otel`: pip install '.[otel]' in talkspurt's own folder "
             f"(missing: {', '.join(missing)})"
         )
+
+
+def collector_of(settings: Settings) -> Callable[[], str | None]:
+    """Return what tries to send the collector no spans at all, which takes up to its timeout and blocks.
+
+    It returns why that failed; None if the collector accepted them.
+
+    Raises:
+        ConfigError: a package is missing.
+    """
+    assert settings.otlp_endpoint is not None, "otherwise nothing is exported"
+    want_packages(settings.source("otlp_endpoint"))
+    from signaling.traces.export import try_collector
+
+    return partial(try_collector, settings.otlp_endpoint)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Sequence
@@ -29,7 +30,9 @@ from agent import events
 from agent.call.call import Call
 from agent.call.trace import SpanName, Trace
 from agent.clock import Clock, monotonic
+from agent.redact import without_secrets
 from agent.settings import Settings
+from signaling.process.seldom import OncePerMinute
 from signaling.traces import names
 from signaling.traces.spans import About, CallSpans, Figures, Span
 from signaling.webrtc.leg import Leg
@@ -43,13 +46,41 @@ MAX_BATCH = 512
 DELAY_MS = 2000.0
 TIMEOUT_S = 5.0  # per request, including its retries
 END_TIMEOUT_S = 3.0
-COMPLAIN_EVERY_S = 60.0
+MAX_REASON_CHARS = 300
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
 _KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "server": SpanKind.SERVER}
 
 
 def traces_url(endpoint: str) -> str:
     """Return the URL for traces: an address without a path gets OTLP's ``/v1/traces``; others stay as they are."""
     return endpoint.rstrip("/") + TRACES_PATH if urlsplit(endpoint).path in ("", "/") else endpoint
+
+
+def try_collector(endpoint: str) -> str | None:
+    """Send a collector no spans at all; return why it did not accept them, None if it did.
+
+    This blocks, for up to `TIMEOUT_S`.
+
+    Args:
+        endpoint: the setting `otlp_endpoint`.
+    """
+    said: list[str] = []
+    library = logging.getLogger("opentelemetry")
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    library.addHandler(listener)
+    propagates, library.propagate = library.propagate, False
+    exporter = OTLPSpanExporter(traces_url(endpoint), timeout=TIMEOUT_S)
+    try:
+        if exporter.export([]) is SpanExportResult.SUCCESS:
+            return None
+    finally:
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+        library.propagate = propagates
+        library.removeHandler(listener)
+    reason = without_secrets(said[0], endpoint) if said else "it does not answer"
+    errno = _ERRNO.search(reason)  # the libraries wrap it in a sentence of their own each
+    return errno[1] if errno is not None else reason.splitlines()[0][:MAX_REASON_CHARS]
 
 
 class Complaining(SpanExporter):
@@ -62,17 +93,15 @@ class Complaining(SpanExporter):
 
     def __init__(self, exporter: SpanExporter, clock: Clock = monotonic) -> None:
         self._exporter = exporter
-        self._clock = clock
         self._lost = 0
-        self._complained_at = -COMPLAIN_EVERY_S
+        self._minute = OncePerMinute(clock)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send spans; called in the SDK's thread."""
         result = self._exporter.export(spans)
         if result is not SpanExportResult.SUCCESS:
             self._lost += len(spans)
-            if self._clock() - self._complained_at >= COMPLAIN_EVERY_S:
-                self._complained_at = self._clock()
+            if self._minute.due():
                 logger.warning("traces do not reach otlp_endpoint: %d spans are lost so far", self._lost)
         return result
 
@@ -173,10 +202,9 @@ def _context(named: SpanName, remote: bool = False) -> SpanContext:
 
 
 def _figures(call: Call) -> Figures:
-    cost_usd = call.meter.total().cost_usd
     return Figures(
         session_id=call.live.session_id,
-        cost_usd=None if cost_usd is None else float(cost_usd),
+        cost_usd=call.meter.total().usd,
         interruptions=call.counts.interruptions,
         mos_in=call.quality.heard.mean,
         mos_out=call.quality.sent.mean,

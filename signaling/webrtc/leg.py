@@ -229,6 +229,7 @@ def call_stats(call: Call, audio: InboundAudio | None, rates: Rates) -> CallStat
     live = call.live
     stats = media_stats(audio, call.voice, call.videos)
     stats.uplink_dropped_s = live.uplink.dropped_bytes / UPLINK_BYTES_PER_S
+    stats.uplink_replaced_pictures = live.uplink.replaced_pictures
     stats.unreadable_messages = live.unreadable_messages
     stats.sessions, stats.outage_s, stats.replayed_s = live.sessions, live.outage_s, live.replayed_audio_s
     stats.left_unanswered, stats.observer_errors = call.conversation.unanswered, call.observers.errors

@@ -110,7 +110,7 @@ class Summaries:
             nonlocal found
             found, meter = await summariser.summarise(call.call_id, call.spoken())
             self.spent.add(meter.spent)
-            call.purse.charge(monotonic(), usd=float(meter.spent.cost_usd or 0))
+            call.purse.charge(monotonic(), usd=meter.spent.usd or 0.0)
 
         async with self._places:
             await isolated_async(f"call {call.call_id}: its summary", work)

@@ -36,11 +36,13 @@ class Line:
     """A connected call.
 
     Attributes:
+        location: the call's address at the service.
         sender: of the caller's voice.
         payloads: the audio codecs' names by payload type.
     """
 
-    def __init__(self, sender: RTCRtpSender, payloads: Mapping[int, str]) -> None:
+    def __init__(self, location: str, sender: RTCRtpSender, payloads: Mapping[int, str]) -> None:
+        self.location = location
         self.sender = sender
         self.payloads = payloads
 
@@ -58,6 +60,7 @@ async def call_service(
     *,
     camera: Camera | None = None,
     prepare: Callable[[RTCDtlsTransport], None] = lambda _transport: None,
+    reached: Callable[[str], None] = lambda _instant: None,
 ) -> AsyncIterator[Line]:
     """Call a service.
 
@@ -67,11 +70,20 @@ async def call_service(
         listener: given the payload types, returns what takes the RTP packets that come.
         camera: send this, too.
         prepare: is shown the transport before it carries anything.
+        reached: is told ``offer`` when the offer is sent, ``answer`` when the answer has come, and ``ice`` and
+            ``dtls`` when these are done.
     """
     # No STUN: candidates are this machine's own addresses.
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
     connected = asyncio.Event()
-    pc.on("connectionstatechange", lambda: connected.set() if pc.connectionState == "connected" else None)
+
+    def state_changed() -> None:
+        if pc.connectionState == "connected" and not connected.is_set():
+            reached("dtls")
+            connected.set()
+
+    pc.on("connectionstatechange", state_changed)
+    pc.on("iceconnectionstatechange", lambda: reached("ice") if pc.iceConnectionState == "completed" else None)
     location: str | None = None
     try:
         transceiver = pc.addTransceiver(microphone, direction="sendrecv")
@@ -79,9 +91,11 @@ async def call_service(
             camera.obey(pc.addTransceiver(camera, direction="sendonly").sender)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             await pc.setLocalDescription(await pc.createOffer())
+            reached("offer")
             location, answer = await _offer(service, pc.localDescription.sdp)
+            reached("answer")
             await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-            line = Line(transceiver.sender, media_sections(answer)[0].payloads())
+            line = Line(location, transceiver.sender, media_sections(answer)[0].payloads())
             if not tap_audio(transceiver.receiver, listener(line.payloads)):
                 raise RuntimeError("this aiortc cannot be tapped")
             prepare(line.transport)

@@ -145,8 +145,10 @@ class LiveServer:
         # No compression: what Google negotiates is not known, and it would cost the plain service more than ours.
         socket = web.WebSocketResponse(max_msg_size=16 << 20, compress=False)
         await socket.prepare(request)
-        setup = json.loads((await socket.receive()).data)
-        if "setup" not in setup:
+        first = await socket.receive()
+        if first.type not in (WSMsgType.TEXT, WSMsgType.BINARY):  # the client has given up
+            return socket
+        if "setup" not in json.loads(first.data):
             await socket.close(code=1007)
             return socket
         session = Session(socket, listens=self._listens)

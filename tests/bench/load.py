@@ -42,7 +42,7 @@ def speech_packets() -> list[bytes]:
     return [encode(pcm[start : start + FRAME_SAMPLES]) for start in range(0, len(pcm), FRAME_SAMPLES)]
 
 
-class _Mute(MediaStreamTrack):
+class Mute(MediaStreamTrack):
     """Never has a packet: the load's own clock sends instead, at a fraction of a sender's cost."""
 
     kind = "audio"
@@ -149,7 +149,7 @@ async def add_callers(
         caller = LightCaller()
         caller.camera = Camera() if video else None
         caller.line = await stack.enter_async_context(
-            call_service(service, _Mute(), caller.open, camera=caller.camera)
+            call_service(service, Mute(), caller.open, camera=caller.camera)
         )
         caller.session = await live.next_session()
         load.callers.append(caller)

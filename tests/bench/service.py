@@ -135,7 +135,7 @@ async def running_service(
     pin = (sys.executable, "-m", "tests.bench.pinned", str(core)) if pinned else ()
     command = (*pin, sys.executable, "-m", *MODULES[name])
     async with (
-        running_process(command, _environment(live, max_calls)) as (url, pid),
+        running_process(command, environment(live, max_calls)) as (url, pid),
         aiohttp.ClientSession() as http,
     ):
         yield Service(name, url, pid, core, http)
@@ -188,7 +188,7 @@ async def _drain(stderr: asyncio.StreamReader, said: deque[bytes]) -> None:
         said.append(line)
 
 
-def _environment(live: Reachable, max_calls: int) -> dict[str, str]:
+def environment(live: Reachable, max_calls: int) -> dict[str, str]:
     return clean_environment() | {
         "GOOGLE_API_KEY": "bench",
         "GOOGLE_GEMINI_BASE_URL": live.url,

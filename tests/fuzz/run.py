@@ -74,9 +74,8 @@ def fuzz(target: Target, executions: int, seed: int, *, until: Callable[[], bool
         until: says that it is enough.
     """
     report, corpus = Report(), list(target.corpus().values())
-    kept_bytes = max(
-        (sum(map(len, pieces)) for pieces in corpus), default=0
-    )  # larger ones would slow all that follow
+    # Larger ones would slow all that follow.
+    kept_bytes = max((sum(map(len, pieces)) for pieces in corpus), default=0)
     mutator = Mutator(target.kind, corpus, random.Random(seed), target.max_bytes)
     began, given = time.monotonic(), list(corpus)
     with _quiet():

@@ -12,7 +12,8 @@ import pytest
 
 from agent.errors import ConfigError
 from signaling.client.caller import call_service
-from signaling.process.audit import MAX_FAILURES_PER_MINUTE, MINUTE_S, Audit, audit_to, logger
+from signaling.process.audit import MAX_FAILURES_PER_MINUTE, Audit, audit_to, logger
+from signaling.process.seldom import MINUTE_S
 from tests.support.service import ServiceFactory
 
 KEY = "k" * 20

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from statistics import median
 
-from tests.bench import report
+import pytest
+
+from tests.bench import garbage, greeting, report
 from tests.bench.phases import Bench, Figures, measure_cpu, measure_delays
 
 
@@ -34,6 +37,20 @@ async def test_the_baseline_is_measured_in_the_same_way() -> None:
 async def test_the_cost_of_a_call_is_measured() -> None:
     figures = await measure_cpu(bench("talkspurt"), calls=2)
     assert 0 < figures["cpu_per_call_pct"] < 100
+
+
+async def test_the_service_leaves_most_objects_out_of_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "TALK_S", 0.5)
+    own, pythons = [await garbage.measure(how, calls=1, collections=1) for how in ("service", "python")]
+    assert median(own.forced_ms) < median(pythons.forced_ms) / 3
+    assert not own.unasked_ms
+
+
+async def test_the_wait_for_a_greeting_is_divided_into_its_parts() -> None:
+    for parts in await greeting.measure(2):
+        whole = parts.pop("whole")
+        assert whole == pytest.approx(sum(parts.values()))
+        assert min(parts["answer"], parts["ice"], parts["dtls"]) > 0
 
 
 def test_a_table_of_it_can_be_made() -> None:

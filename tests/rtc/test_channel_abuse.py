@@ -58,9 +58,8 @@ async def test_endless_fragments(
     async with service() as url, call_service(url) as caller:
         await caller.message("bot-ready")
         monkeypatch.setattr(aiortc.rtcsctptransport, "USERDATA_MAX_LENGTH", 10)
-        monkeypatch.setattr(
-            tap_sctp, "MAX_FRAGMENTS_WITHOUT_END", 100
-        )  # sending 1,024 in small windows takes seconds
+        # Sending 1,024 in small windows takes seconds.
+        monkeypatch.setattr(tap_sctp, "MAX_FRAGMENTS_WITHOUT_END", 100)
         caller.send_text("x" * 10 * 200)
         await closed_for(caller, caplog, "more than 100 fragments")
 

@@ -46,6 +46,8 @@ from signaling.phone.caller_id import CallerId
 from signaling.phone.janus import Handle, Janus
 from signaling.phone.sip_call import SipCall, SipLeg
 from signaling.phone.stream import StreamLeg
+from signaling.process import garbage
+from signaling.webrtc.calls import Calls
 from signaling.webrtc.leg import ClientLeg
 from signaling.webrtc.peer import close_peer
 from tests.bench.video import Camera
@@ -303,6 +305,23 @@ def held_together() -> Iterator[Callable[[], Counter[str]]]:
         yield lambda: count() - before
     finally:
         gc.enable()
+
+
+async def test_what_lasts_is_left_out_of_later_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "CHECK_INTERVAL_S", 0.01)
+    calls = Calls(Settings())
+    gc.collect()
+    gc.freeze()
+    before = gc.get_freeze_count()
+    try:
+        lasting = [[number] for number in range(garbage.MAX_LASTING_OBJECTS + 1)]
+        collecting = asyncio.create_task(garbage.collect_garbage(calls))
+        async with asyncio.timeout(10):
+            while gc.get_freeze_count() < before + len(lasting):  # noqa: ASYNC110  nobody tells
+                await asyncio.sleep(0.01)
+        collecting.cancel()
+    finally:
+        gc.unfreeze()
 
 
 async def test_shutdown_leaves_nothing(service: ServiceFactory, emulator: Emulator) -> None:

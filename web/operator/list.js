@@ -6,7 +6,7 @@
 import { byId, emit, make } from "../dom.js";
 import { clock, counted, when, words, who } from "./format.js";
 
-export const ROW_PX = 68;
+const ROW_PX = 68;
 const [FIRST_PAGE, PAGE] = [100, 500];
 const MARGIN_ROWS = 6;
 const AHEAD_ROWS = 80;

@@ -6,7 +6,7 @@ import { clock, milliseconds, words } from "./format.js";
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000;
 /** In the order in which they follow each other; see docs/events.md. @type {Record<string, string>} */
-export const STAGES = { uplink_ms: "Uplink", model_ms: "Model", tools_ms: "Tools", voice_ms: "Voice", downlink_ms: "Downlink" };
+const STAGES = { uplink_ms: "Uplink", model_ms: "Model", tools_ms: "Tools", voice_ms: "Voice", downlink_ms: "Downlink" };
 /** @type {Record<string, string>} */
 const SET_UP = { answer_ms: "Answer", media_ms: "Media", agent_ms: "Live session", first_audio_ms: "First words" };
 

@@ -62,7 +62,7 @@ function numberAt(file, at) {
  * @param {Uint8Array} file
  * @returns {Uint8Array[]} a file for each audio track, the caller's first; just the file if it is of another kind
  */
-export function sides(file) {
+function sides(file) {
   if (elementAt(file, 0, file.length)?.id !== EBML) return [file];
   /** @type {{number: number, type: number, name: string}[]} */
   const tracks = [];

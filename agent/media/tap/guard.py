@@ -29,6 +29,8 @@ from aiortc.rtp import (
     unpack_header_extensions,
 )
 
+from agent.bucket import Bucket
+
 logger = logging.getLogger(__name__)
 
 MALFORMED = (
@@ -157,7 +159,7 @@ def _guard_routing(transport: Any) -> None:
     if router is None:
         return
     route_rtp, route_rtcp, sources = router.route_rtp, router.route_rtcp, router.ssrc_table
-    left, at = float(MAX_RESENT_AT_ONCE), 0.0
+    resent = Bucket(MAX_RESENT_PER_S, MAX_RESENT_AT_ONCE)
 
     def route_known_rtp(packet: RtpPacket) -> Any:
         if len(sources) >= MAX_SOURCES and packet.ssrc not in sources:
@@ -168,12 +170,11 @@ def _guard_routing(transport: Any) -> None:
         return route_rtp(packet)
 
     def route_bounded_rtcp(packet: Any) -> Any:
-        nonlocal left, at
         if isinstance(packet, RtcpRtpfbPacket):
             now = asyncio.get_running_loop().time()
-            left, at = min(left + (now - at) * MAX_RESENT_PER_S, MAX_RESENT_AT_ONCE), now
-            packet.lost = [*dict.fromkeys(packet.lost)][: int(left)]
-            left -= len(packet.lost)
+            room = min(int(resent.room(now)), MAX_RESENT_AT_ONCE)
+            packet.lost = [*dict.fromkeys(packet.lost)][:room]
+            resent.take(len(packet.lost), now)
         return route_rtcp(packet)
 
     router.route_rtp, router.route_rtcp = route_known_rtp, route_bounded_rtcp

@@ -111,7 +111,7 @@ class GuardedProtocol(_plain_protocol):
             return
         super().datagram_received(data, addr)
         pair = self._pair_with(addr)
-        if pair is not None and pair.remote_nominated:
+        if pair is not None and pair.remote_nominated and not self.receiver._closing:
             self._check_anew(pair)
 
     def _check_anew(self, pair: CandidatePair) -> None:

@@ -147,7 +147,7 @@ class World:
         self._check_state()
 
     def text(self, text: str) -> None:
-        outcomes = self.conversation.text_arrived(wire.OutputTranscript(text, finished=False), self.now)
+        outcomes = self.conversation.text_arrived(wire.OutputTranscript(text), self.now)
         self._begun()
         self.act(outcomes)
 

@@ -89,7 +89,7 @@ class Talk:
 
     def caption(self, text: str) -> None:
         self._message()
-        self.act(self.conversation.text_arrived(wire.OutputTranscript(text, finished=False), self.now))
+        self.act(self.conversation.text_arrived(wire.OutputTranscript(text), self.now))
 
     def write(self, text: str) -> None:
         self._message()

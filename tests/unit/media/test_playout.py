@@ -20,7 +20,7 @@ def test_a_burst_comes_out_in_exact_frames() -> None:
     assert [None if frame is None else len(frame) for frame in frames] == [480, 480, 480, None]
     assert frames[2] is not None
     assert np.count_nonzero(frames[2]) == 40
-    assert playout.heard_samples == 1000
+    assert playout.total_heard_samples == 1000
 
 
 def test_flush_reports_heard_and_dropped() -> None:
@@ -58,7 +58,7 @@ def test_the_queue_is_bounded() -> None:
     playout = Playout()
     assert playout.push(speech(MAX_QUEUED_SAMPLES), generation=1)
     assert not playout.push(speech(1), generation=1)
-    assert playout.dropped_samples == 1
+    assert playout.total_dropped_samples == 1
 
 
 STEPS = st.lists(
@@ -122,7 +122,8 @@ def test_a_frame_may_span_generations() -> None:
     assert frame is not None
     assert frame[:100].tolist() == [1] * 100
     assert frame[100:].tolist() == [2] * 380
-    assert playout.heard_samples == 380
+    (cut,), _ = playout.flush()
+    assert (cut.generation, cut.heard_samples) == (2, FRAME_SAMPLES)  # of which the last 100 are faded out
 
 
 def test_a_flush_tells_of_every_generation_that_was_queued() -> None:

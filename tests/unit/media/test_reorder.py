@@ -149,7 +149,7 @@ def test_a_timestamp_from_nowhere_makes_up_no_hours() -> None:
     reorder.push(packet(0), 0.0)
     released = reorder.push(Packet(1, 1, 3600 * CLOCK_HZ, b"1", TICKS), 0.02)
     assert ticks(released) == TICKS
-    assert reorder.stats.restarts == 1
+    assert any(isinstance(item, Restarted) for item in released)
 
 
 Network = Callable[[random.Random, int], list[tuple[float, int]]]
@@ -259,7 +259,7 @@ class Sender:
                 next_poll += 0.1
             released += reorder.push(packet, now)
         released += reorder.drain(at / self.clock_hz)
-        assert reorder.stats.restarts == 0
+        assert not any(isinstance(item, Restarted) for item in released)
         assert numbers(released) == sorted(set(numbers(released)))
         return (
             at + round(at * self.drift_ppm / 1e6),
@@ -346,7 +346,7 @@ def test_what_is_no_audio_holds_its_place() -> None:
         heard = replace(packet(number), timestamp=number // 2 * TICKS)
         assert reorder.push(heard, number * FRAME_S / 2) == [heard]
         assert reorder.push(placeholder(number + 1), number * FRAME_S / 2) == []
-    assert (reorder.stats.lost, reorder.stats.restarts) == (0, 0)
+    assert reorder.stats.lost == 0
 
 
 def test_a_pause_goes_on_behind_comfort_noise() -> None:

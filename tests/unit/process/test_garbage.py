@@ -10,24 +10,29 @@ import pytest
 from agent.errors import OfferError
 from agent.media.decode import CODECS
 from agent.media.encode import SILENCE, voice_encoder
-from signaling.process.garbage import MAX_ENDED_CALLS, MIN_NEW_OBJECTS, is_due
+from signaling.process.garbage import ENDED_PER_RUNNING_CALL, MAX_ENDED_CALLS, MIN_NEW_OBJECTS, is_due
 from signaling.webrtc.offered import read_offer
 
 AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=mid:{mid}\r\n"
 
 
 def test_it_waits_for_a_moment_without_calls() -> None:
-    assert not is_due(idle=False, ended=MAX_ENDED_CALLS - 1, made=(9_000, 19, 49))
-    assert is_due(idle=True, ended=1, made=(MIN_NEW_OBJECTS + 1, 0, 0))
-    assert is_due(idle=True, ended=0, made=(0, 0, 1)), "refused offers leave something, too"
+    assert not is_due(running=1, idle=False, ended=MAX_ENDED_CALLS - 1, made=(9_000, 19, 49))
+    assert is_due(running=0, idle=True, ended=1, made=(MIN_NEW_OBJECTS + 1, 0, 0))
+    assert is_due(running=0, idle=True, ended=0, made=(0, 0, 1)), "refused offers leave something, too"
 
 
 def test_it_does_not_wait_for_ever() -> None:
-    assert is_due(idle=False, ended=MAX_ENDED_CALLS, made=(0, 0, 0))
+    assert is_due(running=1, idle=False, ended=MAX_ENDED_CALLS, made=(0, 0, 0))
+
+
+def test_the_more_calls_it_would_disturb_the_longer_it_waits() -> None:
+    assert not is_due(running=60, idle=False, ended=60 * ENDED_PER_RUNNING_CALL - 1, made=(9_000, 19, 49))
+    assert is_due(running=60, idle=False, ended=60 * ENDED_PER_RUNNING_CALL, made=(0, 0, 0))
 
 
 def test_an_idle_service_rests() -> None:
-    assert not is_due(idle=True, ended=0, made=(MIN_NEW_OBJECTS, 0, 0))
+    assert not is_due(running=0, idle=True, ended=MAX_ENDED_CALLS, made=(MIN_NEW_OBJECTS, 0, 0))
 
 
 @pytest.mark.parametrize(

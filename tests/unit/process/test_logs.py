@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from signaling.process.logs import FORMATTERS, MAX_WAITING_RECORDS, QUIET_S, BoundedHandler, StrangersErrors
+from signaling.process.logs import FORMATTERS, MAX_WAITING_RECORDS, BoundedHandler, StrangersErrors
+from signaling.process.seldom import MINUTE_S
 
 
 def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
@@ -73,7 +74,7 @@ def test_strangers_fill_one_line_a_minute() -> None:
     for _ in range(1000):
         assert not filtered.filter(record("again", error=BadHttpMessage("x")))
     assert filtered.filter(record("another kind", error=ConnectionResetError()))
-    now += QUIET_S
+    now += MINUTE_S
     later = record("again", error=BadHttpMessage("x"))
     assert filtered.filter(later)
     assert later.getMessage().endswith("(1002 so far)")

@@ -151,9 +151,9 @@ def test_pictures_are_put_aside_wherever_they_are() -> None:
     assert run(lambda: found) == ToolAnswer(
         "result",
         {"output": {"name": "Rome", "maps": ["(picture 1)", {"large": "(picture 2)"}]}},
-        (b"one", b"two"),
+        (Picture(b"one"), Picture(b"two")),
     )
-    assert run(lambda: Picture(b"one")) == ToolAnswer("result", {"output": "(picture 1)"}, (b"one",))
+    assert run(lambda: Picture(b"one")) == ToolAnswer("result", {"output": "(picture 1)"}, (Picture(b"one"),))
 
 
 def test_what_pydantic_knows_is_told_as_json() -> None:

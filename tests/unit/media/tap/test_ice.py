@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,6 +39,7 @@ class Socket(GuardedProtocol):
             _check_list=[],
             _early_checks=[],
             _remote_candidates=[],
+            _closing=False,
             _queue=SimpleNamespace(qsize=lambda: self.waiting),
             data_received=lambda data, component: self.media.append(data),
             request_received=lambda message, addr, protocol: self.requests.append(message),
@@ -78,6 +79,9 @@ class Path(asyncio.DatagramProtocol):
         self.transport.sendto(data, (own.host, own.port))
 
     def nominate(self) -> None:
+        self.send(self.nomination())
+
+    def nomination(self) -> bytes:
         check = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         check.attributes.update(
             {
@@ -88,7 +92,7 @@ class Path(asyncio.DatagramProtocol):
             }
         )
         check.add_message_integrity(self.ours.local_password.encode())
-        self.send(bytes(check))
+        return bytes(check)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         if data[0] > 3:
@@ -137,7 +141,8 @@ def test_sockets_are_opened_with_the_class_that_the_module_names() -> None:
         Connection.gather_candidates
     )
     made = vars(Connection(ice_controlling=False))
-    assert {"_nominated", "_check_list", "_early_checks", "_remote_candidates", "_queue"} <= made.keys()
+    used = {"_nominated", "_check_list", "_early_checks", "_remote_candidates", "_queue", "_closing"}
+    assert used <= made.keys()
 
 
 def test_another_aioice_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +197,30 @@ def test_media_comes_from_any_pair_that_passed_its_check() -> None:
 
 async def test_a_peer_may_choose_a_path_whose_check_was_given_up() -> None:
     """aioice cancels its remaining checks when a pair is nominated, and never began the cancelled ones again."""
+    async with connected_by_the_first_of_two() as (ours, second):
+        second.answers = True
+        second.nominate()
+        second.send(DTLS)
+        assert await ours.recv() == DTLS
+        while not second.received:
+            await ours.send(RTP)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_is_closing_begins_no_check() -> None:
+    """Nothing would end it: the checks have been cancelled, and the socket is about to be closed."""
+    async with connected_by_the_first_of_two() as (ours, second):
+        (pair,) = [each for each in ours._check_list if each.remote_addr == second.address]
+        pair.remote_nominated = True
+        ours._closing = True
+        pair.protocol.datagram_received(second.nomination(), second.address)
+        assert pair.task is not None
+        assert pair.task.done()
+
+
+@asynccontextmanager
+async def connected_by_the_first_of_two() -> AsyncIterator[tuple[Connection, Path]]:
+    """Yield a connection whose peer nominated one path, and the other path, whose check was given up."""
     ours = Connection(ice_controlling=False)
     with ours_guarded():
         [own] = await ours.get_component_candidates(component=1, addresses=["127.0.0.1"])
@@ -203,21 +232,17 @@ async def test_a_peer_may_choose_a_path_whose_check_was_given_up() -> None:
         host, port = path.address
         await ours.add_remote_candidate(Candidate(f"f{port}", 1, "udp", port, host, port, "host"))
     await ours.add_remote_candidate(None)
-    async with asyncio.timeout(5):
-        connecting = asyncio.create_task(ours.connect())
-        await second.asked.wait()
-        first.nominate()
-        await connecting
-        second.answers = True
-        second.nominate()
-        second.send(DTLS)
-        assert await ours.recv() == DTLS
-        while not second.received:
-            await ours.send(RTP)
-            await asyncio.sleep(0.01)
-    first.transport.close()
-    second.transport.close()
-    await ours.close()
+    try:
+        async with asyncio.timeout(10):
+            connecting = asyncio.create_task(ours.connect())
+            await second.asked.wait()
+            first.nominate()
+            await connecting
+            yield ours, second
+    finally:
+        first.transport.close()
+        second.transport.close()
+        await ours.close()
 
 
 def test_nothing_begins_with_another_byte() -> None:
