@@ -4,6 +4,7 @@ from agent.emulator.faults.kinds import Fault
 from agent.emulator.faults.script import load_faults, parse_script
 from agent.emulator.generate import GenerateRecord, OnGenerate
 from agent.emulator.hooks import HookedSession, Hooks, Refusal, SpeechPace
+from agent.emulator.model.known import KnownPhrases
 from agent.emulator.model.turn import CallFunction, OnTurn, Play, Raw, Reply, Say, Turn
 from agent.emulator.moments import Moment
 from agent.emulator.record import SessionRecord
@@ -19,6 +20,7 @@ __all__ = [
     "GenerateRequest",
     "HookedSession",
     "Hooks",
+    "KnownPhrases",
     "Moment",
     "OnGenerate",
     "OnTurn",

@@ -29,6 +29,7 @@ from agent.emulator.generate import GenerateRecord, Generator, OnGenerate
 from agent.emulator.handles import Handles
 from agent.emulator.hooks import Hooks, Refusal
 from agent.emulator.model.pcm import Pcm
+from agent.emulator.model.recogniser import Recogniser
 from agent.emulator.model.speech import SpeechCutter
 from agent.emulator.model.transcribe import Transcriber, recognition_installed
 from agent.emulator.model.turn import OnTurn
@@ -241,6 +242,7 @@ async def running_emulator(
     pace: float = DEFAULT_PACE,
     await_playback: bool = True,
     speech_recognition: bool = False,
+    recogniser: Recogniser | None = None,
     speech_programs: bool = True,
     on_turn: OnTurn | None = None,
     on_generate: OnGenerate | None = None,
@@ -259,6 +261,7 @@ async def running_emulator(
         await_playback: send turnComplete when a client that plays in real time has played everything, as the Live
             API does; False sends it at once.
         speech_recognition: listen with pocketsphinx, if it is installed.
+        recogniser: listens in place of pocketsphinx.
         speech_programs: let flite or espeak-ng say what the speech pack cannot.
         on_turn: a script that is asked before the demo model.
         on_generate: a script that is asked what generateContent answers, before the demo does.
@@ -274,7 +277,9 @@ async def running_emulator(
     """
     _check(host, pace)
     script = load_faults(faults)
-    transcriber = Transcriber() if speech_recognition and recognition_installed() else None
+    transcriber = recogniser
+    if transcriber is None and speech_recognition and recognition_installed():
+        transcriber = Transcriber()
     shared = Shared(
         cutter=SpeechCutter(Voice(programs=speech_programs)),
         handles=Handles(),

@@ -20,6 +20,7 @@ from agent.emulator.context import Context
 from agent.emulator.function_calls import Outcome
 from agent.emulator.model.answers import DemoModel
 from agent.emulator.model.pcm import resample_chunk
+from agent.emulator.model.recogniser import Listening
 from agent.emulator.model.speech_detector import (
     MarkedSpeech,
     SpeechDetector,
@@ -29,7 +30,6 @@ from agent.emulator.model.speech_detector import (
     SpeechPaused,
     SpeechStarted,
 )
-from agent.emulator.model.transcribe import Utterance
 from agent.emulator.moments import Moment
 from agent.emulator.shared import Shared
 from agent.emulator.turns import Turns, VoicePrompt
@@ -50,7 +50,7 @@ class Session:
         self._record = connection.record
         self._shared = shared
         self._model = DemoModel(shared.rng)
-        self._utterance: Utterance | None = None
+        self._utterance: Listening | None = None
         self._rate_hz: int | None = None
 
     async def run(self) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.emulator.handles import Handles
+from agent.emulator.model.recogniser import Recogniser
 from agent.emulator.model.speech import SpeechCutter
-from agent.emulator.model.transcribe import Transcriber
 from agent.emulator.model.turn import OnTurn
 
 
@@ -19,7 +19,7 @@ class Shared:
 
     cutter: SpeechCutter
     handles: Handles
-    transcriber: Transcriber | None
+    transcriber: Recogniser | None
     """None without speech recognition."""
     pace: float
     await_playback: bool

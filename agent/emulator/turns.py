@@ -24,7 +24,7 @@ from agent.emulator.context import TOKENS_PER_AUDIO_S, Context
 from agent.emulator.function_calls import OpenFunctionCalls
 from agent.emulator.model.answers import DemoModel
 from agent.emulator.model.pcm import HEARD_HZ
-from agent.emulator.model.transcribe import Utterance
+from agent.emulator.model.recogniser import Listening
 from agent.emulator.model.turn import CallFunction, Play, Raw, Reply, Say, Turn
 from agent.emulator.moments import Moment
 from agent.emulator.shared import Shared
@@ -43,7 +43,7 @@ class VoicePrompt:
 
     start_samples: int
     end_samples: int
-    utterance: Utterance | None
+    utterance: Listening | None
     """Its sound; None without speech recognition."""
 
     @property

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin
 
 import aiohttp
@@ -90,11 +90,30 @@ class Microphone(MediaStreamTrack):
         return frame
 
 
+class Line(Protocol):
+    """What lies between a caller and the service, and how the caller listens."""
+
+    def offered(self, description: str) -> str:
+        """Return the offer as it is to be sent."""
+
+    def answered(self, description: str) -> str:
+        """Return the answer as the caller is to take it."""
+
+    def listen(self, caller: Caller, transceiver: RTCRtpTransceiver, answer: str) -> None:
+        """Take over the agent's voice, before any of it comes."""
+
+
 class Caller:
     """One call as the caller sees it; see `call_service`."""
 
-    def __init__(self, pc: RTCPeerConnection, microphone: Microphone, *, greets: bool = True) -> None:
+    def __init__(
+        self, pc: RTCPeerConnection, microphone: Microphone, *, greets: bool = True, hangs_up: bool = True
+    ) -> None:
         self.pc = pc
+        self.hangs_up = hangs_up
+        "If false, the caller will leave without a DELETE."
+        self.on_message: Callable[[dict[str, Any]], None] | None = None
+        "Called with each RTVI message as it comes."
         self.microphone = microphone
         self.messages: list[dict[str, Any]] = []
         "The RTVI messages received, in order."
@@ -107,6 +126,11 @@ class Caller:
         self._channel.on("message", self._message_came)
         if greets:
             self._channel.on("open", self._greet)
+
+    @property
+    def can_send(self) -> bool:
+        """True while the data channel is open."""
+        return bool(self._channel.readyState == "open")
 
     def send_text(self, text: str) -> None:
         """Send a text over the data channel as it is."""
@@ -194,6 +218,8 @@ class Caller:
         message = json.loads(text)
         if len(self.messages) < MAX_EVENTS:
             self.messages.append(message)
+        if self.on_message is not None:
+            self.on_message(message)
         self.changed()
 
 
@@ -213,6 +239,7 @@ async def call_service(
     traceparent: str | None = None,
     record: bool | None = None,
     location: str | None = None,
+    line: Line | None = None,
 ) -> AsyncIterator[Caller]:
     """Call a service by WHIP.
 
@@ -231,6 +258,7 @@ async def call_service(
         record: whether the service is to record the call; None leaves that to the service.
         location: the address of a running call to connect to, in place of its present connection. The caller does
             not say client-ready again.
+        line: what is between the caller and the service; nothing if None.
 
     Raises:
         OfferError: the service answered with an error, whose status it carries.
@@ -239,10 +267,11 @@ async def call_service(
     # As the offerer, aiortc by default loses the second video section, and with MAX_BUNDLE whatever follows the
     # data channel.
     pc = RTCPeerConnection(RTCConfiguration(bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
-    caller = Caller(pc, microphone or Microphone(), greets=location is None)
+    caller = Caller(pc, microphone or Microphone(), greets=location is None, hangs_up=hang_up)
     connected = asyncio.Event()
     listening: list[asyncio.Task[None]] = []
-    pc.on("track", lambda track: listening.append(asyncio.create_task(caller.listen(track))))
+    if line is None:
+        pc.on("track", lambda track: listening.append(asyncio.create_task(caller.listen(track))))
 
     def state_changed() -> None:
         caller.changed()
@@ -263,13 +292,18 @@ async def call_service(
         async with aiohttp.ClientSession(headers=headers) as http:
             await pc.setLocalDescription(await pc.createOffer())
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                caller.location, answer = await _offer(http, location or endpoint, pc.localDescription.sdp, state)
+                offer = pc.localDescription.sdp if line is None else line.offered(pc.localDescription.sdp)
+                caller.location, answer = await _offer(http, location or endpoint, offer, state)
+                if line is not None:
+                    answer = line.answered(answer)
                 await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+                if line is not None:
+                    line.listen(caller, transceiver, answer)
                 await connected.wait()
             try:
                 yield caller
             finally:
-                if hang_up:
+                if caller.hangs_up:
                     async with http.delete(caller.location):
                         pass  # 200 even if the call has already ended
     finally:

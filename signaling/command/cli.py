@@ -34,6 +34,7 @@ from signaling.command.calls import app as calls_app
 from signaling.command.doctor import examine
 from signaling.command.flags import with_settings
 from signaling.command.load import load_command
+from signaling.command.scenarios import play_scenarios
 from signaling.process.audit import audit_to
 from signaling.process.logs import log_to_stderr
 
@@ -100,6 +101,7 @@ def doctor(settings: Settings) -> None:
 
 app.command()(emulate)
 app.command("load")(load_command)
+app.command("test")(play_scenarios)
 app.add_typer(calls_app)
 
 

@@ -70,6 +70,8 @@ class Play(Part):
 
     short: ClassVar = "file"
     file: File
+    text: Words | None = None
+    "What is said in it, for the offline model and for `no_word_lost`."
 
 
 class Tone(Part):
@@ -386,3 +388,12 @@ def impossible(steps: Iterable[Step]) -> Iterator[tuple[int, str]]:
             where = "is not on a call here" if away else "is still on the call here"
             yield step.line, f"{step.name}: the caller {where}"
         away = isinstance(step.act, HangUp | Vanish) or (away and not isinstance(step.act, ComeBack))
+
+
+def without_lists(value: Any) -> Any:
+    """Return what was written with tuples in place of lists, as frozen models hold them; JSON stays as it is."""
+    if isinstance(value, list):
+        return tuple(map(without_lists, value))
+    if isinstance(value, dict):
+        return {key: item if key in ("arguments", "data") else without_lists(item) for key, item in value.items()}
+    return value

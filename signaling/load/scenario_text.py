@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from agent.emulator.faults.script import parse_script
 from agent.errors import ConfigError
-from signaling.load.scenario import ACTS, Scenario, Step, impossible
+from signaling.load.scenario import ACTS, Scenario, Step, impossible, without_lists
 from signaling.load.yaml_lines import Document, Path, YamlError, read_documents
 
 MAX_SCENARIOS = 200
@@ -70,7 +70,7 @@ def _scenario(document: Document, source: str, name: str, folder: str) -> Scenar
         wrong.append((document.line_of(("folder",)), "folder: there is no such field"))
     if not wrong:
         try:
-            return Scenario(**{"name": name, **_tuples(fields), "steps": tuple(steps), "folder": folder})
+            return Scenario(**{"name": name, **without_lists(fields), "steps": tuple(steps), "folder": folder})
         except ValidationError as error:
             wrong += _complaints(error, document, ())
     lines = [f"{source}, line {line}: {what}" for line, what in sorted(wrong)]
@@ -95,7 +95,7 @@ def _steps(document: Document, steps: Any, wrong: list[tuple[int, str]]) -> Iter
             wrong.append((line, f"there is no step {name!r}; there are {', '.join(ACTS)}"))
             continue
         try:
-            yield Step(name=name, act=act.model_validate(_tuples(fields)), line=line)
+            yield Step(name=name, act=act.model_validate(without_lists(fields)), line=line)
         except ValidationError as error:
             wrong += _complaints(error, document, (*path, name))
 
@@ -106,16 +106,6 @@ def _faults_wrong(document: Document, faults: Any) -> Iterator[tuple[int, str]]:
             parse_script(json.dumps(fault), "faults")
         except ConfigError as error:
             yield document.line_of(("faults", index)), str(error).replace("faults, line 1", "faults")
-
-
-def _tuples(value: Any) -> Any:
-    """Return the value with tuples in place of lists, as frozen models hold them; not inside arguments."""
-    if isinstance(value, list):
-        return tuple(map(_tuples, value))
-    if isinstance(value, dict):
-        kept = ("arguments", "data")
-        return {key: item if key in kept else _tuples(item) for key, item in value.items()}
-    return value
 
 
 def _complaints(error: ValidationError, document: Document, at: Path) -> Iterator[tuple[int, str]]:

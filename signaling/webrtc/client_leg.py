@@ -87,8 +87,6 @@ class ClientLeg(PeerLeg):
     ticket_id: str | None = None
     wish: object = None
     moving: dict[str, MovingDialect] = field(default_factory=dict)
-    ticket_id: str | None = None
-    wish: object = None
     _before: CallStats = field(default_factory=CallStats, init=False)  # of former connections
     _leaving: bool = field(default=False, init=False)  # another connection is being negotiated
     _joined: asyncio.Event = field(default_factory=asyncio.Event, init=False)

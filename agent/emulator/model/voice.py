@@ -35,6 +35,7 @@ _PAUSE = np.zeros(SPOKEN_HZ // 5, dtype=np.int16)  # between sentences
 _BREATH = np.zeros(SPOKEN_HZ // 50, dtype=np.int16)  # between joined pieces
 _RENDER_DEADLINE_S = 5.0
 _MAX_RENDERED_CHARS = 400
+_MAX_SAID_CHARS = 2_000
 _MAX_CACHED = 64
 
 
@@ -117,12 +118,21 @@ class Voice:
 
     Args:
         programs: let flite or espeak-ng, if installed, say what the pack cannot.
+        caller: speak with the second voice, which callers have; it has fewer phrases of its own.
     """
 
-    def __init__(self, *, programs: bool = True) -> None:
+    def __init__(self, *, programs: bool = True, caller: bool = False) -> None:
         self._pack = speech_pack()
         self._program = next(filter(None, map(shutil.which, ("flite", "espeak-ng"))), None) if programs else None
         self._rendered: OrderedDict[str, Pcm] = OrderedDict()
+        self._flite_voice = "rms" if caller else "slt"
+
+    async def say_as_caller(self, text: str) -> Pcm | None:
+        """The text in a caller's voice; None if nothing can say it."""
+        try:
+            return self._pack.caller_phrase(text)
+        except KeyError:
+            return await self._render(text[:_MAX_SAID_CHARS]) if self._program is not None else None
 
     async def say(self, text: str) -> Pcm:
         """The text as speech; if nothing can say it, a sentence that says so."""
@@ -152,7 +162,7 @@ class Voice:
             return known
         assert self._program is not None
         try:
-            pcm = await asyncio.to_thread(_run_program, self._program, sentence)
+            pcm = await asyncio.to_thread(_run_program, self._program, sentence, self._flite_voice)
         except (OSError, subprocess.SubprocessError, wave.Error, EOFError) as error:
             logger.warning("speech program failed: %s", type(error).__name__)
             return None
@@ -164,12 +174,12 @@ class Voice:
         return pcm
 
 
-def _run_program(program: str, sentence: str) -> Pcm:
+def _run_program(program: str, sentence: str, flite_voice: str) -> Pcm:
     """Render a sentence. It is passed in a file, because everyone on the machine can read command lines."""
     with tempfile.TemporaryDirectory(prefix="talkspurt-voice-") as folder:
         words, out = Path(folder, "words.txt"), Path(folder, "out.wav")
         words.write_text(sentence + "\n", encoding="utf-8")
-        options = ["-voice", "slt", "-f", str(words), "-o", str(out)]
+        options = ["-voice", flite_voice, "-f", str(words), "-o", str(out)]
         if Path(program).name == "espeak-ng":
             options = ["-f", str(words), "-w", str(out)]
         quiet = subprocess.DEVNULL
