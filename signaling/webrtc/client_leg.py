@@ -72,8 +72,6 @@ class ClientLeg(PeerLeg):
         ticket_id: names the client secret that the call was made with; None if there was none.
         wish: what the offer asked for besides its SDP, for the dialect that understands it; None for nothing.
         moving: the dialects that can go on over another connection, by the label of their data channel.
-        ticket_id: names the client secret that the call was made with; None if there was none.
-        wish: what the offer asked for besides its SDP, for the dialect that understands it; None for nothing.
     """
 
     etag: str
