@@ -9,7 +9,8 @@ every media socket of the process, including relayed ones. It drops
   channels;
 - STUN without the magic cookie, with a wrong length, or with unreadable attributes (RFC 8489 section 5);
 - DTLS, RTP and RTCP from an address that is in no candidate pair of this call; once a pair is nominated, from an
-  address that has not passed a check (RFC 8445 section 12.2: media may be sent on any valid pair);
+  address that has passed no check of ours and has sent none that we answered. The peer may send on any pair that is
+  valid for it (RFC 8445 section 12.2); aioice sends on the pair that was nominated last, which need not be ours;
 - checks from too many addresses, and datagrams that come faster than they are read.
 
 It also starts a check anew that aioice gave up when another pair was nominated first, once the peer nominates that
@@ -28,6 +29,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import aioice.ice
+from aioice import stun
 from aioice.ice import CandidatePair, Connection, StunProtocol
 from aiortc import RTCPeerConnection
 
@@ -74,6 +76,16 @@ def guard() -> bool:
 
 class GuardedProtocol(_plain_protocol):
     """A media socket of one call."""
+
+    def __init__(self, receiver: Connection) -> None:
+        super().__init__(receiver)
+        self._answered: set[tuple[Any, ...]] = set()  # where checks with the right password came from
+
+    def send_stun(self, message: stun.Message, addr: tuple[Any, ...]) -> None:
+        """Send a check, or the answer to one; aioice answers only those with the right password with success."""
+        if message.message_class is stun.Class.RESPONSE:
+            self._answered.add(addr[:2])
+        super().send_stun(message, cast("tuple[str, int]", addr))
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """Take an untrusted datagram: any bytes, from any address."""
@@ -125,13 +137,11 @@ class GuardedProtocol(_plain_protocol):
         return next((pair for pair in pairs if pair.protocol is self and _is_from(addr, pair)), None)
 
     def _knows(self, addr: tuple[Any, ...], *, valid: bool) -> bool:
-        """Return True if a pair of this socket, or a valid one if ``valid``, has that remote address."""
-        connection = self.receiver
+        """Return True if the peer sent a check from that address, or a pair (a valid one if ``valid``) has it."""
+        if addr[:2] in self._answered:
+            return True
         pair = self._pair_with(addr)
-        if pair is not None:
-            # Only a check with the right password makes `remote_nominated` true.
-            return not valid or pair.state is CandidatePair.State.SUCCEEDED or pair.remote_nominated
-        return any(early[2] is self and early[1] == addr[:2] for early in connection._early_checks)
+        return pair is not None and (not valid or pair.state is CandidatePair.State.SUCCEEDED)
 
 
 def _stun_length(data: bytes) -> int:

@@ -34,6 +34,8 @@ class Socket(GuardedProtocol):
         self.requests: list[stun.Message] = []
         self.transactions = {}
         self.local_candidate = candidate(("192.0.2.9", 1))
+        self.transport: Any = SimpleNamespace(sendto=lambda data, addr: None)
+        self._answered = set()
         self.receiver: Any = SimpleNamespace(
             _nominated={},
             _check_list=[],
@@ -79,18 +81,11 @@ class Path(asyncio.DatagramProtocol):
         self.transport.sendto(data, (own.host, own.port))
 
     def nominate(self) -> None:
-        self.send(self.nomination())
+        self.send(self.check({"ICE-CONTROLLING": 1, "USE-CANDIDATE": None}))
 
-    def nomination(self) -> bytes:
+    def check(self, more: dict[str, Any]) -> bytes:
         check = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-        check.attributes.update(
-            {
-                "USERNAME": f"{self.ours.local_username}:them",
-                "PRIORITY": 1,
-                "ICE-CONTROLLING": 1,
-                "USE-CANDIDATE": None,
-            }
-        )
+        check.attributes.update({"USERNAME": f"{self.ours.local_username}:them", "PRIORITY": 1, **more})
         check.add_message_integrity(self.ours.local_password.encode())
         return bytes(check)
 
@@ -175,9 +170,8 @@ def test_media_of_strangers_is_dropped(data: bytes) -> None:
 def test_media_that_overtakes_our_own_check_is_taken() -> None:
     """The peer may begin its handshake once its own check was answered; losing that costs it a second."""
     socket = Socket()
-    socket.receiver._early_checks.append((None, PEER, socket))
+    socket.send_stun(stun.Message(stun.Method.BINDING, stun.Class.RESPONSE), PEER)
     socket.datagram_received(DTLS, PEER)
-    socket.receiver._early_checks.clear()
     socket.pair(PEER, CandidatePair.State.IN_PROGRESS)
     socket.datagram_received(DTLS, PEER)
     assert len(socket.media) == 2
@@ -199,6 +193,7 @@ async def test_a_peer_may_choose_a_path_whose_check_was_given_up() -> None:
     """aioice cancels its remaining checks when a pair is nominated, and never began the cancelled ones again."""
     async with connected_by_the_first_of_two() as (ours, second):
         second.answers = True
+        second.send(RTP)  # from a stranger, so far
         second.nominate()
         second.send(DTLS)
         assert await ours.recv() == DTLS
@@ -207,27 +202,36 @@ async def test_a_peer_may_choose_a_path_whose_check_was_given_up() -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_a_peer_may_send_on_another_path_than_we_do() -> None:
+    """Between two peers with aioice, each sends on the pair that was nominated last, which differ at times."""
+    async with connected_by_the_first_of_two(controlling=True) as (ours, second):
+        second.send(RTP)  # from a stranger, so far
+        second.send(second.check({"ICE-CONTROLLED": 1}))
+        second.send(DTLS)
+        assert await ours.recv() == DTLS
+
+
 async def test_a_connection_that_is_closing_begins_no_check() -> None:
     """Nothing would end it: the checks have been cancelled, and the socket is about to be closed."""
     async with connected_by_the_first_of_two() as (ours, second):
         (pair,) = [each for each in ours._check_list if each.remote_addr == second.address]
         pair.remote_nominated = True
         ours._closing = True
-        pair.protocol.datagram_received(second.nomination(), second.address)
+        pair.protocol.datagram_received(second.check({"ICE-CONTROLLING": 1}), second.address)
         assert pair.task is not None
         assert pair.task.done()
 
 
 @asynccontextmanager
-async def connected_by_the_first_of_two() -> AsyncIterator[tuple[Connection, Path]]:
-    """Yield a connection whose peer nominated one path, and the other path, whose check was given up."""
-    ours = Connection(ice_controlling=False)
+async def connected_by_the_first_of_two(*, controlling: bool = False) -> AsyncIterator[tuple[Connection, Path]]:
+    """Yield a connection of which one path was nominated, and the other path, whose check was given up."""
+    ours = Connection(ice_controlling=controlling)
     with ours_guarded():
         [own] = await ours.get_component_candidates(component=1, addresses=["127.0.0.1"])
     ours._local_candidates, ours._local_candidates_end = [own], True
     ours.remote_username, ours.remote_password = "them", "p" * 22
     first, second = [await Path.open(ours) for _ in range(2)]
-    second.answers = False
+    first.answers, second.answers = not controlling, False
     for path in (first, second):
         host, port = path.address
         await ours.add_remote_candidate(Candidate(f"f{port}", 1, "udp", port, host, port, "host"))
@@ -236,7 +240,9 @@ async def connected_by_the_first_of_two() -> AsyncIterator[tuple[Connection, Pat
         async with asyncio.timeout(10):
             connecting = asyncio.create_task(ours.connect())
             await second.asked.wait()
-            first.nominate()
+            first.answers = True
+            if not controlling:
+                first.nominate()
             await connecting
             yield ours, second
     finally:
