@@ -1,4 +1,8 @@
-"""A machine with two networks, of which one can be taken away: a network namespace with two links to this one."""
+"""A machine with two networks, of which one can be taken away: a network namespace with two links to this one.
+
+A test that makes it runs in a network namespace of its own (`in_private_network`): calls of other tests would
+otherwise choose the links, and lose them when they are removed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +18,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 NAME = "talkspurt-test"
 LINKS = {"wifi": ("tswifi0", 1), "mobile": ("tsmobile0", 2)}  # by their names there; their names and numbers here
+PRIVATE = "TESTS_IN_PRIVATE_NETWORK"  # the tests take all variables of talkspurt away
 SERVICE = "10.213.0.1"  # on loopback here; the other machine reaches it over either link
+
+
+def in_private_network(request: pytest.FixtureRequest) -> bool:
+    """Return True if the test runs in a network namespace of its own; else run it there, and return False.
+
+    It is skipped, with the reason, where there can be none.
+    """
+    if os.environ.get(PRIVATE):
+        return True
+    reason = why_no_networks()
+    if reason is not None:
+        pytest.skip(reason)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", request.node.nodeid]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=request.config.rootpath,
+        env=environment | {PRIVATE: "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=110,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    return False
 
 
 @dataclass(frozen=True)
