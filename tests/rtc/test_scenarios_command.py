@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -13,6 +15,16 @@ from signaling.command.cli import app
 
 GOOD = "name: good\nsteps:\n  - type: hello\n  - expect: {heard: demo, within_s: 30}\n"
 BAD = "name: bad\nsteps:\n  - type: hello\n  - expect: {heard: snowballs, within_s: 1}\n"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """The command sets up the log of its process, which is ours here."""
+    root = logging.getLogger()
+    level, handlers = root.level, [*root.handlers]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 def run(*arguments: str) -> Result:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, Literal, cast
 
 import pytest
@@ -150,6 +150,7 @@ class OverCall:
     """A call that is over."""
 
     caller = None
+    metadata: Mapping[str, str] = MappingProxyType({})
     asides = SimpleNamespace()
 
     def __init__(self, call_id: str, account: Account) -> None:
