@@ -334,6 +334,10 @@ def test_the_layout_names_each_folder_once() -> None:
     assert sorted(folders) == sorted(set(folders))
 
 
+def test_the_architecture_is_read_in_one_sitting() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 140
+
+
 def test_no_two_lines_of_the_architecture_begin_alike() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     beginnings = [line.strip()[:30] for line in page.splitlines() if len(line) > 30 and not line.startswith("|")]

@@ -412,6 +412,11 @@ def test_the_four_domains_never_import_each_other() -> None:
     assert [(one, other) for one in DOMAINS for other in DOMAINS if other in FOLDERS[one].knows] == []
 
 
+def test_the_call_stays_small() -> None:
+    """It runs, observes and routes; whatever else a call does is a part of its own."""
+    assert len((ROOT / "agent/call/call.py").read_text(encoding="utf-8").splitlines()) < 300
+
+
 def test_each_rule_is_used() -> None:
     """A rule names only folders that are imported and packages that are needed."""
     for name, rule in FOLDERS.items():

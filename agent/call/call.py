@@ -20,12 +20,11 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 from agent import events
 from agent.call.captured import capture_call
-from agent.call.host import ToolRates
+from agent.call.host import NO_METADATA, ToolRates
 from agent.call.kept import KeptCall
 from agent.call.limits import NO_PURSE, CallLimits
 from agent.call.observers import Observers
@@ -51,6 +50,8 @@ from agent.media.inbound import InboundAudio
 from agent.record.recorder import Recording
 
 logger = logging.getLogger(__name__)
+
+FAILED = events.CallEnded("internal_error", "The service failed.", "agent")
 
 
 class Call:
@@ -81,7 +82,7 @@ class Call:
         client: LiveClient,
         setup: AgentSetup,
         caller: str | None = None,
-        metadata: Mapping[str, str] = MappingProxyType({}),
+        metadata: Mapping[str, str] = NO_METADATA,
         offline_demo: bool = False,
         phase_s: float = 0.0,
         prices: Prices = KNOWN,
@@ -98,7 +99,6 @@ class Call:
         self.client_may_instruct = settings.client_may_instruct
         self.trace = Trace(secrets.token_hex(16)) if trace is None else trace
         self.purse = purse
-        "The daily accounts that the call is charged to, apart from its own budget."
         self.tool_rates = ToolRates()
         "Rate limits on the notes and events that its tools and hooks send in addition to results."
         self.counts = CallCounts()
@@ -111,7 +111,6 @@ class Call:
         self._end: asyncio.Future[events.CallEnded] = asyncio.get_running_loop().create_future()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._media: list[asyncio.Task[None]] = []  # those of them that listen to the caller and watch
         self.observers = Observers(call_id)
         self._ports = CallPorts(call_id, clock, self._carry_out, self._send, self._start, self.hang_up, capture)
         parts = wired(
@@ -148,7 +147,6 @@ class Call:
         self.taping, self.recording = Taping(self._ports, self.voice, recording), recording
         self.pause_recording, self.resume_recording = self.taping.pause, self.taping.resume
         self.capture = capture
-        "Records inputs and events for a replay; None if no capture was requested."
         if capture is not None:
             capture_call(self, capture)
         for part in (self.stopwatch, limits, self.counts, self.farewell, self._greeting):
@@ -158,11 +156,6 @@ class Call:
     def ready(self) -> events.AgentReady | None:
         """The event that described the first Live session; None until it is set up."""
         return self.sessions.ready
-
-    @property
-    def set_up(self) -> events.CallSetUp | None:
-        """How the call was set up; None until caller and agent can hear each other."""
-        return self.stopwatch.told
 
     @property
     def ended(self) -> events.CallEnded | None:
@@ -218,9 +211,7 @@ class Call:
                 for task in self._tasks:
                     task.cancel()
         except BaseException:
-            self._carry_out(
-                [*self.conversation.end(), events.CallEnded("internal_error", "The service failed.", "agent")]
-            )
+            self._carry_out([*self.conversation.end(), FAILED])
             raise
         finally:
             self.voice.end()
@@ -235,22 +226,19 @@ class Call:
             self._end.set_result(events.CallEnded(reason, detail, fault))
 
     def hear_and_see(self, audio: InboundAudio | None) -> None:
-        """Hear the caller by this audio from now on, and watch `videos`; nothing else is awaited any more."""
-        for task in self._media:
-            task.cancel()
-        started = [self._start(video.watch, video.name) for video in self.videos]
+        """Hear the caller by this audio from now on, and watch `videos`; no longer what came before."""
+        for task in self._tasks:
+            if task.get_name().startswith("call-media-"):
+                task.cancel()
+        for video in self.videos:
+            self._start(video.watch, f"media-{video.name}")
         if audio is not None:
-            started.append(self._start(partial(self.hearing.listen, audio), "listen"))
-        self._media = [task for task in started if task is not None]
+            self._start(partial(self.hearing.listen, audio), "media-listen")
 
     def media_flows(self) -> None:
         """Note that the caller can hear the agent from now on."""
         self._greeting.media_flows()
         self._carry_out(self.stopwatch.media_flows())
-
-    def tell_quality(self, estimated: events.QualityEstimated) -> None:
-        """Tell the observers how well caller and agent hear each other."""
-        self._carry_out([estimated])
 
     def let_go(self) -> None:
         """Break the reference cycles between the call and its parts, so that it is freed with the last reference.
@@ -261,7 +249,6 @@ class Call:
             self.capture.end()
         self._ports.let_go()
         self.observers.let_go()
-        self._media.clear()
         self.videos.clear()
         for part in (self.voice, self.hearing, self.live, self.tools, self.taping):
             part.let_go()
@@ -302,10 +289,9 @@ class Call:
         self.sessions.send(item)
         self._settle()
 
-    def _start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None] | None:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         if self._group is None or self._end.done():
-            return None
+            return
         task = self._group.create_task(work(), name=f"call-{name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from agent.author.agent import check_names, declared
@@ -21,6 +22,7 @@ NOTE_RATE = (5.0, 64.0)
 "Notes to the model that all tools and hooks of a call together may make: rate per second, and burst."
 APP_EVENT_RATE = (50.0, 256.0)
 "Events for the caller's page or app that they may send: rate per second, and burst."
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class Host(Protocol):

@@ -56,8 +56,8 @@ def speak_rtvi(leg: ClientLeg, channel: RTCDataChannel) -> None:
     leg.call.observe(talk.event_came)
     if leg.call.ready is not None:  # what the agent does was told before anybody listened
         talk.event_came(events.AgentStateChanged(leg.call.state))
-    if leg.call.set_up is not None:
-        talk.event_came(leg.call.set_up)
+    if (set_up := leg.call.stopwatch.told) is not None:
+        talk.event_came(set_up)
     if leg.call.ended is not None:  # it ended before the channel was open
         talk.event_came(leg.call.ended)
 

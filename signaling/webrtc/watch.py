@@ -82,7 +82,7 @@ async def watch_connection(
         if call.quality.is_due(clock()):
             estimated = await measure(clock())
             if estimated is not None:
-                call.tell_quality(estimated)
+                call.observers.tell(estimated)
         await _change(changed, ARRIVALS_POLL_S)
     if pc.connectionState == "closed" and clock() - heard_at <= CLOSED_WITHIN_S:
         return Gone("caller_left", "The caller closed the connection.", "caller", heard_at)
